@@ -1,0 +1,1 @@
+"""The doors to other processes: gRPC service and client, command line."""

@@ -1,0 +1,1 @@
+"""Elements, spaces, forms, physics, twins, calibration and results."""

@@ -1,0 +1,1 @@
+"""Meshes with named tags: boxes, files, topology."""

@@ -1,0 +1,1 @@
+"""Solvers that know operators and residual functions, never meshes."""

@@ -1,0 +1,1 @@
+"""Gemel: a differentiable physics engine for digital twins."""

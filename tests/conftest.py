@@ -1,0 +1,32 @@
+"""Set-up shared by all tests: double precision, run-time shape checks, the folder of measured data."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+
+with install_import_hook("gemel", "beartype.beartype"):
+    import gemel  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of measured data named by GEMEL_DATA, or skip."""
+    folder = os.environ.get("GEMEL_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("GEMEL_DATA does not name a folder of measured data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mesh_folder(data_folder: Path) -> Path:
+    """The folder of meshes beside the measured data, or skip."""
+    folder = data_folder.parent / "meshes"
+    if not folder.is_dir():
+        pytest.skip("no folder 'meshes' beside GEMEL_DATA")
+    return folder
