@@ -1,0 +1,159 @@
+"""Rectangles and boxes of structured cells, graded where wanted, with named sides."""
+
+from collections.abc import Sequence
+from itertools import permutations, product
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gemel.meshes import topology
+from gemel.meshes.errors import MeshError
+from gemel.meshes.mesh import Mesh
+
+Coordinates = Sequence[float] | np.ndarray
+"""Strictly increasing coordinates of grid lines, in metres."""
+
+_SIDES = {
+    2: (("left", "right"), ("bottom", "top")),
+    3: (("left", "right"), ("front", "back"), ("bottom", "top")),
+}
+_CELLS = {2: ("quadrilateral", "triangle"), 3: ("hexahedron", "tetrahedron")}
+
+
+def rectangle(
+    nx: int,
+    ny: int,
+    *,
+    size: tuple[float, float] = (1.0, 1.0),
+    origin: tuple[float, float] = (0.0, 0.0),
+    cell: str = "quadrilateral",
+) -> Mesh:
+    """A rectangle of ``nx`` × ``ny`` equal quadrilaterals, or of twice as many triangles.
+
+    Args:
+        nx, ny: cells along x and y.
+        size: lengths of the sides, in metres.
+        origin: the lower left corner.
+        cell: ``"quadrilateral"`` or ``"triangle"``.
+
+    Returns:
+        A mesh with facet tags ``left``, ``right`` (x), ``bottom``, ``top`` (y).
+    """
+    x, y = (_line(*arguments) for arguments in zip("xy", (nx, ny), size, origin, strict=True))
+    return grid(x, y, cell=cell)
+
+
+def box(
+    nx: int,
+    ny: int,
+    nz: int,
+    *,
+    size: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    cell: str = "hexahedron",
+) -> Mesh:
+    """A box of ``nx`` × ``ny`` × ``nz`` equal hexahedra, or of six times as many tetrahedra.
+
+    Args:
+        nx, ny, nz: cells along x, y and z.
+        size: lengths of the sides, in metres.
+        origin: the corner with the smallest coordinates.
+        cell: ``"hexahedron"`` or ``"tetrahedron"``.
+
+    Returns:
+        A mesh with facet tags ``left``, ``right`` (x), ``front``, ``back`` (y), ``bottom``, ``top`` (z).
+    """
+    x, y, z = (_line(*arguments) for arguments in zip("xyz", (nx, ny, nz), size, origin, strict=True))
+    return grid(x, y, z, cell=cell)
+
+
+def grid(x: Coordinates, y: Coordinates, z: Coordinates | None = None, *, cell: str | None = None) -> Mesh:
+    """A rectangle or box whose grid lines lie at given coordinates, so that it may be graded.
+
+    Simplices are those of Kuhn's subdivision: one for every path along the edges from the lowest to the
+    highest corner of a cell, two in 2-D and six in 3-D, which conforms from cell to cell.
+    (H. W. Kuhn, Some combinatorial lemmas in topology, IBM J. Res. Dev. 4, 1960.)
+
+    Args:
+        x, y, z: strictly increasing coordinates, in metres; no ``z`` for two dimensions.
+        cell: ``"quadrilateral"`` (default) or ``"triangle"`` in 2-D; ``"hexahedron"`` (default) or
+            ``"tetrahedron"`` in 3-D.
+
+    Returns:
+        A mesh with the tags of `rectangle` or `box`; points are numbered with x fastest.
+
+    Raises:
+        MeshError: for coordinates that do not increase, and for another cell.
+    """
+    lines = [_checked(name, line) for name, line in zip("xyz", (x, y, z), strict=True) if line is not None]
+    dim = len(lines)
+    cell = _CELLS[dim][0] if cell is None else cell
+    if cell not in _CELLS[dim]:
+        raise MeshError(f"A {dim}-D grid has cells '{_CELLS[dim][0]}' or '{_CELLS[dim][1]}', not '{cell}'.")
+    counts = tuple(len(line) - 1 for line in lines)
+    points = np.stack([a.ravel(order="F") for a in np.meshgrid(*lines, indexing="ij")], axis=-1)
+    cubes = _cubes(counts)
+    structured = cell == _CELLS[dim][0]
+    cells = cubes if structured else _kuhn(cubes, dim)
+    return Mesh(
+        points=points,
+        cells=cells.astype(np.int32),
+        cell_type=cell,  # pyright: ignore[reportArgumentType]
+        facet_tags=_sides(cell, cells, counts),
+        shape=counts if structured else None,
+    )
+
+
+def _line(axis: str, count: int, length: float, start: float) -> Float[np.ndarray, " n"]:
+    if count < 1:
+        raise MeshError(f"The number of cells along {axis} is {count}, but must be at least 1.")
+    if not length > 0:
+        raise MeshError(f"The size along {axis} is {length}, but must be positive.")
+    return start + length * np.linspace(0.0, 1.0, count + 1)
+
+
+def _checked(axis: str, line: Coordinates) -> Float[np.ndarray, " n"]:
+    values = np.asarray(line, dtype=np.float64)
+    if (
+        values.ndim != 1
+        or len(values) < 2
+        or not (np.diff(values) > 0).all()
+        or not np.isfinite(values).all()
+    ):
+        raise MeshError(
+            f"The grid coordinates along {axis} must be at least two strictly increasing numbers."
+        )
+    return values
+
+
+def _cubes(counts: tuple[int, ...]) -> Int[np.ndarray, "n_cubes n_corners"]:
+    """Corners of the lattice's cells in tensor order, cells numbered with x fastest."""
+    strides = np.cumprod([1, *(n + 1 for n in counts[:-1])])
+    lowest = np.tensordot(strides, np.indices(counts[::-1])[::-1], axes=1)
+    corners = np.asarray(list(product((0, 1), repeat=len(counts))))[:, ::-1]
+    return lowest.ravel()[:, None] + corners @ strides
+
+
+def _kuhn(cubes: Int[np.ndarray, "n_cubes n_corners"], dim: int) -> Int[np.ndarray, "n_cells n_vertices"]:
+    """Simplices of all cubes; odd permutations are mirrored, so that all are positively oriented."""
+    paths = []
+    for axes in permutations(range(dim)):
+        path = np.cumsum([0, *(1 << axis for axis in axes)])
+        odd = np.linalg.det(np.eye(dim)[list(axes)]) < 0
+        paths.append(np.concatenate([path[:-2], path[:-3:-1]]) if odd else path)
+    return cubes[:, np.stack(paths)].reshape(-1, dim + 1)
+
+
+def _sides(
+    cell: str, cells: Int[np.ndarray, "n_cells n_nodes"], counts: tuple[int, ...]
+) -> dict[str, Int[np.ndarray, "n 2"]]:
+    """Boundary facets by side; each belongs to the one side on which all of its vertices lie."""
+    facets = topology.boundary_facets(cell, cells)
+    local = topology.cell_entities(cell, len(counts) - 1)
+    nodes = cells[facets[:, :1], local[facets[:, 1]]]
+    lattice = np.unravel_index(nodes, [n + 1 for n in counts], order="F")
+    return {
+        side: facets[(index == at).all(axis=1)]
+        for index, n, sides in zip(lattice, counts, _SIDES[len(counts)], strict=True)
+        for side, at in zip(sides, (0, n), strict=True)
+    }
