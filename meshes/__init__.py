@@ -2,6 +2,7 @@
 
 from gemel.meshes.boxes import box, grid, rectangle
 from gemel.meshes.errors import MeshError
+from gemel.meshes.files import read_mesh
 from gemel.meshes.geometry import (
     CellType,
     cell_volumes,
@@ -15,6 +16,7 @@ from gemel.meshes.geometry import (
 )
 from gemel.meshes.mesh import Mesh
 from gemel.meshes.topology import boundary_facets, cell_entities, entities, match_facets, unique_rows
+from gemel.meshes.writing import write_mesh
 
 __all__ = [
     "CellType",
@@ -33,7 +35,9 @@ __all__ = [
     "jacobians",
     "match_facets",
     "quadrature",
+    "read_mesh",
     "rectangle",
     "tabulate",
     "unique_rows",
+    "write_mesh",
 ]

@@ -39,7 +39,6 @@ def cell_dim(cell_type: str) -> int:
     return len(basix.topology(basix_cell(cell_type))) - 1
 
 
-@lru_cache
 def coordinate_element(cell_type: str, degree: int) -> basix.finite_element.FiniteElement:
     """The Lagrange element of the isoparametric map.
 
@@ -67,7 +66,8 @@ def tabulate(
 @lru_cache
 def quadrature(cell_type: str, degree: int) -> tuple[Float[np.ndarray, "n_q dim"], Float[np.ndarray, " n_q"]]:
     """Points and weights on the reference cell, exact for polynomials of this degree."""
-    return basix.make_quadrature(basix_cell(cell_type), degree)
+    points, weights = basix.make_quadrature(basix_cell(cell_type), degree)
+    return np.asarray(points), np.asarray(weights)
 
 
 @lru_cache
@@ -81,8 +81,9 @@ def facet_quadrature(
     """
     cell = basix_cell(cell_type)
     facets = basix.topology(cell)[-2]
-    points, weights = basix.make_quadrature(basix.cell.subentity_types(cell)[-2][0], degree)
-    vertices = basix.geometry(cell)
+    facet = basix.cell.subentity_types(cell)[-2][0]
+    points, weights = (np.asarray(array) for array in basix.make_quadrature(facet, degree))
+    vertices = np.asarray(basix.geometry(cell))
     frames = _facet_frames(cell_type)
     origins = np.stack([vertices[facet[0]] for facet in facets])
     return origins[:, None, :] + np.einsum("fab,qb->fqa", frames, points), weights
@@ -91,7 +92,7 @@ def facet_quadrature(
 def _facet_frames(cell_type: str) -> Float[np.ndarray, "n_facets dim facet_dim"]:
     """Edge vectors of every reference facet, as columns, in the order of the reference facet's axes."""
     cell = basix_cell(cell_type)
-    vertices = basix.geometry(cell)
+    vertices = np.asarray(basix.geometry(cell))
     dim = vertices.shape[1]
     return np.stack([(vertices[facet[1:dim]] - vertices[facet[0]]).T for facet in basix.topology(cell)[-2]])
 
@@ -141,7 +142,7 @@ def facet_measures(
     degree: int,
     quadrature_degree: int,
 ) -> Float[Floats, "n_facets n_q"]:
-    r"""Surface elements :math:`\sqrt{\det(F^T F)}` at facet quadrature points, :math:`F = J\,\partial X/\partial s`.
+    r"""Surface elements :math:`\sqrt{\det F^T F}`, :math:`F = J\,\partial X/\partial s`, at quadrature points.
 
     ``facet_measures(...) @ weights`` with the weights of `facet_quadrature` gives the area of every facet.
     """

@@ -8,7 +8,6 @@ from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import (
     basix_cell,
     cell_dim,
-    coordinate_element,
     determinants,
     jacobians,
     quadrature,
@@ -69,10 +68,7 @@ def orientations(
     so that thin but valid cells pass at any scale.
     """
     dim = cell_dim(cell_type)
-    vertices = len(basix_vertices(cell_type))
-    samples = np.concatenate(
-        [coordinate_element(cell_type, degree).points[:vertices], quadrature(cell_type, dim * degree)[0]]
-    )
+    samples = np.concatenate([basix_vertices(cell_type), quadrature(cell_type, dim * degree)[0]])
     _, gradients = tabulate(cell_type, degree, samples)
     sign = np.zeros(len(cells), dtype=np.int64)
     for start in range(0, len(cells), _CHUNK):

@@ -1,0 +1,141 @@
+"""Writing meshes with their tags to files; a file appears complete or not at all."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import meshio
+import numpy as np
+
+from gemel.meshes.errors import MeshError
+from gemel.meshes.files import quiet
+from gemel.meshes.marks import MARKS
+from gemel.meshes.mesh import Mesh
+from gemel.meshes.orders import FILE_CELLS, file_cell_name
+from gemel.meshes.topology import cell_entities
+
+_FORMATS = {".msh": "gmsh22", ".vtu": "vtu", ".vtk": "vtk", ".xdmf": "xdmf"}
+_FACET_ORDER = {2: ("line", [0, 1]), 3: ("triangle", [0, 1, 2]), 4: ("quad", [0, 1, 3, 2])}
+"""meshio's name and node order of a facet by its number of vertices, from basix's order of the facet."""
+
+Data = Mapping[str, np.ndarray]
+
+
+def write_mesh(
+    path: str | Path, mesh: Mesh, point_data: Data | None = None, cell_data: Data | None = None
+) -> None:
+    """Write a mesh with its tags, and data on its points and cells, to a file that `read_mesh` reads back.
+
+    Tags are physical groups in a .msh file (version 2.2, as gmsh itself reads it), where facets are straight-sided
+    copies, and integer data named ``gemel:cells:<name>`` and so on in the other formats. The file is written beside
+    its place and then moved, so that a failure leaves what was there.
+
+    Args:
+        path: a file with the extension .msh, .vtu, .vtk or .xdmf.
+        mesh: the mesh.
+        point_data: arrays (n_points, ...) by name.
+        cell_data: arrays (n_cells, ...) by name.
+
+    Raises:
+        MeshError: for another extension, a folder that does not exist, data of the wrong length, and cell tags
+            that overlap in a .msh file, whose cells belong to one group each.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise MeshError(f"Cannot write '{path}': the extension must be one of {', '.join(_FORMATS)}.")
+    if not path.parent.is_dir():
+        raise MeshError(f"Cannot write '{path}': the folder '{path.parent}' does not exist.")
+    points_by_name = _checked("point", point_data or {}, mesh.n_points)
+    cells_by_name = _checked("cell", cell_data or {}, mesh.n_cells)
+    points = np.asarray(mesh.points, dtype=np.float64)
+    points = np.pad(points, ((0, 0), (0, 3 - mesh.dim)))
+    build = _with_groups if path.suffix.lower() == ".msh" else _with_marks
+    _write(path, build(mesh, points, points_by_name, cells_by_name))
+
+
+def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
+    arrays = {name: np.asarray(values) for name, values in data.items()}
+    for name, values in arrays.items():
+        if values.shape[:1] != (count,):
+            raise MeshError(
+                f"The {kind} data '{name}' have shape {values.shape}, but must have {count} rows."
+            )
+        if name.startswith("gemel:"):
+            raise MeshError(f"The {kind} data '{name}' take the prefix 'gemel:', which is kept for tags.")
+    return arrays
+
+
+def _file_cells(mesh: Mesh) -> tuple[str, np.ndarray]:
+    name = file_cell_name(mesh.cell_type, mesh.degree)
+    return name, np.asarray(mesh.cells)[:, np.argsort(FILE_CELLS[name].order)]
+
+
+def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
+    """Tags as integer data."""
+    for tag, numbers in mesh.cell_tags.items():
+        cell_data[MARKS["cells"] + tag] = _flags(mesh.n_cells, numbers)
+    for tag, facets in mesh.facet_tags.items():
+        bits = np.zeros(mesh.n_cells, dtype=np.int32)
+        cell, local = np.asarray(facets).T
+        np.bitwise_or.at(bits, cell, (1 << local).astype(np.int32))
+        cell_data[MARKS["facets"] + tag] = bits
+    for tag, numbers in mesh.node_tags.items():
+        point_data[MARKS["nodes"] + tag] = _flags(mesh.n_points, numbers)
+    cells = [_file_cells(mesh)]
+    return meshio.Mesh(points, cells, point_data, {name: [values] for name, values in cell_data.items()})
+
+
+def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
+    flags = np.zeros(count, dtype=np.int32)
+    flags[np.asarray(numbers)] = 1
+    return flags
+
+
+def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
+    """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
+    blocks, groups, names = [_file_cells(mesh)], [np.zeros(mesh.n_cells, dtype=np.int32)], {}
+    for number, (tag, cells) in enumerate(mesh.cell_tags.items(), start=1):
+        if groups[0][np.asarray(cells)].any():
+            raise MeshError(
+                f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: write .vtu, .vtk or .xdmf."
+            )
+        groups[0][np.asarray(cells)] = number
+        names[tag] = np.array([number, mesh.dim])
+    local = cell_entities(mesh.cell_type, mesh.dim - 1)
+    kind, order = _FACET_ORDER[local.shape[1]]
+    lower = [("facet", mesh.dim - 1, mesh.facet_tags), ("node", 0, mesh.node_tags)]
+    for what, dim, tags in lower:
+        for tag, members in tags.items():
+            if tag in names:
+                raise MeshError(
+                    f"The tag name '{tag}' is used twice, which a .msh file cannot hold: rename one."
+                )
+            members = np.asarray(members)
+            if what == "facet":
+                blocks.append((kind, np.asarray(mesh.cells)[members[:, :1], local[members[:, 1]]][:, order]))
+            else:
+                blocks.append(("vertex", members[:, None]))
+            names[tag] = np.array([len(names) + 1, dim])
+            groups.append(np.full(len(members), len(names), dtype=np.int32))
+    padded = {name: _padded(values, blocks) for name, values in cell_data.items()}
+    padded |= {"gmsh:physical": groups, "gmsh:geometrical": groups}
+    return meshio.Mesh(points, blocks, point_data, padded, field_data=names)
+
+
+def _padded(values: np.ndarray, blocks: list[tuple[str, np.ndarray]]) -> list[np.ndarray]:
+    """Cell data with NaN for the blocks of lower dimension."""
+    values = values.astype(np.float64)
+    return [values, *(np.full((len(block), *values.shape[1:]), np.nan) for _, block in blocks[1:])]
+
+
+def _write(path: Path, content: meshio.Mesh) -> None:
+    """Write in a folder of its own beside the target, then move every file (.xdmf comes with .h5) into place."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
+        with quiet():
+            try:
+                meshio.write(Path(folder) / path.name, content, file_format=_FORMATS[path.suffix.lower()])
+            except (Exception, SystemExit) as error:
+                raise MeshError(f"Cannot write '{path}': {type(error).__name__}: {error}.") from None
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
+            os.replace(file, path.parent / file.name)
