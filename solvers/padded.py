@@ -1,0 +1,362 @@
+"""Products with padded sparse rows: the kernel under `SparseOperator` and the multigrid hierarchies.
+
+Rows are stored component-major: entry j of every row lies side by side, so that a product is an unrolled sum of
+gathers. The entries run through a `jax.lax.scan` of at least two chunks, never one: XLA on CPU fuses a chain of
+plain gather products and recomputes every producer inside the next gather (five chained 27-entry products then cost
+27⁵-like work); a loop is a boundary it does not fuse across, and unlike a conditional on a run-time flag it stays one
+under ``vmap`` and when the pattern is a constant of the program.
+
+The product is bilinear in (values, x). As a JAX primitive it has its own transpose: the derivative with respect to x is a
+product with the transposed rows (again gathers) where XLA's transposed gather would be a scatter, ten times slower.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float, Int
+
+_CHUNK = 8
+
+
+class PaddedRows(eqx.Module):
+    """Where the entries of a sparse matrix lie: buckets of rows of similar length, each padded to one width.
+
+    ``columns[b]`` has shape (chunks, entries per chunk, rows in b); a padded entry repeats a column of its own row.
+    ``order`` (rows,) restores the natural order from the concatenated buckets; None where there is one bucket.
+    """
+
+    columns: tuple[Int[Array, "chunks width rows"], ...]
+    order: Int[Array, " rows"] | None
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of the values of every bucket."""
+        return tuple(c.shape for c in self.columns)
+
+
+class Structure(eqx.Module):
+    """A matrix' rows, the rows of its transpose, and how values move between the two.
+
+    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the forward layout, and
+    ``to_forward`` the inverse; padding points one past the end. Both are None where no transpose was asked for.
+    """
+
+    forward: PaddedRows
+    backward: PaddedRows | None
+    to_backward: Int[Array, " backward"] | None
+    to_forward: Int[Array, " forward"] | None
+    symmetric: bool = eqx.field(static=True)
+
+    def transpose(self) -> "Structure":
+        """Return the structure of the transposed matrix."""
+        if self.backward is None:
+            raise ValueError("These padded rows were built without their transpose.")
+        return Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
+
+
+def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
+    """Return the widths of at most ``limit`` buckets that minimise the stored entries (each bucket costs 2 % more)."""
+    widths, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])
+    overhead = 0.02 * float(np.sum(widths * counts))
+    best = [[np.inf] * (len(widths) + 1) for _ in range(limit + 1)]
+    cut = [[0] * (len(widths) + 1) for _ in range(limit + 1)]
+    best[0][0] = 0.0
+    for b in range(1, limit + 1):
+        for j in range(1, len(widths) + 1):
+            costs = [best[b - 1][i] + widths[j - 1] * (below[j] - below[i]) + overhead for i in range(j)]
+            cut[b][j] = int(np.argmin(costs))
+            best[b][j] = float(costs[cut[b][j]])
+    b = int(np.argmin([best[b][len(widths)] for b in range(limit + 1)]))
+    j, edges = len(widths), []
+    while b > 0:
+        edges.append(int(widths[j - 1]))
+        j, b = cut[b][j], b - 1
+    return edges[::-1]
+
+
+def build_rows(indptr: np.ndarray, indices: np.ndarray) -> tuple[PaddedRows, np.ndarray]:
+    """Return the padded layout of CSR rows and, for every CSR entry, its flat position in that layout."""
+    lengths = np.diff(indptr)
+    edges = _bucket_edges(lengths) if len(lengths) else [1]
+    bucket = np.searchsorted(edges, np.maximum(lengths, 1))
+    row_of = np.repeat(np.arange(len(lengths)), lengths)
+    slot = np.arange(len(indices)) - indptr[row_of]
+    position = np.zeros(len(indices), np.int64)
+    place = np.zeros(len(lengths), np.int64)
+    columns, offset, rows_before = [], 0, 0
+    for b, edge in enumerate(edges):
+        rows = np.flatnonzero(bucket == b)
+        chunks = max(2, -(-edge // _CHUNK))
+        width = -(-edge // chunks)
+        mine = np.flatnonzero(bucket[row_of] == b)
+        place[rows] = np.arange(len(rows))
+        own = np.where(lengths[rows] > 0, indices[np.minimum(indptr[rows], max(len(indices) - 1, 0))], 0)
+        table = np.tile(own.astype(np.int32), (chunks * width, 1))
+        table[slot[mine], place[row_of[mine]]] = indices[mine]
+        position[mine] = offset + slot[mine] * len(rows) + place[row_of[mine]]
+        columns.append(jnp.asarray(table.reshape(chunks, width, len(rows))))
+        place[rows] += rows_before
+        rows_before += len(rows)
+        offset += table.size
+    order = None if len(edges) == 1 else jnp.asarray(place.astype(np.int32))
+    return PaddedRows(tuple(columns), order), position
+
+
+def flat_size(rows: PaddedRows) -> int:
+    """Number of stored values, padding included."""
+    return sum(int(np.prod(s)) for s in rows.shapes)
+
+
+def split_flat(flat: Array, rows: PaddedRows) -> tuple[Array, ...]:
+    """Cut one flat vector of stored values into the buckets' arrays."""
+    sizes = [int(np.prod(s)) for s in rows.shapes]
+    parts = jnp.split(flat, np.cumsum(sizes)[:-1].tolist())
+    return tuple(p.reshape(s) for p, s in zip(parts, rows.shapes, strict=True))
+
+
+def join_flat(values: Sequence[Array]) -> Array:
+    """The inverse of `split_flat`."""
+    return jnp.concatenate([v.reshape(-1) for v in values])
+
+
+def _gather(x: Array, index: Array) -> Array:
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
+    """Return A x for padded values, by unrolled gathers inside a loop over chunks."""
+    parts = []
+    for value, columns in zip(values, rows.columns, strict=True):
+
+        def chunk(y, entries):
+            v, c = entries
+            for j in range(v.shape[0]):
+                y = y + v[j] * _gather(x, c[j])
+            return y, None
+
+        start = jnp.zeros(value.shape[-1], jnp.result_type(value, x))
+        parts.append(jax.lax.scan(chunk, start, (value, columns))[0])
+    if rows.order is None:
+        return parts[0]
+    return _gather(jnp.concatenate(parts), rows.order)
+
+
+def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
+    """Return the derivative of ct·(A x) with respect to the padded values."""
+    if rows.order is not None:
+        sizes = [c.shape[-1] for c in rows.columns]
+        natural = (
+            jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
+        )
+        pieces = jnp.split(_gather(ct, natural), np.cumsum(sizes)[:-1].tolist())
+    else:
+        pieces = [ct]
+    return tuple(p * _gather(x, c) for p, c in zip(pieces, rows.columns, strict=True))
+
+
+# --- the product as a primitive -------------------------------------------------------------------------------------
+
+_product_p = Primitive("gemel_padded_product")
+
+
+def padded_product(values: Sequence[Array], x: Array, structure: Structure) -> Array:
+    """Return A x, with derivatives of any order in ``values`` and ``x`` that never scatter into x."""
+    index, treedef = jax.tree.flatten(structure)
+    return _product_p.bind(*values, x, *index, treedef=treedef, batched=(False, False))
+
+
+def _unpack(args: Sequence[Any], treedef: Any) -> tuple[tuple[Any, ...], Any, Structure]:
+    count = len(args) - treedef.num_leaves
+    structure = jax.tree.unflatten(treedef, args[count:])
+    return tuple(args[: count - 1]), args[count - 1], structure
+
+
+def _product_impl(*args, treedef, batched):
+    values, x, structure = _unpack(args, treedef)
+
+    def apply(v, y):
+        return apply_rows(v, y, structure.forward)
+
+    if not any(batched):
+        return apply(values, x)
+    return jax.vmap(apply, in_axes=(0 if batched[0] else None, 0 if batched[1] else None))(values, x)
+
+
+def _product_jvp(primals, tangents, *, treedef, batched):
+    values, x, structure = _unpack(primals, treedef)
+    index = jax.tree.leaves(structure)
+    dvalues, dx = tangents[: len(values)], tangents[len(values)]
+    bind = {"treedef": treedef, "batched": batched}
+    out = _product_p.bind(*primals, **bind)
+    terms = []
+    if any(type(t) is not ad.Zero for t in dvalues):
+        dense = [ad.instantiate_zeros(t) for t in dvalues]
+        terms.append(_product_p.bind(*dense, x, *index, **bind))
+    if type(dx) is not ad.Zero:
+        terms.append(_product_p.bind(*values, dx, *index, **bind))
+    if not terms:
+        return out, jnp.zeros_like(out)
+    return out, terms[0] if len(terms) == 1 else terms[0] + terms[1]
+
+
+def _product_transpose(ct, *args, treedef, batched):
+    values, x, structure = _unpack(args, treedef)
+    none_index = [None] * treedef.num_leaves
+    if type(ct) is ad.Zero:
+        return [None] * len(args)
+    if ad.is_undefined_primal(x):
+        if structure.symmetric:
+            flipped, moved = structure, values
+        else:
+            flipped = structure.transpose()
+            move = lambda v: move_values(v, structure)  # noqa: E731
+            moved = jax.vmap(move)(values) if batched[0] else move(values)
+        index, tree = jax.tree.flatten(flipped)
+        out = _product_p.bind(*moved, ct, *index, treedef=tree, batched=(batched[0], any(batched)))
+        if batched[0] and not batched[1]:
+            out = jnp.sum(out, axis=0)
+        return [None] * len(values) + [out, *none_index]
+    if not any(batched):
+        out = _outer(ct, x, structure.forward)
+    elif batched[0]:
+        out = jax.vmap(lambda c, y: _outer(c, y, structure.forward), in_axes=(0, 0 if batched[1] else None))(
+            ct, x
+        )
+    else:
+
+        def add(total, pair):
+            return jax.tree.map(jnp.add, total, _outer(*pair, structure.forward)), None
+
+        start = tuple(jnp.zeros(s, ct.dtype) for s in structure.forward.shapes)
+        out, _ = jax.lax.scan(add, start, (ct, x))
+    return [*out, None, *none_index]
+
+
+def _product_batch(args, dims, *, treedef, batched):
+    count = len(args) - treedef.num_leaves
+    if any(d is not None for d in dims[count:]):
+        raise ValueError(
+            "A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern)."
+        )
+    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+    maps_values = any(d is not None for d in dims[: count - 1])
+    maps_x = dims[count - 1] is not None
+    inner = _inner_size(args[:count], dims[:count], batched)
+
+    def front(a, d, was_batched, wanted):
+        if not wanted:
+            return a
+        a = jnp.broadcast_to(a, (size, *a.shape)) if d is None else jnp.moveaxis(a, d, 0)
+        if inner is None:
+            return a
+        if not was_batched:
+            a = jnp.broadcast_to(a[:, None], (size, inner, *a.shape[1:]))
+        return a.reshape(size * inner, *a.shape[2:])
+
+    want = (maps_values or batched[0], maps_x or batched[1])
+    new = [
+        front(a, d, batched[0], want[0]) for a, d in zip(args[: count - 1], dims[: count - 1], strict=True)
+    ]
+    new.append(front(args[count - 1], dims[count - 1], batched[1], want[1]))
+    out = _product_p.bind(*new, *args[count:], treedef=treedef, batched=want)
+    return (out if inner is None else out.reshape(size, inner, -1)), 0
+
+
+def _inner_size(operands, dims, batched) -> int | None:
+    """The length of the batch axis that earlier batching left in front, if any."""
+    if not any(batched):
+        return None
+    which = 0 if batched[0] else len(operands) - 1
+    shape = list(operands[which].shape)
+    if dims[which] is not None:
+        del shape[dims[which]]
+    return shape[0]
+
+
+_product_p.def_impl(jax.jit(_product_impl, static_argnames=("treedef", "batched")))
+_product_p.def_abstract_eval(
+    lambda *args, treedef, batched: jax.core.ShapedArray(
+        _product_shape(args, treedef, batched),
+        jnp.result_type(args[0].dtype, args[-treedef.num_leaves - 1].dtype),
+    )
+)
+
+
+def _product_shape(args, treedef, batched):
+    values, x, structure = _unpack(args, treedef)
+    rows = sum(c.shape[-1] for c in structure.forward.columns)
+    if batched[0]:
+        return (values[0].shape[0], rows)
+    return (x.shape[0], rows) if batched[1] else (rows,)
+
+
+ad.primitive_jvps[_product_p] = _product_jvp
+ad.primitive_transposes[_product_p] = _product_transpose
+batching.primitive_batchers[_product_p] = _product_batch
+mlir.register_lowering(_product_p, mlir.lower_fun(_product_impl, multiple_results=False))
+
+
+# --- moving values between layouts: a gather whose transpose is a gather ---------------------------------------------
+
+_move_p = Primitive("gemel_move_values")
+
+
+def move(x: Float[Array, " m"], index: Int[Array, " k"], inverse: Int[Array, " m"]) -> Float[Array, " k"]:
+    """Return x[index] with zeros where ``index`` is m; ``inverse`` undoes it (k marks entries nobody takes).
+
+    Every entry of x is taken at most once, so the transposed map is the gather by ``inverse``.
+    """
+    return _move_p.bind(x, index, inverse)
+
+
+def move_values(values: Sequence[Array], structure: Structure) -> tuple[Array, ...]:
+    """Return the values of the transposed matrix in its own layout."""
+    if structure.backward is None or structure.to_backward is None or structure.to_forward is None:
+        raise ValueError("These padded rows were built without their transpose.")
+    flat = move(join_flat(values), structure.to_backward, structure.to_forward)
+    return split_flat(flat, structure.backward)
+
+
+def _move_impl(x, index, inverse):
+    del inverse
+    padded = jnp.concatenate([x, jnp.zeros((1, *x.shape[1:]), x.dtype)])
+    return _gather(padded, index)
+
+
+def _move_jvp(primals, tangents):
+    _, index, inverse = primals
+    out = _move_p.bind(*primals)
+    dx = tangents[0]
+    return out, jnp.zeros_like(out) if type(dx) is ad.Zero else _move_p.bind(dx, index, inverse)
+
+
+def _move_transpose(ct, x, index, inverse):
+    del x
+    return [None if type(ct) is ad.Zero else _move_p.bind(ct, inverse, index), None, None]
+
+
+def _move_batch(args, dims):
+    x, index, inverse = args
+    if any(d is not None for d in dims[1:]):
+        raise ValueError(
+            "A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern)."
+        )
+    out = _move_p.bind(jnp.moveaxis(x, dims[0], -1), index, inverse)
+    return out, out.ndim - 1
+
+
+_move_p.def_impl(jax.jit(_move_impl))
+_move_p.def_abstract_eval(
+    lambda x, index, inverse: jax.core.ShapedArray((index.shape[0], *x.shape[1:]), x.dtype)
+)
+ad.primitive_jvps[_move_p] = _move_jvp
+ad.primitive_transposes[_move_p] = _move_transpose
+batching.primitive_batchers[_move_p] = _move_batch
+mlir.register_lowering(_move_p, mlir.lower_fun(_move_impl, multiple_results=False))

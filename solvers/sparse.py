@@ -1,0 +1,244 @@
+"""Sparse matrices on a fixed pattern: built once on the host, applied by gathers, differentiable in their values."""
+
+import hashlib
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jaxtyping import Array, Float, Int
+
+from gemel.solvers.operators import LinearOperator, SumOperator
+from gemel.solvers.padded import (
+    PaddedRows,
+    Structure,
+    build_rows,
+    flat_size,
+    join_flat,
+    move,
+    move_values,
+    padded_product,
+    split_flat,
+)
+
+
+def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
+    """Return p with p[index[i]] = i, and len(index) where nothing points; ``index`` entries of ``size`` are padding."""
+    inverse = np.full(size + 1, len(index), np.int32)
+    inverse[index] = np.arange(len(index), dtype=np.int32)
+    return inverse[:size]
+
+
+class SparsityPattern(eqx.Module):
+    """The places of the nonzeros of an n × n matrix in CSR order, with the layout for fast products.
+
+    Build it once on the host with `SparsityPattern.build`; it is shared by every matrix of the same problem.
+    Entries of a row are sorted by column and unique.
+    """
+
+    indptr: Int[Array, " n+1"]
+    indices: Int[Array, " nnz"]
+    forward: PaddedRows
+    backward: PaddedRows
+    to_backward: Int[Array, " backward"]
+    to_forward: Int[Array, " forward"]
+    from_csr: Int[Array, " forward"]
+    to_csr: Int[Array, " nnz"]
+    diagonal_index: Int[Array, " n"]
+    fingerprint: str = eqx.field(static=True)
+
+    @property
+    def n(self) -> int:
+        """Number of rows and columns."""
+        return self.indptr.shape[0] - 1
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return self.indices.shape[0]
+
+    @staticmethod
+    def build(indptr: np.ndarray, indices: np.ndarray) -> "SparsityPattern":
+        """Build the pattern of a square matrix from CSR row pointers (n+1,) and sorted column indices (nnz,).
+
+        Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix.
+        """
+        indptr, indices = np.asarray(indptr, np.int64), np.asarray(indices, np.int64)
+        n = len(indptr) - 1
+        row_of = np.repeat(np.arange(n), np.diff(indptr))
+        key = row_of * n + indices
+        if len(indices) and (indices.min() < 0 or indices.max() >= n):
+            raise ValueError(
+                f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}."
+            )
+        if np.any(np.diff(key) <= 0):
+            bad = int(row_of[np.flatnonzero(np.diff(key) <= 0)[0]])
+            raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
+        forward, position = build_rows(indptr, indices)
+        swap = np.lexsort((row_of, indices))
+        pointers = np.concatenate([[0], np.cumsum(np.bincount(indices, minlength=n))])
+        backward, swapped = build_rows(pointers, row_of[swap])
+        if np.array_equal(pointers, indptr) and np.array_equal(row_of[swap], indices):
+            backward = forward
+        size, back_size = flat_size(forward), flat_size(backward)
+        to_backward = np.full(back_size, size, np.int32)
+        to_backward[swapped] = position[swap]
+        from_csr = np.full(size, len(indices), np.int32)
+        from_csr[position] = np.arange(len(indices), dtype=np.int32)
+        on_diagonal = np.full(n, size, np.int32)
+        on_diagonal[row_of[row_of == indices]] = position[row_of == indices]
+        digest = hashlib.blake2b(indptr.tobytes() + indices.tobytes(), digest_size=12).hexdigest()
+        with jax.ensure_compile_time_eval():
+            return SparsityPattern(
+                jnp.asarray(indptr, jnp.int32),
+                jnp.asarray(indices, jnp.int32),
+                forward,
+                backward,
+                jnp.asarray(to_backward),
+                jnp.asarray(_inverse_index(to_backward, size)),
+                jnp.asarray(from_csr),
+                jnp.asarray(position.astype(np.int32)),
+                jnp.asarray(on_diagonal),
+                digest,
+            )
+
+    def operator(self, csr_values: Float[Array, " nnz"], symmetric: bool = False) -> "SparseOperator":
+        """Return the matrix with these values in CSR order: one gather, once per assembly.
+
+        ``symmetric`` promises that the values are those of a symmetric matrix.
+        """
+        if csr_values.shape != (self.nnz,):
+            raise ValueError(f"Values have shape {csr_values.shape}; the pattern needs ({self.nnz},).")
+        flat = move(csr_values, self.from_csr, self.to_csr)
+        return SparseOperator(self, split_flat(flat, self.forward), symmetric)
+
+    def transpose(self) -> "SparsityPattern":
+        """Return the pattern of the transposed matrix (host only, rebuilt)."""
+        matrix = scipy.sparse.csr_array(
+            (np.ones(self.nnz), np.asarray(self.indices), np.asarray(self.indptr))
+        )
+        flipped = scipy.sparse.csr_array(matrix.T)
+        flipped.sort_indices()
+        return SparsityPattern.build(flipped.indptr, flipped.indices)
+
+
+class SparseOperator(LinearOperator):
+    """A sparse matrix: a `SparsityPattern` and its values in the padded layout, one array per bucket of rows.
+
+    Made by `SparsityPattern.operator` or `SparseOperator.from_scipy`. Products are differentiable in the values and
+    in the vector, forward and reverse, to any order, and work under ``vmap`` over values, vectors or both.
+    """
+
+    pattern: SparsityPattern
+    values: tuple[Float[Array, "chunks width rows"], ...]
+    symmetric: bool = eqx.field(static=True)
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns."""
+        return self.pattern.n
+
+    @staticmethod
+    def from_scipy(
+        matrix: scipy.sparse.sparray | scipy.sparse.spmatrix, symmetric: bool = False
+    ) -> "SparseOperator":
+        """Build pattern and values from a square scipy matrix."""
+        csr = scipy.sparse.csr_array(matrix)
+        if csr.shape[0] != csr.shape[1]:
+            raise ValueError(f"A matrix of shape {csr.shape} is not square.")
+        csr.sum_duplicates()
+        csr.sort_indices()
+        return SparsityPattern.build(csr.indptr, csr.indices).operator(jnp.asarray(csr.data), symmetric)
+
+    def _structure(self) -> Structure:
+        p = self.pattern
+        return Structure(p.forward, p.backward, p.to_backward, p.to_forward, self.symmetric)
+
+    def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return A x."""
+        return padded_product(self.values, x, self._structure())
+
+    def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return Aᵀ x. Moves the values each time: for many products take `transpose` first."""
+        return self.mv(x) if self.symmetric else self.transpose().mv(x)
+
+    def transpose(self) -> LinearOperator:
+        """Return Aᵀ, with its values moved to its own rows."""
+        if self.symmetric:
+            return self
+        return _FlippedOperator(self.pattern, move_values(self.values, self._structure()))
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """Return the diagonal, zero where it is not stored."""
+        flat = jnp.concatenate([join_flat(self.values), jnp.zeros(1, self.values[0].dtype)])
+        return flat[self.pattern.diagonal_index]
+
+    def csr_values(self) -> Float[Array, " nnz"]:
+        """Return the values in CSR order."""
+        return move(join_flat(self.values), self.pattern.to_csr, self.pattern.from_csr)
+
+    def scaled(self, factor: Float[Array, ""] | float) -> "SparseOperator":
+        """Return factor · A."""
+        return SparseOperator(self.pattern, tuple(factor * v for v in self.values), self.symmetric)
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Return the matrix on the host. Uses numpy alone, so that it may run inside a host callback."""
+        flat = np.concatenate([np.asarray(v).reshape(-1) for v in self.values])
+        data = flat[np.asarray(self.pattern.to_csr)]
+        parts = (data, np.asarray(self.pattern.indices), np.asarray(self.pattern.indptr))
+        return scipy.sparse.csr_array(parts, shape=(self.n, self.n))
+
+
+class _FlippedOperator(LinearOperator):
+    """The transpose of a `SparseOperator`: the same pattern read backward, values in the backward layout."""
+
+    pattern: SparsityPattern
+    values: tuple[Float[Array, "chunks width rows"], ...]
+    symmetric: bool = eqx.field(static=True, default=False)
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns."""
+        return self.pattern.n
+
+    def _structure(self) -> Structure:
+        p = self.pattern
+        return Structure(p.backward, p.forward, p.to_forward, p.to_backward, False)
+
+    def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return the product."""
+        return padded_product(self.values, x, self._structure())
+
+    def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return the transposed product."""
+        return self.transpose().mv(x)
+
+    def transpose(self) -> LinearOperator:
+        """Return the original matrix."""
+        return SparseOperator(self.pattern, move_values(self.values, self._structure()), False)
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """Return the diagonal."""
+        return self.transpose().diagonal()
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Return the matrix on the host."""
+        flat = np.append(np.concatenate([np.asarray(v).reshape(-1) for v in self.values]), 0.0)
+        original = flat[np.asarray(self.pattern.to_forward)][np.asarray(self.pattern.to_csr)]
+        parts = (original, np.asarray(self.pattern.indices), np.asarray(self.pattern.indptr))
+        return scipy.sparse.csr_array(scipy.sparse.csr_array(parts, shape=(self.n, self.n)).T)
+
+
+def linear_combination(
+    a: Float[Array, ""] | float, first: LinearOperator, b: Float[Array, ""] | float, second: LinearOperator
+) -> LinearOperator:
+    """Return a A + b B: one sparse matrix where both share a pattern (the values are added once), else a `SumOperator`."""
+    if (
+        isinstance(first, SparseOperator)
+        and isinstance(second, SparseOperator)
+        and first.pattern.fingerprint == second.pattern.fingerprint
+    ):
+        values = tuple(a * v + b * w for v, w in zip(first.values, second.values, strict=True))
+        return SparseOperator(first.pattern, values, first.symmetric and second.symmetric)
+    return SumOperator(a, first, b, second)
