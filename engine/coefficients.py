@@ -1,0 +1,111 @@
+"""What may stand where a physics takes a number: constants, parameters, inputs, values by region, laws."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gemel.engine.fields import Jet, Point
+
+Tree = TypeVar("Tree")
+
+
+class Input(eqx.Module):
+    r"""A number that follows a measured or chosen input signal: $g\,s(t) + b$.
+
+    Args:
+        name: the signal's name in ``inputs`` of `simulate`.
+        gain: factor $g$ (may be a parameter), in the unit of the quantity over the unit of the signal.
+        offset: $b$ (may be a parameter).
+    """
+
+    name: str = eqx.field(static=True)
+    gain: Any = 1.0
+    offset: Any = 0.0
+
+
+class ByTag(eqx.Module):
+    """A number for each named region of cells; the regions must cover the mesh and not overlap."""
+
+    values: tuple[Any, ...]
+    index: np.ndarray | Array
+
+    def at(self, cells: Array) -> "PerCell":
+        """The values at the given cells, one a row."""
+        stacked = jnp.stack([jnp.asarray(value, float) for value in self.values])
+        return PerCell(stacked[self.index[cells]])
+
+
+class PerCell(eqx.Module):
+    """A number for each cell of a domain: the leading axis runs over its cells or facets."""
+
+    values: Array
+
+
+class Law(eqx.Module):
+    r"""A number that depends on the state and the place: ``function(u, x, *parameters)``.
+
+    Args:
+        function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m.
+        parameters: numbers or parameters handed to it.
+    """
+
+    function: Callable[..., Array] = eqx.field(static=True)
+    parameters: tuple[Any, ...] = ()
+
+
+def by_tag(mesh: Any, values: Mapping[str, Any]) -> ByTag:
+    """One value for each tag of cells.
+
+    Raises `ValueError` where a tag is unknown, two overlap, or cells are left without a value.
+    """
+    index = np.full(mesh.n_cells, -1, dtype=np.int32)
+    for number, tag in enumerate(values):
+        cells = np.asarray(mesh.cells_of(tag))
+        if np.any(index[cells] >= 0):
+            other = list(values)[int(index[cells][index[cells] >= 0][0])]
+            raise ValueError(f"Regions '{other}' and '{tag}' overlap: give each cell one value.")
+        index[cells] = number
+    if np.any(index < 0):
+        missing = int(np.sum(index < 0))
+        raise ValueError(f"{missing} of {mesh.n_cells} cells lie in none of the regions {sorted(values)}.")
+    return ByTag(tuple(values.values()), index)
+
+
+def coefficient(mesh: Any, value: Any) -> Any:
+    """Accept a mapping from tags to numbers where one number is expected; leave all else as it is."""
+    return by_tag(mesh, value) if isinstance(value, Mapping) else value
+
+
+def evaluate(value: Any, u: Jet, point: Point) -> Array:
+    """The number that a coefficient has at one quadrature point."""
+    if isinstance(value, Law):
+        return jnp.asarray(value.function(u.value, point.x, *value.parameters))
+    if isinstance(value, PerCell):
+        return value.values
+    return jnp.asarray(value)
+
+
+def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:
+    """Replace every `Input` in ``tree`` by its number, given the signals' values at one time."""
+
+    def resolve(node: Any) -> Any:
+        return node.gain * signals[node.name] + node.offset if isinstance(node, Input) else node
+
+    return jax.tree.map(resolve, tree, is_leaf=lambda node: isinstance(node, Input))
+
+
+def inputs_of(tree: Any) -> tuple[str, ...]:
+    """The sorted names of the inputs that a model takes."""
+    nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Input))
+    return tuple(sorted({node.name for node in nodes if isinstance(node, Input)}))
+
+
+def is_constant(values: Sequence[Any] | Any) -> bool:
+    """True where no coefficient in a tree depends on the state."""
+    nodes = jax.tree.leaves(values, is_leaf=lambda node: isinstance(node, Law))
+    return not any(isinstance(node, Law) for node in nodes)

@@ -1,0 +1,71 @@
+"""Pointwise integrands: what a physics is, at one quadrature point."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from gemel.engine.coefficients import is_constant
+from gemel.engine.fields import Jet, Point
+
+
+class Form(eqx.Module):
+    r"""An integrand that is linear in the test function $v$.
+
+    $$ R(u; v) = \int s(u, \nabla u, x)\cdot v + F(u, \nabla u, x) : \nabla v \; dx $$
+
+    A form returns the pair $(s, F)$ at one point; its tangent comes from automatic differentiation, and
+    nobody writes element loops or Jacobians to add physics.
+    """
+
+    @abstractmethod
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The source (``value``) and the flux (``grad``) at one quadrature point."""
+
+    @property
+    @abstractmethod
+    def linear(self) -> bool:
+        """True where the pair depends on ``u`` affinely, so that one linear solve suffices."""
+
+
+class WeakForm(Form):
+    """A form written as mathematics, ``integrand(u, v, point, *parameters)``, linear in the test function ``v``.
+
+    For example diffusion: ``lambda u, v, point, k: k * inner(grad(u), grad(v))``.
+    """
+
+    integrand: Callable[..., Any] = eqx.field(static=True)
+    parameters: tuple[Any, ...] = ()
+    affine: bool = eqx.field(static=True, default=False)
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """Differentiate the integrand by the test function."""
+        zero = jax.tree.map(jnp.zeros_like, u)
+        return jax.grad(lambda v: self.integrand(u, v, point, *self.parameters))(zero)
+
+    @property
+    def linear(self) -> bool:
+        """As declared by ``affine``."""
+        return self.affine
+
+
+class Energy(Form):
+    r"""A form given by its energy density $\psi$: ``density(u, point, *parameters)``; $s = \partial\psi/\partial u$ and
+    $F = \partial\psi/\partial\nabla u$. Its tangent is symmetric.
+    """  # noqa: D205
+
+    density: Callable[..., Any] = eqx.field(static=True)
+    parameters: tuple[Any, ...] = ()
+    quadratic: bool = eqx.field(static=True, default=False)
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """Differentiate the energy density by the field and its gradient."""
+        return jax.grad(lambda w: self.density(w, point, *self.parameters))(u)
+
+    @property
+    def linear(self) -> bool:
+        """As declared by ``quadratic``."""
+        return self.quadratic and is_constant(self.parameters)

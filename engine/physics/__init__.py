@@ -1,0 +1,31 @@
+"""Physics: forms with materials and boundary conditions, ready to be discretised."""
+
+from gemel.engine.physics.elasticity import (
+    AddedMass,
+    BodyForce,
+    Elasticity,
+    ElasticSupport,
+    Pressure,
+    Traction,
+    lame,
+)
+from gemel.engine.physics.heat import Capacitance, Convection, Flux, Heat, HeatSource, Power, Radiation
+from gemel.engine.physics.physics import Physics
+
+__all__ = [
+    "AddedMass",
+    "BodyForce",
+    "Capacitance",
+    "Convection",
+    "ElasticSupport",
+    "Elasticity",
+    "Flux",
+    "Heat",
+    "HeatSource",
+    "Physics",
+    "Power",
+    "Pressure",
+    "Radiation",
+    "Traction",
+    "lame",
+]

@@ -1,0 +1,171 @@
+r"""Linear elasticity, static and modal.
+
+$$ \rho \ddot u - \nabla\cdot\sigma = f, \quad \sigma = \lambda\, \mathrm{tr}\,\varepsilon\, I + 2\mu\,\varepsilon,
+   \quad \varepsilon = \tfrac12(\nabla u + \nabla u^\top) $$
+
+Source: Hughes, *The Finite Element Method*, 2000, chapter 2.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from gemel.engine.assembly import MatrixLayout
+from gemel.engine.coefficients import coefficient, evaluate, is_constant
+from gemel.engine.constraints import Dirichlet
+from gemel.engine.fields import Jet, Point, sym_grad
+from gemel.engine.forms import Form
+from gemel.engine.physics.integrands import Load, Reaction
+from gemel.engine.physics.physics import Physics
+from gemel.engine.problems import DiscreteProblem, Term
+from gemel.engine.spaces import FunctionSpace
+
+_KINEMATICS = ("solid", "plane strain", "plane stress")
+
+
+def lame(youngs_modulus: Any, poisson_ratio: Any, kinematics: str = "solid") -> tuple[Array, Array]:
+    r"""The Lamé parameters $(\lambda, \mu)$ in Pa.
+
+    In plane stress $\lambda$ is replaced by $2\lambda\mu/(\lambda + 2\mu)$, which makes
+    $\sigma_{zz} = 0$.
+    """
+    e, nu = jnp.asarray(youngs_modulus), jnp.asarray(poisson_ratio)
+    mu = e / (2 * (1 + nu))
+    first = e * nu / ((1 + nu) * (1 - 2 * nu))
+    return (2 * first * mu / (first + 2 * mu) if kinematics == "plane stress" else first), mu
+
+
+class Hooke(Form):
+    """The isotropic linear stress as flux."""
+
+    youngs_modulus: Any
+    poisson_ratio: Any
+    kinematics: str = eqx.field(static=True)
+
+    def stress(self, u: Jet, point: Point) -> Array:
+        r"""$\sigma$ in Pa, ``(dim, dim)``."""
+        modulus = evaluate(self.youngs_modulus, u, point)
+        first, mu = lame(modulus, evaluate(self.poisson_ratio, u, point), self.kinematics)
+        strain = sym_grad(u)
+        return first * jnp.trace(strain) * jnp.eye(len(strain)) + 2 * mu * strain
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        return Jet(jnp.zeros_like(u.value), self.stress(u, point))
+
+    @property
+    def linear(self) -> bool:
+        """True unless a coefficient depends on the field."""
+        return is_constant((self.youngs_modulus, self.poisson_ratio))
+
+
+class NormalLoad(Form):
+    """A pressure against the outward normal."""
+
+    pressure: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        assert point.normal is not None
+        return Jet(evaluate(self.pressure, u, point) * point.normal, jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """True unless the pressure depends on the field."""
+        return is_constant(self.pressure)
+
+
+def Traction(on: str, value: Any) -> Term:  # noqa: N802
+    """Force per area on facets, Pa, a vector ``(dim,)``."""
+    return Term(Load(value), on, facets=True)
+
+
+def Pressure(on: str, value: Any) -> Term:  # noqa: N802
+    """Pressure on facets, Pa, positive into the body."""
+    return Term(NormalLoad(value), on, facets=True)
+
+
+def ElasticSupport(on: str, stiffness: Any) -> Term:  # noqa: N802
+    """A bed of springs on facets, N/m³ (force per displacement and area), the same in all directions."""
+    return Term(Reaction(stiffness), on, facets=True)
+
+
+def BodyForce(on: str, density: Any) -> Term:  # noqa: N802
+    """Force per volume in cells, N/m³, a vector ``(dim,)``."""
+    return Term(Load(density), on)
+
+
+def AddedMass(on: str, mass: Any) -> Term:  # noqa: N802
+    """A mass in kg glued to facets (a sensor, a coating), spread evenly over their area."""
+    return Term(Reaction(mass), on, facets=True, total=True)
+
+
+class Elasticity(Physics):
+    """A linear elastic body.
+
+    Args:
+        space: a space of shape ``(dim,)``; the field is the displacement in m.
+        youngs_modulus: in Pa: a number, parameter, `Law`, or mapping from tags of cells to those.
+        poisson_ratio: dimensionless, below 0.5; likewise.
+        density: in kg/m³, needed for modal analysis; likewise.
+        conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`.
+        masses: `AddedMass` terms.
+        kinematics: "solid" in 3-D; "plane strain" or "plane stress" in 2-D (unit thickness).
+
+    Raises:
+        ValueError: for a space of another shape, unknown kinematics or tags.
+    """
+
+    problem: DiscreteProblem
+    inertia: DiscreteProblem | None
+
+    def __init__(
+        self,
+        space: FunctionSpace,
+        youngs_modulus: Any | Mapping[str, Any],
+        poisson_ratio: Any | Mapping[str, Any],
+        density: Any | Mapping[str, Any] = None,
+        conditions: Sequence[Term | Dirichlet] = (),
+        masses: Sequence[Term] = (),
+        kinematics: str = "solid",
+    ) -> None:
+        dim = space.mesh.dim
+        if space.shape != (dim,):
+            raise ValueError(f"Elasticity on a {dim}-D mesh needs a function space of shape ({dim},), not {space.shape}.")
+        allowed = _KINEMATICS[:1] if dim == 3 else _KINEMATICS[1:]
+        if kinematics not in allowed:
+            raise ValueError(
+                f"Kinematics '{kinematics}' does not fit a {dim}-D mesh: allowed are {' and '.join(map(repr, allowed))}."
+            )
+        mesh = space.mesh
+        layout = MatrixLayout.of(space)
+        hooke = Hooke(coefficient(mesh, youngs_modulus), coefficient(mesh, poisson_ratio), kinematics)
+        terms = [Term(hooke), *(condition for condition in conditions if isinstance(condition, Term))]
+        essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
+        self.problem = DiscreteProblem.of(space, terms, essential, layout)
+        self.inertia = None
+        if density is not None:
+            storage = [Term(Reaction(coefficient(mesh, density))), *masses]
+            self.inertia = DiscreteProblem.of(space, storage, essential, layout)
+
+    def near_nullspace(self) -> np.ndarray | None:
+        """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
+        x = np.asarray(self.problem.space.nodes())
+        return rigid_body_modes(x)
+
+
+def rigid_body_modes(x: np.ndarray) -> np.ndarray:
+    """Translations and rotations about the centroid for nodes ``x (n, dim)``; columns of ``(n * dim, k)``."""
+    n, dim = x.shape
+    x = (x - x.mean(axis=0)) / max(float(np.ptp(x, axis=0).max()), 1e-300)
+    planes = [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (2, 0)]
+    modes = np.zeros((n, dim, dim + len(planes)))
+    for i in range(dim):
+        modes[:, i, i] = 1.0
+    for k, (i, j) in enumerate(planes):
+        modes[:, i, dim + k], modes[:, j, dim + k] = -x[:, j], x[:, i]
+    return modes.reshape(n * dim, -1)

@@ -1,0 +1,134 @@
+r"""Heat conduction, steady and transient.
+
+$$ \rho c\, \dot T - \nabla\cdot(k \nabla T) = q \quad\text{with}\quad k\,\partial_n T = q_n - h (T - T_\infty)
+   - \varepsilon\sigma (T^4 - T_\infty^4) $$
+
+Source: Incropera et al., *Fundamentals of Heat and Mass Transfer*, 7th ed., chapters 1 and 2.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from gemel.engine.assembly import MatrixLayout
+from gemel.engine.coefficients import coefficient, evaluate, is_constant
+from gemel.engine.constraints import Dirichlet
+from gemel.engine.fields import Jet, Point
+from gemel.engine.forms import Form
+from gemel.engine.physics.integrands import Diffusion, Load, Reaction
+from gemel.engine.physics.physics import Physics
+from gemel.engine.problems import DiscreteProblem, Term
+from gemel.engine.spaces import FunctionSpace
+
+STEFAN_BOLTZMANN = 5.670374419e-8
+"""Stefan-Boltzmann constant in W/(m² K⁴) (CODATA 2018)."""
+
+
+class NewtonCooling(Form):
+    r"""$h (u - u_\infty)$ as source."""
+
+    coefficient: Any
+    ambient: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        h, ambient = evaluate(self.coefficient, u, point), evaluate(self.ambient, u, point)
+        return Jet(h * (u.value - ambient), jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """True unless a coefficient depends on the field."""
+        return is_constant((self.coefficient, self.ambient))
+
+
+class GreyRadiation(Form):
+    r"""$\varepsilon\sigma (u^4 - u_\infty^4)$ as source, temperatures in K."""
+
+    emissivity: Any
+    ambient: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        emissivity, ambient = evaluate(self.emissivity, u, point), evaluate(self.ambient, u, point)
+        return Jet(emissivity * STEFAN_BOLTZMANN * (u.value**4 - ambient**4), jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """Never."""
+        return False
+
+
+def Convection(on: str, coefficient: Any, ambient: Any) -> Term:  # noqa: N802
+    """Loss to a fluid on facets: ``coefficient`` in W/(m² K), ``ambient`` in K."""
+    return Term(NewtonCooling(coefficient, ambient), on, facets=True)
+
+
+def Radiation(on: str, emissivity: Any, ambient: Any) -> Term:  # noqa: N802
+    """Grey-body radiation to surroundings at ``ambient`` K on facets; makes the problem nonlinear."""
+    return Term(GreyRadiation(emissivity, ambient), on, facets=True)
+
+
+def Flux(on: str, value: Any) -> Term:  # noqa: N802
+    """Heat flux into the body on facets, W/m²."""
+    return Term(Load(value), on, facets=True)
+
+
+def HeatSource(on: str, density: Any) -> Term:  # noqa: N802
+    """Heat released in cells, W/m³."""
+    return Term(Load(density), on)
+
+
+def Power(on: str, value: Any) -> Term:  # noqa: N802
+    """Heat released in all of a region of cells, W, spread evenly over its volume."""
+    return Term(Load(value), on, total=True)
+
+
+def Capacitance(on: str, value: Any) -> Term:  # noqa: N802
+    """Heat capacity in J/K of parts that the mesh does not show, spread evenly over a region of cells."""
+    return Term(Reaction(value), on, total=True)
+
+
+class Heat(Physics):
+    r"""Heat conduction in a body.
+
+    Args:
+        space: a scalar space; the field is the temperature in K.
+        conductivity: $k$ in W/(m K): a number, a ``(dim, dim)`` tensor, a parameter, a `Law`, or a mapping
+            from tags of cells to those.
+        capacity: volumetric heat capacity $\rho c$ in J/(m³ K), needed for transient runs.
+        conditions: `Dirichlet` temperatures and any of `Convection`, `Radiation`, `Flux`, `HeatSource`,
+            `Power`; surfaces without any are insulated.
+        masses: `Capacitance` terms that add to the capacity.
+
+    Raises:
+        ValueError: for a vector-valued space or an unknown tag.
+    """
+
+    problem: DiscreteProblem
+    inertia: DiscreteProblem | None
+
+    def __init__(
+        self,
+        space: FunctionSpace,
+        conductivity: Any | Mapping[str, Any],
+        capacity: Any | Mapping[str, Any] = None,
+        conditions: Sequence[Term | Dirichlet] = (),
+        masses: Sequence[Term] = (),
+    ) -> None:
+        if space.shape:
+            raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
+        layout = MatrixLayout.of(space)
+        terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
+        terms += [condition for condition in conditions if isinstance(condition, Term)]
+        essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
+        self.problem = DiscreteProblem.of(space, terms, essential, layout)
+        self.inertia = None
+        if capacity is not None:
+            storage = [Term(Reaction(coefficient(space.mesh, capacity))), *masses]
+            self.inertia = DiscreteProblem.of(space, storage, essential, layout)
+
+    def near_nullspace(self) -> np.ndarray | None:
+        """None: the constants."""
+        return None

@@ -1,0 +1,57 @@
+"""Integrands that several physics share: diffusion, reaction (mass, springs, losses) and loads."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gemel.engine.coefficients import evaluate, is_constant
+from gemel.engine.fields import Jet, Point
+from gemel.engine.forms import Form
+
+
+class Diffusion(Form):
+    r"""$k \nabla u$ as flux; ``coefficient`` $k$ is a number or a ``(dim, dim)`` tensor."""
+
+    coefficient: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        k = evaluate(self.coefficient, u, point)
+        flux = k @ u.grad if jnp.ndim(k) == 2 else k * u.grad
+        return Jet(jnp.zeros_like(u.value), flux)
+
+    @property
+    def linear(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
+
+class Reaction(Form):
+    """``coefficient`` times the field as source: the mass matrix, or a linear loss."""
+
+    coefficient: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        return Jet(evaluate(self.coefficient, u, point) * u.value, jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
+
+class Load(Form):
+    """Minus ``density`` as source: what is put into the field per volume or area."""
+
+    density: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        density = jnp.broadcast_to(evaluate(self.density, u, point), u.value.shape)
+        return Jet(-density, jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """True unless the density depends on the field."""
+        return is_constant(self.density)

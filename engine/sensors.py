@@ -1,0 +1,198 @@
+"""Sensors: what is measured on the device, in which unit, with which noise and lag."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.domains import cell_domain, facet_domain
+from gemel.engine.spaces import FunctionSpace
+
+
+class Noise(eqx.Module):
+    r"""Zero-mean Gaussian noise, stationary, with an exponential correlation in time.
+
+    Args:
+        std: standard deviation $\sigma$ in the SI unit of the reading; covers the model's own error as well.
+        correlation_time: $\tau$ in s of the correlation $e^{-|t-t'|/\tau}$; 0 for independent samples. Samples at
+            spacing $\Delta t$ then carry the weight of one in $\max(1, 2\tau/\Delta t)$ independent ones.
+    """
+
+    std: Any
+    correlation_time: float = eqx.field(static=True, default=0.0)
+
+    def samples_per_independent_one(self, spacing: float) -> float:
+        """How many samples at ``spacing`` s weigh as much as one independent sample."""
+        return max(1.0, 2.0 * self.correlation_time / spacing) if spacing > 0 else 1.0
+
+
+class Sensor(eqx.Module):
+    """One reading of a device."""
+
+    name: eqx.AbstractVar[str]
+    noise: eqx.AbstractVar[Noise]
+    unit: eqx.AbstractVar[str]
+
+
+class FieldSensor(Sensor):
+    """A sensor that reads a linear functional of a field on a mesh, behind a first-order lag."""
+
+    lag: eqx.AbstractVar[Any]
+
+    @abstractmethod
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+        """The unknowns ``(k,)`` and weights ``(k,)`` whose product is the reading; on the host."""
+
+
+class PointSensor(FieldSensor):
+    """Reads the field at one point.
+
+    Args:
+        name: its name.
+        position: in m, inside the mesh.
+        noise: standard deviation (SI) or a `Noise`.
+        unit: the unit it is shown in.
+        component: which component of a vector field.
+        lag: time constant in s of the sensor itself; a number or parameter; 0 for none.
+    """
+
+    name: str = eqx.field(static=True)
+    position: tuple[float, ...] = eqx.field(static=True)
+    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    unit: str = eqx.field(static=True, default="")
+    component: int = eqx.field(static=True, default=0)
+    lag: Any = None
+
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluation at the point. Raises `ValueError` outside the mesh or for a component that is not there."""
+        if len(self.position) != space.mesh.dim:
+            raise ValueError(
+                f"Sensor '{self.name}' has a position of {len(self.position)} coordinates on a {space.mesh.dim}-D mesh."
+            )
+        nodes, weights = space.interpolation(np.asarray(self.position, dtype=float)[None])
+        return _unknowns(space, nodes[0], self), weights[0]
+
+
+class AverageSensor(FieldSensor):
+    """Reads the mean of the field over cells, or over facets, called ``on``.
+
+    Args:
+        name: its name.
+        on: a tag of cells, or of facets when ``facets`` is true.
+        noise: standard deviation (SI) or a `Noise`.
+        unit: the unit it is shown in.
+        facets: whether ``on`` names facets.
+        component: which component of a vector field.
+        lag: time constant in s of the sensor itself; a number or parameter; 0 for none.
+    """
+
+    name: str = eqx.field(static=True)
+    on: str = eqx.field(static=True)
+    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    unit: str = eqx.field(static=True, default="")
+    facets: bool = eqx.field(static=True, default=False)
+    component: int = eqx.field(static=True, default=0)
+    lag: Any = None
+
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+        """The normalised integral. Raises `ValueError` for an unknown tag."""
+        domain = (facet_domain if self.facets else cell_domain)(space, self.on)
+        shares = np.asarray(domain.loads(jnp.asarray(space.mesh.points)))
+        totals = np.bincount(np.asarray(domain.nodes).ravel(), shares.ravel(), minlength=space.n_nodes)
+        nodes = np.flatnonzero(totals)
+        return _unknowns(space, nodes, self), totals[nodes] / totals.sum()
+
+
+class FrequencySensor(Sensor):
+    """Reads a natural frequency in Hz.
+
+    Args:
+        name: its name.
+        mode: 1 for the lowest.
+        noise: standard deviation in Hz or a `Noise`.
+        direction: count only modes that move mostly along this axis ("x", "y" or "z"): a beam's bending modes
+            in one plane; all modes when None.
+        unit: the unit it is shown in.
+    """
+
+    name: str = eqx.field(static=True)
+    mode: int = eqx.field(static=True)
+    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    direction: str | None = eqx.field(static=True, default=None)
+    unit: str = eqx.field(static=True, default="Hz")
+
+    def __check_init__(self) -> None:
+        if self.mode < 1:
+            raise ValueError(f"Sensor '{self.name}': modes are counted from 1, not {self.mode}.")
+        if self.direction not in (None, "x", "y", "z"):
+            raise ValueError(f"Sensor '{self.name}': direction '{self.direction}' is not one of x, y, z.")
+
+
+class OutputSensor(Sensor):
+    """Reads a named output of an ODE model.
+
+    Args:
+        name: its name.
+        output: the output's name.
+        noise: standard deviation (SI) or a `Noise`.
+        unit: the unit it is shown in.
+    """
+
+    name: str = eqx.field(static=True)
+    output: str = eqx.field(static=True)
+    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    unit: str = eqx.field(static=True, default="")
+
+
+class FieldObservation(eqx.Module):
+    """The linear map from a field to the raw readings of several sensors: padded rows of unknowns and weights."""
+
+    unknowns: np.ndarray | Array
+    weights: np.ndarray | Array
+
+    @staticmethod
+    def of(space: FunctionSpace, sensors: Sequence[Sensor]) -> "FieldObservation":
+        """Collect the sensors' functionals. Raises `ValueError` for a sensor that does not read fields."""
+        rows = []
+        for sensor in sensors:
+            if not isinstance(sensor, FieldSensor):
+                raise ValueError(f"Sensor '{sensor.name}' cannot read a field: use a point or an average sensor.")
+            rows.append(sensor.functional(space))
+        width = max((len(unknowns) for unknowns, _ in rows), default=0)
+        unknowns = np.zeros((len(rows), width), dtype=np.int32)
+        weights = np.zeros((len(rows), width))
+        for i, (places, values) in enumerate(rows):
+            unknowns[i, : len(places)], weights[i, : len(places)] = places, values
+        return FieldObservation(unknowns, weights)
+
+    def read(self, u: Float[Array, " n"]) -> Float[Array, " n_sensors"]:
+        """The raw readings of a flat field."""
+        return jnp.sum(u[self.unknowns] * self.weights, axis=1)
+
+
+def lagged(times: Float[Array, " n"], raw: Float[Array, " n"], lag: Any) -> Float[Array, " n"]:
+    r"""What a first-order sensor shows: $\tau \dot y + y = x$, $y(t_0) = x(t_0)$, exactly for $x$ linear between samples."""
+    lag = jnp.maximum(jnp.asarray(lag), 1e-9)
+
+    def step(y: Array, sample: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        span, before, after = sample
+        decay = jnp.exp(-span / lag)
+        slope = (after - before) / span
+        y = after - slope * lag + (y - before + slope * lag) * decay
+        return y, y
+
+    _, rest = jax.lax.scan(step, raw[0], (jnp.diff(times), raw[:-1], raw[1:]))
+    return jnp.concatenate([raw[:1], rest])
+
+
+def _unknowns(space: FunctionSpace, nodes: np.ndarray, sensor: Any) -> np.ndarray:
+    if not 0 <= sensor.component < space.n_components:
+        raise ValueError(
+            f"Sensor '{sensor.name}' reads component {sensor.component}: the field has 0 to {space.n_components - 1}."
+        )
+    return nodes * space.n_components + sensor.component

@@ -1,0 +1,81 @@
+"""Time series: inputs that drive a model and records that it is compared with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Series(eqx.Module):
+    """A signal sampled at increasing times, held or linear between samples and constant outside.
+
+    Args:
+        times: ``(n,)`` in s, strictly increasing.
+        values: ``(n,)`` in SI units.
+        hold: keep each value until the next sample (a set heater); False interpolates linearly.
+
+    Raises:
+        ValueError: for unequal lengths, no samples, or times that do not increase.
+    """
+
+    times: Float[Array, " n"] | np.ndarray
+    values: Float[Array, " n"] | np.ndarray
+    hold: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self) -> None:
+        if np.shape(self.times) != np.shape(self.values) or np.ndim(self.times) != 1 or not np.size(self.times):
+            raise ValueError(
+                f"A series needs as many values as times, at least one: "
+                f"got {np.shape(self.times)} times and {np.shape(self.values)} values."
+            )
+        if isinstance(self.times, np.ndarray) and not bool(np.all(np.diff(self.times) > 0)):
+            row = int(np.flatnonzero(np.diff(self.times) <= 0)[0]) + 1
+            raise ValueError(f"The times of a series must increase: sample {row} is at {self.times[row]} s.")
+
+    def at(self, t: Any) -> Array:
+        """The value at time ``t`` in s."""
+        times, values = jnp.asarray(self.times), jnp.asarray(self.values)
+        if not self.hold:
+            return jnp.interp(t, times, values)
+        return values[jnp.clip(jnp.searchsorted(times, t, side="right") - 1, 0, len(times) - 1)]
+
+
+class Record(eqx.Module):
+    """Measured data in SI units: readings by sensor and inputs by name on one clock.
+
+    ``times`` is None for data without time (frequencies, a steady state); each reading is then one number.
+
+    Args:
+        times: ``(n,)`` in s, strictly increasing, or None.
+        readings: by sensor, ``(n,)`` or ``()``; NaN marks a missing sample.
+        inputs: the signals that drove the device, by name.
+    """
+
+    times: Float[Array, " n"] | np.ndarray | None
+    readings: Mapping[str, Any]
+    inputs: Mapping[str, Series] = eqx.field(default_factory=dict)
+
+    def __check_init__(self) -> None:
+        shape = () if self.times is None else np.shape(self.times)
+        for name, values in self.readings.items():
+            if np.shape(values) != shape:
+                raise ValueError(f"Reading '{name}' has shape {np.shape(values)} where the times have {shape}.")
+
+    def between(self, start: float, end: float) -> "Record":
+        """The samples with start <= t < end; inputs are kept whole.
+
+        Raises `ValueError` where no sample is left.
+        """
+        if self.times is None:
+            return self
+        times = np.asarray(self.times)
+        inside = (times >= start) & (times < end)
+        if not inside.any():
+            raise ValueError(
+                f"No sample lies between {start:g} s and {end:g} s: the record runs from {times[0]:g} to {times[-1]:g} s."
+            )
+        readings = {name: np.asarray(values)[inside] for name, values in self.readings.items()}
+        return Record(times[inside], readings, self.inputs)
