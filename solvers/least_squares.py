@@ -1,0 +1,206 @@
+r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as explicit state machines that a caller can save and resume."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from gemel.solvers.solution import Code, Solution, Status
+
+Residual = Callable[[Array, Any], Array]
+
+
+class FitState(eqx.Module):
+    """Where a fit stands: arrays alone, so that it can be written to disk after any step and read back.
+
+    ``memory`` belongs to the solver; ``code`` is a `Code` and meaningful once ``finished``.
+    """
+
+    z: Float[Array, " p"]
+    cost: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    step: Int[Array, ""]
+    finished: Bool[Array, ""]
+    code: Int[Array, ""]
+    memory: Any
+
+
+class LeastSquaresSolver(eqx.Module):
+    """A method for small dense least squares; ``fn(z, args)`` returns the residual vector ``(m,)``."""
+
+    @abstractmethod
+    def init(self, fn: Residual, z: Float[Array, " p"], args: Any) -> FitState:
+        """The state before the first step."""
+
+    @abstractmethod
+    def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
+        """One step; compiled, so that ``fn`` should be one and the same object between calls."""
+
+    def solve(self, fn: Residual, z: Float[Array, " p"], args: Any = None) -> Solution[Array]:
+        """Step until the state says it is finished (a loop on the host)."""
+        state = self.init(fn, z, args)
+        while not bool(state.finished):
+            state = self.step(fn, state, args)
+        statistics = {"steps": state.step, "cost": state.cost, "gradient_norm": state.gradient_norm}
+        return Solution(state.z, Status(state.code), statistics)
+
+
+class _Quadratic(eqx.Module):
+    """The residual and Jacobian at the current point, the damping and its growth factor."""
+
+    residual: Float[Array, " m"]
+    jacobian: Float[Array, "m p"]
+    damping: Float[Array, ""]
+    growth: Float[Array, ""]
+
+
+class LevenbergMarquardt(LeastSquaresSolver):
+    r"""Levenberg-Marquardt: $(J^\top J + \mu D^2)\,\delta = -J^\top r$ by QR of the stacked system.
+
+    $D$ holds the largest column norms of $J$; $\mu$ follows Nielsen's rule from the gain ratio. One call of
+    `step` tries one $\delta$; a rejected one keeps the point and the Jacobian.
+
+    Args:
+        gtol: finished where $\|J^\top r\|_\infty \le$ gtol.
+        ftol: finished where an accepted step lowers the cost by less than ftol of it.
+        xtol: finished where a step is shorter than xtol (1 + |z|).
+        max_steps: limit of tried steps.
+        jacobian: "forward" (one tangent a parameter) or "reverse" (one adjoint a residual).
+        initial_damping: the first $\mu$.
+
+    Source: Nielsen, *Damping Parameter in Marquardt's Method*, 1999; Moré, *The Levenberg-Marquardt
+    Algorithm*, 1978.
+    """
+
+    gtol: float
+    ftol: float
+    xtol: float
+    max_steps: int = eqx.field(static=True)
+    jacobian: Literal["forward", "reverse"] = eqx.field(static=True, default="forward")
+    initial_damping: float = 1e-3
+
+    def init(self, fn: Residual, z: Float[Array, " p"], args: Any) -> FitState:
+        """Evaluate the residual and its Jacobian at the start."""
+        return _lm_init(self, fn, z, args)
+
+    def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
+        """Try one step and move where it lowers the cost."""
+        return _lm_step(self, fn, state, args)
+
+
+def _linearise(solver: LevenbergMarquardt, fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
+    if solver.jacobian == "forward":
+
+        def tangent(direction: Array) -> tuple[Array, Array]:
+            return jax.jvp(lambda x: fn(x, args), (z,), (direction,))
+
+        values, columns = jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(z), dtype=z.dtype))
+        return values, columns
+    return fn(z, args), jax.jacrev(lambda x: fn(x, args))(z)
+
+
+def _finite(*arrays: Array) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(array)) for array in arrays]))
+
+
+@eqx.filter_jit
+def _lm_init(solver: LevenbergMarquardt, fn: Residual, z: Array, args: Any) -> FitState:
+    residual, jacobian = _linearise(solver, fn, z, args)
+    gradient = jnp.max(jnp.abs(jacobian.T @ residual), initial=0.0)
+    good = _finite(residual, jacobian)
+    finished = (gradient <= solver.gtol) | ~good
+    code = jnp.where(good, Code.SUCCESS, Code.NOT_FINITE).astype(jnp.int32)
+    memory = _Quadratic(residual, jacobian, jnp.asarray(solver.initial_damping, z.dtype), jnp.asarray(2.0, z.dtype))
+    return FitState(z, 0.5 * residual @ residual, gradient, jnp.asarray(0, jnp.int32), finished, code, memory)
+
+
+@eqx.filter_jit
+def _lm_step(solver: LevenbergMarquardt, fn: Residual, state: FitState, args: Any) -> FitState:
+    old: _Quadratic = state.memory
+    scale = jnp.maximum(jnp.linalg.norm(old.jacobian, axis=0), 1e-8)
+    stacked = jnp.concatenate([old.jacobian, jnp.diag(jnp.sqrt(old.damping) * scale)])
+    target = jnp.concatenate([-old.residual, jnp.zeros_like(state.z)])
+    q, r = jnp.linalg.qr(stacked)
+    delta = jax.scipy.linalg.solve_triangular(r, q.T @ target)
+    predicted = state.cost - 0.5 * jnp.sum((old.residual + old.jacobian @ delta) ** 2)
+    z = state.z + delta
+    trial = fn(z, args)
+    cost = 0.5 * trial @ trial
+    gain = (state.cost - cost) / jnp.maximum(predicted, 1e-300)
+    accepted = jnp.isfinite(cost) & (gain > 1e-4)
+
+    def move(_: None) -> tuple[Array, Array]:
+        return _linearise(solver, fn, z, args)
+
+    residual, jacobian = jax.lax.cond(accepted, move, lambda _: (old.residual, old.jacobian), None)
+    shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
+    damping = jnp.where(accepted, jnp.maximum(old.damping * shrink, 1e-14), old.damping * old.growth)
+    growth = jnp.where(accepted, 2.0, 2.0 * old.growth)
+    gradient = jnp.max(jnp.abs(jacobian.T @ residual))
+    small = jnp.linalg.norm(delta) <= solver.xtol * (1.0 + jnp.linalg.norm(state.z))
+    flat = accepted & (state.cost - cost <= solver.ftol * state.cost)
+    done = (gradient <= solver.gtol) | small | flat
+    count = state.step + 1
+    good = _finite(jacobian)
+    code = jnp.where(good, jnp.where(done, Code.SUCCESS, Code.MAX_STEPS), Code.NOT_FINITE).astype(jnp.int32)
+    return FitState(
+        jnp.where(accepted, z, state.z),
+        jnp.where(accepted, cost, state.cost),
+        gradient,
+        count,
+        done | (count >= solver.max_steps) | ~good,
+        code,
+        _Quadratic(residual, jacobian, damping, growth),
+    )
+
+
+class GradientDescent(LeastSquaresSolver):
+    r"""First-order descent on $\tfrac12\|r\|^2$ with any optax optimiser; one adjoint solve a step.
+
+    Args:
+        optimiser: for example ``optax.adam(0.05)``.
+        gtol: finished where the largest entry of the gradient is at most gtol.
+        max_steps: limit of steps.
+    """
+
+    optimiser: optax.GradientTransformation = eqx.field(static=True)
+    gtol: float
+    max_steps: int = eqx.field(static=True)
+
+    def init(self, fn: Residual, z: Float[Array, " p"], args: Any) -> FitState:
+        """Evaluate the cost and its gradient at the start."""
+        return _descent_state(self, fn, z, args, self.optimiser.init(z), jnp.asarray(0, jnp.int32))
+
+    def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
+        """Move by one update of the optimiser."""
+        return _descent_step(self, fn, state, args)
+
+
+def _cost_and_gradient(fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
+    return jax.value_and_grad(lambda x: 0.5 * jnp.sum(fn(x, args) ** 2))(z)
+
+
+@eqx.filter_jit
+def _descent_state(
+    solver: GradientDescent, fn: Residual, z: Array, args: Any, optimiser_state: Any, step: Array
+) -> FitState:
+    cost, gradient = _cost_and_gradient(fn, z, args)
+    size = jnp.max(jnp.abs(gradient), initial=0.0)
+    good = _finite(cost, gradient)
+    done = size <= solver.gtol
+    code = jnp.where(good, jnp.where(done, Code.SUCCESS, Code.MAX_STEPS), Code.NOT_FINITE).astype(jnp.int32)
+    finished = done | (step >= solver.max_steps) | ~good
+    return FitState(z, cost, size, step, finished, code, (gradient, optimiser_state))
+
+
+@eqx.filter_jit
+def _descent_step(solver: GradientDescent, fn: Residual, state: FitState, args: Any) -> FitState:
+    gradient, memory = state.memory
+    updates, memory = solver.optimiser.update(gradient, memory, state.z)
+    z = optax.apply_updates(state.z, updates)
+    return _descent_state(solver, fn, z, args, memory, state.step + 1)

@@ -1,0 +1,72 @@
+"""Least-squares solvers: known minima, failure statuses, resuming from a saved state."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gemel.solvers.least_squares import FitState, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers.solution import Code
+
+
+def rosenbrock(z, args):
+    return jnp.stack([10.0 * (z[1] - z[0] ** 2), 1.0 - z[0]])
+
+
+def misra1a(z, args):
+    x, y = args
+    return y - z[0] * (1 - jnp.exp(-z[1] * x))
+
+
+MISRA_X = np.array([77.6, 114.9, 141.1, 190.8, 239.9, 289.0, 332.8, 378.4, 434.8, 477.3, 536.8, 593.1, 689.1, 760.0])
+MISRA_Y = np.array(
+    [10.07, 14.73, 17.94, 23.93, 29.61, 35.18, 40.02, 44.82, 50.76, 55.05, 61.01, 66.40, 75.47, 81.78]
+)
+
+
+def newton(**changes):
+    options = {"gtol": 1e-12, "ftol": 1e-15, "xtol": 1e-14, "max_steps": 200} | changes
+    return LevenbergMarquardt(**options)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_misra1a_reaches_the_certified_values(mode):
+    # NIST Statistical Reference Datasets, Misra1a, certified to 11 digits.
+    scaled = lambda z, args: misra1a(z * jnp.array([100.0, 1e-4]), args)  # noqa: E731
+    solution = newton(jacobian=mode).solve(scaled, jnp.array([5.0, 1.0]), (jnp.array(MISRA_X), jnp.array(MISRA_Y)))
+    found = solution.checked() * np.array([100.0, 1e-4])
+    np.testing.assert_allclose(found, [2.3894212918e2, 5.5015643181e-4], rtol=1e-7)
+    assert 2 * float(solution.statistics["cost"]) == pytest.approx(1.2455138894e-1, rel=1e-9)
+
+
+def test_rosenbrock_from_the_classic_start():
+    solution = newton().solve(rosenbrock, jnp.array([-1.2, 1.0]))
+    np.testing.assert_allclose(solution.checked(), [1.0, 1.0], atol=1e-9)
+
+
+def test_gradient_descent_reaches_the_same_minimum():
+    solver = GradientDescent(optax.adam(0.05), gtol=1e-6, max_steps=5000)
+    solution = solver.solve(rosenbrock, jnp.array([-1.2, 1.0]))
+    np.testing.assert_allclose(solution.checked(), [1.0, 1.0], atol=1e-4)
+
+
+def test_too_few_steps_is_a_status():
+    assert newton(max_steps=2).solve(rosenbrock, jnp.array([-1.2, 1.0])).status.worst() is Code.MAX_STEPS
+
+
+def test_a_residual_that_is_not_finite_is_a_status():
+    solution = newton().solve(lambda z, args: jnp.log(z), jnp.array([-1.0]))
+    assert solution.status.worst() is Code.NOT_FINITE
+
+
+@pytest.mark.parametrize("solver", [newton(), GradientDescent(optax.adam(0.05), gtol=1e-9, max_steps=40)])
+def test_a_fit_resumed_from_saved_arrays_takes_the_same_steps(solver: LeastSquaresSolver):
+    state = solver.init(rosenbrock, jnp.array([-1.2, 1.0]), None)
+    for _ in range(3):
+        state = solver.step(rosenbrock, state, None)
+    leaves, structure = jax.tree.flatten(state)
+    copied: FitState = jax.tree.unflatten(structure, [jnp.asarray(np.asarray(leaf).copy()) for leaf in leaves])
+    for _ in range(3):
+        state, copied = solver.step(rosenbrock, state, None), solver.step(rosenbrock, copied, None)
+    np.testing.assert_array_equal(state.z, copied.z)
