@@ -120,9 +120,7 @@ def _checked(axis: str, line: Coordinates) -> Float[np.ndarray, " n"]:
         or not (np.diff(values) > 0).all()
         or not np.isfinite(values).all()
     ):
-        raise MeshError(
-            f"The grid coordinates along {axis} must be at least two strictly increasing numbers."
-        )
+        raise MeshError(f"The grid coordinates along {axis} must be two or more strictly increasing numbers.")
     return values
 
 

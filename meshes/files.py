@@ -26,18 +26,18 @@ def read_mesh(path: str | Path) -> Mesh:
     """Read a mesh of triangles, quadrilaterals, tetrahedra or hexahedra, straight or quadratic, from a file.
 
     Groups become tags under their names: gmsh's physical groups, sets of Abaqus, groups of MED, boundaries of
-    scikit-fem, and what `write_mesh` wrote. A group with a number only is called ``"<dimension>:<number>"``. Groups
-    of cells become cell tags, groups one dimension lower facet tags, smaller ones node tags. Cells of lower
-    dimension and points of no cell are dropped. Triangles and quadrilaterals in a plane of constant z make a 2-D
-    mesh. Cells that are merely mirrored (det J < 0 throughout) are turned round.
+    scikit-fem, and what `write_mesh` wrote. A group with a number only is called ``"<dimension>:<number>"``.
+    Groups of cells become cell tags, groups one dimension lower facet tags, smaller ones node tags. Cells of
+    lower dimension and points of no cell are dropped. Triangles and quadrilaterals in a plane of constant z
+    make a 2-D mesh. Cells that are merely mirrored (det J < 0 throughout) are turned round.
 
     Args:
-        path: a file with an extension that meshio knows (.msh, .vtu, .vtk, .xdmf, .inp, .med, .e, .mesh, .bdf...).
+        path: a file with an extension that meshio knows, such as .msh, .vtu, .vtk, .xdmf, .inp, .med or .e.
 
     Raises:
-        MeshError: when the file is missing, empty, damaged or of an unknown format; when it holds a surface in
-            3-D space, cells of several types, unsupported cells, or cells that are inverted; when a group lies on no
-            facet of the cells, or takes a reserved name for something else.
+        MeshError: when the file is missing, empty, damaged or of an unknown format; when it holds a surface
+            in 3-D space, cells of several types, unsupported cells, or cells that are inverted; when a group
+            lies on no facet of the cells, or takes a reserved name for something else.
     """
     path = Path(path)
     raw = _load(path)
@@ -55,7 +55,8 @@ def _load(path: Path) -> Any:
     names = path.name.lower()
     if not any(names.endswith(extension) for extension in known):
         raise MeshError(
-            f"The mesh file '{path}' has an unknown extension '{path.suffix}': known are {', '.join(sorted(known))}."
+            f"The mesh file '{path}' has an unknown extension '{path.suffix}': "
+            f"known are {', '.join(sorted(known))}."
         )
     if path.stat().st_size == 0:
         raise MeshError(f"The mesh file '{path}' is empty.")
@@ -68,13 +69,14 @@ def _load(path: Path) -> Any:
                 f" ({type(error).__name__}: {reason})" if reason and not isinstance(error, SystemExit) else ""
             )
             raise MeshError(
-                f"The mesh file '{path}' cannot be read: it is damaged or not what its extension says{detail}."
+                f"The mesh file '{path}' cannot be read: "
+                f"it is damaged or not what its extension says{detail}."
             ) from None
 
 
 @contextlib.contextmanager
 def quiet():
-    """Keep what meshio prints off the console, and treat text that numpy cannot parse to its end as an error."""
+    """Keep meshio's prints off the console; text that numpy cannot parse to its end is an error."""
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),

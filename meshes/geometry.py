@@ -142,7 +142,7 @@ def facet_measures(
     degree: int,
     quadrature_degree: int,
 ) -> Float[Floats, "n_facets n_q"]:
-    r"""Surface elements :math:`\sqrt{\det F^T F}`, :math:`F = J\,\partial X/\partial s`, at quadrature points.
+    r"""Surface elements :math:`\sqrt{\det F^T F}`, :math:`F = J\,\partial X/\partial s`, at facet points.
 
     ``facet_measures(...) @ weights`` with the weights of `facet_quadrature` gives the area of every facet.
     """

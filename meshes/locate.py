@@ -1,5 +1,7 @@
 """Which cell holds a physical point, and where in its reference cell: the inverse isoparametric map."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
@@ -26,8 +28,8 @@ def locate(
     r"""Find cells :math:`c` and reference coordinates :math:`X` with :math:`x_c(X) = x`.
 
     Newton's method inverts the map in candidate cells: first those with the nearest centroids, then all cells
-    whose bounding box holds the point. A point outside is moved onto the closest candidate when it is no further
-    away than ``tolerance`` times the diagonal of the mesh.
+    whose bounding box holds the point. A point outside is moved onto the closest candidate when it is no
+    further away than ``tolerance`` times the diagonal of the mesh.
 
     Args:
         points, cells, cell_type, degree: the mesh.
@@ -52,7 +54,9 @@ def locate(
     corners = points[cells]
     low, high = corners.min(axis=1), corners.max(axis=1)
     n_near = min(_NEAREST, len(cells))
-    near = KDTree((low + high) / 2).query(targets, k=range(1, n_near + 1))[1]
+    # k as a list keeps two axes in the answer for one neighbour; scipy's stubs know an integer only.
+    neighbours: Any = list(range(1, n_near + 1))
+    near = KDTree((low + high) / 2).query(targets, k=neighbours)[1]
     which = np.repeat(np.arange(len(targets)), n_near)
     found, reference, distance = _closest(points, cells, cell_type, degree, targets, which, near.ravel())
     margin = allowed + (_BULGE * (high - low) if degree == 2 else 0.0)

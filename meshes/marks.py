@@ -10,7 +10,7 @@ from gemel.meshes.errors import MeshError
 from gemel.meshes.topology import cell_entities
 
 MARKS = {"cells": "gemel:cells:", "facets": "gemel:facets:", "nodes": "gemel:nodes:"}
-"""Prefixes of data names. Cells and nodes are marked by 1; bit f of a cell's number marks its local facet f."""
+"""Prefixes of data names. Cells and nodes are marked by 1; bit f of a cell's number marks its facet f."""
 
 _SKFEM = {
     "triangle": ((0, 1), (1, 2), (0, 2)),
@@ -23,7 +23,7 @@ _SKFEM = {
 def marked_tags(
     raw: Any, blocks: list[int], cells: Int[np.ndarray, "n_cells n_nodes"], cell_type: str
 ) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Tags found in the data of a mesh that meshio has read: kind, name, members (facets by their vertices)."""
+    """Tags in the data of a mesh that meshio has read: kind, name, members (facets by their vertices)."""
     dim = 2 if cell_type in ("triangle", "quadrilateral") else 3
     own_facets = cell_entities(cell_type, dim - 1)
     for key, values in raw.cell_data.items():

@@ -41,8 +41,8 @@ class Mesh(eqx.Module):
 
     Attributes:
         points: coordinates (n_points, dim), in metres; every point belongs to a cell.
-        cells: nodes of every cell (n_cells, n_nodes) in the order of fenics-basix's Lagrange element: vertices
-            first, in tensor order for quadrilaterals and hexahedra, (0,0), (1,0), (0,1), (1,1).
+        cells: nodes of every cell (n_cells, n_nodes) in the order of fenics-basix's Lagrange element:
+            vertices first, in tensor order for quadrilaterals and hexahedra, (0,0), (1,0), (0,1), (1,1).
         cell_type: one of ``triangle``, ``quadrilateral``, ``tetrahedron``, ``hexahedron``.
         degree: degree of the isoparametric map, 1 or 2.
         cell_tags: cell numbers by name.

@@ -1,4 +1,4 @@
-"""Node orders of file formats: meshio numbers the nodes of a cell as VTK does, this package as fenics-basix does."""
+"""Node orders: meshio numbers the nodes of a cell as VTK does, this package as fenics-basix does."""
 
 from typing import NamedTuple
 
@@ -27,10 +27,35 @@ FILE_CELLS: dict[str, FileCell] = {
     "hexahedron27": FileCell(
         "hexahedron",
         2,
-        (0, 1, 3, 2, 4, 5, 7, 6)
-        + (8, 11, 16, 9, 17, 10, 19, 18, 12, 15, 13, 14)
-        + (24, 22, 20, 21, 23, 25)
-        + (26,),
+        (
+            0,
+            1,
+            3,
+            2,
+            4,
+            5,
+            7,
+            6,
+            8,
+            11,
+            16,
+            9,
+            17,
+            10,
+            19,
+            18,
+            12,
+            15,
+            13,
+            14,
+            24,
+            22,
+            20,
+            21,
+            23,
+            25,
+            26,
+        ),
     ),
 }
 """Supported cells by meshio's names."""

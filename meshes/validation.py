@@ -51,7 +51,7 @@ def check_tags(name: str, kind: str, numbers: np.ndarray, width: int | None, bou
         )
     if numbers.size and ((numbers < 0) | (numbers >= np.asarray(bounds))).any():
         raise MeshError(
-            f"The {kind} tag '{name}' holds numbers outside 0 to {' and '.join(str(b - 1) for b in bounds)}."
+            f"The {kind} tag '{name}' holds numbers outside {' and '.join(f'0 to {b - 1}' for b in bounds)}."
         )
 
 
@@ -64,8 +64,8 @@ def orientations(
     r"""The sign of :math:`\det J` in every cell: 1, -1, or 0 where it vanishes or changes within the cell.
 
     It is looked at in the vertices and in the quadrature points that integrate :math:`\det J` exactly. A
-    determinant counts as zero below rounding, relative to the product of the lengths of the Jacobian's columns,
-    so that thin but valid cells pass at any scale.
+    determinant counts as zero below rounding, relative to the product of the lengths of the Jacobian's
+    columns, so that thin but valid cells pass at any scale.
     """
     dim = cell_dim(cell_type)
     samples = np.concatenate([basix_vertices(cell_type), quadrature(cell_type, dim * degree)[0]])
@@ -94,9 +94,7 @@ def check_geometry(
     """Refuse coordinates that are not finite and cells that are inverted or degenerate."""
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(bad):
-        raise MeshError(
-            f"{len(bad)} points have coordinates that are not finite, the first of them number {bad[0]}."
-        )
+        raise MeshError(f"{len(bad)} points are not finite, the first of them number {bad[0]}.")
     bad = np.flatnonzero(orientations(points, cells, cell_type, degree) != 1)
     if len(bad):
         raise MeshError(

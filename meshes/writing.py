@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import meshio
 import numpy as np
@@ -27,9 +28,9 @@ def write_mesh(
 ) -> None:
     """Write a mesh with its tags, and data on its points and cells, to a file that `read_mesh` reads back.
 
-    Tags are physical groups in a .msh file (version 2.2, as gmsh itself reads it), where facets are straight-sided
-    copies, and integer data named ``gemel:cells:<name>`` and so on in the other formats. The file is written beside
-    its place and then moved, so that a failure leaves what was there.
+    Tags are physical groups in a .msh file (version 2.2, as gmsh itself reads it), where facets appear by
+    their vertices, and integer data named ``gemel:cells:<name>`` and so on in the other formats. The file is
+    written beside its place and then moved, so that a failure leaves what was there.
 
     Args:
         path: a file with the extension .msh, .vtu, .vtk or .xdmf.
@@ -38,8 +39,8 @@ def write_mesh(
         cell_data: arrays (n_cells, ...) by name.
 
     Raises:
-        MeshError: for another extension, a folder that does not exist, data of the wrong length, and cell tags
-            that overlap in a .msh file, whose cells belong to one group each.
+        MeshError: for another extension, a folder that does not exist, data of the wrong length, and for a
+            .msh file cell tags that overlap, since its cells belong to one group each, and names used twice.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
@@ -49,7 +50,7 @@ def write_mesh(
     points_by_name = _checked("point", point_data or {}, mesh.n_points)
     cells_by_name = _checked("cell", cell_data or {}, mesh.n_cells)
     points = np.asarray(mesh.points, dtype=np.float64)
-    points = np.pad(points, ((0, 0), (0, 3 - mesh.dim)))
+    points = np.concatenate([points, np.zeros((mesh.n_points, 3 - mesh.dim))], axis=1)
     build = _with_groups if path.suffix.lower() == ".msh" else _with_marks
     _write(path, build(mesh, points, points_by_name, cells_by_name))
 
@@ -66,7 +67,7 @@ def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _file_cells(mesh: Mesh) -> tuple[str, np.ndarray]:
+def _file_cells(mesh: Mesh) -> tuple[str, Any]:
     name = file_cell_name(mesh.cell_type, mesh.degree)
     return name, np.asarray(mesh.cells)[:, np.argsort(FILE_CELLS[name].order)]
 
@@ -82,7 +83,7 @@ def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dic
         cell_data[MARKS["facets"] + tag] = bits
     for tag, numbers in mesh.node_tags.items():
         point_data[MARKS["nodes"] + tag] = _flags(mesh.n_points, numbers)
-    cells = [_file_cells(mesh)]
+    cells: list[Any] = [_file_cells(mesh)]
     return meshio.Mesh(points, cells, point_data, {name: [values] for name, values in cell_data.items()})
 
 
@@ -94,11 +95,14 @@ def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
 
 def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
-    blocks, groups, names = [_file_cells(mesh)], [np.zeros(mesh.n_cells, dtype=np.int32)], {}
+    blocks: list[Any] = [_file_cells(mesh)]
+    groups = [np.zeros(mesh.n_cells, dtype=np.int32)]
+    names: dict[str, np.ndarray] = {}
     for number, (tag, cells) in enumerate(mesh.cell_tags.items(), start=1):
         if groups[0][np.asarray(cells)].any():
             raise MeshError(
-                f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: write .vtu, .vtk or .xdmf."
+                f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: "
+                "write .vtu, .vtk or .xdmf."
             )
         groups[0][np.asarray(cells)] = number
         names[tag] = np.array([number, mesh.dim])
@@ -118,19 +122,19 @@ def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: di
                 blocks.append(("vertex", members[:, None]))
             names[tag] = np.array([len(names) + 1, dim])
             groups.append(np.full(len(members), len(names), dtype=np.int32))
-    padded = {name: _padded(values, blocks) for name, values in cell_data.items()}
+    padded: dict[str, Any] = {name: _padded(values, blocks) for name, values in cell_data.items()}
     padded |= {"gmsh:physical": groups, "gmsh:geometrical": groups}
     return meshio.Mesh(points, blocks, point_data, padded, field_data=names)
 
 
-def _padded(values: np.ndarray, blocks: list[tuple[str, np.ndarray]]) -> list[np.ndarray]:
+def _padded(values: np.ndarray, blocks: list[Any]) -> list[np.ndarray]:
     """Cell data with NaN for the blocks of lower dimension."""
     values = values.astype(np.float64)
     return [values, *(np.full((len(block), *values.shape[1:]), np.nan) for _, block in blocks[1:])]
 
 
 def _write(path: Path, content: meshio.Mesh) -> None:
-    """Write in a folder of its own beside the target, then move every file (.xdmf comes with .h5) into place."""
+    """Write in a folder beside the target, then move every file (.xdmf comes with .h5) into place."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
         with quiet():
             try:
