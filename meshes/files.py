@@ -64,7 +64,7 @@ def _load(path: Path) -> Any:
         try:
             return meshio.read(path)
         except (Exception, SystemExit) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:200].rstrip(".")
             detail = (
                 f" ({type(error).__name__}: {reason})" if reason and not isinstance(error, SystemExit) else ""
             )

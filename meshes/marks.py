@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from jaxtyping import Int
@@ -11,6 +12,12 @@ from gemel.meshes.topology import cell_entities
 
 MARKS = {"cells": "gemel:cells:", "facets": "gemel:facets:", "nodes": "gemel:nodes:"}
 """Prefixes of data names. Cells and nodes are marked by 1; bit f of a cell's number marks its facet f."""
+
+
+def mark(kind: str, tag: str) -> str:
+    """The data name of a tag; characters that VTK files cannot hold in a name are percent-encoded."""
+    return MARKS[kind] + quote(tag, safe="")
+
 
 _SKFEM = {
     "triangle": ((0, 1), (1, 2), (0, 2)),
@@ -40,7 +47,7 @@ def marked_tags(
 
 
 def _tag_name(key: str) -> str:
-    return key.split(":", 2)[2]
+    return unquote(key.split(":", 2)[2])
 
 
 def _integers(key: str, values: Any, blocks: list[int]) -> Int[np.ndarray, " n_cells"]:

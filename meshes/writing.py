@@ -11,7 +11,7 @@ import numpy as np
 
 from gemel.meshes.errors import MeshError
 from gemel.meshes.files import quiet
-from gemel.meshes.marks import MARKS
+from gemel.meshes.marks import mark
 from gemel.meshes.mesh import Mesh
 from gemel.meshes.orders import FILE_CELLS, file_cell_name
 from gemel.meshes.topology import cell_entities
@@ -40,7 +40,8 @@ def write_mesh(
 
     Raises:
         MeshError: for another extension, a folder that does not exist, data of the wrong length, and for a
-            .msh file cell tags that overlap, since its cells belong to one group each, and names used twice.
+            .msh file cell tags that overlap, since its cells belong to one group each, names used twice,
+            and cell data, which meshio does not read back.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
@@ -75,14 +76,14 @@ def _file_cells(mesh: Mesh) -> tuple[str, Any]:
 def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as integer data."""
     for tag, numbers in mesh.cell_tags.items():
-        cell_data[MARKS["cells"] + tag] = _flags(mesh.n_cells, numbers)
+        cell_data[mark("cells", tag)] = _flags(mesh.n_cells, numbers)
     for tag, facets in mesh.facet_tags.items():
         bits = np.zeros(mesh.n_cells, dtype=np.int32)
         cell, local = np.asarray(facets).T
         np.bitwise_or.at(bits, cell, (1 << local).astype(np.int32))
-        cell_data[MARKS["facets"] + tag] = bits
+        cell_data[mark("facets", tag)] = bits
     for tag, numbers in mesh.node_tags.items():
-        point_data[MARKS["nodes"] + tag] = _flags(mesh.n_points, numbers)
+        point_data[mark("nodes", tag)] = _flags(mesh.n_points, numbers)
     cells: list[Any] = [_file_cells(mesh)]
     return meshio.Mesh(points, cells, point_data, {name: [values] for name, values in cell_data.items()})
 
@@ -95,6 +96,10 @@ def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
 
 def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
+    if cell_data:
+        raise MeshError(
+            f"A .msh file cannot hold the cell data '{', '.join(cell_data)}': write .vtu, .vtk or .xdmf."
+        )
     blocks: list[Any] = [_file_cells(mesh)]
     groups = [np.zeros(mesh.n_cells, dtype=np.int32)]
     names: dict[str, np.ndarray] = {}
@@ -122,15 +127,8 @@ def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: di
                 blocks.append(("vertex", members[:, None]))
             names[tag] = np.array([len(names) + 1, dim])
             groups.append(np.full(len(members), len(names), dtype=np.int32))
-    padded: dict[str, Any] = {name: _padded(values, blocks) for name, values in cell_data.items()}
-    padded |= {"gmsh:physical": groups, "gmsh:geometrical": groups}
-    return meshio.Mesh(points, blocks, point_data, padded, field_data=names)
-
-
-def _padded(values: np.ndarray, blocks: list[Any]) -> list[np.ndarray]:
-    """Cell data with NaN for the blocks of lower dimension."""
-    values = values.astype(np.float64)
-    return [values, *(np.full((len(block), *values.shape[1:]), np.nan) for _, block in blocks[1:])]
+    data: dict[str, Any] = {"gmsh:physical": groups, "gmsh:geometrical": groups}
+    return meshio.Mesh(points, blocks, point_data, data, field_data=names)
 
 
 def _write(path: Path, content: meshio.Mesh) -> None:
@@ -140,6 +138,8 @@ def _write(path: Path, content: meshio.Mesh) -> None:
             try:
                 meshio.write(Path(folder) / path.name, content, file_format=_FORMATS[path.suffix.lower()])
             except (Exception, SystemExit) as error:
-                raise MeshError(f"Cannot write '{path}': {type(error).__name__}: {error}.") from None
+                raise MeshError(
+                    f"Cannot write '{path}': {type(error).__name__}: {str(error).rstrip('.')}."
+                ) from None
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
             os.replace(file, path.parent / file.name)
