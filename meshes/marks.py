@@ -23,6 +23,7 @@ _SKFEM = {
     "triangle": ((0, 1), (1, 2), (0, 2)),
     "quadrilateral": ((0, 1), (1, 3), (3, 2), (2, 0)),
     "tetrahedron": ((0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)),
+    "hexahedron": ((0, 4, 6, 2), (0, 2, 3, 1), (0, 1, 5, 4), (2, 6, 7, 3), (4, 5, 7, 6), (1, 3, 7, 5)),
 }
 """Local facets that scikit-fem's ``skfem:b:<name>`` data count in bits, by basix's vertices."""
 
@@ -38,7 +39,7 @@ def marked_tags(
             yield "cells", _tag_name(key), np.flatnonzero(_integers(key, values, blocks))
         elif key.startswith(MARKS["facets"]):
             yield "facets", _tag_name(key), _facets(key, _integers(key, values, blocks), cells, own_facets)
-        elif key.startswith("skfem:b:") and cell_type in _SKFEM:
+        elif key.startswith("skfem:b:"):
             local = np.asarray(_SKFEM[cell_type])
             yield "facets", _tag_name(key), _facets(key, _integers(key, values, blocks), cells, local)
     for key, values in raw.point_data.items():

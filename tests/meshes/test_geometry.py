@@ -44,7 +44,9 @@ def test_nodes_of_a_file_land_on_the_nodes_of_basix(name):
     corners = np.array(VTK_CORNERS[name.rstrip("0123456789")], dtype=float)
     middle = [corners[list(between)].mean(axis=0) for between in VTK_BETWEEN.get(name, [])]
     vtk = np.concatenate([corners, np.reshape(middle, (-1, corners.shape[1]))])
-    np.testing.assert_allclose(vtk[list(order)], coordinate_element(cell_type, degree).points, atol=1e-15)
+    np.testing.assert_allclose(
+        vtk[list(order)], np.asarray(coordinate_element(cell_type, degree).points), atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("degree", [1, 2])

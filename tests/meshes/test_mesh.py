@@ -33,7 +33,7 @@ def test_a_valid_mesh_passes():
             {"points": np.where(SQUARE == [1, 0], np.nan, SQUARE)},
             "points are not finite, the first of them number 0",
         ),
-        ({"points": np.pad(SQUARE, ((0, 0), (0, 1)))}, "needs points with 2 coordinates, not 3"),
+        ({"points": np.column_stack([SQUARE, SQUARE[:, 0]])}, "needs points with 2 coordinates, not 3"),
         ({"degree": 3}, "degree of the geometry is 3"),
         ({"cell_tags": {"a": np.array([2])}}, "cell tag 'a' holds numbers outside 0 to 1"),
         ({"facet_tags": {"a": np.array([[0, 3]])}}, "facet tag 'a' holds numbers outside 0 to 1 and 0 to 2"),

@@ -34,7 +34,7 @@ def test_entities_of_cells_hold_the_local_vertices(mesh):
 
 def test_counts_of_a_lattice():
     nx, ny, nz = 3, 2, 4
-    cells = MESHES[2].cells
+    cells = np.asarray(MESHES[2].cells)
     n_edges = nx * (ny + 1) * (nz + 1) + (nx + 1) * ny * (nz + 1) + (nx + 1) * (ny + 1) * nz
     n_faces = nx * ny * (nz + 1) + nx * (ny + 1) * nz + (nx + 1) * ny * nz
     assert len(entities("hexahedron", cells, 1)[0]) == n_edges
@@ -55,7 +55,7 @@ def test_facets_are_found_by_their_vertices_in_any_order(mesh):
 def test_an_inner_facet_is_given_by_the_lower_cell():
     mesh = rectangle(2, 1)
     inner = np.intersect1d(mesh.cells[0], mesh.cells[1])[None, :]
-    assert match_facets("quadrilateral", mesh.cells, inner)[0, 0] == 0
+    assert match_facets("quadrilateral", np.asarray(mesh.cells), inner)[0, 0] == 0
 
 
 def test_three_cells_on_one_facet_are_refused():
