@@ -1,5 +1,11 @@
 """Solvers that know operators and residual functions, never meshes."""
 
+from gemel.solvers.direct import DenseDirect, SparseDirect
+from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
+from gemel.solvers.krylov import CG, GMRES
+from gemel.solvers.linear import linear_solve
+from gemel.solvers.linear_solver import LinearSolver, Preconditioner
+from gemel.solvers.multigrid import AMG
 from gemel.solvers.operators import (
     ConstrainedOperator,
     DenseOperator,
@@ -10,23 +16,39 @@ from gemel.solvers.operators import (
     TransposedOperator,
     dense_matrix,
 )
+from gemel.solvers.preconditioners import Identity, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
 from gemel.solvers.sparse import SparseOperator, SparsityPattern, linear_combination
 
 __all__ = [
+    "AMG",
+    "CG",
+    "GMRES",
+    "Adjoint",
     "Code",
     "ConstrainedOperator",
+    "DenseDirect",
     "DenseOperator",
     "DiagonalOperator",
     "FunctionOperator",
+    "Identity",
+    "Implicit",
+    "Jacobi",
     "LinearOperator",
+    "LinearSolver",
+    "Preconditioner",
     "Solution",
     "SolveError",
+    "SparseDirect",
     "SparseOperator",
     "SparsityPattern",
     "Status",
     "SumOperator",
     "TransposedOperator",
+    "Unrolled",
     "dense_matrix",
+    "implicit_solve",
     "linear_combination",
+    "linear_solve",
+    "tangent_solve",
 ]

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -19,7 +19,14 @@ class LinearOperator(eqx.Module):
     about the values (A = Aᵀ), made by whoever builds the operator and relied upon by adjoint solves.
     """
 
-    symmetric: eqx.AbstractVar[bool]
+    if TYPE_CHECKING:
+        # For type checkers a property: an abstract variable would take the first place in every constructor.
+        @property
+        def symmetric(self) -> bool:
+            """True where A = Aᵀ."""
+            ...
+    else:
+        symmetric: eqx.AbstractVar[bool]
 
     @property
     @abc.abstractmethod
@@ -58,7 +65,7 @@ class TransposedOperator(LinearOperator):
     """The transpose Aᵀ of another operator A."""
 
     operator: LinearOperator
-    symmetric: bool = eqx.field(static=True, default=False)
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
     @property
     def n(self) -> int:
@@ -94,13 +101,14 @@ def transposed(operator: LinearOperator) -> LinearOperator:
 class FunctionOperator(LinearOperator):
     """A matrix-free operator x ↦ ``fn(args, x)``, linear in x.
 
-    ``args`` (and the leaves of ``fn`` where it is a pytree) carry all that is differentiated. The transpose comes
-    from `jax.linear_transpose`. The diagonal and the matrix need n products, so they are for small n.
+    ``args`` (and the leaves of ``fn`` where it is a pytree) carry all that is differentiated. The
+    transpose comes from `jax.linear_transpose`. The diagonal and the matrix need n products, so they are
+    for small n.
     """
 
     fn: Callable[[Any, Array], Array]
     size: int = eqx.field(static=True)
-    symmetric: bool = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
     args: Any = None
     dtype: np.dtype = eqx.field(static=True, default=np.dtype(np.float64), converter=np.dtype)
 
@@ -138,7 +146,7 @@ class DenseOperator(LinearOperator):
     """A dense matrix as an operator."""
 
     matrix: Float[Array, "n n"]
-    symmetric: bool = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
     @property
     def n(self) -> int:
@@ -170,7 +178,7 @@ class DiagonalOperator(LinearOperator):
     """The diagonal matrix diag(d), for example a lumped mass matrix."""
 
     values: Float[Array, " n"]
-    symmetric: bool = eqx.field(static=True, default=True)
+    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore
 
     @property
     def n(self) -> int:
@@ -212,7 +220,8 @@ class SumOperator(LinearOperator):
     def __check_init__(self):
         if self.first.n != self.second.n:
             raise ValueError(
-                f"SumOperator adds operators of {self.first.n} and {self.second.n} unknowns; both must have the same."
+                f"SumOperator adds operators of {self.first.n} and {self.second.n} unknowns; "
+                "both must have the same number."
             )
 
     @property
@@ -248,10 +257,11 @@ class SumOperator(LinearOperator):
 
 
 class ConstrainedOperator(LinearOperator):
-    """Dirichlet conditions by lifting, on full-size vectors: P A P + s (I − P), P the projection on free unknowns.
+    """Dirichlet conditions by lifting, on full-size vectors: P A P + s (I − P), P the projection on free
+    unknowns.
 
-    The size and the symmetry of A are kept. ``scale`` s is 1 for a stiffness matrix (the fixed unknowns decouple)
-    and 0 for the mass matrix of an eigenvalue or a time-dependent problem (they carry no inertia).
+    The size and the symmetry of A are kept. ``scale`` s is 1 for a stiffness matrix (the fixed unknowns
+    decouple) and 0 for the mass matrix of an eigenvalue or a time-dependent problem (they carry no inertia).
     """
 
     operator: LinearOperator
@@ -285,7 +295,7 @@ class ConstrainedOperator(LinearOperator):
         return jnp.where(self.free, self.operator.diagonal(), self.scale)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
-        """Return the constrained matrix on the host, without stored entries in eliminated rows and columns."""
+        """Return the constrained matrix on the host, without the eliminated entries."""
         free = np.asarray(self.free)
         keep = scipy.sparse.diags_array(free.astype(float))
         fixed = scipy.sparse.diags_array(np.where(free, 0.0, np.asarray(self.scale)))

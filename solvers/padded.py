@@ -1,13 +1,14 @@
 """Products with padded sparse rows: the kernel under `SparseOperator` and the multigrid hierarchies.
 
-Rows are stored component-major: entry j of every row lies side by side, so that a product is an unrolled sum of
-gathers. The entries run through a `jax.lax.scan` of at least two chunks, never one: XLA on CPU fuses a chain of
-plain gather products and recomputes every producer inside the next gather (five chained 27-entry products then cost
-27⁵-like work); a loop is a boundary it does not fuse across, and unlike a conditional on a run-time flag it stays one
-under ``vmap`` and when the pattern is a constant of the program.
+Rows are stored component-major: entry j of every row lies side by side, so that a product is an unrolled
+sum of gathers. The entries run through a `jax.lax.scan` of at least two chunks, never one: XLA on CPU
+fuses a chain of plain gather products and recomputes every producer inside the next gather (five chained
+27-entry products then cost 27⁵-like work); a loop is a boundary it does not fuse across, and unlike a
+conditional on a run-time flag it stays one under ``vmap`` and when the pattern is a constant of the program.
 
-The product is bilinear in (values, x). As a JAX primitive it has its own transpose: the derivative with respect to x is a
-product with the transposed rows (again gathers) where XLA's transposed gather would be a scatter, ten times slower.
+The product is bilinear in (values, x). As a JAX primitive it has its own transpose: the derivative with
+respect to x is a product with the transposed rows (again gathers) where XLA's transposed gather would be a
+scatter, ten times slower.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Int
@@ -27,8 +29,9 @@ _CHUNK = 8
 class PaddedRows(eqx.Module):
     """Where the entries of a sparse matrix lie: buckets of rows of similar length, each padded to one width.
 
-    ``columns[b]`` has shape (chunks, entries per chunk, rows in b); a padded entry repeats a column of its own row.
-    ``order`` (rows,) restores the natural order from the concatenated buckets; None where there is one bucket.
+    ``columns[b]`` has shape (chunks, entries per chunk, rows in b); a padded entry repeats a column of its
+    own row. ``order`` (rows,) restores the natural order from the concatenated buckets; None where there
+    is one bucket.
     """
 
     columns: tuple[Int[Array, "chunks width rows"], ...]
@@ -43,8 +46,9 @@ class PaddedRows(eqx.Module):
 class Structure(eqx.Module):
     """A matrix' rows, the rows of its transpose, and how values move between the two.
 
-    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the forward layout, and
-    ``to_forward`` the inverse; padding points one past the end. Both are None where no transpose was asked for.
+    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the
+    forward layout, and ``to_forward`` the inverse; padding points one past the end. Both are None where no
+    transpose was asked for.
     """
 
     forward: PaddedRows
@@ -61,7 +65,7 @@ class Structure(eqx.Module):
 
 
 def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
-    """Return the widths of at most ``limit`` buckets that minimise the stored entries (each bucket costs 2 % more)."""
+    """Return widths of at most ``limit`` buckets that minimise the stored entries (2 % more for each)."""
     widths, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
     below = np.concatenate([[0], np.cumsum(counts)])
     overhead = 0.02 * float(np.sum(widths * counts))
@@ -161,7 +165,7 @@ def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
     return tuple(p * _gather(x, c) for p, c in zip(pieces, rows.columns, strict=True))
 
 
-# --- the product as a primitive -------------------------------------------------------------------------------------
+# The product as a primitive.
 
 _product_p = Primitive("gemel_padded_product")
 
@@ -282,7 +286,7 @@ def _inner_size(operands, dims, batched) -> int | None:
 
 _product_p.def_impl(jax.jit(_product_impl, static_argnames=("treedef", "batched")))
 _product_p.def_abstract_eval(
-    lambda *args, treedef, batched: jax.core.ShapedArray(
+    lambda *args, treedef, batched: ShapedArray(
         _product_shape(args, treedef, batched),
         jnp.result_type(args[0].dtype, args[-treedef.num_leaves - 1].dtype),
     )
@@ -303,7 +307,7 @@ batching.primitive_batchers[_product_p] = _product_batch
 mlir.register_lowering(_product_p, mlir.lower_fun(_product_impl, multiple_results=False))
 
 
-# --- moving values between layouts: a gather whose transpose is a gather ---------------------------------------------
+# Moving values between layouts: a gather whose transpose is a gather.
 
 _move_p = Primitive("gemel_move_values")
 
@@ -353,9 +357,7 @@ def _move_batch(args, dims):
 
 
 _move_p.def_impl(jax.jit(_move_impl))
-_move_p.def_abstract_eval(
-    lambda x, index, inverse: jax.core.ShapedArray((index.shape[0], *x.shape[1:]), x.dtype)
-)
+_move_p.def_abstract_eval(lambda x, index, inverse: ShapedArray((index.shape[0], *x.shape[1:]), x.dtype))
 ad.primitive_jvps[_move_p] = _move_jvp
 ad.primitive_transposes[_move_p] = _move_transpose
 batching.primitive_batchers[_move_p] = _move_batch

@@ -1,4 +1,4 @@
-"""Sparse matrices on a fixed pattern: built once on the host, applied by gathers, differentiable in their values."""
+"""Sparse matrices on a fixed pattern: built once, applied by gathers, differentiable in their values."""
 
 import hashlib
 
@@ -24,7 +24,7 @@ from gemel.solvers.padded import (
 
 
 def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
-    """Return p with p[index[i]] = i, and len(index) where nothing points; ``index`` entries of ``size`` are padding."""
+    """Return p with p[index[i]] = i and len(index) where nothing points; ``size`` marks padding."""
     inverse = np.full(size + 1, len(index), np.int32)
     inverse[index] = np.arange(len(index), dtype=np.int32)
     return inverse[:size]
@@ -126,13 +126,14 @@ class SparsityPattern(eqx.Module):
 class SparseOperator(LinearOperator):
     """A sparse matrix: a `SparsityPattern` and its values in the padded layout, one array per bucket of rows.
 
-    Made by `SparsityPattern.operator` or `SparseOperator.from_scipy`. Products are differentiable in the values and
-    in the vector, forward and reverse, to any order, and work under ``vmap`` over values, vectors or both.
+    Made by `SparsityPattern.operator` or `SparseOperator.from_scipy`. Products are differentiable in the
+    values and in the vector, forward and reverse, to any order, and work under ``vmap`` over values,
+    vectors or both.
     """
 
     pattern: SparsityPattern
     values: tuple[Float[Array, "chunks width rows"], ...]
-    symmetric: bool = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
     @property
     def n(self) -> int:
@@ -145,8 +146,9 @@ class SparseOperator(LinearOperator):
     ) -> "SparseOperator":
         """Build pattern and values from a square scipy matrix."""
         csr = scipy.sparse.csr_array(matrix)
-        if csr.shape[0] != csr.shape[1]:
-            raise ValueError(f"A matrix of shape {csr.shape} is not square.")
+        shape = tuple(matrix.shape or ())
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise ValueError(f"A matrix of shape {shape} is not square.")
         csr.sum_duplicates()
         csr.sort_indices()
         return SparsityPattern.build(csr.indptr, csr.indices).operator(jnp.asarray(csr.data), symmetric)
@@ -195,7 +197,7 @@ class _FlippedOperator(LinearOperator):
 
     pattern: SparsityPattern
     values: tuple[Float[Array, "chunks width rows"], ...]
-    symmetric: bool = eqx.field(static=True, default=False)
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
     @property
     def n(self) -> int:
@@ -233,7 +235,7 @@ class _FlippedOperator(LinearOperator):
 def linear_combination(
     a: Float[Array, ""] | float, first: LinearOperator, b: Float[Array, ""] | float, second: LinearOperator
 ) -> LinearOperator:
-    """Return a A + b B: one sparse matrix where both share a pattern (the values are added once), else a `SumOperator`."""
+    """Return a A + b B: one sparse matrix where both share a pattern, else a `SumOperator`."""
     if (
         isinstance(first, SparseOperator)
         and isinstance(second, SparseOperator)

@@ -1,0 +1,146 @@
+"""The implicit-function rule: how every solve is differentiated, without going through its iterations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float, PyTree
+
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.operators import FunctionOperator, LinearOperator
+
+SOLVED = "gemel_solved"
+"""Name under which solutions are visible to checkpoint policies: saving them spares the repeated solve."""
+
+
+class Adjoint(eqx.Module):
+    """How derivatives pass through a solve."""
+
+
+class Implicit(Adjoint):
+    """By the implicit-function theorem: one linear solve with the tangent (forward) or its transpose
+    (reverse).
+
+    ``linear_solver`` solves those systems; None takes the linear solver of the solve itself, with its state.
+    """
+
+    linear_solver: LinearSolver | None = None
+
+
+class Unrolled(Adjoint):
+    """Through the iterations themselves, in forward mode only: for checks, never for use."""
+
+
+class _Bundle(eqx.Module):
+    """Everything of one solve, as one pytree: residual functions may carry differentiable leaves."""
+
+    forward: Callable[[Any, Any, Any], tuple[Array, Any]]
+    residual: Callable[[Array, Any], Array]
+    tangent: Callable[[Array, Any], LinearOperator] | None
+    parameters: Any
+    linear_solver: LinearSolver
+    state: Any
+    symmetric: bool = eqx.field(static=True)
+
+
+def stop_gradient(tree: PyTree) -> PyTree:
+    """Stop derivatives through every array of a pytree, leaving other leaves alone."""
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
+
+
+def implicit_solve(
+    forward: Callable[[Any, Any, Any], tuple[Array, Any]],
+    residual: Callable[[Array, Any], Array],
+    parameters: PyTree,
+    linear_solver: LinearSolver,
+    state: Any,
+    tangent: Callable[[Array, Any], LinearOperator] | None = None,
+    symmetric: bool = False,
+) -> tuple[Float[Array, " n"], Any]:
+    """Return ``forward(residual, tangent, parameters)`` = (u, aux) with the derivative of the root of a
+    residual.
+
+    For r(u, θ) = 0 the tangent of u is du = −(∂r/∂u)⁻¹ (∂r/∂θ) dθ. The solve is one
+    `jax.lax.custom_linear_solve`, so reverse mode is the transposed solve, and higher orders follow
+    because u in the rule is this function again.
+
+    θ is every floating-point leaf of ``parameters`` and of ``residual``; index arrays and None pass
+    through. Neither ``forward``, ``linear_solver`` nor ``state`` is differentiated, nor is ``aux``.
+    ``tangent(u, θ)`` gives ∂r/∂u; where None, it is applied matrix-free by forward-mode differentiation of
+    the residual, ``symmetric`` or not. A ``state`` of None is set up from the tangent when the derivative
+    is taken. Where the solve for a derivative fails, the derivative is NaN: a derivative has no status of
+    its own.
+    """
+    bundle = _Bundle(forward, residual, tangent, parameters, linear_solver, stop_gradient(state), symmetric)
+    return _implicit(bundle)
+
+
+@eqx.filter_custom_jvp
+def _implicit(bundle: _Bundle) -> tuple[Array, Any]:
+    return bundle.forward(bundle.residual, bundle.tangent, bundle.parameters)
+
+
+@_implicit.def_jvp
+def _implicit_jvp(primals, tangents):
+    (bundle,), (change,) = primals, tangents
+    u, aux = _implicit(bundle)
+    u = checkpoint_name(u, SOLVED)
+
+    def at_solution(residual, parameters):
+        return residual(u, parameters)
+
+    theta, dtheta = (bundle.residual, bundle.parameters), (change.residual, change.parameters)
+    if all(t is None for t in jax.tree.leaves(dtheta, is_leaf=lambda t: t is None)):
+        du = jnp.zeros_like(u)
+    else:
+        _, dr = eqx.filter_jvp(at_solution, theta, dtheta)
+        du = tangent_solve(_tangent_operator(bundle, u), -dr, bundle.linear_solver, bundle.state)
+    daux = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else None, aux)
+    return (u, aux), (du, daux)
+
+
+def _tangent_operator(bundle: _Bundle, u: Array) -> LinearOperator:
+    if bundle.tangent is not None:
+        return bundle.tangent(u, bundle.parameters)
+    return matrix_free_tangent(bundle.residual, u, bundle.parameters, bundle.symmetric)
+
+
+class _Push(eqx.Module):
+    """x ↦ ∂r/∂u x by forward-mode differentiation."""
+
+    residual: Callable[[Array, Any], Array]
+
+    def __call__(self, args: tuple[Array, Any], x: Array) -> Array:
+        u, parameters = args
+        return jax.jvp(lambda v: self.residual(v, parameters), (u,), (x,))[1]
+
+
+def matrix_free_tangent(
+    residual: Callable[[Array, Any], Array], u: Float[Array, " n"], parameters: PyTree, symmetric: bool
+) -> FunctionOperator:
+    """Return ∂r/∂u at (u, parameters) as an operator applied by forward-mode differentiation."""
+    return FunctionOperator(_Push(residual), u.shape[0], symmetric, (u, parameters), u.dtype)
+
+
+def tangent_solve(
+    operator: LinearOperator, b: Float[Array, " n"], solver: LinearSolver, state: Any
+) -> Float[Array, " n"]:
+    """Return A⁻¹ b, linear in b, differentiable in A and b to any order; NaN where the solver fails."""
+    frozen = stop_gradient(operator)
+    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+
+    def solve(rhs: Array, transpose: bool) -> Array:
+        solution = solver.compute(state, operator, rhs, None, transpose)
+        return jnp.where(solution.status.ok, solution.value, jnp.nan)
+
+    return jax.lax.custom_linear_solve(
+        operator.mv,
+        b,
+        solve=lambda _, rhs: solve(rhs, False),
+        transpose_solve=lambda _, rhs: solve(rhs, True),
+        symmetric=False,
+    )

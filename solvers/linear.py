@@ -1,0 +1,70 @@
+"""Linear solves that can be differentiated in everything inside the operator and in the right-hand side."""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from gemel.solvers.implicit import implicit_solve, stop_gradient
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.solution import Solution
+
+
+class _Forward(eqx.Module):
+    """The undifferentiated solve."""
+
+    solver: LinearSolver
+    state: Any
+    x0: Array | None
+
+    def __call__(self, residual: Any, tangent: Any, parameters: tuple[LinearOperator, Array]):
+        operator, b = parameters
+        solution = self.solver.compute(self.state, operator, b, self.x0)
+        return solution.value, (solution.status, solution.statistics)
+
+
+def _residual(x: Array, parameters: tuple[LinearOperator, Array]) -> Array:
+    operator, b = parameters
+    return operator.mv(x) - b
+
+
+def _tangent(x: Array, parameters: tuple[LinearOperator, Array]) -> LinearOperator:
+    return parameters[0]
+
+
+def linear_solve(
+    operator: LinearOperator,
+    b: Float[Array, " n"],
+    solver: LinearSolver,
+    state: Any = None,
+    x0: Float[Array, " n"] | None = None,
+) -> Solution[Array]:
+    """Solve A x = b; differentiable in the leaves of A and in b, forward and reverse, to any order.
+
+    The derivative is implicit: A dx = db − dA x, and with the cotangent x̄ in reverse mode Aᵀ b̄ = x̄, Ā =
+    −b̄ xᵀ on the pattern of A. It uses the same solver and state. ``state`` comes from
+    ``solver.init(operator)``, of this operator or of one with other values, and is refreshed by
+    ``solver.update``; None sets it up here, which inside jit only solvers without a host set-up can do.
+    ``x0`` is a guess and has no derivative.
+
+    Returns x with shape (n,), the status, and the statistics of the solver.
+    """
+    frozen = stop_gradient(operator)
+    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+    return linear_solve_ready(operator, b, solver, state, x0)
+
+
+def linear_solve_ready(
+    operator: LinearOperator,
+    b: Float[Array, " n"],
+    solver: LinearSolver,
+    state: Any,
+    x0: Float[Array, " n"] | None = None,
+) -> Solution[Array]:
+    """Solve as `linear_solve` with a state that already belongs to these values: for many solves with one operator."""
+    forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
+    value, (status, statistics) = implicit_solve(
+        forward, _residual, (operator, b), solver, state, _tangent, operator.symmetric
+    )
+    return Solution(value, status, statistics)
