@@ -115,12 +115,13 @@ def _converted(raw: Any) -> Mesh:
         _merge({"cells": cell_tags, "facets": facets, "nodes": nodes}[kind], tag, members)
     flipped = orientations(points, cells, cell_type, degree) == -1
     cells[flipped] = cells[flipped][:, mirrored(cell_type, degree)]
-    facet_tags = {tag: _matched(cell_type, cells, tag, rows) for tag, rows in facets.items()}
+    facet_tags = _matched(cell_type, cells, facets)
     used, compact = np.unique(cells, return_inverse=True)
     node_tags = {tag: np.searchsorted(used, np.intersect1d(numbers, used)) for tag, numbers in nodes.items()}
     cells = compact.reshape(cells.shape)
     _drop_reserved("cell", cell_tags, ALL, np.arange(len(cells)))
-    _drop_reserved("facet", facet_tags, BOUNDARY, boundary_facets(cell_type, cells))
+    if BOUNDARY in facet_tags:
+        _drop_reserved("facet", facet_tags, BOUNDARY, boundary_facets(cell_type, cells))
     _drop_reserved("node", node_tags, ALL, np.arange(len(used)))
     return Mesh(
         points=points[used],
@@ -195,16 +196,22 @@ def _merge(tags: dict[str, np.ndarray], name: str, members: np.ndarray) -> None:
 
 
 def _matched(
-    cell_type: str, cells: Int[np.ndarray, "c k"], name: str, rows: Int[np.ndarray, "n v"]
-) -> Int[np.ndarray, "m 2"]:
+    cell_type: str, cells: Int[np.ndarray, "c k"], facets: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Facets given by their vertices as (cell, local facet), by name; all names in one search."""
+    if not facets:
+        return {}
     n_vertices = 2 if cell_type in ("triangle", "quadrilateral") else 3 if cell_type == "tetrahedron" else 4
-    lost = len(rows)
-    if rows.shape[1] == n_vertices:
-        found = match_facets(cell_type, cells, rows)
-        lost = int((found[:, 0] < 0).sum())
-        if not lost:
-            return np.unique(found, axis=0)
-    raise MeshError(f"{lost} of {len(rows)} facets of its group '{name}' are not facets of any cell.")
+    for name, rows in facets.items():
+        if rows.shape[1] != n_vertices:
+            raise MeshError(f"the facets of its group '{name}' are not those of a {cell_type}.")
+    ends = np.cumsum([len(rows) for rows in facets.values()])
+    found = np.split(match_facets(cell_type, cells, np.concatenate(list(facets.values()))), ends[:-1])
+    for name, rows in zip(facets, found, strict=True):
+        lost = int((rows[:, 0] < 0).sum())
+        if lost:
+            raise MeshError(f"{lost} of {len(rows)} facets of its group '{name}' are not facets of any cell.")
+    return {name: np.unique(rows, axis=0) for name, rows in zip(facets, found, strict=True)}
 
 
 def _drop_reserved(kind: str, tags: dict[str, np.ndarray], name: str, everything: np.ndarray) -> None:
