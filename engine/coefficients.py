@@ -58,6 +58,12 @@ class Law(eqx.Module):
     parameters: tuple[Any, ...] = ()
 
 
+class Vector(eqx.Module):
+    """A vector whose entries are each a number, parameter or input."""
+
+    entries: tuple[Any, ...]
+
+
 def by_tag(mesh: Any, values: Mapping[str, Any]) -> ByTag:
     """One value for each tag of cells.
 
@@ -87,6 +93,8 @@ def evaluate(value: Any, u: Jet, point: Point) -> Array:
         return jnp.asarray(value.function(u.value, point.x, *value.parameters))
     if isinstance(value, PerCell):
         return value.values
+    if isinstance(value, Vector):
+        return jnp.stack([evaluate(entry, u, point) for entry in value.entries])
     return jnp.asarray(value)
 
 

@@ -1,0 +1,127 @@
+"""Steady and static analyses: one boundary-value problem."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.coefficients import drive
+from gemel.engine.physics import Physics
+from gemel.engine.problems import DiscreteProblem
+from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.signals import Series
+from gemel.solvers import AMG, CG, LinearSolver, Newton, Solution, linear_solve, nonlinear_solve
+
+
+def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> CG:
+    """Conjugate gradients with smoothed aggregation, given the physics' near-nullspace."""
+    space = physics.problem.space
+    modes = physics.near_nullspace()
+    if modes is not None:
+        modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
+    amg = AMG(near_nullspace=modes, block=space.n_components)
+    return CG(amg, rtol=rtol, atol=0.0, max_steps=max_steps)
+
+
+class Steady(Analysis):
+    r"""The solution of $r(u) = 0$: a steady temperature, a static displacement.
+
+    Args:
+        physics: what is solved.
+        rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
+        max_steps: limit of iterations of one linear solve.
+        linear_solver: replaces conjugate gradients with smoothed aggregation.
+        newton_steps: limit of Newton steps.
+    """
+
+    physics: Physics
+    linear_solver: LinearSolver
+    rtol: float
+    newton_steps: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        physics: Physics,
+        rtol: float = 1e-10,
+        max_steps: int = 500,
+        linear_solver: LinearSolver | None = None,
+        newton_steps: int = 30,
+    ) -> None:
+        self.physics = physics
+        self.linear_solver = linear_solver or elliptic_solver(physics, rtol, max_steps)
+        self.rtol = rtol
+        self.newton_steps = newton_steps
+
+    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
+        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
+        return FieldObservation.of(self.physics.problem.space, sensors)
+
+    def prepare(self) -> Any:
+        """The multigrid hierarchy at the bound parameters."""
+        problem = _undriven(self.physics.problem)
+        tangent = eqx.filter_jit(lambda p: p.tangent(_start(p)))(problem)
+        return self.linear_solver.init(tangent)
+
+    def grid(self, times: np.ndarray | None) -> None:
+        """None; raises `ValueError` where times are given."""
+        if times is not None:
+            raise ValueError("A steady analysis has no time: leave 'times' out.")
+
+    def run(
+        self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any = None
+    ) -> Solution[tuple[Array, Any]]:
+        """The readings and the flat field."""
+        solution = self.solve(prepared, inputs)
+        readings = observation.read(solution.value)
+        return Solution((readings, solution.value), solution.status, solution.statistics)
+
+    def solve(
+        self, prepared: Any, inputs: Mapping[str, Series] | None = None
+    ) -> Solution[Float[Array, " n_dofs"]]:
+        """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
+        signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
+        problem = drive(self.physics.problem, signals)
+        start = _start(problem)
+        if problem.linear:
+            increment = linear_solve(
+                problem.tangent(start), -problem.residual(start), self.linear_solver, prepared
+            )
+            return Solution(start + increment.value, increment.status, increment.statistics)
+        newton = Newton(self.linear_solver, rtol=self.rtol, atol=0.0, max_steps=self.newton_steps)
+        return nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
+
+
+def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solution[Array]:
+    """Prepare and solve a steady analysis: nodal values ``(n_nodes, *shape)`` with status and statistics."""
+    prepared = analysis.prepare()
+    solution = eqx.filter_jit(lambda a, p, i: a.solve(p, i))(analysis, prepared, dict(inputs or {}))
+    space = analysis.physics.problem.space
+    return Solution(
+        solution.value.reshape(space.n_nodes, *space.shape), solution.status, solution.statistics
+    )
+
+
+def _residual(u: Array, problem: DiscreteProblem) -> Array:
+    return problem.residual(u)
+
+
+def _tangent(u: Array, problem: DiscreteProblem) -> Any:
+    return problem.tangent(u)
+
+
+def _start(problem: DiscreteProblem) -> Array:
+    return problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
+
+
+def _undriven(problem: DiscreteProblem) -> DiscreteProblem:
+    """The problem with all inputs at zero: loads do not enter a preconditioner."""
+    from gemel.engine.coefficients import inputs_of
+
+    return drive(problem, dict.fromkeys(inputs_of(problem), 0.0))
+
+

@@ -1,0 +1,80 @@
+"""Forecasts: a free run with its credible band."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.parameters import QUANTILE_95
+from gemel.engine.signals import Series
+from gemel.engine.simulation import Run, check_names, respond
+from gemel.engine.twin import Twin
+
+
+class Forecast(eqx.Module):
+    """A run at the mean of the belief, with standard deviations by sensor in SI units.
+
+    ``parametric`` comes from the parameters' uncertainty alone; ``predictive`` adds the sensor's noise and
+    is what a new measurement should be compared with.
+    """
+
+    run: Run
+    parametric: dict[str, Array]
+    predictive: dict[str, Array]
+
+    def band(self, sensor: str) -> tuple[Array, Array]:
+        """The 95 % predictive band of a sensor."""
+        spread = QUANTILE_95 * self.predictive[sensor]
+        return self.run.readings[sensor] - spread, self.run.readings[sensor] + spread
+
+    def coverage(self, sensor: str, measured: Float[Array, " n"] | np.ndarray) -> float:
+        """The share of measurements inside the band; near 0.95 where the twin's uncertainty is honest."""
+        low, high = self.band(sensor)
+        measured = jnp.asarray(measured)
+        known = jnp.isfinite(measured)
+        inside = (measured >= low) & (measured <= high) & known
+        return float(jnp.sum(inside) / jnp.sum(known))
+
+
+def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any = None) -> Forecast:
+    r"""Run a twin freely and propagate its belief to the readings, $\mathrm{var}\,y = J C J^\top + \sigma^2$.
+
+    Args:
+        twin: a calibrated twin (or one with its prior).
+        inputs: a signal for each of ``twin.inputs``.
+        times: when to read the sensors, in s.
+
+    Raises:
+        ValueError: for a missing or unknown input, or times that do not fit the twin.
+    """
+    inputs = dict(inputs or {})
+    check_names("input", inputs, twin.inputs, complete=True)
+    host_times = None if times is None else np.asarray(times, dtype=float)
+    run, spread = _propagate(twin, inputs, host_times, twin.analysis.grid(host_times))
+    parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
+    predictive = {
+        sensor.name: jnp.sqrt(parametric[sensor.name] ** 2 + sensor.noise.std**2) for sensor in twin.sensors
+    }
+    return Forecast(run, parametric, predictive)
+
+
+@eqx.filter_jit
+def _propagate(twin: Twin, inputs: Any, times: Any, grid: Any) -> tuple[Run, Array]:
+    names = tuple(sensor.name for sensor in twin.sensors)
+
+    def readings(z: Array) -> tuple[Array, Run]:
+        run = respond(twin, inputs, times, grid, twin.belief.values(z))
+        return run.stacked(names), run
+
+    mean = twin.belief.mean
+    values, vectors = jnp.linalg.eigh(twin.belief.covariance)
+    directions = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))).T
+    run = readings(mean)[1]
+    if not len(mean):
+        return run, jnp.zeros_like(run.stacked(names))
+    columns = jax.vmap(lambda v: jax.jvp(lambda z: readings(z)[0], (mean,), (v,))[1])(directions)
+    return run, jnp.sqrt(jnp.sum(columns**2, axis=0))

@@ -1,0 +1,71 @@
+"""A twin: an analysis of one device, its sensors, and the belief about its parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array
+
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.coefficients import inputs_of
+from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
+from gemel.engine.sensors import Sensor
+
+
+class Twin(eqx.Module):
+    """A model of one physical device, ready to be simulated, calibrated and forecast.
+
+    Args:
+        name: the device's name.
+        analysis: the model with the question asked of it; numbers in it may be `Parameter` and `Input`.
+        sensors: what is read from it.
+        description: one line for people.
+
+    Raises:
+        ValueError: for sensors that share a name or do not fit the analysis, or inconsistent parameters.
+    """
+
+    name: str = eqx.field(static=True)
+    analysis: Analysis
+    sensors: tuple[Sensor, ...]
+    belief: Belief
+    observation: Any
+    prepared: Any
+    description: str = eqx.field(static=True)
+
+    def __init__(self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = "") -> None:
+        names = [sensor.name for sensor in sensors]
+        for sensor in names:
+            if names.count(sensor) > 1:
+                raise ValueError(f"Two sensors of twin '{name}' are called '{sensor}'.")
+        self.name = name
+        self.analysis = analysis
+        self.sensors = tuple(sensors)
+        self.description = description
+        self.belief = Belief.prior(parameters_of((analysis, self.sensors)))
+        self.observation = analysis.observe(self.sensors)
+        self.prepared = bind(analysis, self.belief.values()).prepare()
+
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """The uncertain parameters by name."""
+        return {parameter.name: parameter for parameter in self.belief.parameters}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the input signals that the model takes."""
+        return inputs_of(self.analysis)
+
+    def sensor(self, name: str) -> Sensor:
+        """The sensor called ``name``; raises `ValueError` with the names that exist."""
+        for sensor in self.sensors:
+            if sensor.name == name:
+                return sensor
+        raise ValueError(
+            f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(s.name for s in self.sensors)}."
+        )
+
+    def with_belief(self, mean: Array, covariance: Array) -> "Twin":
+        """The same twin with another belief about its parameters."""
+        belief = Belief(self.belief.parameters, mean, covariance)
+        return eqx.tree_at(lambda twin: twin.belief, self, belief)

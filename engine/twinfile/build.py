@@ -1,0 +1,212 @@
+"""From the tables of a twin file to a twin."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemel.engine.analyses import Modal, Static, Steady, Transient
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.parameters import parameters_of
+from gemel.engine.physics import Elasticity, Heat
+from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
+from gemel.engine.spaces import FunctionSpace
+from gemel.engine.twin import Twin
+from gemel.engine.twinfile.circuit import build_circuit
+from gemel.engine.twinfile.conditions import AXES, build_conditions
+from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.numbers import Numbers, with_place
+from gemel.engine.twinfile.schema import (
+    AverageSensorTable,
+    CircuitTable,
+    Document,
+    ElasticityTable,
+    FrequencySensorTable,
+    HeatTable,
+    MeshTable,
+    OutputSensorTable,
+    PointSensorTable,
+    RegionTable,
+)
+from gemel.engine.units import check_unit, parse, parse_difference
+from gemel.meshes import Mesh, grid, read_mesh
+from gemel.meshes import box as box_mesh
+from gemel.meshes import rectangle as rectangle_mesh
+
+_MATERIALS = {
+    "heat": {"conductivity": "W/m/K", "capacity": "J/m^3/K"},
+    "elasticity": {"youngs_modulus": "Pa", "poisson_ratio": "", "density": "kg/m^3"},
+}
+
+
+def build_twin(document: Document, place: Place, folder: Path) -> Twin:
+    """The twin that a document describes; every mistake is a `TwinFileError` with its place."""
+    numbers = Numbers(document.parameters, document.inputs, place)
+    if isinstance(document.model, CircuitTable):
+        _refuse_field_tables(document, place)
+        analysis = build_circuit(document.model, numbers, place / "model")
+        dim = 0
+    else:
+        mesh = build_mesh(document.mesh, place / "mesh", folder)
+        dim = mesh.dim
+        analysis = _build_field_analysis(document, mesh, numbers, place)
+    sensors = [
+        _build_sensor(name, table, dim, numbers, place / "sensors" / name) for name, table in document.sensors.items()
+    ]
+    twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
+    if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
+        raise (place / "parameters" / unused[0]).error(f"parameter '{unused[0]}' is used nowhere: write '${unused[0]}'.")
+    if unused := sorted(set(document.inputs) - {*twin.inputs}):
+        raise (place / "inputs" / unused[0]).error(f"input '{unused[0]}' is used nowhere.")
+    return twin
+
+
+def _refuse_field_tables(document: Document, place: Place) -> None:
+    for key in ("mesh", "materials", "conditions"):
+        if getattr(document, key):
+            raise (place / key).error(f"an equivalent circuit takes no '{key}'.")
+
+
+def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
+    """The mesh of a twin, with its named regions."""
+    if table is None:
+        raise place.error("the table [mesh] is missing: give 'file', 'box' or 'grid'.")
+    sources = [key for key in ("file", "box", "grid") if getattr(table, key) is not None]
+    if len(sources) != 1:
+        raise place.error(f"give exactly one of 'file', 'box' and 'grid', not {' and '.join(sources) or 'none'}.")
+    if table.file is not None:
+        mesh = with_place(place / "file", read_mesh, folder / table.file)
+    elif table.box is not None:
+        mesh = _box(table.box, place / "box")
+    else:
+        assert table.grid is not None
+        axes = [_lengths(axis, place / "grid" / key) for key, axis in table.grid if key != "cell" and axis is not None]
+        mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=table.grid.cell))
+    for kind, tags in (("cell_tags", table.cell_tags), ("facet_tags", table.facet_tags)):
+        for name, region in tags.items():
+            mesh = _tag(mesh, kind, name, region, place / kind / name)
+    return mesh
+
+
+def _box(table: Any, place: Place) -> Mesh:
+    size = _lengths(table.size, place / "size")
+    if len(table.cells) != len(size):
+        raise (place / "cells").error(f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}.")
+    origin = _lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
+    make = rectangle_mesh if len(size) == 2 else box_mesh
+    cell = table.cell or ("quadrilateral" if len(size) == 2 else "hexahedron")
+    return with_place(place, lambda: make(*table.cells, size=size, origin=origin, cell=cell))
+
+
+def _lengths(values: Any, place: Place) -> tuple[float, ...]:
+    return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))
+
+
+def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) -> Mesh:
+    low, high = _lengths(region.low, place / "low"), _lengths(region.high, place / "high")
+    if not len(low) == len(high) == mesh.dim:
+        raise place.error(f"'low' and 'high' need {mesh.dim} coordinates each.")
+    slack = 1e-9 * float(np.max(np.abs(np.asarray(mesh.bounding_box))))
+
+    def inside(x: np.ndarray) -> np.ndarray:
+        return np.all((x >= np.asarray(low) - slack) & (x <= np.asarray(high) + slack), axis=-1)
+
+    tag = mesh.tag_cells if kind == "cell_tags" else mesh.tag_facets
+    return with_place(place, tag, name, inside)
+
+
+def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, place: Place) -> Analysis:
+    model = document.model
+    assert isinstance(model, HeatTable | ElasticityTable)
+    shape = () if isinstance(model, HeatTable) else (mesh.dim,)
+    space = with_place(place / "model" / "element", FunctionSpace, mesh, model.element, shape)
+    materials = _materials(document, model.physics, numbers, place)
+    conditions, masses = build_conditions(document.conditions, model.physics, mesh.dim, numbers, place)
+    if isinstance(model, HeatTable):
+        _require(materials, ["conductivity", *(["capacity"] if model.analysis == "transient" else [])], place)
+        physics = with_place(
+            place,
+            lambda: Heat(space, materials["conductivity"], materials.get("capacity"), conditions, masses),
+        )
+        return _heat_analysis(model, physics, numbers, place / "model")
+    needed = ["youngs_modulus", "poisson_ratio", *(["density"] if model.analysis == "modal" else [])]
+    _require(materials, needed, place)
+    physics = with_place(
+        place,
+        lambda: Elasticity(
+            space,
+            materials["youngs_modulus"],
+            materials["poisson_ratio"],
+            materials.get("density"),
+            conditions,
+            masses,
+            model.kinematics if mesh.dim == 2 else "solid",
+        ),
+    )
+    if model.analysis == "static":
+        return Static(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
+    return Modal(physics, model.modes or _modes_needed(document))
+
+
+def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Place) -> Analysis:
+    if model.analysis == "steady":
+        for key in ("step", "initial"):
+            if getattr(model, key) is not None:
+                raise (place / key).error(f"a steady analysis takes no '{key}'.")
+        return Steady(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
+    for key in ("step", "initial"):
+        if getattr(model, key) is None:
+            raise place.error(f"a transient analysis needs the key '{key}'.")
+    step = with_place(place / "step", parse, model.step, "s")
+    initial = numbers.read(model.initial, "K", place / "initial")  # pyright: ignore[reportArgumentType]
+    return with_place(
+        place,
+        lambda: Transient(physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps),
+    )
+
+
+def _modes_needed(document: Document) -> int:
+    """Enough modes for the sensors: all when they count all modes, a few more when they count one direction."""
+    tables = [table for table in document.sensors.values() if isinstance(table, FrequencySensorTable)]
+    return max([table.mode if table.direction is None else 2 * table.mode + 2 for table in tables], default=6)
+
+
+def _materials(document: Document, physics: str, numbers: Numbers, place: Place) -> dict[str, Any]:
+    """For each property a number, or a mapping from tags to numbers."""
+    found: dict[str, dict[str, Any]] = {}
+    units = _MATERIALS[physics]
+    for region, table in document.materials.items():
+        for key in sorted(table.model_fields_set):
+            here = place / "materials" / region / key
+            if key not in units:
+                raise here.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
+            found.setdefault(key, {})[region] = numbers.read(getattr(table, key), units[key], here)
+    return {key: values["all"] if set(values) == {"all"} else values for key, values in found.items()}
+
+
+def _require(materials: dict[str, Any], keys: list[str], place: Place) -> None:
+    for key in keys:
+        if key not in materials:
+            raise (place / "materials").error(f"the property '{key}' is missing: give it in [materials.all].")
+
+
+def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
+    with_place(place / "unit", check_unit, table.unit)
+    std = with_place(place / "noise", parse_difference, table.noise, table.unit)
+    if std <= 0:
+        raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
+    time = 0.0 if table.correlation_time is None else with_place(place / "correlation_time", parse, table.correlation_time, "s")
+    noise = Noise(std, time)
+    if isinstance(table, FrequencySensorTable):
+        return with_place(place, lambda: FrequencySensor(name, table.mode, noise, table.direction, table.unit))
+    if isinstance(table, OutputSensorTable):
+        return OutputSensor(name, table.output, noise, table.unit)
+    component = AXES[table.component]
+    if component is not None and component >= dim:
+        raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
+    lag = numbers.optional(table.lag, "s", place / "lag")
+    if isinstance(table, PointSensorTable):
+        position = _lengths(table.position, place / "position")
+        return PointSensor(name, position, noise, table.unit, component or 0, lag)
+    assert isinstance(table, AverageSensorTable)
+    return AverageSensor(name, table.on, noise, table.unit, table.facets, component or 0, lag)

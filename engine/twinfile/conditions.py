@@ -1,0 +1,111 @@
+"""The kinds of boundary conditions, loads and lumped parts that a twin file knows."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gemel.engine.coefficients import Vector
+from gemel.engine.constraints import Dirichlet
+from gemel.engine.physics import (
+    AddedMass,
+    BodyForce,
+    Capacitance,
+    Convection,
+    ElasticSupport,
+    Flux,
+    HeatSource,
+    Power,
+    Pressure,
+    Radiation,
+    Traction,
+)
+from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.numbers import Numbers
+from gemel.engine.twinfile.schema import ConditionTable
+
+AXES = {"x": 0, "y": 1, "z": 2, None: None}
+
+
+class _Kind:
+    """One kind: the keys it takes with their units, and what it builds; ``mass`` kinds add to the inertia."""
+
+    def __init__(
+        self, build: Callable[..., Any], units: dict[str, str], *, vector: bool = False, axis: bool = False, mass: bool = False
+    ) -> None:
+        self.build, self.units, self.vector, self.axis, self.mass = build, units, vector, axis, mass
+
+
+def _displacement(on: str, value: Any, component: int | None = None) -> Dirichlet:
+    return Dirichlet(on, value, component)
+
+
+KINDS: dict[str, dict[str, _Kind]] = {
+    "heat": {
+        "temperature": _Kind(Dirichlet, {"value": "K"}),
+        "convection": _Kind(Convection, {"coefficient": "W/m^2/K", "ambient": "K"}),
+        "radiation": _Kind(Radiation, {"emissivity": "", "ambient": "K"}),
+        "flux": _Kind(Flux, {"value": "W/m^2"}),
+        "source": _Kind(HeatSource, {"value": "W/m^3"}),
+        "power": _Kind(Power, {"value": "W"}),
+        "capacitance": _Kind(Capacitance, {"value": "J/K"}, mass=True),
+    },
+    "elasticity": {
+        "clamp": _Kind(lambda on: Dirichlet(on), {}),
+        "displacement": _Kind(_displacement, {"value": "m"}, axis=True),
+        "traction": _Kind(Traction, {"value": "Pa"}, vector=True),
+        "pressure": _Kind(Pressure, {"value": "Pa"}),
+        "support": _Kind(ElasticSupport, {"coefficient": "N/m^3"}),
+        "body-force": _Kind(BodyForce, {"value": "N/m^3"}, vector=True),
+        "added-mass": _Kind(AddedMass, {"value": "kg"}, mass=True),
+    },
+}
+"""For each physics its kinds of conditions: keys and units."""
+
+
+def build_conditions(
+    tables: list[ConditionTable], physics: str, dim: int, numbers: Numbers, place: Place
+) -> tuple[list[Any], list[Any]]:
+    """The conditions and the masses that the tables describe."""
+    conditions, masses = [], []
+    for number, table in enumerate(tables):
+        here = place / "conditions" / number
+        kinds = KINDS[physics]
+        if table.kind not in kinds:
+            raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
+        kind = kinds[table.kind]
+        _check_keys(table, kind, here)
+        values = [_value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()]
+        extra = {"component": _axis(table.component, dim, here)} if kind.axis else {}
+        (masses if kind.mass else conditions).append(kind.build(table.on, *values, **extra))
+    return conditions, masses
+
+
+def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
+    allowed = {*kind.units, *(["component"] if kind.axis else [])}
+    given = {key for key in table.model_fields_set if key not in ("kind", "on")}
+    if extra := sorted(given - allowed):
+        listed = ", ".join(sorted(allowed)) or "no further key"
+        raise (place / extra[0]).error(f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {listed}.")
+    if missing := sorted(set(kind.units) - given):
+        raise place.error(
+            f"a condition of kind '{table.kind}' needs the key '{missing[0]}' in {kind.units[missing[0]] or 'no unit'}."
+        )
+
+
+def _value(
+    table: ConditionTable, key: str, unit: str, kind: _Kind, dim: int, numbers: Numbers, place: Place
+) -> Any:
+    value = getattr(table, key)
+    if not kind.vector:
+        if isinstance(value, list):
+            raise place.error("one quantity is needed, not a list.")
+        return numbers.read(value, unit, place)
+    if not isinstance(value, list) or len(value) != dim:
+        raise place.error(f"a list of {dim} quantities in {unit} is needed.")
+    return Vector(tuple(numbers.read(item, unit, place / i) for i, item in enumerate(value)))
+
+
+def _axis(name: str | None, dim: int, place: Place) -> int | None:
+    axis = AXES[name]
+    if axis is not None and axis >= dim:
+        raise (place / "component").error(f"'{name}' does not exist on a {dim}-D mesh.")
+    return axis

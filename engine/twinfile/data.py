@@ -1,0 +1,129 @@
+"""Measured data named in a twin file: found, fetched, read, converted to SI."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemel.engine.signals import Record, Series
+from gemel.engine.twinfile.errors import Place, TwinFileError
+from gemel.engine.twinfile.numbers import with_place
+from gemel.engine.twinfile.schema import ColumnTable, DataTable
+from gemel.engine.units import check_unit, parse, to_si
+
+
+class MissingDataError(TwinFileError):
+    """The data file of a twin can neither be found nor fetched."""
+
+
+def read_record(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> Record:
+    """The record that the ``[data]`` table describes; ``path`` overrides its file."""
+    if table.values and not table.readings:
+        readings = {name: _single(name, value, place) for name, value in table.values.items()}
+        return Record(None, readings)
+    if table.time is None:
+        raise place.error("the key 'time' is missing: name the column that holds the time.")
+    source = path or locate(table, place, folder)
+    needed = [table.time, *table.readings.values(), *table.inputs.values()]
+    columns = read_columns(source, [column.column for column in needed], place)
+    times = _convert(columns, table.time, place / "time")
+    keep = _window(times, table, place)
+    times = times[keep]
+    if len(times) < 2 or not np.all(np.diff(times) > 0):
+        rows = np.flatnonzero(np.diff(times) <= 0)
+        where = f"sample {int(rows[0]) + 1} is at {times[rows[0] + 1]:g} s" if len(rows) else f"{len(times)} samples"
+        raise place.error(f"the times in '{source.name}' must increase: {where}.")
+    inputs = {
+        name: Series(times, _finite(_convert(columns, column, place / "inputs" / name)[keep], name, place), column.hold)
+        for name, column in table.inputs.items()
+    }
+    thin = slice(None, None, table.every)
+    readings = {
+        name: _convert(columns, column, place / "readings" / name)[keep][thin]
+        for name, column in table.readings.items()
+    }
+    return Record(times[thin], readings, inputs)
+
+
+def locate(table: DataTable, place: Place, folder: Path) -> Path:
+    """The data file: where ``file`` says (environment variables are expanded), else fetched from ``url`` once."""
+    if table.file is not None:
+        expanded = os.path.expandvars(table.file)
+        path = folder / expanded
+        if "$" not in expanded and path.is_file():
+            return path
+        if table.url is None:
+            raise MissingDataError(f"{place / 'file'}: the data file '{table.file}' does not exist.")
+    if table.url is None or table.sha256 is None:
+        raise place.error("give 'file', or 'url' with 'sha256'.")
+    return _fetch(table.url, table.sha256, place)
+
+
+def _fetch(url: str, sha256: str, place: Place) -> Path:
+    import pooch
+
+    try:
+        pooch.get_logger().setLevel("ERROR")
+        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=pooch.os_cache("gemel")))
+    except ValueError as error:
+        raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
+    except Exception as error:
+        raise MissingDataError(f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}).") from error
+
+
+def read_columns(path: Path, names: list[str], place: Place) -> dict[str, np.ndarray]:
+    """Named columns of a CSV file as floats; empty cells become NaN."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise place.error(f"the data file '{path}' cannot be read ({error}).") from error
+    if len(rows) < 2:
+        raise place.error(f"the data file '{path.name}' holds no samples.")
+    header = [name.strip() for name in rows[0]]
+    body = [row for row in rows[1:] if any(cell.strip() for cell in row)]
+    columns = {}
+    for name in names:
+        if name not in header:
+            raise place.error(f"the data file '{path.name}' has no column '{name}': it has {', '.join(header)}.")
+        position = header.index(name)
+        columns[name] = np.array([_float(row, position, i, name, path, place) for i, row in enumerate(body, start=2)])
+    return columns
+
+
+def _float(row: list[str], position: int, line: int, name: str, path: Path, place: Place) -> float:
+    text = row[position].strip() if position < len(row) else ""
+    try:
+        return float(text) if text else float("nan")
+    except ValueError as error:
+        raise place.error(f"line {line} of '{path.name}' holds '{text}' in column '{name}', which is no number.") from error
+
+
+def _convert(columns: dict[str, np.ndarray], table: ColumnTable, place: Place) -> np.ndarray:
+    with_place(place / "unit", check_unit, table.unit)
+    return np.asarray(to_si(table.scale * columns[table.column], table.unit), dtype=float)
+
+
+def _window(times: np.ndarray, table: DataTable, place: Place) -> np.ndarray:
+    keep = np.isfinite(times)
+    if table.start is not None:
+        keep &= times >= with_place(place / "start", parse, table.start, "s")
+    if table.end is not None:
+        keep &= times < with_place(place / "end", parse, table.end, "s")
+    return keep
+
+
+def _finite(values: np.ndarray, name: str, place: Place) -> np.ndarray:
+    if not np.all(np.isfinite(values)):
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise (place / "inputs" / name).error(f"sample {row} of the input has no number.")
+    return values
+
+
+def _single(name: str, value: Any, place: Place) -> Any:
+    from gemel.engine.units import unit_of
+
+    here = place / "values" / name
+    return with_place(here, lambda: parse(value, unit_of(value)))

@@ -1,0 +1,93 @@
+"""Mistakes in twin files, each as one sentence with its place."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+
+class TwinFileError(ValueError):
+    """A twin file cannot be used; the message names the place and what is allowed."""
+
+
+class Place:
+    """A position in a twin file: the file's name, its text, and a path of keys.
+
+    It renders as ``twin.toml, line 12, sensors.T1.noise``.
+    """
+
+    def __init__(self, file: str, text: str, path: Sequence[str | int] = ()) -> None:
+        self.file, self.text, self.path = file, text, tuple(path)
+
+    def __truediv__(self, key: str | int) -> "Place":
+        return Place(self.file, self.text, (*self.path, key))
+
+    def __str__(self) -> str:
+        keys = ".".join(str(key) for key in self.path)
+        line = line_of(self.text, self.path)
+        return ", ".join(part for part in (self.file, f"line {line}" if line else "", keys) if part)
+
+    def error(self, sentence: str) -> TwinFileError:
+        """The error that says ``sentence`` of this place."""
+        return TwinFileError(f"{self}: {sentence}")
+
+
+_HEADER = re.compile(r"^\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) on which the deepest known key of ``path`` is written; None for the empty path."""
+    best, depth = None, 0
+    table: tuple[str | int, ...] = ()
+    counts: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        here = table
+        if match := _HEADER.match(line):
+            keys = _split(match.group(1))
+            if line.lstrip().startswith("[["):
+                counts[keys] = counts.get(keys, -1) + 1
+                table = (*keys, counts[keys])
+            else:
+                table = keys
+            here = table
+        elif match := _KEY.match(line):
+            here = (*table, *_split(match.group(1)))
+        else:
+            continue
+        if len(here) > depth and tuple(path[: len(here)]) == here:
+            best, depth = number, len(here)
+    return best
+
+
+def _split(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def from_validation(error: ValidationError, place: Place, allowed: Any) -> TwinFileError:
+    """The first mistake that pydantic found, as one sentence; ``allowed(path)`` lists the keys known at a path."""
+    first = min(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
+    path = [key for key in first["loc"] if not _is_internal(key, first["loc"])]
+    where = place
+    for key in path:
+        where = where / key
+    kind, message = first["type"], first["msg"]
+    if kind == "extra_forbidden":
+        known = allowed(first["loc"][:-1])
+        return where.error(f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else "."))
+    if kind == "missing":
+        return where.error(f"the key '{path[-1]}' is missing.")
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = first.get("ctx", {}).get("expected") or first.get("ctx", {}).get("expected_tags")
+        given = first.get("ctx", {}).get("tag", first.get("input"))
+        return where.error(f"'{given}' is not allowed: choose {expected}.")
+    if kind == "union_tag_not_found":
+        tag = str(first.get("ctx", {}).get("discriminator", "kind")).strip("'")
+        return where.error(f"the key '{tag}' is missing.")
+    return where.error(f"{message[0].lower()}{message[1:]} (got {first.get('input')!r}).")
+
+
+def _is_internal(key: str | int, loc: tuple[str | int, ...]) -> bool:
+    """Pydantic adds the branch of a union to a path: its tag, or a type's name."""
+    return isinstance(key, str) and (key.startswith("tag:") or "[" in key or key in ("str", "float", "int", "InputValue"))

@@ -1,0 +1,249 @@
+"""The twin file as data: every table and key, with nothing else allowed."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Table(BaseModel):
+    """A table of a twin file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputValue(Table):
+    """A number that follows an input: ``{ input = "heater", gain = "$alpha", offset = "0 W" }``."""
+
+    input: str
+    gain: str | float = 1.0
+    offset: str | float | None = None
+
+
+Number = str | float | InputValue
+"""A quantity with its unit, a bare number where there is no unit, ``"$name"`` for a parameter, or an input."""
+
+
+class BoxTable(Table):
+    """A rectangle (two sizes) or box (three sizes) of equal cells."""
+
+    size: list[str] = Field(min_length=2, max_length=3)
+    cells: list[Annotated[int, Field(ge=1)]] = Field(min_length=2, max_length=3)
+    origin: list[str] | None = None
+    cell: Literal["triangle", "quadrilateral", "tetrahedron", "hexahedron"] | None = None
+
+
+class GridTable(Table):
+    """A rectangle or box with cells between given coordinates along each axis."""
+
+    x: list[str]
+    y: list[str]
+    z: list[str] | None = None
+    cell: Literal["triangle", "quadrilateral", "tetrahedron", "hexahedron"] | None = None
+
+
+class RegionTable(Table):
+    """The cells (or facets) whose centres lie in the box between two corners."""
+
+    low: list[str]
+    high: list[str]
+
+
+class MeshTable(Table):
+    """The mesh: exactly one of ``file``, ``box`` and ``grid``, and named regions of it."""
+
+    file: str | None = None
+    box: BoxTable | None = None
+    grid: GridTable | None = None
+    cell_tags: dict[str, RegionTable] = {}
+    facet_tags: dict[str, RegionTable] = {}
+
+
+class SolverTable(Table):
+    """Tolerances of the linear solver."""
+
+    tolerance: float = Field(default=1e-10, gt=0, lt=1)
+    max_steps: int = Field(default=2000, ge=1)
+
+
+class HeatTable(Table):
+    """Heat conduction, steady or transient."""
+
+    physics: Literal["heat"]
+    element: str
+    analysis: Literal["steady", "transient"]
+    step: str | None = None
+    initial: Number | None = None
+    solver: SolverTable = SolverTable()
+
+
+class ElasticityTable(Table):
+    """Linear elasticity, static or modal."""
+
+    physics: Literal["elasticity"]
+    element: str
+    analysis: Literal["static", "modal"]
+    kinematics: Literal["solid", "plane strain", "plane stress"] = "solid"
+    modes: int | None = Field(default=None, ge=1)
+    solver: SolverTable = SolverTable()
+
+
+class CircuitTable(Table):
+    """The equivalent circuit of a battery cell; values at the knots run over state of charge."""
+
+    physics: Literal["equivalent-circuit"]
+    current: str
+    step: str
+    capacity: Number
+    initial_charge: Number
+    knots: list[float] = Field(min_length=2)
+    open_circuit_voltage: list[Number]
+    series_resistance: list[Number]
+    resistance_1: list[Number]
+    time_constant_1: list[Number]
+    resistance_2: list[Number]
+    time_constant_2: list[Number]
+
+
+ModelTable = Annotated[HeatTable | ElasticityTable | CircuitTable, Field(discriminator="physics")]
+
+
+class MaterialTable(Table):
+    """Material data of one region of cells (or of ``all``)."""
+
+    conductivity: Number | None = None
+    capacity: Number | None = None
+    youngs_modulus: Number | None = None
+    poisson_ratio: Number | None = None
+    density: Number | None = None
+
+
+class ConditionTable(Table):
+    """A boundary condition, load or lumped part: ``kind`` on ``on``; which other keys it takes follows from its kind."""
+
+    kind: str
+    on: str
+    value: Number | list[Number] | None = None
+    component: Literal["x", "y", "z"] | None = None
+    coefficient: Number | None = None
+    ambient: Number | None = None
+    emissivity: Number | None = None
+
+
+class ParameterTable(Table):
+    """An uncertain parameter: log-normal (median, factor), normal (mean, std) or uniform (low, high)."""
+
+    description: str = ""
+    median: str | float | None = None
+    factor: float | None = None
+    mean: str | float | None = None
+    std: str | float | None = None
+    low: str | float | None = None
+    high: str | float | None = None
+    unit: str | None = None
+
+
+class InputTable(Table):
+    """An input signal."""
+
+    unit: str
+    description: str = ""
+
+
+class SensorBase(Table):
+    """What all sensors have."""
+
+    unit: str
+    noise: str | float
+    correlation_time: str | None = None
+
+
+class PointSensorTable(SensorBase):
+    """Reads the field at a point."""
+
+    kind: Literal["point"]
+    position: list[str]
+    component: Literal["x", "y", "z"] | None = None
+    lag: Number | None = None
+
+
+class AverageSensorTable(SensorBase):
+    """Reads the mean of the field over cells or facets."""
+
+    kind: Literal["average"]
+    on: str
+    facets: bool = False
+    component: Literal["x", "y", "z"] | None = None
+    lag: Number | None = None
+
+
+class FrequencySensorTable(SensorBase):
+    """Reads a natural frequency."""
+
+    kind: Literal["frequency"]
+    mode: int = Field(ge=1)
+    direction: Literal["x", "y", "z"] | None = None
+
+
+class OutputSensorTable(SensorBase):
+    """Reads an output of an ODE model."""
+
+    kind: Literal["output"]
+    output: str
+
+
+SensorTable = Annotated[
+    PointSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable, Field(discriminator="kind")
+]
+
+
+class ColumnTable(Table):
+    """A column of the data file."""
+
+    column: str
+    unit: str
+    scale: float = 1.0
+    hold: bool = True
+
+
+class DataTable(Table):
+    """Measured data: a file with columns, or single values."""
+
+    file: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    time: ColumnTable | None = None
+    start: str | None = None
+    end: str | None = None
+    every: int = Field(default=1, ge=1)
+    readings: dict[str, ColumnTable] = {}
+    inputs: dict[str, ColumnTable] = {}
+    values: dict[str, str | float] = {}
+
+
+class CalibrationTable(Table):
+    """How to calibrate: which part of the data, which sensors, which method."""
+
+    until: str | None = None
+    sensors: list[str] | None = None
+    method: Literal["levenberg-marquardt", "adam"] = "levenberg-marquardt"
+    learning_rate: float = Field(default=0.05, gt=0)
+    max_steps: int = Field(default=40, ge=1)
+    tolerance: float = Field(default=1e-6, gt=0)
+
+
+class Document(Table):
+    """A whole twin file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$")
+    description: str = ""
+    mesh: MeshTable | None = None
+    model: ModelTable
+    materials: dict[str, MaterialTable] = {}
+    conditions: list[ConditionTable] = []
+    parameters: dict[str, ParameterTable] = {}
+    inputs: dict[str, InputTable] = {}
+    sensors: dict[str, SensorTable] = {}
+    data: DataTable | None = None
+    calibration: CalibrationTable = CalibrationTable()
+
+

@@ -1,0 +1,140 @@
+"""The twin file: one TOML document that describes a twin, its data and its calibration."""
+
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import optax
+from pydantic import BaseModel, ValidationError
+
+from gemel.engine.calibration import DEFAULT_SOLVER
+from gemel.engine.signals import Record
+from gemel.engine.twin import Twin
+from gemel.engine.twinfile.build import build_twin
+from gemel.engine.twinfile.data import read_record
+from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
+from gemel.engine.twinfile.numbers import with_place
+from gemel.engine.twinfile.schema import CalibrationTable, Document
+from gemel.engine.units import parse
+from gemel.solvers import GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+
+
+class TwinFile:
+    """A validated twin file.
+
+    Make it with `TwinFile.load` or `TwinFile.parse`; ``text`` is the document as written, ``folder`` is where
+    relative paths in it start.
+    """
+
+    def __init__(self, text: str, folder: Path, source: str, document: Document) -> None:
+        self.text, self.folder, self.source, self.document = text, folder, source, document
+
+    @staticmethod
+    def load(path: str | Path) -> "TwinFile":
+        """Read and validate a file. Raises `TwinFileError` with the place of the first mistake."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise TwinFileError(f"{path}: the twin file cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise TwinFileError(f"{path}: the twin file is not UTF-8 text.") from error
+        return TwinFile.parse(text, path.parent, str(path))
+
+    @staticmethod
+    def parse(text: str, folder: str | Path, source: str = "twin.toml") -> "TwinFile":
+        """Validate the text of a twin file. Raises `TwinFileError` with the place of the first mistake."""
+        place = Place(source, text)
+        try:
+            tree = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise TwinFileError(f"{source}: {_lower(str(error))}.") from error
+        try:
+            document = Document.model_validate(tree)
+        except ValidationError as error:
+            raise from_validation(error, place, lambda path: _allowed_keys(tree, path)) from error
+        return TwinFile(text, Path(folder), source, document)
+
+    @property
+    def name(self) -> str:
+        """The twin's name."""
+        return self.document.name
+
+    @property
+    def calibration(self) -> CalibrationTable:
+        """The ``[calibration]`` table."""
+        return self.document.calibration
+
+    @cached_property
+    def _place(self) -> Place:
+        return Place(self.source, self.text)
+
+    def build(self) -> Twin:
+        """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""
+        return build_twin(self.document, self._place, self.folder)
+
+    def record(self, path: str | Path | None = None) -> Record:
+        """All samples of the measured data, in SI. Raises `TwinFileError`, `MissingDataError` where the file is absent."""
+        if self.document.data is None:
+            raise self._place.error("the table [data] is missing.")
+        return read_record(self.document.data, self._place / "data", self.folder, None if path is None else Path(path))
+
+    def training(self, record: Record) -> Record:
+        """The part of a record that ``[calibration]`` fits: samples before ``until``."""
+        until = self.calibration.until
+        if until is None or record.times is None:
+            return record
+        end = with_place(self._place / "calibration" / "until", parse, until, "s")
+        return with_place(self._place / "calibration" / "until", record.between, float(record.times[0]), end)
+
+    def solver(self) -> LeastSquaresSolver:
+        """The method that ``[calibration]`` names."""
+        table = self.calibration
+        if table.method == "adam":
+            return GradientDescent(optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps)
+        default: Any = DEFAULT_SOLVER
+        return LevenbergMarquardt(default.gtol, table.tolerance, default.xtol, table.max_steps)
+
+
+def load_twin(path: str | Path) -> Twin:
+    """The twin that a twin file describes.
+
+    Raises:
+        TwinFileError: with one sentence and the place in the file, for any mistake in it.
+    """
+    return TwinFile.load(path).build()
+
+
+def _lower(message: str) -> str:
+    return message[0].lower() + message[1:].rstrip(".")
+
+
+def _allowed_keys(tree: dict[str, Any], path: tuple[Any, ...]) -> list[str]:
+    """The keys that the schema knows at a path of a validation error."""
+    model: Any = Document
+    for key in path:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            model = _pick(model, key)
+            continue
+        field = model.model_fields.get(str(key))
+        model = _pick(field.annotation, None) if field else model
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _pick(annotation: Any, key: Any) -> Any:
+    """The table inside an annotation: the value of a dict, the item of a list, the branch of a union with tag ``key``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    tables = [table for table in _tables(annotation)]
+    for table in tables:
+        literals = [get_args(field.annotation) for field in table.model_fields.values()]
+        if any(key in values for values in literals):
+            return table
+    return tables[0] if len(tables) == 1 else annotation
+
+
+def _tables(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [table for part in get_args(annotation) for table in _tables(part)]

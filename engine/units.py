@@ -1,0 +1,94 @@
+"""Units at the edge: text with units becomes numbers in SI, numbers in SI become text."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pint
+
+
+@functools.cache
+def registry() -> Any:
+    """The registry of units; temperatures with an offset (degC) are converted as points, not as differences."""
+    units = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
+    units.define("percent = 0.01 = % = pct") if "percent" not in units else None
+    return units
+
+
+class UnitError(ValueError):
+    """A quantity whose unit is missing, unknown, or of the wrong dimension."""
+
+
+def parse(text: str | float | int, unit: str) -> float:
+    """The SI value of a quantity such as ``"45 W/m/K"`` that must have the dimension of ``unit``.
+
+    A bare number is accepted where ``unit`` is dimensionless. Raises `UnitError` in one sentence.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | float | int):
+        raise UnitError(f"{text!r} is not a quantity: write a number with a unit such as '1 {unit}'.")
+    wanted = _unit(unit)
+    try:
+        quantity = registry().Quantity(text)
+        magnitude = float(quantity.magnitude)
+    except Exception as error:
+        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'.") from error
+    if quantity.unitless and not wanted.dimensionless:
+        raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
+    if quantity.dimensionality != wanted.dimensionality:
+        raise UnitError(f"'{text}' has the wrong unit: a quantity in {unit or 'no unit'} is needed.")
+    return float(to_si(magnitude, str(quantity.units)))
+
+
+def unit_of(text: str | float | int) -> str:
+    """The unit written in a quantity, "" where it has none. Raises `UnitError` where it is no quantity."""
+    try:
+        return f"{registry().Quantity(text).units:~C}"
+    except Exception as error:
+        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'.") from error
+
+
+def compatible(first: str, second: str) -> bool:
+    """True where two units have one dimension."""
+    return _unit(first).dimensionality == _unit(second).dimensionality
+
+
+def parse_difference(text: str | float | int, unit: str) -> float:
+    """The SI value of a difference (a standard deviation): as `parse`, but "0.3 degC" means 0.3 K."""
+    if isinstance(text, str):
+        text = text.replace("degC", "K").replace("°C", "K")
+    return parse(text, str(_unit(unit) if unit != "degC" else "K"))
+
+
+def to_si(values: Any, unit: str) -> Any:
+    """Numbers in ``unit`` as numbers in SI base units."""
+    values = np.asarray(values, dtype=float)
+    return registry().Quantity(values, _unit(unit)).to_base_units().magnitude
+
+
+def from_si(values: Any, unit: str) -> Any:
+    """Numbers in SI base units as numbers in ``unit``."""
+    wanted = _unit(unit)
+    base = registry().Quantity(np.asarray(1.0), wanted).to_base_units().units
+    return registry().Quantity(np.asarray(values, dtype=float), base).to(wanted).magnitude
+
+
+def difference_to_si(value: float, unit: str) -> float:
+    """A difference (a standard deviation) in ``unit`` in SI: 1 degC is 1 K here."""
+    return float(to_si(value, unit) - to_si(0.0, unit))
+
+
+def difference_from_si(values: Any, unit: str) -> Any:
+    """Differences in SI as differences in ``unit``."""
+    return np.asarray(values, dtype=float) / difference_to_si(1.0, unit)
+
+
+def check_unit(unit: str) -> None:
+    """Raise `UnitError` where ``unit`` is unknown."""
+    _unit(unit)
+
+
+def _unit(unit: str) -> Any:
+    try:
+        return registry().Unit(unit)
+    except Exception as error:
+        raise UnitError(f"'{unit}' is not a known unit.") from error
