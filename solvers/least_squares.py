@@ -1,5 +1,4 @@
-r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as explicit state machines that a caller can save
-and resume."""
+r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as explicit state machines that a caller can save and resume."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -116,9 +115,8 @@ def _lm_init(solver: LevenbergMarquardt, fn: Residual, z: Array, args: Any) -> F
     good = _finite(residual, jacobian)
     finished = (gradient <= solver.gtol) | ~good
     code = jnp.where(good, Code.SUCCESS, Code.NOT_FINITE).astype(jnp.int32)
-    memory = _Quadratic(residual, jacobian, jnp.asarray(solver.initial_damping, z.dtype), jnp.asarray(2.0,
-    z.dtype)) return FitState(z, 0.5 * residual @ residual, gradient, jnp.asarray(0, jnp.int32), finished,
-    code, memory)
+    memory = _Quadratic(residual, jacobian, jnp.asarray(solver.initial_damping, z.dtype), jnp.asarray(2.0, z.dtype))
+    return FitState(z, 0.5 * residual @ residual, gradient, jnp.asarray(0, jnp.int32), finished, code, memory)
 
 
 @eqx.filter_jit
