@@ -106,7 +106,7 @@ _LOCK = threading.Lock()
 
 
 def _factorise(matrix: scipy.sparse.csr_array) -> Any:
-    """Return the LU factors of a matrix (None where it is singular), from the last few if it is among them."""
+    """Return LU factors (None where the matrix is singular), from the last few if it is among them."""
     digest = hashlib.blake2b(digest_size=16)
     for part in (matrix.data, matrix.indices, matrix.indptr):
         digest.update(np.ascontiguousarray(part).tobytes())
@@ -127,7 +127,7 @@ def _factorise(matrix: scipy.sparse.csr_array) -> Any:
 
 
 def solve_on_host(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool) -> np.ndarray:
-    """Solve with numpy arrays: LU and one step of refinement; NaN where the matrix is singular or not finite."""
+    """Solve by LU and one step of refinement; NaN where the matrix is singular or not finite."""
     if not (np.all(np.isfinite(matrix.data)) and np.all(np.isfinite(b))):
         return np.full_like(b, np.nan)
     factors = _factorise(matrix)

@@ -78,8 +78,16 @@ class CG(LinearSolver):
             return x + alpha * p, r, p, new_rho, jnp.linalg.norm(r), step + 1, broken
 
         one = jnp.ones((), b.dtype)
-        start = (x, r, jnp.zeros_like(b), one, jnp.linalg.norm(r), jnp.zeros((), jnp.int32), jnp.zeros((),
-        bool)) x, _, _, _, _, steps, broken = jax.lax.while_loop(proceed, advance, start)
+        start = (
+            x,
+            r,
+            jnp.zeros_like(b),
+            one,
+            jnp.linalg.norm(r),
+            jnp.zeros((), jnp.int32),
+            jnp.zeros((), bool),
+        )
+        x, _, _, _, _, steps, broken = jax.lax.while_loop(proceed, advance, start)
         return _finish(x, b, operator, target, steps, broken, self.max_steps)
 
 
@@ -171,7 +179,11 @@ class GMRES(LinearSolver):
             column = jnp.where(jnp.arange(m) < j, h[:m], 0.0).at[j].set(jnp.where(dead, 1.0, radius))
             basis = basis.at[j + 1].set(w / jnp.where(size == 0, 1.0, size))
             g = g.at[j + 1].set(-s * g[j]).at[j].set(c * g[j])
-            return basis, triangle.at[:, j].set(column), rotations.at[j].set(jnp.stack([c, s])), g, j + 1, dead
+            triangle_new, rotations_new = (
+                triangle.at[:, j].set(column),
+                rotations.at[j].set(jnp.stack([c, s])),
+            )
+            return basis, triangle_new, rotations_new, g, j + 1, dead
 
         start = (basis, triangle, rotations, g, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
         basis, triangle, _, g, j, _ = jax.lax.while_loop(proceed, extend, start)

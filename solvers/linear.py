@@ -62,7 +62,7 @@ def linear_solve_ready(
     state: Any,
     x0: Float[Array, " n"] | None = None,
 ) -> Solution[Array]:
-    """Solve as `linear_solve` with a state that already belongs to these values: for many solves with one operator."""
+    """Solve as `linear_solve`, with a state that already belongs to these values."""
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
     value, (status, statistics) = implicit_solve(
         forward, _residual, (operator, b), solver, state, _tangent, operator.symmetric

@@ -42,7 +42,7 @@ class LinearSolver(eqx.Module):
 
 
 class Preconditioner(eqx.Module):
-    """An approximate inverse of an operator: ``init`` sets up, ``update`` follows values, ``apply`` is linear in r."""
+    """An approximate inverse of an operator; ``apply`` is linear in r."""
 
     @abc.abstractmethod
     def init(self, operator: LinearOperator) -> Any:

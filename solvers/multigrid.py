@@ -1,4 +1,4 @@
-"""Algebraic multigrid: hierarchies built on the host by pyamg, cycles applied inside JAX by padded-row products."""
+"""Algebraic multigrid: hierarchies built on the host by pyamg, cycles applied inside JAX."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 import pyamg
 import scipy.linalg
 import scipy.sparse
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.linear_solver import Preconditioner
@@ -87,36 +88,35 @@ class AMG(Preconditioner):
 
     def init(self, operator: LinearOperator) -> Hierarchy:
         """Build the hierarchy on the host. Raises `ValueError` inside jit, where values are not known."""
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(operator)):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(operator)):
             raise ValueError(
-                "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad and vmap "
-                "and pass the result as state."
+                "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
+                "and vmap, and pass the result as state."
             )
         matrix = scipy.sparse.csr_matrix(operator.to_scipy())
         levels = self._build(matrix)
         dtype = np.dtype(self.dtype)
         with jax.ensure_compile_time_eval():
             fine = tuple(_convert_level(level, dtype) for level in levels[:-1])
-            coarse = scipy.linalg.pinvh(levels[-1].A.toarray())
+            coarse = np.asarray(scipy.linalg.pinvh(levels[-1].A.toarray()))
             return Hierarchy(fine, jnp.asarray(coarse.astype(dtype)))
 
     def _build(self, matrix: scipy.sparse.csr_matrix) -> Sequence[Any]:
+        n = len(matrix.indptr) - 1
         options: dict[str, Any] = {"max_coarse": self.coarse, "max_levels": 20}
         if self.method == "ruge_stuben":
             return pyamg.ruge_stuben_solver(matrix, strength=("classical", {"theta": 0.25}), **options).levels
         modes = None if self.near_nullspace is None else np.array(self.near_nullspace, np.float64)
-        if modes is not None and modes.shape[0] != matrix.shape[0]:
-            raise ValueError(
-                f"near_nullspace has {modes.shape[0]} rows; the operator has {matrix.shape[0]} unknowns."
-            )
+        if modes is not None and modes.shape[0] != n:
+            raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
         if self.block > 1:
-            if matrix.shape[0] % self.block:
-                raise ValueError(f"AMG block {self.block} does not divide {matrix.shape[0]} unknowns.")
+            if n % self.block:
+                raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
             matrix = matrix.tobsr((self.block, self.block))  # type: ignore[assignment]
         return pyamg.smoothed_aggregation_solver(
             matrix,
             B=modes,
-            strength=("symmetric", {"theta": self.strength}),
+            strength=("symmetric", {"theta": self.strength}),  # type: ignore[arg-type]
             smooth=("jacobi", {"omega": 4.0 / 3.0}),
             improve_candidates=None,
             **options,
@@ -140,7 +140,7 @@ class AMG(Preconditioner):
 
 
 def _chebyshev(level: _Level, x: Array, r: Array, degree: int) -> tuple[Array, Array]:
-    """Return x after ``degree`` steps of Chebyshev iteration on D⁻¹A over [λ/8, 1.1 λ], and its residual, given r."""
+    """Return x and its residual r after ``degree`` Chebyshev steps on D⁻¹A over [λ/8, 1.1 λ]."""
     upper = 1.1 * level.largest
     lower = level.largest / 8.0
     theta, delta = (upper + lower) / 2, (upper - lower) / 2

@@ -34,7 +34,7 @@ class PaddedRows(eqx.Module):
     is one bucket.
     """
 
-    columns: tuple[Int[Array, "chunks width rows"], ...]
+    columns: tuple[Int[Array, "_ _ _"], ...]
     order: Int[Array, " rows"] | None
 
     @property
@@ -230,13 +230,12 @@ def _product_transpose(ct, *args, treedef, batched):
     if not any(batched):
         out = _outer(ct, x, structure.forward)
     elif batched[0]:
-        out = jax.vmap(lambda c, y: _outer(c, y, structure.forward), in_axes=(0, 0 if batched[1] else None))(
-            ct, x
-        )
+        axes = (0, 0 if batched[1] else None)
+        out = jax.vmap(lambda c, y: _outer(c, y, structure.forward), in_axes=axes)(ct, x)
     else:
 
         def add(total, pair):
-            return jax.tree.map(jnp.add, total, _outer(*pair, structure.forward)), None
+            return jax.tree.map(jnp.add, total, _outer(pair[0], pair[1], structure.forward)), None
 
         start = tuple(jnp.zeros(s, ct.dtype) for s in structure.forward.shapes)
         out, _ = jax.lax.scan(add, start, (ct, x))

@@ -132,7 +132,7 @@ class SparseOperator(LinearOperator):
     """
 
     pattern: SparsityPattern
-    values: tuple[Float[Array, "chunks width rows"], ...]
+    values: tuple[Float[Array, "_ _ _"], ...]
     symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
     @property
@@ -146,7 +146,7 @@ class SparseOperator(LinearOperator):
     ) -> "SparseOperator":
         """Build pattern and values from a square scipy matrix."""
         csr = scipy.sparse.csr_array(matrix)
-        shape = tuple(matrix.shape or ())
+        shape: tuple[int, ...] = tuple(getattr(matrix, "shape", ()))
         if len(shape) != 2 or shape[0] != shape[1]:
             raise ValueError(f"A matrix of shape {shape} is not square.")
         csr.sum_duplicates()
@@ -196,7 +196,7 @@ class _FlippedOperator(LinearOperator):
     """The transpose of a `SparseOperator`: the same pattern read backward, values in the backward layout."""
 
     pattern: SparsityPattern
-    values: tuple[Float[Array, "chunks width rows"], ...]
+    values: tuple[Float[Array, "_ _ _"], ...]
     symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
     @property
