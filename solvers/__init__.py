@@ -6,6 +6,7 @@ from gemel.solvers.krylov import CG, GMRES
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.multigrid import AMG
+from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
 from gemel.solvers.operators import (
     ConstrainedOperator,
     DenseOperator,
@@ -25,6 +26,7 @@ __all__ = [
     "CG",
     "GMRES",
     "Adjoint",
+    "Backtracking",
     "Code",
     "ConstrainedOperator",
     "DenseDirect",
@@ -36,6 +38,8 @@ __all__ = [
     "Jacobi",
     "LinearOperator",
     "LinearSolver",
+    "Newton",
+    "NonlinearSolver",
     "Preconditioner",
     "Solution",
     "SolveError",
@@ -50,5 +54,6 @@ __all__ = [
     "implicit_solve",
     "linear_combination",
     "linear_solve",
+    "nonlinear_solve",
     "tangent_solve",
 ]

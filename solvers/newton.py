@@ -1,0 +1,188 @@
+"""Newton's method, and nonlinear solves that can be differentiated in their arguments."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from gemel.solvers.implicit import (
+    Adjoint,
+    Implicit,
+    Unrolled,
+    implicit_solve,
+    matrix_free_tangent,
+    stop_gradient,
+)
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.solution import Code, Solution, Status
+
+Residual = Callable[[Array, Any], Array]
+Tangent = Callable[[Array, Any], LinearOperator]
+
+
+class NonlinearSolver(eqx.Module):
+    """Finds u with r(u, args) = 0. ``compute`` is the bare method; `nonlinear_solve` adds the derivative."""
+
+    linear_solver: eqx.AbstractVar[LinearSolver]
+
+    @abc.abstractmethod
+    def compute(
+        self, residual: Residual, tangent: Tangent, u0: Float[Array, " n"], args: PyTree, state: Any
+    ) -> Solution[Array]:
+        """Solve from ``u0``; ``state`` belongs to the linear solver, None sets it up from the first tangent.
+
+        Returns u, the status, and the statistics ``steps``, ``linear_steps`` and ``residual`` = ‖r(u)‖₂.
+        """
+
+
+class Backtracking(eqx.Module):
+    """Halve the step until ‖r(u + α d)‖ ≤ (1 − ``decrease`` α) ‖r(u)‖, at most ``max_halvings`` times."""
+
+    max_halvings: int = eqx.field(static=True)
+    decrease: float = 1e-4
+
+
+class Newton(NonlinearSolver):
+    """Newton's method: A(u) d = −r(u), u ← u + α d, with α = 1 or from a backtracking line search.
+
+    Converged where ‖r‖₂ ≤ max(rtol ‖r(u₀)‖₂, atol), or where a full step is shorter than xtol ‖u‖₂ (0
+    turns that off). A line search without decrease is ``STAGNATION``; a residual 10⁸ times the first is
+    ``DIVERGENCE``; a linear solve that breaks down passes its status on, while one that merely misses its
+    tolerance gives an inexact step.
+
+    Dennis, Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, SIAM (1996).
+    """
+
+    linear_solver: LinearSolver
+    rtol: float
+    atol: float
+    max_steps: int = eqx.field(static=True)
+    line_search: Backtracking | None = None
+    xtol: float = 0.0
+
+    def compute(
+        self, residual: Residual, tangent: Tangent, u0: Float[Array, " n"], args: PyTree, state: Any
+    ) -> Solution[Array]:
+        """Iterate from ``u0``."""
+        if state is None:
+            state = self.linear_solver.init(tangent(u0, args))
+        r0 = residual(u0, args)
+        first = jnp.linalg.norm(r0)
+        target = jnp.maximum(self.rtol * first, self.atol)
+
+        def proceed(carry):
+            _, _, norm, step, _, code, done = carry
+            return ~done & (norm > target) & (step < self.max_steps) & (code == Code.SUCCESS)
+
+        def advance(carry):
+            u, r, norm, step, linear_steps, _, _ = carry
+            operator = tangent(u, args)
+            linear = self.linear_solver.compute(self.linear_solver.update(state, operator), operator, -r)
+            new_u, new_r, found = self._move(residual, args, u, linear.value, norm)
+            new_norm = jnp.linalg.norm(new_r)
+            short = jnp.linalg.norm(new_u - u) <= self.xtol * jnp.linalg.norm(new_u)
+            done = short & (self.xtol > 0) & linear.status.ok
+            code = jnp.where(found | (new_norm <= target), Code.SUCCESS, Code.STAGNATION)
+            code = jnp.where(new_norm > 1e8 * first, Code.DIVERGENCE, code)
+            code = jnp.where(jnp.isfinite(new_norm), code, Code.NOT_FINITE)
+            lost = (linear.status.code == Code.BREAKDOWN) | (linear.status.code == Code.NOT_FINITE)
+            code = jnp.where(lost & ~(new_norm <= target), linear.status.code, code).astype(jnp.int32)
+            return new_u, new_r, new_norm, step + 1, linear_steps + linear.statistics["steps"], code, done
+
+        zero = jnp.zeros((), jnp.int32)
+        start = (u0, r0, first, zero, zero, zero, jnp.zeros((), bool))
+        u, _, norm, steps, linear_steps, code, done = jax.lax.while_loop(proceed, advance, start)
+        missed = (norm > target) & ~done & (code == Code.SUCCESS)
+        code = jnp.where(missed, Code.MAX_STEPS, code)
+        code = jnp.where(jnp.isfinite(norm), code, jnp.where(code == 0, Code.NOT_FINITE, code))
+        statistics = {"steps": steps, "linear_steps": linear_steps, "residual": norm}
+        return Solution(u, Status(code.astype(jnp.int32)), statistics)
+
+    def _move(
+        self, residual: Residual, args: Any, u: Array, d: Array, norm: Array
+    ) -> tuple[Array, Array, Array]:
+        """Return the new point, its residual, and whether it is acceptable."""
+        full = residual(u + d, args)
+        if self.line_search is None:
+            return u + d, full, jnp.ones((), bool)
+        search = self.line_search
+
+        def good(alpha, r):
+            return jnp.linalg.norm(r) <= (1 - search.decrease * alpha) * norm
+
+        def proceed(carry):
+            alpha, r, halvings = carry
+            return ~good(alpha, r) & (halvings < search.max_halvings)
+
+        def halve(carry):
+            alpha, _, halvings = carry
+            return alpha / 2, residual(u + alpha / 2 * d, args), halvings + 1
+
+        start = (jnp.ones((), u.dtype), full, jnp.zeros((), jnp.int32))
+        alpha, r, _ = jax.lax.while_loop(proceed, halve, start)
+        return u + alpha * d, r, good(alpha, r)
+
+
+class _MatrixFree(eqx.Module):
+    """The tangent of a residual by forward-mode differentiation."""
+
+    residual: Residual
+    symmetric: bool = eqx.field(static=True)
+
+    def __call__(self, u: Array, args: Any) -> LinearOperator:
+        return matrix_free_tangent(self.residual, u, args, self.symmetric)
+
+
+class _Forward(eqx.Module):
+    """The undifferentiated solve."""
+
+    solver: NonlinearSolver
+    state: Any
+    u0: Array
+    symmetric: bool = eqx.field(static=True)
+
+    def __call__(self, residual: Residual, tangent: Tangent | None, parameters: Any):
+        tangent = _MatrixFree(residual, self.symmetric) if tangent is None else tangent
+        solution = self.solver.compute(residual, tangent, self.u0, parameters, self.state)
+        return solution.value, (solution.status, solution.statistics)
+
+
+def nonlinear_solve(
+    residual: Residual,
+    u0: Float[Array, " n"],
+    args: PyTree,
+    solver: NonlinearSolver,
+    tangent: Tangent | None = None,
+    state: Any = None,
+    symmetric: bool = False,
+    adjoint: Adjoint | None = None,
+) -> Solution[Array]:
+    """Find u with ``residual(u, args)`` = 0, differentiable in ``args``, forward and reverse, to any order.
+
+    ``args`` is any pytree; the floating-point leaves of it, and of ``residual`` where that is a module or
+    a bound method, carry derivatives. A plain function must not close over arrays that are differentiated:
+    pass them in ``args``. ``tangent(u, args)`` gives ∂r/∂u as a `LinearOperator`; None applies it
+    matrix-free, with ``symmetric`` saying what it is. ``state`` is of the linear solver
+    (``solver.linear_solver.init(tangent(u0, args))``); None sets it up here. ``u0`` has no derivative.
+    ``adjoint`` is `Implicit` (the default) or `Unrolled`.
+
+    Returns u with shape (n,), the status and the statistics of the solver.
+    """
+    adjoint = Implicit() if adjoint is None else adjoint
+    forward = _Forward(solver, stop_gradient(state), stop_gradient(u0), symmetric)
+    if isinstance(adjoint, Unrolled):
+        value, (status, statistics) = forward(residual, tangent, args)
+    elif isinstance(adjoint, Implicit):
+        same = adjoint.linear_solver is None
+        linear_solver = solver.linear_solver if adjoint.linear_solver is None else adjoint.linear_solver
+        value, (status, statistics) = implicit_solve(
+            forward, residual, args, linear_solver, state if same else None, tangent, symmetric
+        )
+    else:
+        raise ValueError(f"Adjoint {type(adjoint).__name__}: use Implicit or Unrolled.")
+    return Solution(value, status, statistics)
