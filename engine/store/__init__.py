@@ -1,0 +1,22 @@
+"""The store: twins, jobs and runs in a folder; every write is atomic."""
+
+from gemel.engine.store.entries import FINAL_STATES, Job, JobState, StoredRun, TwinRevision
+from gemel.engine.store.files import NotFoundError, StoreError, check_attachment_name, write_atomically
+from gemel.engine.store.runs import RunData, open_run, write_run
+from gemel.engine.store.store import Store
+
+__all__ = [
+    "FINAL_STATES",
+    "Job",
+    "JobState",
+    "NotFoundError",
+    "RunData",
+    "Store",
+    "StoreError",
+    "StoredRun",
+    "TwinRevision",
+    "check_attachment_name",
+    "open_run",
+    "write_atomically",
+    "write_run",
+]

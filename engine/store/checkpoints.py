@@ -1,0 +1,145 @@
+"""Calibrations that survive being killed: their state is on disk after every step.
+
+A checkpoint is an ``.npz`` of the leaves of a `FitState`, the costs so far, and a fingerprint of what is being
+fitted. The structure of the state is not stored: the solver says it again, without computing anything.
+"""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gemel.engine.calibration import CalibrationProblem, Fit, conclude, residual
+from gemel.engine.signals import Record
+from gemel.engine.store.files import write_atomically
+from gemel.engine.twin import Twin
+from gemel.solvers import FitState, LeastSquaresSolver
+
+OnStep = Callable[[FitState], None]
+
+
+class OtherProblemError(ValueError):
+    """A checkpoint belongs to another twin, other data or another solver."""
+
+
+def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, document: str = "") -> str:
+    """A digest of all that decides the course of a fit: the twin, the data, the solver, the document.
+
+    The preconditioner of the twin is left out: its set-up may use random numbers and changes no result.
+    """
+    digest = hashlib.sha256(document.encode())
+    digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(solver)).encode())
+    twin = problem.twin
+    tree = (
+        twin.analysis,
+        twin.sensors,
+        twin.belief,
+        problem.inputs,
+        problem.times,
+        problem.data,
+        problem.weights,
+    )
+    for leaf in jax.tree.leaves((tree, problem.names)):
+        if eqx.is_array_like(leaf):
+            values = np.asarray(leaf)
+            digest.update(f"{values.dtype}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).tobytes())
+        else:
+            digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(leaf)).encode())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float]) -> None:
+    """Replace the checkpoint at ``path``; a kill at any moment leaves the old one or the new one."""
+    leaves = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+    stream = io.BytesIO()
+    np.savez(stream, mark=np.asarray(mark), costs=np.asarray(costs, dtype=float), **leaves)
+    write_atomically(path, stream.getvalue())
+
+
+def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[float]] | None:
+    """The state and the costs at ``path``, or None where there is no checkpoint.
+
+    Args:
+        path: the file.
+        mark: the `fingerprint` of the fit that is to continue.
+        like: the structure of its state, from ``eqx.filter_eval_shape``.
+
+    Raises:
+        OtherProblemError: where the checkpoint is of another fit, or damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["mark"]) != mark:
+                raise OtherProblemError(
+                    f"The checkpoint '{path}' belongs to another twin, other data or another solver."
+                )
+            expected, tree = jax.tree.flatten(like)
+            leaves = [file[f"leaf_{i}"] for i in range(len(expected))]
+            costs = [float(cost) for cost in file["costs"]]
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise OtherProblemError(f"The checkpoint '{path}' is damaged.") from error
+    if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(leaves, expected, strict=True)):
+        raise OtherProblemError(
+            f"The checkpoint '{path}' was written in another precision or by another version."
+        )
+    return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves]), costs
+
+
+def resumable_calibrate(
+    twin: Twin,
+    record: Record,
+    solver: LeastSquaresSolver,
+    sensors: Sequence[str] | None,
+    path: Path,
+    *,
+    document: str = "",
+    restart: bool = False,
+    on_resume: Callable[[int], None] | None = None,
+    on_step: OnStep | None = None,
+) -> Fit:
+    """Calibrate as `gemel.calibrate` does, from the checkpoint at ``path`` where there is one.
+
+    Args:
+        twin, record, solver, sensors: as in `gemel.calibrate`.
+        path: the checkpoint; its folder exists.
+        document: text that belongs to the problem, such as the twin file.
+        restart: start anew whatever is at ``path``.
+        on_resume: called with the step from which the fit continues.
+        on_step: called with the state after it is on disk, after the start and after every step.
+
+    Raises:
+        ValueError: for data that do not fit the twin.
+        OtherProblemError: where the checkpoint is of another fit, or damaged.
+    """
+    problem = CalibrationProblem.of(twin, record, sensors)
+    mark = fingerprint(problem, solver, document)
+    like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
+    found = None if restart else load_checkpoint(path, mark, like)
+    if found is None:
+        state = solver.init(residual, problem.start(), problem)
+        costs = [float(state.cost)]
+        save_checkpoint(path, mark, state, costs)
+    else:
+        state, costs = found
+        if on_resume:
+            on_resume(int(state.step))
+    if on_step:
+        on_step(state)
+    while not bool(state.finished):
+        state = solver.step(residual, state, problem)
+        costs.append(float(state.cost))
+        save_checkpoint(path, mark, state, costs)
+        if on_step:
+            on_step(state)
+    return conclude(problem, state, jnp.asarray(costs))
