@@ -1,0 +1,310 @@
+"""Symmetric generalised eigenvalue problems K φ = λ M φ: lowest pairs, differentiable in K and M."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+import scipy.sparse.linalg
+from jaxtyping import Array, Float
+
+from gemel.solvers.direct import SparseDirect
+from gemel.solvers.implicit import stop_gradient, tangent_solve
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.solution import Code, Solution, Status
+
+Pairs = tuple[Float[Array, " k"], Float[Array, "n k"]]
+
+
+class EigenSolver(eqx.Module):
+    """Finds the lowest k eigenpairs of K φ = λ M φ, K and M symmetric, M positive (semi)definite.
+
+    ``compute`` is the bare method; `eigen_solve` adds the derivative, the normalisation and the signs.
+    """
+
+    k: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def init(self, stiffness: LinearOperator, mass: LinearOperator) -> Any:
+        """Return the state for a pair of operators."""
+
+    @abc.abstractmethod
+    def compute(self, state: Any, stiffness: LinearOperator, mass: LinearOperator) -> Solution[Pairs]:
+        """Return ascending eigenvalues (k,) and M-orthonormal vectors (n, k), the status, and ``steps``,
+        ``residual``.
+
+        ``residual`` is the largest ‖K φ − λ M φ‖₂ relative to |λ| ‖M φ‖₂ and what the solver adds to that.
+        """
+
+
+class ShiftInvert(EigenSolver):
+    """Lanczos on (K − σM)⁻¹M, factorised sparsely on the host: the robust choice up to some 10⁴ unknowns.
+
+    ``shift`` σ must not be an eigenvalue: 0 for a definite K, negative (of the size of the wanted
+    eigenvalues) where K has rigid-body modes. The k eigenvalues nearest to σ are found, so σ below the
+    spectrum gives the lowest. The pairs are then refined in extended precision (one step of inverse
+    iteration and a Rayleigh-Ritz step with products in long double), so that badly conditioned matrices,
+    such as those of thin beams, keep the accuracy that their entries hold. ``rtol`` is the residual that
+    counts as success. Operators as for `SparseDirect`; under vmap one after the other.
+
+    Lehoucq, Sorensen, Yang, *ARPACK Users' Guide*, SIAM (1998).
+    """
+
+    k: int = eqx.field(static=True)
+    shift: float
+    rtol: float
+    max_steps: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if self.k < 1:
+            raise ValueError(f"ShiftInvert k = {self.k}: at least one eigenpair must be asked for.")
+
+    def init(self, stiffness: LinearOperator, mass: LinearOperator) -> Any:
+        """Return nothing: the factorisation lives on the host."""
+        return None
+
+    def compute(self, state: Any, stiffness: LinearOperator, mass: LinearOperator) -> Solution[Pairs]:
+        """Solve on the host."""
+        if self.k >= stiffness.n:
+            raise ValueError(f"ShiftInvert k = {self.k}: a problem of {stiffness.n} unknowns allows fewer.")
+        arrays, rest = eqx.partition((stiffness, mass), eqx.is_array)
+
+        def host(leaves, shift):
+            first, second = eqx.combine(jax.tree.map(np.asarray, leaves), rest)
+            return _lowest_on_host(first.to_scipy(), second.to_scipy(), self.k, float(shift), self.max_steps)
+
+        dtype = jax.eval_shape(stiffness.diagonal).dtype
+        shapes = (
+            jax.ShapeDtypeStruct((self.k,), dtype),
+            jax.ShapeDtypeStruct((stiffness.n, self.k), dtype),
+            jax.ShapeDtypeStruct((), dtype),
+            jax.ShapeDtypeStruct((), np.int32),
+        )
+        shift = jnp.asarray(self.shift, dtype)
+        out = jax.pure_callback(host, shapes, arrays, shift, vmap_method="sequential")
+        values, vectors, residual, code = out
+        code = jnp.where((code == 0) & ~(residual <= self.rtol), Code.STAGNATION, code).astype(jnp.int32)
+        statistics = {"steps": jnp.ones((), jnp.int32), "residual": residual}
+        return Solution((values, vectors), Status(code), statistics)
+
+
+def _residual(
+    stiffness: LinearOperator, mass: LinearOperator, values: Array, vectors: Array, shift: Array
+) -> Array:
+    stiff = jax.vmap(stiffness.mv, 1, 1)(vectors)
+    inert = jax.vmap(mass.mv, 1, 1)(vectors)
+    wrong = jnp.linalg.norm(stiff - values * inert, axis=0)
+    scale = jnp.linalg.norm(stiff, axis=0) + (jnp.abs(values) + jnp.abs(shift)) * jnp.linalg.norm(
+        inert, axis=0
+    )
+    return jnp.max(wrong / jnp.where(scale == 0, 1.0, scale))
+
+
+def _lowest_on_host(stiff: Any, inert: Any, k: int, shift: float, max_steps: int):
+    """Return (eigenvalues, vectors, residual, code) with numpy arrays; NaN where the factorisation or Lanczos fails."""
+    n = stiff.shape[0]
+    failed = (np.full(k, np.nan), np.full((n, k), np.nan), np.float64(np.nan))
+    if not (np.all(np.isfinite(stiff.data)) and np.all(np.isfinite(inert.data))):
+        return *failed, np.int32(Code.NOT_FINITE)
+    shifted = scipy.sparse.csc_array(stiff - shift * inert)
+    try:
+        factors = scipy.sparse.linalg.splu(shifted)
+        vectors = _krylov_vectors(factors, shifted, inert, k, max_steps)
+        values, vectors, residual = _refine(factors, stiff, inert, vectors, shift)
+    except scipy.sparse.linalg.ArpackNoConvergence:
+        return *failed, np.int32(Code.MAX_STEPS)
+    except (RuntimeError, np.linalg.LinAlgError):  # a zero pivot, or vectors that do not span
+        return *failed, np.int32(Code.BREAKDOWN)
+    return values, vectors, residual, np.int32(Code.SUCCESS)
+
+
+class _Inverse:
+    """A factorisation in the form that scipy takes as an operator."""
+
+    def __init__(self, factors: Any, shape: tuple[int, int]):
+        self.factors, self.shape, self.dtype = factors, shape, np.dtype(float)
+
+    def matvec(self, b: np.ndarray) -> np.ndarray:
+        """Return the solution."""
+        return self.factors.solve(np.ravel(b))
+
+
+def _krylov_vectors(factors: Any, shifted: Any, inert: Any, k: int, max_steps: int) -> np.ndarray:
+    """Return vectors that span the eigenspace nearest to the shift."""
+    n = shifted.shape[0]
+    if n <= max(4 * k, 60):
+        values, vectors = scipy.linalg.eigh(inert.toarray(), shifted.toarray())
+        return vectors[:, np.argsort(-values)[:k]]
+    solve = scipy.sparse.linalg.LinearOperator(
+        (n, n), matvec=lambda b: factors.solve(np.ravel(b)), dtype=float
+    )
+    start = factors.solve(inert @ np.random.default_rng(0).standard_normal(n))
+    _, vectors = scipy.sparse.linalg.eigsh(
+        shifted,
+        k,
+        inert,
+        sigma=0.0,
+        OPinv=solve,
+        v0=start,
+        ncv=min(n - 1, max(2 * k + 8, 20)),
+        maxiter=max_steps,
+    )
+    return vectors
+
+
+def _refine(factors: Any, stiff: Any, inert: Any, vectors: np.ndarray, shift: float):
+    """Inverse iteration with a long-double residual, and Rayleigh-Ritz with long-double products."""
+    wide = np.longdouble
+    stiff_wide, inert_wide = stiff.astype(wide), inert.astype(wide)
+    values = np.zeros(vectors.shape[1])
+    for _ in range(2):
+        x = vectors.astype(wide)
+        small_k, small_m = x.T @ (stiff_wide @ x), x.T @ (inert_wide @ x)
+        scale = 1 / np.sqrt(np.diag(small_m))
+        small_k, small_m = scale[:, None] * small_k * scale, scale[:, None] * small_m * scale
+        values, mix = _small_eigen(small_k, small_m, shift)
+        x = (x * scale) @ mix
+        wrong = stiff_wide @ x - (inert_wide @ x) * values
+        vectors = x - factors.solve(np.asarray(wrong, float)).astype(wide)
+    x = vectors.astype(wide)
+    norm = np.sqrt(np.einsum("nk,nk->k", x, inert_wide @ x))
+    x = x / norm
+    exact = np.einsum("nk,nk->k", x, stiff_wide @ x)
+    order = np.argsort(exact)
+    wrong = np.linalg.norm(np.asarray(stiff_wide @ x - (inert_wide @ x) * exact, float), axis=0)
+    scale = (np.abs(exact) + abs(shift)) * np.linalg.norm(np.asarray(inert_wide @ x, float), axis=0)
+    residual = np.float64(np.max(wrong / np.asarray(np.where(scale == 0, 1, scale), float)))
+    return np.asarray(exact[order], float), np.asarray(x[:, order], float), residual
+
+
+def _small_eigen(small_k: np.ndarray, small_m: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenpairs of the projected problem, by inversion so that small eigenvalues keep their digits."""
+    moved = np.asarray(small_k - np.longdouble(shift) * small_m, float)
+    values, mix = scipy.linalg.eigh(np.asarray(small_m, float), moved)
+    order = np.argsort(-values)
+    mix = mix[:, order]
+    mix = mix / np.sqrt(np.einsum("ik,ij,jk->k", mix, np.asarray(small_m, float), mix))
+    return shift + 1 / values[order], mix
+
+
+# The derivative.
+
+
+class BorderedOperator(LinearOperator):
+    """The bordered matrix [[K − λM, −Mφ], [−(Mφ)ᵀ, 0]] of n + 1 unknowns, regular for a simple eigenvalue."""
+
+    stiffness: LinearOperator
+    mass: LinearOperator
+    value: Float[Array, ""]
+    vector: Float[Array, " n"]
+    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns, one more than those of K."""
+        return self.stiffness.n + 1
+
+    def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return the product with (φ̇, λ̇)."""
+        d, rate = x[:-1], x[-1]
+        border = self.mass.mv(self.vector)
+        top = self.stiffness.mv(d) - self.value * self.mass.mv(d) - rate * border
+        return jnp.append(top, -jnp.vdot(border, d))
+
+    def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return the product: the matrix is symmetric."""
+        return self.mv(x)
+
+    def transpose(self) -> LinearOperator:
+        """Return the operator itself."""
+        return self
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """Return the diagonal."""
+        return jnp.append(self.stiffness.diagonal() - self.value * self.mass.diagonal(), 0.0)
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Return the bordered matrix on the host."""
+        inert = self.mass.to_scipy()
+        border = scipy.sparse.coo_array(-(inert @ np.asarray(self.vector))[:, None])
+        top = self.stiffness.to_scipy() - np.asarray(self.value) * inert
+        return scipy.sparse.csr_array(scipy.sparse.block_array([[top, border], [border.T, None]]))
+
+
+class _Problem(eqx.Module):
+    solver: EigenSolver
+    linear_solver: LinearSolver
+    state: Any
+    stiffness: LinearOperator
+    mass: LinearOperator
+
+
+@eqx.filter_custom_jvp
+def _pairs(problem: _Problem) -> tuple[Array, Array, Any]:
+    stiffness, mass = problem.stiffness, problem.mass
+    solution = problem.solver.compute(problem.state, stiffness, mass)
+    values, vectors = solution.value
+    largest = jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), axis=0)[None], axis=0)
+    return values, vectors * jnp.where(largest < 0, -1.0, 1.0), (solution.status, solution.statistics)
+
+
+@_pairs.def_jvp
+def _pairs_jvp(primals, tangents):
+    (problem,), (change,) = primals, tangents
+    values, vectors, aux = _pairs(problem)
+    daux = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else None, aux)
+
+    def products(operators):
+        stiffness, mass = operators
+        stiff = jax.vmap(stiffness.mv, 1, 1)(vectors)
+        inert = jax.vmap(mass.mv, 1, 1)(vectors)
+        return stiff, inert
+
+    operators = (problem.stiffness, problem.mass)
+    doperators = (change.stiffness, change.mass)
+    if all(t is None for t in jax.tree.leaves(doperators, is_leaf=lambda t: t is None)):
+        return (values, vectors, aux), (jnp.zeros_like(values), jnp.zeros_like(vectors), daux)
+    _, (dstiff, dinert) = eqx.filter_jvp(products, (operators,), (doperators,))
+    load = dstiff - values * dinert
+    dvalues = jnp.einsum("nk,nk->k", vectors, load)
+
+    def rate(value, vector, load, dinert):
+        bordered = BorderedOperator(problem.stiffness, problem.mass, value, vector)
+        rhs = jnp.append(-load, 0.5 * jnp.vdot(vector, dinert))
+        return tangent_solve(bordered, rhs, problem.linear_solver, None)[:-1]
+
+    dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, vectors, load, dinert)
+    return (values, vectors, aux), (dvalues, dvectors, daux)
+
+
+def eigen_solve(
+    stiffness: LinearOperator,
+    mass: LinearOperator,
+    solver: EigenSolver,
+    state: Any = None,
+    linear_solver: LinearSolver | None = None,
+) -> Solution[Pairs]:
+    """Find the lowest pairs of K φ = λ M φ; differentiable in the leaves of K and M, forward and reverse,
+    to any order.
+
+    Eigenvalues: dλ = φᵀ(dK − λ dM)φ, without a solve. Eigenvectors: the bordered system
+    (K − λM) dφ − Mφ dλ = −(dK − λ dM)φ,  φᵀM dφ = −½ φᵀdM φ, one for each vector, by ``linear_solver``
+    (None is `SparseDirect` with rtol 10⁻⁴; pass `DenseDirect` for operators it cannot take). In a cluster
+    of equal eigenvalues only symmetric functions of the cluster, such as the sum of its eigenvalues, have
+    a derivative; the derivatives of its vectors are NaN or meaningless.
+
+    Vectors are M-orthonormal, and the entry of largest magnitude of each is positive. Returns ((k,), (n,
+    k)), the status and the statistics of the solver.
+
+    Nelson, *Simplified calculation of eigenvector derivatives*, AIAA J. 14 (1976).
+    """
+    frozen = stop_gradient((stiffness, mass))
+    state = solver.init(*frozen) if state is None else stop_gradient(state)
+    linear_solver = SparseDirect(1e-4) if linear_solver is None else linear_solver
+    values, vectors, (status, statistics) = _pairs(_Problem(solver, linear_solver, state, stiffness, mass))
+    return Solution((values, vectors), status, statistics)
