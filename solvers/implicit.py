@@ -98,6 +98,7 @@ def _implicit_jvp(primals, tangents):
         du = jnp.zeros_like(u)
     else:
         _, dr = eqx.filter_jvp(at_solution, theta, dtheta)
+        dr = jnp.zeros_like(u) if dr is None else dr
         du = tangent_solve(_tangent_operator(bundle, u), -dr, bundle.linear_solver, bundle.state)
     daux = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else None, aux)
     return (u, aux), (du, daux)
