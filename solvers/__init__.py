@@ -1,6 +1,7 @@
 """Solvers that know operators and residual functions, never meshes."""
 
 from gemel.solvers.direct import DenseDirect, SparseDirect
+from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
 from gemel.solvers.krylov import CG, GMRES
 from gemel.solvers.linear import linear_solve
@@ -32,6 +33,7 @@ __all__ = [
     "DenseDirect",
     "DenseOperator",
     "DiagonalOperator",
+    "EigenSolver",
     "FunctionOperator",
     "Identity",
     "Implicit",
@@ -41,6 +43,7 @@ __all__ = [
     "Newton",
     "NonlinearSolver",
     "Preconditioner",
+    "ShiftInvert",
     "Solution",
     "SolveError",
     "SparseDirect",
@@ -51,6 +54,7 @@ __all__ = [
     "TransposedOperator",
     "Unrolled",
     "dense_matrix",
+    "eigen_solve",
     "implicit_solve",
     "linear_combination",
     "linear_solve",

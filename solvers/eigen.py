@@ -138,6 +138,7 @@ def _krylov_vectors(factors: Any, shifted: Any, inert: Any, k: int, max_steps: i
         values, vectors = scipy.linalg.eigh(inert.toarray(), shifted.toarray())
         return vectors[:, np.argsort(-values)[:k]]
     solve: Any = scipy.sparse.linalg.aslinearoperator(_Inverse(factors, (n, n)))
+    start = factors.solve(inert @ np.random.default_rng(0).standard_normal(n))
     basis = min(n - 1, max(2 * k + 8, 20))
     _, vectors = scipy.sparse.linalg.eigsh(
         shifted, k, inert, sigma=0.0, OPinv=solve, v0=start, ncv=basis, maxiter=max_steps
