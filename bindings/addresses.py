@@ -15,7 +15,7 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True)
 class ServerTls:
-    """Certificate and key of a server (PEM), and the authority whose client certificates it demands, if any."""
+    """Certificate and key of a server (PEM); the authority whose client certificates it demands, if any."""
 
     certificate: bytes
     key: bytes
@@ -74,7 +74,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
         or (":" in bare and not bracketed)
     ):
         raise AddressError(
-            f"'{address}' is no address: write 'unix:path', 'host:port' or '[host]:port' with a port up to 65535."
+            f"'{address}' is no address: write 'unix:path', 'host:port' or '[host]:port', port up to 65535."
         )
     return bare, int(port)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be made again: ``$XDG_CACHE_HOME/gemel``, ``~/.cache/gemel`` by default."""
+    """The user's folder for what can be made again: ``$XDG_CACHE_HOME/gemel`` or ``~/.cache/gemel``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "gemel"
 

@@ -1,12 +1,15 @@
 """What a twin file, a request and a command line say together about data and fits."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from gemel.engine import Record
 from gemel.engine.store import StoreError, check_attachment_name
-from gemel.engine.twinfile import TwinFile, TwinFileError
+from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
+from gemel.engine.twinfile.data import locate
+from gemel.engine.twinfile.errors import Place
 from gemel.solvers import LeastSquaresSolver
 
 
@@ -111,3 +114,29 @@ def check_references(twin_file: TwinFile) -> None:
         raise TwinFileError(
             f"{twin_file.source}, mesh.file: '{mesh.file}' is not the relative path of an attached file."
         ) from error
+
+
+def attachments_of(twin_file: TwinFile) -> dict[str, bytes]:
+    """The files that a document names, as they are attached to it; data that cannot be found are left out.
+
+    Raises:
+        TwinFileError: where its mesh is not beside it, or cannot be read.
+    """
+    check_references(twin_file)
+    found = {}
+    mesh, table = twin_file.document.mesh, twin_file.document.data
+    if mesh is not None and mesh.file is not None:
+        found[mesh.file] = _bytes(twin_file, twin_file.folder / mesh.file)
+    name = data_name(twin_file)
+    if name is not None and table is not None:
+        place = Place(twin_file.source, twin_file.text) / "data"
+        with contextlib.suppress(MissingDataError):
+            found[name] = _bytes(twin_file, locate(table, place, twin_file.folder))
+    return found
+
+
+def _bytes(twin_file: TwinFile, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TwinFileError(f"{twin_file.source}: '{path}' cannot be read ({error.strerror}).") from error

@@ -1,7 +1,7 @@
 """Calibrations that survive being killed: their state is on disk after every step.
 
-A checkpoint is an ``.npz`` of the leaves of a `FitState`, the costs so far, and a fingerprint of what is being
-fitted. The structure of the state is not stored: the solver says it again, without computing anything.
+A checkpoint is an ``.npz`` of the leaves of a `FitState`, the costs so far, and a fingerprint of what is
+being fitted. The structure of the state is not stored: the solver says it again, without computing anything.
 """
 
 import hashlib
@@ -59,9 +59,9 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
 
 def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float]) -> None:
     """Replace the checkpoint at ``path``; a kill at any moment leaves the old one or the new one."""
-    leaves = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+    arrays: dict[str, Any] = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
     stream = io.BytesIO()
-    np.savez(stream, mark=np.asarray(mark), costs=np.asarray(costs, dtype=float), **leaves)
+    np.savez(stream, mark=np.asarray(mark), costs=np.asarray(costs, dtype=float), **arrays)
     write_atomically(path, stream.getvalue())
 
 

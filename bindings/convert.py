@@ -1,0 +1,138 @@
+"""Between the messages of the wire and the objects of the library."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
+from gemel.engine import Belief, Fit, Record, Series, Twin, bind
+from gemel.solvers import Code, Status
+
+
+def series_from(messages: Mapping[str, Any]) -> dict[str, Series]:
+    """Signals by name. Raises `ValueError` as `Series` does, naming the signal."""
+    found = {}
+    for name, message in messages.items():
+        try:
+            found[name] = Series(np.asarray(message.times), np.asarray(message.values), not message.linear)
+        except ValueError as error:
+            raise ValueError(f"Input '{name}': {error}") from error
+    return found
+
+
+def fill_series(target: Any, series: Mapping[str, Series]) -> None:
+    """Write signals into a map of messages."""
+    for name, signal in series.items():
+        target[name].times.extend(_floats(signal.times))
+        target[name].values.extend(_floats(signal.values))
+        target[name].linear = not signal.hold
+
+
+def record_from(message: types_pb2.Record) -> Record:
+    """A record. Raises `ValueError` as `Record` does."""
+    inputs = series_from(message.inputs)
+    if message.HasField("times"):
+        times = times_from(message)
+        return Record(times, {name: np.asarray(v.values) for name, v in message.readings.items()}, inputs)
+    readings = {}
+    for name, column in message.readings.items():
+        if len(column.values) != 1:
+            raise ValueError(
+                f"Reading '{name}' has {len(column.values)} values where there is no time: give one."
+            )
+        readings[name] = np.asarray(column.values[0])
+    return Record(None, readings, inputs)
+
+
+def fill_record(message: types_pb2.Record, record: Record) -> None:
+    """Write a record into a message."""
+    if record.times is not None:
+        message.times.seconds.extend(_floats(record.times))
+        message.times.SetInParent()
+    for name, values in record.readings.items():
+        message.readings[name].values.extend(_floats(np.atleast_1d(values)))
+    fill_series(message.inputs, record.inputs)
+
+
+def times_from(message: Any) -> np.ndarray | None:
+    """The field ``times`` of a message, None where absent. Raises `ValueError` unless they increase."""
+    if not message.HasField("times"):
+        return None
+    times = np.asarray(message.times.seconds, dtype=float)
+    if not len(times) or not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
+        raise ValueError("The times must be finite numbers that increase, at least one.")
+    return times
+
+
+def parameter_facts(belief: Belief) -> list[dict[str, Any]]:
+    """The parameters of a belief as plain data, in SI units."""
+    values, intervals, determined = belief.values(), belief.interval(), belief.determined()
+    return [
+        {
+            "name": parameter.name,
+            "description": parameter.description,
+            "unit": parameter.unit,
+            "value": float(values[parameter.name]),
+            "low": float(intervals[parameter.name][0]),
+            "high": float(intervals[parameter.name][1]),
+            "determined": float(determined[parameter.name]),
+        }
+        for parameter in belief.parameters
+    ]
+
+
+def twin_facts(twin: Twin, has_data: bool) -> dict[str, Any]:
+    """What a server says about a twin without building it again."""
+    sensors = bind(twin.sensors, twin.belief.values())
+    return {
+        "description": twin.description,
+        "sensors": [
+            {"name": sensor.name, "unit": sensor.unit, "noise": float(sensor.noise.std)} for sensor in sensors
+        ],
+        "inputs": list(twin.inputs),
+        "parameters": parameter_facts(twin.belief),
+        "has_data": has_data,
+    }
+
+
+def belief_message(belief: Belief) -> twin_pb2.Belief:
+    """A belief as a message."""
+    return twin_pb2.Belief(mean=_floats(belief.mean), covariance=_floats(np.ravel(belief.covariance)))
+
+
+def belief_from(message: twin_pb2.Belief, like: Belief) -> Belief:
+    """The belief about the parameters of ``like`` that a message holds."""
+    mean = np.asarray(message.mean, dtype=float)
+    covariance = np.asarray(message.covariance, dtype=float).reshape(len(mean), len(mean))
+    return Belief(like.parameters, jnp.asarray(mean), jnp.asarray(covariance))
+
+
+def fit_message(fit: Fit) -> calibration_pb2.Fit:
+    """A fit as a message, without the revision, which the store gives."""
+    code = fit.status.worst()
+    return calibration_pb2.Fit(
+        status=types_pb2.SolveStatus(code=int(code), message=code.message),
+        steps=fit.steps,
+        costs=_floats(fit.costs),
+        prior=belief_message(fit.prior),
+        posterior=belief_message(fit.twin.belief),
+        parameters=[twin_pb2.Parameter(**facts) for facts in parameter_facts(fit.twin.belief)],
+    )
+
+
+def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
+    """The fit that a message holds, of ``twin``."""
+    posterior = belief_from(message.posterior, twin.belief)
+    return Fit(
+        twin.with_belief(posterior.mean, posterior.covariance),
+        belief_from(message.prior, twin.belief),
+        Status(jnp.asarray(Code(message.status.code), jnp.int32)),
+        jnp.asarray(np.asarray(message.costs, dtype=float)),
+        message.steps,
+    )
+
+
+def _floats(values: Any) -> Iterable[float]:
+    return np.asarray(values, dtype=float).tolist()

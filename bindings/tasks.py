@@ -1,0 +1,175 @@
+"""What a worker does: each task takes the twin it is about and a request, and returns plain data."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from gemel.bindings import convert
+from gemel.bindings.plan import FitPlan, attached_data, attached_record, check_references, plan_fit
+from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2
+from gemel.engine import CalibrationProblem, Twin, forecast, simulate
+from gemel.engine.results import forecast_data, run_data
+from gemel.engine.store import RunData, write_run
+from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
+from gemel.engine.twinfile import TwinFile
+from gemel.solvers import Code, FitState, SolveError
+
+OnProgress = Callable[[FitState], None]
+
+_USABLE = (Code.SUCCESS, Code.MAX_STEPS, Code.STAGNATION)
+
+
+class TwinPlace(NamedTuple):
+    """Where a twin's document lies, and the belief to give it (None for its prior)."""
+
+    digest: str
+    folder: Path
+    mean: np.ndarray | None
+    covariance: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class LoadedTwin:
+    """A twin and the document it was built from."""
+
+    file: TwinFile
+    twin: Twin
+
+
+class TwinCache:
+    """The twins that a worker has built, the least used forgotten first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._built: OrderedDict[str, LoadedTwin] = OrderedDict()
+
+    def load(self, place: TwinPlace) -> LoadedTwin:
+        """The twin at a place with its belief. Raises `TwinFileError` as the library does."""
+        found = self._built.pop(place.digest, None)
+        if found is None:
+            file = TwinFile.parse((place.folder / "twin.toml").read_bytes().decode(), place.folder)
+            check_references(file)
+            found = LoadedTwin(file, file.build())
+        if place.digest:
+            self._built[place.digest] = found
+        while len(self._built) > self._size:
+            self._built.popitem(last=False)
+        if place.mean is None or place.covariance is None:
+            return found
+        belief = jnp.asarray(place.mean), jnp.asarray(place.covariance)
+        return LoadedTwin(found.file, found.twin.with_belief(*belief))
+
+
+def describe(loaded: LoadedTwin) -> dict[str, Any]:
+    """The facts about a twin, its name and its belief."""
+    if attached_data(loaded.file) is not None:
+        attached_record(loaded.file)
+    has_data = attached_data(loaded.file) is not None or _has_values(loaded.file)
+    return {
+        "name": loaded.file.name,
+        "facts": convert.twin_facts(loaded.twin, has_data),
+        "mean": np.asarray(loaded.twin.belief.mean),
+        "covariance": np.asarray(loaded.twin.belief.covariance),
+    }
+
+
+def run_simulation(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any]:
+    """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin."""
+    message = simulation_pb2.SimulateRequest.FromString(request)
+    inputs, times = _drive(loaded, message)
+    run = simulate(
+        loaded.twin, inputs, times, {name: jnp.asarray(v) for name, v in message.parameters.items()}
+    )
+    return _keep(run_data(run), list(message.fields), out)
+
+
+def run_forecast(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any]:
+    """Forecast and write the run with its standard deviations at ``out``."""
+    message = simulation_pb2.ForecastRequest.FromString(request)
+    return _keep(forecast_data(forecast(loaded.twin, *_drive(loaded, message))), list(message.fields), out)
+
+
+def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
+    """Raise `ValueError` where a calibration cannot begin."""
+    plan = _plan(loaded, request)
+    CalibrationProblem.of(loaded.twin, plan.record, plan.sensors)
+
+
+def run_calibration(
+    loaded: LoadedTwin, request: bytes, checkpoint: Path, on_step: OnProgress
+) -> dict[str, Any]:
+    """Calibrate from the checkpoint where there is one.
+
+    Raises `SolveError` where the fit ended without a usable point.
+    """
+    plan = _plan(loaded, request)
+
+    def fit(restart: bool) -> Any:
+        return resumable_calibrate(
+            loaded.twin,
+            plan.record,
+            plan.solver,
+            plan.sensors,
+            checkpoint,
+            document=loaded.file.text,
+            restart=restart,
+            on_step=on_step,
+        )
+
+    try:
+        result = fit(False)
+    except OtherProblemError:  # of another version of the library: the job's own request has not changed
+        result = fit(True)
+    if result.status.worst() not in _USABLE:
+        raise SolveError(f"The calibration failed: {result.status.worst().message}")
+    belief = result.twin.belief
+    return {
+        "fit": convert.fit_message(result).SerializeToString(),
+        "facts": convert.twin_facts(
+            result.twin, attached_data(loaded.file) is not None or _has_values(loaded.file)
+        ),
+        "mean": np.asarray(belief.mean),
+        "covariance": np.asarray(belief.covariance),
+    }
+
+
+def _plan(loaded: LoadedTwin, request: bytes) -> FitPlan:
+    message = calibration_pb2.CalibrateRequest.FromString(request)
+    record = convert.record_from(message.record) if message.HasField("record") else None
+    if record is None:
+        attached_record(loaded.file)
+    return plan_fit(
+        loaded.file,
+        record,
+        attached_data(loaded.file),
+        tuple(message.sensors),
+        message.until if message.HasField("until") else None,
+        message.max_steps if message.HasField("max_steps") else None,
+    )
+
+
+def _drive(loaded: LoadedTwin, message: Any) -> tuple[Any, np.ndarray | None]:
+    """The inputs and times of a request, or of the document's data where the request says so."""
+    if not message.use_data:
+        return convert.series_from(message.inputs), convert.times_from(message)
+    if message.inputs or message.HasField("times"):
+        raise ValueError("Give inputs and times, or use_data, not both.")
+    record = attached_record(loaded.file)
+    return record.inputs, None if record.times is None else np.asarray(record.times)
+
+
+def _keep(run: RunData, fields: list[str], out: Path) -> dict[str, Any]:
+    for name in fields:
+        if name != "*" and name not in run.fields:
+            raise ValueError(f"Unknown field '{name}': the run has {', '.join(run.fields) or 'none'}.")
+    write_run(out, run)
+    return {"status": run.attributes["status"]}
+
+
+def _has_values(file: TwinFile) -> bool:
+    return file.document.data is not None and bool(file.document.data.values)

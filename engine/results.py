@@ -1,0 +1,193 @@
+"""Runs, forecasts and fits as files: zarr groups, and a JSON of the figures that people compare."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gemel.engine.calibration import Fit
+from gemel.engine.forecasting import Forecast
+from gemel.engine.parameters import Belief
+from gemel.engine.signals import Record
+from gemel.engine.simulation import Run
+from gemel.engine.store.files import write_atomically
+from gemel.engine.store.runs import RunData, open_run, write_run
+from gemel.solvers import Status
+
+
+def fields_of(state: Any) -> dict[str, np.ndarray]:
+    """The arrays of a run's state by name: ``state`` where it is one array, else the path of each leaf."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        if eqx.is_array_like(leaf):
+            name = jax.tree_util.keystr(path, simple=True, separator=".") or "state"
+            found[name] = np.asarray(leaf)
+    return found
+
+
+def state_of(fields: Mapping[str, np.ndarray]) -> Any:
+    """The inverse of `fields_of` for one array; several become a dictionary; None where there are none."""
+    if not fields:
+        return None
+    arrays = {name: jnp.asarray(values) for name, values in fields.items()}
+    return arrays["state"] if set(arrays) == {"state"} else arrays
+
+
+def run_data(run: Run) -> RunData:
+    """A run as plain arrays."""
+    return RunData(
+        None if run.times is None else np.asarray(run.times),
+        {"readings": {name: np.asarray(values) for name, values in run.readings.items()}},
+        fields_of(run.state),
+        {
+            "status": int(run.status.worst()),
+            "message": run.status.worst().message,
+            "statistics": _scalars(run.statistics),
+        },
+    )
+
+
+def forecast_data(forecast: Forecast) -> RunData:
+    """A forecast as plain arrays: the run with the groups ``parametric`` and ``predictive``."""
+    run = run_data(forecast.run)
+    groups = {
+        "parametric": {name: np.asarray(values) for name, values in forecast.parametric.items()},
+        "predictive": {name: np.asarray(values) for name, values in forecast.predictive.items()},
+    }
+    return RunData(run.times, {**run.series, **groups}, run.fields, run.attributes)
+
+
+def run_of(data: RunData) -> Run:
+    """The run that `run_data` describes."""
+    readings = {name: jnp.asarray(values) for name, values in data.series["readings"].items()}
+    times = None if data.times is None else jnp.asarray(data.times)
+    status = Status(jnp.asarray(int(data.attributes["status"]), jnp.int32))
+    return Run(times, readings, state_of(data.fields), status, dict(data.attributes.get("statistics", {})))
+
+
+def forecast_of(data: RunData) -> Forecast:
+    """The forecast that `forecast_data` describes."""
+    parametric = {name: jnp.asarray(values) for name, values in data.series["parametric"].items()}
+    predictive = {name: jnp.asarray(values) for name, values in data.series["predictive"].items()}
+    return Forecast(run_of(data), parametric, predictive)
+
+
+def save_run(path: Path, run: Run | Forecast) -> None:
+    """Write a run or a forecast as a zarr group that is whole or absent."""
+    write_run(path, forecast_data(run) if isinstance(run, Forecast) else run_data(run))
+
+
+def load_run(path: Path) -> Run:
+    """Read a run. Raises `ValueError` where ``path`` holds none."""
+    return run_of(open_run(path))
+
+
+def save_belief(path: Path, belief: Belief) -> None:
+    """Write the mean and covariance of a belief, with the names of its parameters, as JSON."""
+    content = {
+        "parameters": list(belief.names),
+        "mean": np.asarray(belief.mean).tolist(),
+        "covariance": np.asarray(belief.covariance).tolist(),
+    }
+    save_json(path, content)
+
+
+def load_belief(path: Path, prior: Belief) -> Belief:
+    """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        mean, covariance = np.asarray(content["mean"]), np.asarray(content["covariance"])
+        names = tuple(content["parameters"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' holds no belief about parameters.") from error
+    if names != prior.names:
+        raise ValueError(
+            f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}."
+        )
+    return Belief(prior.parameters, jnp.asarray(mean), jnp.asarray(covariance))
+
+
+def fit_figures(fit: Fit) -> dict[str, Any]:
+    """What a fit says in numbers: parameters in SI units, costs, status."""
+    rows = {
+        row.name: {
+            "description": row.description,
+            "unit": row.unit,
+            "prior": row.prior,
+            "value": row.value,
+            "interval": list(row.interval),
+            "determined": row.determined,
+        }
+        for row in fit.table()
+    }
+    status = fit.status.worst()
+    return {
+        "parameters": rows,
+        "steps": fit.steps,
+        "costs": np.asarray(fit.costs).tolist(),
+        "status": {"code": int(status), "message": status.message},
+    }
+
+
+def comparison_figures(forecast: Forecast, record: Record, until: float | None = None) -> dict[str, Any]:
+    """Root-mean-square error (SI units) and coverage of the 95 % band, by sensor.
+
+    Args:
+        forecast: at the times of the record.
+        record: what was measured.
+        until: samples from this time in s on were not fitted and are judged apart, as ``held_out``.
+    """
+    figures: dict[str, Any] = {}
+    for name, measured in record.readings.items():
+        measured = np.asarray(measured, dtype=float)
+        twin = np.asarray(forecast.run.readings[name])
+        low, high = (np.asarray(side) for side in forecast.band(name))
+        parts = {"fitted": np.ones(measured.shape, bool)}
+        if record.times is not None and until is not None:
+            late = np.asarray(record.times) >= until
+            parts = {"fitted": ~late, "held_out": late}
+        figures[name] = {
+            part: _errors(measured[keep], twin[keep], low[keep], high[keep])
+            for part, keep in parts.items()
+            if np.any(keep & np.isfinite(measured))
+        }
+    return figures
+
+
+def save_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write figures as JSON; a number that is not finite is written as null."""
+    write_atomically(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
+
+
+def _errors(measured: np.ndarray, twin: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, float]:
+    known = np.isfinite(measured)
+    inside = (measured >= low) & (measured <= high)
+    return {
+        "rmse": float(np.sqrt(np.mean((twin - measured)[known] ** 2))),
+        "coverage": float(np.mean(inside[known])),
+    }
+
+
+def _scalars(statistics: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value) for name, value in statistics.items() if np.ndim(value) == 0 and _is_number(value)
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return eqx.is_array_like(value) and np.issubdtype(np.asarray(value).dtype, np.number)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not np.isfinite(content):
+        return None
+    return content
