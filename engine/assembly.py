@@ -83,10 +83,14 @@ class MatrixLayout(eqx.Module):
         widths = np.repeat(per_row * c, c)
         indptr = np.concatenate([[0], np.cumsum(widths)])
         node_columns = (columns[:, None] * c + np.arange(c)).astype(np.int32)
-        blocks = [
-            np.broadcast_to(node_columns[starts[n] : starts[n + 1]].ravel(), (c, per_row[n] * c)).ravel()
-            for n in range(space.n_nodes)
-        ] if c > 1 else [columns.astype(np.int32)]
+        blocks = (
+            [
+                np.broadcast_to(node_columns[starts[n] : starts[n + 1]].ravel(), (c, per_row[n] * c)).ravel()
+                for n in range(space.n_nodes)
+            ]
+            if c > 1
+            else [columns.astype(np.int32)]
+        )
         indices = np.concatenate(blocks)
         pattern = SparsityPattern.build(indptr, indices)
         all_rows = np.repeat(np.arange(space.n_dofs, dtype=np.int32), widths)
@@ -96,7 +100,9 @@ class MatrixLayout(eqx.Module):
         """Where each entry of the element matrices ``(n, a, i, b, j)`` stands in the CSR values."""
         nodes = np.asarray(domain.nodes, dtype=np.int64)
         c = self.n_components
-        pair = np.searchsorted(self.keys, _node_keys(nodes, self.n_nodes)).reshape(len(nodes), *(2 * nodes.shape[1:]))
+        pair = np.searchsorted(self.keys, _node_keys(nodes, self.n_nodes)).reshape(
+            len(nodes), *(2 * nodes.shape[1:])
+        )
         row_starts = np.searchsorted(self.keys, np.arange(self.n_nodes, dtype=np.int64) * self.n_nodes)
         widths = np.diff(np.append(row_starts, len(self.keys)))
         start, width = row_starts[nodes], widths[nodes]

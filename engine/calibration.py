@@ -21,7 +21,8 @@ from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, respond
 from gemel.engine.twin import Twin
-from gemel.solvers import FitState, LeastSquaresSolver, LevenbergMarquardt, Status
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers.solution import Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
 """Levenberg-Marquardt until a step lowers the misfit by less than a millionth."""
@@ -54,7 +55,12 @@ class CalibrationProblem(eqx.Module):
             ValueError: for readings or inputs that the twin does not have, a twin without parameters, or no data.
         """
         names = tuple(record.readings) if sensors is None else tuple(sensors)
-        check_names("sensor", dict.fromkeys((*record.readings, *names)), [s.name for s in twin.sensors], complete=False)
+        check_names(
+            "sensor",
+            dict.fromkeys((*record.readings, *names)),
+            [s.name for s in twin.sensors],
+            complete=False,
+        )
         check_names("input", record.inputs, twin.inputs, complete=True)
         if not twin.parameters:
             raise ValueError(f"Twin '{twin.name}' has no parameters to calibrate.")

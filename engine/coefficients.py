@@ -1,5 +1,6 @@
 """What may stand where a physics takes a number: constants, parameters, inputs, values by region, laws."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -15,17 +16,24 @@ Tree = TypeVar("Tree")
 
 
 class Input(eqx.Module):
-    r"""A number that follows a measured or chosen input signal: $g\,s(t) + b$.
+    r"""A number that follows measured or chosen input signals: $g \prod_k s_k(t) + b$.
 
     Args:
-        name: the signal's name in ``inputs`` of `simulate`.
-        gain: factor $g$ (may be a parameter), in the unit of the quantity over the unit of the signal.
+        names: the signals' names in ``inputs`` of `simulate`; one name, or several whose product counts.
+        gain: factor $g$ (may be a parameter), in the unit of the quantity over the units of the signals.
         offset: $b$ (may be a parameter).
     """
 
-    name: str = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(
+        static=True, converter=lambda names: (names,) if isinstance(names, str) else tuple(names)
+    )
     gain: Any = 1.0
     offset: Any = 0.0
+
+    def at(self, signals: Mapping[str, Any]) -> Any:
+        """The number, given the signals' values at one time."""
+        product = math.prod((signals[name] for name in self.names), start=self.gain)
+        return product + self.offset
 
 
 class ByTag(eqx.Module):
@@ -46,8 +54,20 @@ class PerCell(eqx.Module):
     values: Array
 
 
+class Profile(eqx.Module):
+    r"""A number that depends on the place alone: ``function(x, *parameters)``.
+
+    Args:
+        function: pure and differentiable; ``x (dim,)`` is the position in m.
+        parameters: numbers or parameters handed to it.
+    """
+
+    function: Callable[..., Array] = eqx.field(static=True)
+    parameters: tuple[Any, ...] = ()
+
+
 class Law(eqx.Module):
-    r"""A number that depends on the state and the place: ``function(u, x, *parameters)``.
+    r"""A number that depends on the state and the place, which makes the problem nonlinear: ``function(u, x, *parameters)``.
 
     Args:
         function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m.
@@ -91,6 +111,8 @@ def evaluate(value: Any, u: Jet, point: Point) -> Array:
     """The number that a coefficient has at one quadrature point."""
     if isinstance(value, Law):
         return jnp.asarray(value.function(u.value, point.x, *value.parameters))
+    if isinstance(value, Profile):
+        return jnp.asarray(value.function(point.x, *value.parameters))
     if isinstance(value, PerCell):
         return value.values
     if isinstance(value, Vector):
@@ -102,7 +124,7 @@ def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:
     """Replace every `Input` in ``tree`` by its number, given the signals' values at one time."""
 
     def resolve(node: Any) -> Any:
-        return node.gain * signals[node.name] + node.offset if isinstance(node, Input) else node
+        return node.at(signals) if isinstance(node, Input) else node
 
     return jax.tree.map(resolve, tree, is_leaf=lambda node: isinstance(node, Input))
 
@@ -110,7 +132,7 @@ def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:
 def inputs_of(tree: Any) -> tuple[str, ...]:
     """The sorted names of the inputs that a model takes."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Input))
-    return tuple(sorted({node.name for node in nodes if isinstance(node, Input)}))
+    return tuple(sorted({name for node in nodes if isinstance(node, Input) for name in node.names}))
 
 
 def is_constant(values: Sequence[Any] | Any) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Law
+from gemel.engine.coefficients import Profile
 from gemel.engine.spaces import FunctionSpace
 
 
@@ -17,7 +17,7 @@ class Dirichlet(eqx.Module):
 
     Args:
         on: a tag of facets, or ``"boundary"``.
-        value: $g$ in the field's SI unit: a number, parameter, input, or a `Law` of the position.
+        value: $g$ in the field's SI unit: a number, parameter, input, or a `Profile`.
         component: which component of a vector field; all when None.
     """
 
@@ -35,8 +35,8 @@ class _Group(eqx.Module):
 
     def values(self, like: Array) -> Array:
         """The prescribed values, broadcast to ``dofs``."""
-        if isinstance(self.value, Law):
-            rows = jax.vmap(lambda x: self.value.function(None, x, *self.value.parameters))(self.x)
+        if isinstance(self.value, Profile):
+            rows = jax.vmap(lambda x: self.value.function(x, *self.value.parameters))(self.x)
             rows = rows[:, None] if rows.ndim == 1 else rows
         else:
             rows = jnp.asarray(self.value, like.dtype)

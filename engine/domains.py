@@ -1,5 +1,6 @@
 """Quadrature over sets of cells or facets, and the element kernels on them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -47,7 +48,9 @@ class Domain(eqx.Module):
         """The volume (area, length) of the domain in SI units."""
         if not self.n_elements:
             return jnp.zeros(())
-        return jnp.sum(jax.vmap(lambda c, f: _frame(self, points[c], f).measure)(self.corners, self.reference))
+        return jnp.sum(
+            jax.vmap(lambda c, f: _frame(self, points[c], f).measure)(self.corners, self.reference)
+        )
 
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
         r"""The integrals $\int \varphi_a$ of the basis functions over each element."""
@@ -57,6 +60,18 @@ class Domain(eqx.Module):
             return frame.measure @ frame.basis
 
         return jax.vmap(one)(self.corners, self.reference)
+
+    def integrate(
+        self, integrand: Callable[[Jet, Point], Array], u: Array, points: Float[Array, "n_points dim"]
+    ) -> Array:
+        """The integral of ``integrand(u, point)`` for a field ``u (n_nodes, *shape)``."""
+
+        def one(corners: Array, nodes: Array, reference: Array) -> Array:
+            frame = _frame(self, points[corners], reference)
+            values = jax.vmap(integrand)(_fields(frame, u[nodes]), Point(frame.x, frame.normal))
+            return jnp.tensordot(frame.measure, values, axes=1)
+
+        return jnp.sum(jax.vmap(one)(self.corners, self.nodes, self.reference), axis=0)
 
     def residuals(self, form: Form, u: Array, points: Array) -> Float[Array, "n_elements n_nodes components"]:
         """Element residuals of a form at a field ``u (n_nodes, *shape)``."""
@@ -106,7 +121,11 @@ class _Frame(eqx.Module):
 
 def _frame(domain: Domain, corners: Array, reference: Array) -> _Frame:
     """Map the tables of one element to physical space; ``corners (n_geometry, dim)``."""
-    pick = (lambda table: jnp.asarray(table)[reference]) if domain.is_facets else (lambda table: jnp.asarray(table)[0])
+    pick = (
+        (lambda table: jnp.asarray(table)[reference])
+        if domain.is_facets
+        else (lambda table: jnp.asarray(table)[0])
+    )
     jacobian = jnp.einsum("gd,qgk->qdk", corners, pick(domain.geometry_gradient))
     inverse = _inverse(jacobian)
     gradient = jnp.einsum("qak,qkd->qad", pick(domain.basis_gradient), inverse)
@@ -168,6 +187,34 @@ def _element_tangent(form: Form, local: Array, frame: _Frame) -> Array:
     return jnp.einsum("qam,qimbj->aibj", basis, right)
 
 
+def integrate(
+    space: FunctionSpace,
+    integrand: Callable[[Jet, Point], Array],
+    u: Float[Array, "n_nodes *shape"] | None = None,
+    on: str = "all",
+    facets: bool = False,
+    degree: int | None = None,
+) -> Array:
+    """The integral of ``integrand(u, point)`` over cells, or over facets, called ``on``.
+
+    For example the heat that leaves through "right":
+    ``integrate(space, lambda u, p: -k * grad(u) @ p.normal, u, "right", facets=True)``.
+
+    Args:
+        space: the space of ``u``; also without a field it gives the mesh and the degree.
+        integrand: pure, of a `Jet` and a `Point`; any array shape.
+        u: the field; zero when None.
+        on: a tag.
+        facets: whether ``on`` names facets.
+        degree: polynomial degree that the rule integrates exactly; twice the element's by default.
+
+    Raises:
+        ValueError: for an unknown tag.
+    """
+    domain = (facet_domain if facets else cell_domain)(space, on, degree)
+    return domain.integrate(integrand, space.zeros() if u is None else u, jnp.asarray(space.mesh.points))
+
+
 def cell_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Domain:
     """The cells called ``tag`` (or ``"all"``) with a rule exact to ``degree`` (twice the element's by default)."""
     mesh = space.mesh
@@ -219,3 +266,21 @@ def _domain(
         is_facets=is_facets,
     )
     return jax.tree.map(jnp.asarray, domain)
+
+
+def at_cell_nodes(
+    space: FunctionSpace, form: Form, evaluate_at: Callable[[Any, Jet, Point], Array], u: Array
+) -> Float[Array, "n_cells n_nodes *value"]:
+    """Evaluate ``evaluate_at(form, u, point)`` at the nodes of every cell, from inside the cell."""
+    points = space.element.node_points
+    cells = np.arange(space.mesh.n_cells, dtype=np.int32)
+    empty = np.zeros((1, 0, space.mesh.dim))
+    weights = np.ones(len(points))
+    domain = _domain(space, cells, np.zeros_like(cells), points[None], weights, empty, empty, is_facets=False)
+
+    def kernel(form: Form, local: Array, frame: _Frame) -> Array:
+        return jax.vmap(lambda jet, point: evaluate_at(form, jet, point))(
+            _fields(frame, local), Point(frame.x, frame.normal)
+        )
+
+    return domain._map(kernel, form, u, jnp.asarray(space.mesh.points))

@@ -9,19 +9,19 @@ class Jet(eqx.Module):
     r"""A field at one quadrature point: $u$ and $\nabla u$.
 
     ``value`` has the field's shape, ``()`` or ``(c,)``; ``grad`` has ``(dim,)`` or ``(c, dim)`` with
-    ``grad[i, j]`` $= \partial u_i / \partial x_j$. The same pair holds what a residual is made of: a
+    ``grad[i, j]`` $= \partial u_i / \partial x_j$; leading axes run over points. The same pair holds what a residual is made of: a
     source that multiplies $v$ and a flux that multiplies $\nabla v$.
     """
 
-    value: Float[Array, "*shape"]
-    grad: Float[Array, "*shape dim"]
+    value: Float[Array, "..."]
+    grad: Float[Array, "... dim"]
 
 
 class Point(eqx.Module):
     """Where an integrand is evaluated: position ``x (dim,)`` in m and, on facets, the outward unit ``normal``."""
 
-    x: Float[Array, " dim"]
-    normal: Float[Array, " dim"] | None = None
+    x: Float[Array, "... dim"]
+    normal: Float[Array, "... dim"] | None = None
 
 
 def grad(u: Jet) -> Array:

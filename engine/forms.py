@@ -55,7 +55,7 @@ class WeakForm(Form):
 class Energy(Form):
     r"""A form given by its energy density $\psi$: ``density(u, point, *parameters)``; $s = \partial\psi/\partial u$ and
     $F = \partial\psi/\partial\nabla u$. Its tangent is symmetric.
-    """  # noqa: D205
+    """
 
     density: Callable[..., Any] = eqx.field(static=True)
     parameters: tuple[Any, ...] = ()

@@ -48,8 +48,16 @@ class LogNormal(Prior):
     factor: float
 
     def __check_init__(self) -> None:
-        _require(self.median, lambda m: m > 0, f"The median of a log-normal prior must be positive, not {self.median}.")
-        _require(self.factor, lambda f: f > 1, f"The factor of a log-normal prior must exceed 1, not {self.factor}.")
+        _require(
+            self.median,
+            lambda m: m > 0,
+            f"The median of a log-normal prior must be positive, not {self.median}.",
+        )
+        _require(
+            self.factor,
+            lambda f: f > 1,
+            f"The factor of a log-normal prior must exceed 1, not {self.factor}.",
+        )
 
     def value(self, z: Array) -> Array:
         """The parameter at standardised coordinate ``z``."""
@@ -75,7 +83,9 @@ class Normal(Prior):
     std: float
 
     def __check_init__(self) -> None:
-        _require(self.std, lambda s: s > 0, f"The standard deviation of a prior must be positive, not {self.std}.")
+        _require(
+            self.std, lambda s: s > 0, f"The standard deviation of a prior must be positive, not {self.std}."
+        )
 
     def value(self, z: Array) -> Array:
         """The parameter at standardised coordinate ``z``."""
@@ -140,8 +150,19 @@ class Parameter(eqx.Module):
     description: str = eqx.field(static=True, default="")
 
 
+class Multiple(eqx.Module):
+    """A fixed multiple of a parameter, such as minus it."""
+
+    factor: float = eqx.field(static=True)
+    parameter: Parameter
+
+
 def _is_parameter(node: Any) -> bool:
     return isinstance(node, Parameter)
+
+
+def _is_placeholder(node: Any) -> bool:
+    return isinstance(node, Parameter | Multiple)
 
 
 def parameters_of(tree: Any) -> dict[str, Parameter]:
@@ -160,8 +181,14 @@ def parameters_of(tree: Any) -> dict[str, Parameter]:
 
 
 def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """Replace every `Parameter` in ``tree`` by its value."""
-    return jax.tree.map(lambda node: values[node.name] if _is_parameter(node) else node, tree, is_leaf=_is_parameter)
+    """Replace every `Parameter`, and `Multiple` of one, in ``tree`` by its value."""
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, Multiple):
+            return node.factor * values[node.parameter.name]
+        return values[node.name] if _is_parameter(node) else node
+
+    return jax.tree.map(resolve, tree, is_leaf=_is_placeholder)
 
 
 class Belief(eqx.Module):

@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum, MatrixLayout
@@ -114,5 +115,5 @@ def integral(space: FunctionSpace, layout: MatrixLayout, term: Term) -> Integral
     domain = (facet_domain if term.facets else cell_domain)(space, term.on, term.degree)
     if not domain.n_elements:
         raise ValueError(f"The tag '{term.on}' holds no {'facets' if term.facets else 'cells'}.")
-    to_vector = GatherSum.plan(domain.nodes, space.n_nodes)
+    to_vector = GatherSum.plan(np.asarray(domain.nodes), space.n_nodes)
     return Integral(term.form, domain, to_vector, layout.plan(domain), term.total)

@@ -61,10 +61,11 @@ class FunctionSpace(eqx.Module):
     def nodes(self) -> Float[Array, "n_nodes dim"]:
         """Coordinates of the nodes in m; differentiable in the mesh's points."""
         values, _ = self.geometry.tabulate(self.element.node_points)
-        corners = jnp.asarray(self.mesh.points)[self.mesh.cells]
-        at_cells = jnp.einsum("ag,cgd->cad", values, corners).reshape(-1, self.mesh.dim)
-        first = _first_occurrence(np.asarray(self.cell_nodes))
-        return at_cells[first]
+        points = self.mesh.points
+        xp = np if isinstance(points, np.ndarray) else jnp
+        corners = points[np.asarray(self.mesh.cells)]
+        at_cells = xp.einsum("ag,cgd->cad", values, corners).reshape(-1, self.mesh.dim)
+        return jnp.asarray(at_cells[_first_occurrence(np.asarray(self.cell_nodes))])
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""
@@ -72,7 +73,9 @@ class FunctionSpace(eqx.Module):
 
     def interpolate(self, function: Callable[[Array], Any]) -> Float[Array, "n_nodes *shape"]:
         """The nodal values of ``function(x)``, where ``x`` has shape ``(dim,)`` in m."""
-        values = jax.vmap(lambda x: jnp.broadcast_to(jnp.asarray(function(x), float), self.shape))(self.nodes())
+        values = jax.vmap(lambda x: jnp.broadcast_to(jnp.asarray(function(x), float), self.shape))(
+            self.nodes()
+        )
         return values
 
     def nodes_on(self, tag: str) -> np.ndarray:

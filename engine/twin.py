@@ -33,7 +33,9 @@ class Twin(eqx.Module):
     prepared: Any
     description: str = eqx.field(static=True)
 
-    def __init__(self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = "") -> None:
+    def __init__(
+        self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = ""
+    ) -> None:
         names = [sensor.name for sensor in sensors]
         for sensor in names:
             if names.count(sensor) > 1:

@@ -9,9 +9,8 @@ import pint
 
 @functools.cache
 def registry() -> Any:
-    """The registry of units; temperatures with an offset (degC) are converted as points, not as differences."""
+    """The registry of units; temperatures with an offset (degC) convert as points, not as differences."""
     units = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    units.define("percent = 0.01 = % = pct") if "percent" not in units else None
     return units
 
 
@@ -25,13 +24,15 @@ def parse(text: str | float | int, unit: str) -> float:
     A bare number is accepted where ``unit`` is dimensionless. Raises `UnitError` in one sentence.
     """
     if isinstance(text, bool) or not isinstance(text, str | float | int):
-        raise UnitError(f"{text!r} is not a quantity: write a number with a unit such as '1 {unit}'.")
+        raise UnitError(_not_a_quantity(text, unit))
     wanted = _unit(unit)
     try:
         quantity = registry().Quantity(text)
         magnitude = float(quantity.magnitude)
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'.") from error
+        raise UnitError(
+            f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'."
+        ) from error
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
@@ -44,7 +45,9 @@ def unit_of(text: str | float | int) -> str:
     try:
         return f"{registry().Quantity(text).units:~C}"
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'.") from error
+        raise UnitError(
+            f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'."
+        ) from error
 
 
 def compatible(first: str, second: str) -> bool:
@@ -85,6 +88,10 @@ def difference_from_si(values: Any, unit: str) -> Any:
 def check_unit(unit: str) -> None:
     """Raise `UnitError` where ``unit`` is unknown."""
     _unit(unit)
+
+
+def _not_a_quantity(text: object, unit: str) -> str:
+    return f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'."
 
 
 def _unit(unit: str) -> Any:

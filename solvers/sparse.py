@@ -37,13 +37,13 @@ class SparsityPattern(eqx.Module):
     Entries of a row are sorted by column and unique.
     """
 
-    indptr: Int[Array, " n+1"]
+    indptr: Int[Array, " pointers"]
     indices: Int[Array, " nnz"]
     forward: PaddedRows
     backward: PaddedRows
-    to_backward: Int[Array, " backward"]
-    to_forward: Int[Array, " forward"]
-    from_csr: Int[Array, " forward"]
+    to_backward: Int[Array, " _"]
+    to_forward: Int[Array, " _"]
+    from_csr: Int[Array, " _"]
     to_csr: Int[Array, " nnz"]
     diagonal_index: Int[Array, " n"]
     fingerprint: str = eqx.field(static=True)

@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
-from gemel.engine.coefficients import drive
+from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series
-from gemel.solvers import AMG, CG, LinearSolver, Newton, Solution, linear_solve, nonlinear_solve
+from gemel.solvers import AMG, CG, LinearSolver, Newton, Solution, SparseOperator, linear_solve, nonlinear_solve
 
 
 def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> CG:
@@ -64,8 +63,7 @@ class Steady(Analysis):
     def prepare(self) -> Any:
         """The multigrid hierarchy at the bound parameters."""
         problem = _undriven(self.physics.problem)
-        tangent = eqx.filter_jit(lambda p: p.tangent(_start(p)))(problem)
-        return self.linear_solver.init(tangent)
+        return self.linear_solver.init(_first_tangent(problem))
 
     def grid(self, times: np.ndarray | None) -> None:
         """None; raises `ValueError` where times are given."""
@@ -98,16 +96,23 @@ class Steady(Analysis):
 
 def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solution[Array]:
     """Prepare and solve a steady analysis: nodal values ``(n_nodes, *shape)`` with status and statistics."""
-    prepared = analysis.prepare()
-    solution = eqx.filter_jit(lambda a, p, i: a.solve(p, i))(analysis, prepared, dict(inputs or {}))
+    solution = _solve(analysis, analysis.prepare(), dict(inputs or {}))
     space = analysis.physics.problem.space
-    return Solution(
-        solution.value.reshape(space.n_nodes, *space.shape), solution.status, solution.statistics
-    )
+    return Solution(solution.value.reshape(space.n_nodes, *space.shape), solution.status, solution.statistics)
+
+
+@eqx.filter_jit
+def _solve(analysis: Steady, prepared: Any, inputs: dict[str, Series]) -> Solution[Array]:
+    return analysis.solve(prepared, inputs)
 
 
 def _residual(u: Array, problem: DiscreteProblem) -> Array:
     return problem.residual(u)
+
+
+@eqx.filter_jit
+def _first_tangent(problem: DiscreteProblem) -> SparseOperator:
+    return problem.tangent(_start(problem))
 
 
 def _tangent(u: Array, problem: DiscreteProblem) -> Any:
@@ -120,8 +125,4 @@ def _start(problem: DiscreteProblem) -> Array:
 
 def _undriven(problem: DiscreteProblem) -> DiscreteProblem:
     """The problem with all inputs at zero: loads do not enter a preconditioner."""
-    from gemel.engine.coefficients import inputs_of
-
     return drive(problem, dict.fromkeys(inputs_of(problem), 0.0))
-
-

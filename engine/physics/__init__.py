@@ -8,6 +8,7 @@ from gemel.engine.physics.elasticity import (
     Pressure,
     Traction,
     lame,
+    nodal_stress,
 )
 from gemel.engine.physics.heat import Capacitance, Convection, Flux, Heat, HeatSource, Power, Radiation
 from gemel.engine.physics.physics import Physics
@@ -28,4 +29,5 @@ __all__ = [
     "Radiation",
     "Traction",
     "lame",
+    "nodal_stress",
 ]

@@ -12,11 +12,12 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from gemel.engine.assembly import MatrixLayout
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
 from gemel.engine.constraints import Dirichlet
+from gemel.engine.domains import at_cell_nodes
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Load, Reaction
@@ -79,27 +80,27 @@ class NormalLoad(Form):
         return is_constant(self.pressure)
 
 
-def Traction(on: str, value: Any) -> Term:  # noqa: N802
+def Traction(on: str, value: Any) -> Term:
     """Force per area on facets, Pa, a vector ``(dim,)``."""
     return Term(Load(value), on, facets=True)
 
 
-def Pressure(on: str, value: Any) -> Term:  # noqa: N802
+def Pressure(on: str, value: Any) -> Term:
     """Pressure on facets, Pa, positive into the body."""
     return Term(NormalLoad(value), on, facets=True)
 
 
-def ElasticSupport(on: str, stiffness: Any) -> Term:  # noqa: N802
+def ElasticSupport(on: str, stiffness: Any) -> Term:
     """A bed of springs on facets, N/m³ (force per displacement and area), the same in all directions."""
     return Term(Reaction(stiffness), on, facets=True)
 
 
-def BodyForce(on: str, density: Any) -> Term:  # noqa: N802
+def BodyForce(on: str, density: Any) -> Term:
     """Force per volume in cells, N/m³, a vector ``(dim,)``."""
     return Term(Load(density), on)
 
 
-def AddedMass(on: str, mass: Any) -> Term:  # noqa: N802
+def AddedMass(on: str, mass: Any) -> Term:
     """A mass in kg glued to facets (a sensor, a coating), spread evenly over their area."""
     return Term(Reaction(mass), on, facets=True, total=True)
 
@@ -135,7 +136,9 @@ class Elasticity(Physics):
     ) -> None:
         dim = space.mesh.dim
         if space.shape != (dim,):
-            raise ValueError(f"Elasticity on a {dim}-D mesh needs a function space of shape ({dim},), not {space.shape}.")
+            raise ValueError(
+                f"Elasticity on a {dim}-D mesh needs a function space of shape ({dim},), not {space.shape}."
+            )
         allowed = _KINEMATICS[:1] if dim == 3 else _KINEMATICS[1:]
         if kinematics not in allowed:
             raise ValueError(
@@ -169,3 +172,18 @@ def rigid_body_modes(x: np.ndarray) -> np.ndarray:
     for k, (i, j) in enumerate(planes):
         modes[:, i, dim + k], modes[:, j, dim + k] = -x[:, j], x[:, i]
     return modes.reshape(n * dim, -1)
+
+
+def nodal_stress(body: Elasticity, u: Float[Array, "n_nodes dim"]) -> Float[Array, "n_nodes dim dim"]:
+    r"""The stress at the nodes in Pa: evaluated at the nodes of each cell and averaged over the cells that meet.
+
+    Between regions of different material the average is over both sides.
+    """
+    problem = body.problem
+    hooke = problem.integrals[0]
+    assert isinstance(hooke.form, Hooke)
+    local = at_cell_nodes(problem.space, hooke.form, Hooke.stress, u)
+    ones = jnp.ones((*local.shape[:2], 1))
+    flat = jnp.concatenate([local.reshape(*local.shape[:2], -1), ones], axis=-1)
+    summed = hooke.to_vector(flat.reshape(-1, flat.shape[-1]))
+    return (summed[:, :-1] / summed[:, -1:]).reshape(-1, *local.shape[2:])

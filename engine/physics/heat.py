@@ -60,32 +60,32 @@ class GreyRadiation(Form):
         return False
 
 
-def Convection(on: str, coefficient: Any, ambient: Any) -> Term:  # noqa: N802
+def Convection(on: str, coefficient: Any, ambient: Any) -> Term:
     """Loss to a fluid on facets: ``coefficient`` in W/(m² K), ``ambient`` in K."""
     return Term(NewtonCooling(coefficient, ambient), on, facets=True)
 
 
-def Radiation(on: str, emissivity: Any, ambient: Any) -> Term:  # noqa: N802
+def Radiation(on: str, emissivity: Any, ambient: Any) -> Term:
     """Grey-body radiation to surroundings at ``ambient`` K on facets; makes the problem nonlinear."""
     return Term(GreyRadiation(emissivity, ambient), on, facets=True)
 
 
-def Flux(on: str, value: Any) -> Term:  # noqa: N802
+def Flux(on: str, value: Any) -> Term:
     """Heat flux into the body on facets, W/m²."""
     return Term(Load(value), on, facets=True)
 
 
-def HeatSource(on: str, density: Any) -> Term:  # noqa: N802
+def HeatSource(on: str, density: Any) -> Term:
     """Heat released in cells, W/m³."""
     return Term(Load(density), on)
 
 
-def Power(on: str, value: Any) -> Term:  # noqa: N802
+def Power(on: str, value: Any) -> Term:
     """Heat released in all of a region of cells, W, spread evenly over its volume."""
     return Term(Load(value), on, total=True)
 
 
-def Capacitance(on: str, value: Any) -> Term:  # noqa: N802
+def Capacitance(on: str, value: Any) -> Term:
     """Heat capacity in J/K of parts that the mesh does not show, spread evenly over a region of cells."""
     return Term(Reaction(value), on, total=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gemel.engine.analyses import Modal, Static, Steady, Transient
+from gemel.engine.analyses import Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
@@ -51,11 +51,14 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         dim = mesh.dim
         analysis = _build_field_analysis(document, mesh, numbers, place)
     sensors = [
-        _build_sensor(name, table, dim, numbers, place / "sensors" / name) for name, table in document.sensors.items()
+        _build_sensor(name, table, dim, numbers, place / "sensors" / name)
+        for name, table in document.sensors.items()
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
     if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
-        raise (place / "parameters" / unused[0]).error(f"parameter '{unused[0]}' is used nowhere: write '${unused[0]}'.")
+        raise (place / "parameters" / unused[0]).error(
+            f"parameter '{unused[0]}' is used nowhere: write '${unused[0]}'."
+        )
     if unused := sorted(set(document.inputs) - {*twin.inputs}):
         raise (place / "inputs" / unused[0]).error(f"input '{unused[0]}' is used nowhere.")
     return twin
@@ -73,14 +76,20 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
         raise place.error("the table [mesh] is missing: give 'file', 'box' or 'grid'.")
     sources = [key for key in ("file", "box", "grid") if getattr(table, key) is not None]
     if len(sources) != 1:
-        raise place.error(f"give exactly one of 'file', 'box' and 'grid', not {' and '.join(sources) or 'none'}.")
+        raise place.error(
+            f"give exactly one of 'file', 'box' and 'grid', not {' and '.join(sources) or 'none'}."
+        )
     if table.file is not None:
         mesh = with_place(place / "file", read_mesh, folder / table.file)
     elif table.box is not None:
         mesh = _box(table.box, place / "box")
     else:
         assert table.grid is not None
-        axes = [_lengths(axis, place / "grid" / key) for key, axis in table.grid if key != "cell" and axis is not None]
+        axes = [
+            _lengths(axis, place / "grid" / key)
+            for key, axis in table.grid
+            if key != "cell" and axis is not None
+        ]
         mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=table.grid.cell))
     for kind, tags in (("cell_tags", table.cell_tags), ("facet_tags", table.facet_tags)):
         for name, region in tags.items():
@@ -91,7 +100,9 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
 def _box(table: Any, place: Place) -> Mesh:
     size = _lengths(table.size, place / "size")
     if len(table.cells) != len(size):
-        raise (place / "cells").error(f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}.")
+        raise (place / "cells").error(
+            f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}."
+        )
     origin = _lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
     make = rectangle_mesh if len(size) == 2 else box_mesh
     cell = table.cell or ("quadrilateral" if len(size) == 2 else "hexahedron")
@@ -144,7 +155,7 @@ def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, plac
         ),
     )
     if model.analysis == "static":
-        return Static(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
+        return Steady(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
     return Modal(physics, model.modes or _modes_needed(document))
 
 
@@ -161,7 +172,9 @@ def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Pla
     initial = numbers.read(model.initial, "K", place / "initial")  # pyright: ignore[reportArgumentType]
     return with_place(
         place,
-        lambda: Transient(physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps),
+        lambda: Transient(
+            physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps
+        ),
     )
 
 
@@ -195,10 +208,16 @@ def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Plac
     std = with_place(place / "noise", parse_difference, table.noise, table.unit)
     if std <= 0:
         raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
-    time = 0.0 if table.correlation_time is None else with_place(place / "correlation_time", parse, table.correlation_time, "s")
+    time = (
+        0.0
+        if table.correlation_time is None
+        else with_place(place / "correlation_time", parse, table.correlation_time, "s")
+    )
     noise = Noise(std, time)
     if isinstance(table, FrequencySensorTable):
-        return with_place(place, lambda: FrequencySensor(name, table.mode, noise, table.direction, table.unit))
+        return with_place(
+            place, lambda: FrequencySensor(name, table.mode, noise, table.direction, table.unit)
+        )
     if isinstance(table, OutputSensorTable):
         return OutputSensor(name, table.output, noise, table.unit)
     component = AXES[table.component]

@@ -29,7 +29,13 @@ class _Kind:
     """One kind: the keys it takes with their units, and what it builds; ``mass`` kinds add to the inertia."""
 
     def __init__(
-        self, build: Callable[..., Any], units: dict[str, str], *, vector: bool = False, axis: bool = False, mass: bool = False
+        self,
+        build: Callable[..., Any],
+        units: dict[str, str],
+        *,
+        vector: bool = False,
+        axis: bool = False,
+        mass: bool = False,
     ) -> None:
         self.build, self.units, self.vector, self.axis, self.mass = build, units, vector, axis, mass
 
@@ -70,10 +76,14 @@ def build_conditions(
         here = place / "conditions" / number
         kinds = KINDS[physics]
         if table.kind not in kinds:
-            raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
+            raise (here / "kind").error(
+                f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}."
+            )
         kind = kinds[table.kind]
         _check_keys(table, kind, here)
-        values = [_value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()]
+        values = [
+            _value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()
+        ]
         extra = {"component": _axis(table.component, dim, here)} if kind.axis else {}
         (masses if kind.mass else conditions).append(kind.build(table.on, *values, **extra))
     return conditions, masses
@@ -84,7 +94,9 @@ def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
     given = {key for key in table.model_fields_set if key not in ("kind", "on")}
     if extra := sorted(given - allowed):
         listed = ", ".join(sorted(allowed)) or "no further key"
-        raise (place / extra[0]).error(f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {listed}.")
+        raise (place / extra[0]).error(
+            f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {listed}."
+        )
     if missing := sorted(set(kind.units) - given):
         raise place.error(
             f"a condition of kind '{table.kind}' needs the key '{missing[0]}' in {kind.units[missing[0]] or 'no unit'}."

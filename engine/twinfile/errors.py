@@ -75,7 +75,9 @@ def from_validation(error: ValidationError, place: Place, allowed: Any) -> TwinF
     kind, message = first["type"], first["msg"]
     if kind == "extra_forbidden":
         known = allowed(first["loc"][:-1])
-        return where.error(f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else "."))
+        return where.error(
+            f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else ".")
+        )
     if kind == "missing":
         return where.error(f"the key '{path[-1]}' is missing.")
     if kind in ("literal_error", "union_tag_invalid"):
@@ -90,4 +92,6 @@ def from_validation(error: ValidationError, place: Place, allowed: Any) -> TwinF
 
 def _is_internal(key: str | int, loc: tuple[str | int, ...]) -> bool:
     """Pydantic adds the branch of a union to a path: its tag, or a type's name."""
-    return isinstance(key, str) and (key.startswith("tag:") or "[" in key or key in ("str", "float", "int", "InputValue"))
+    return isinstance(key, str) and (
+        key.startswith("tag:") or "[" in key or key in ("str", "float", "int", "InputValue")
+    )

@@ -1,10 +1,11 @@
 """From the text of a twin file to numbers, parameters and inputs, with their units checked."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemel.engine.coefficients import Input
-from gemel.engine.parameters import LogNormal, Normal, Parameter, Prior, Uniform
+from gemel.engine.parameters import LogNormal, Multiple, Normal, Parameter, Prior, Uniform
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.schema import InputTable, InputValue, Number, ParameterTable
 from gemel.engine.units import check_unit, compatible, parse, parse_difference, unit_of
@@ -17,7 +18,7 @@ _PRIORS: dict[tuple[str, str], type[Prior]] = {
 
 
 class Numbers:
-    """Reads quantities, ``"$name"`` references and inputs; remembers which parameters were used."""
+    """Reads quantities, ``"$name"`` references and inputs."""
 
     def __init__(
         self, parameters: Mapping[str, ParameterTable], inputs: Mapping[str, InputTable], place: Place
@@ -26,7 +27,6 @@ class Numbers:
             name: parameter(name, table, place / "parameters" / name) for name, table in parameters.items()
         }
         self.inputs = dict(inputs)
-        self.used: set[str] = set()
         for name, table in inputs.items():
             with_place(place / "inputs" / name / "unit", check_unit, table.unit)
 
@@ -34,8 +34,8 @@ class Numbers:
         """A float in SI, a `Parameter` or an `Input`, with the dimension of ``unit``."""
         if isinstance(value, InputValue):
             return self._input(value, unit, place)
-        if isinstance(value, str) and value.strip().startswith("$"):
-            return self._reference(value.strip()[1:], unit, place)
+        if isinstance(value, str) and (match := _REFERENCE.match(value)):
+            return self._reference(match["name"], _factor(match), unit, place)
         return with_place(place, parse, value, unit)
 
     def optional(self, value: Number | None, unit: str, place: Place) -> Any:
@@ -47,14 +47,16 @@ class Numbers:
         return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))
 
     def _input(self, value: InputValue, unit: str, place: Place) -> Input:
-        if value.input not in self.inputs:
-            raise place.error(f"unknown input '{value.input}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
-        gain_unit = f"({unit or 'dimensionless'}) / ({self.inputs[value.input].unit or 'dimensionless'})"
-        gain = self.read(value.gain, gain_unit, place / "gain")
+        names = [value.input] if isinstance(value.input, str) else value.input
+        for name in names:
+            if name not in self.inputs:
+                raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
+        units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in names)
+        gain = self.read(value.gain, f"({unit or 'dimensionless'}) / ({units})", place / "gain")
         offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
-        return Input(value.input, gain, offset)
+        return Input(tuple(names), gain, offset)
 
-    def _reference(self, name: str, unit: str, place: Place) -> Parameter:
+    def _reference(self, name: str, factor: float, unit: str, place: Place) -> Parameter | Multiple:
         if name not in self.parameters:
             raise place.error(
                 f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
@@ -62,13 +64,23 @@ class Numbers:
         found = self.parameters[name]
         if not compatible(found.unit, unit):
             raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
-        self.used.add(name)
-        return found
+        return found if factor == 1.0 else Multiple(factor, found)
+
+
+_REFERENCE = re.compile(r"^\s*(?P<sign>[+-]?)\s*((?P<factor>[0-9.eE+-]+)\s*\*\s*)?\$(?P<name>\w+)\s*$")
+"""``$name``, ``-$name`` or ``0.5 * $name``."""
+
+
+def _factor(match: re.Match[str]) -> float:
+    size = 1.0 if match["factor"] is None else float(match["factor"])
+    return -size if match["sign"] == "-" else size
 
 
 def parameter(name: str, table: ParameterTable, place: Place) -> Parameter:
     """A parameter from its table; exactly one pair of keys says which prior it has."""
-    given = {key for key in ("median", "factor", "mean", "std", "low", "high") if getattr(table, key) is not None}
+    given = {
+        key for key in ("median", "factor", "mean", "std", "low", "high") if getattr(table, key) is not None
+    }
     pairs = [pair for pair in _PRIORS if set(pair) == given]
     if not pairs:
         raise place.error(

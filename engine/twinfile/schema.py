@@ -12,9 +12,12 @@ class Table(BaseModel):
 
 
 class InputValue(Table):
-    """A number that follows an input: ``{ input = "heater", gain = "$alpha", offset = "0 W" }``."""
+    """A number that follows an input: ``{ input = "heater", gain = "$alpha", offset = "0 W" }``.
 
-    input: str
+    A list of inputs stands for their product.
+    """
+
+    input: str | list[str]
     gain: str | float = 1.0
     offset: str | float | None = None
 
@@ -192,7 +195,8 @@ class OutputSensorTable(SensorBase):
 
 
 SensorTable = Annotated[
-    PointSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable, Field(discriminator="kind")
+    PointSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable,
+    Field(discriminator="kind"),
 ]
 
 
@@ -245,5 +249,3 @@ class Document(Table):
     sensors: dict[str, SensorTable] = {}
     data: DataTable | None = None
     calibration: CalibrationTable = CalibrationTable()
-
-

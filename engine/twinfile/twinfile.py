@@ -78,7 +78,9 @@ class TwinFile:
         """All samples of the measured data, in SI. Raises `TwinFileError`, `MissingDataError` where the file is absent."""
         if self.document.data is None:
             raise self._place.error("the table [data] is missing.")
-        return read_record(self.document.data, self._place / "data", self.folder, None if path is None else Path(path))
+        return read_record(
+            self.document.data, self._place / "data", self.folder, None if path is None else Path(path)
+        )
 
     def training(self, record: Record) -> Record:
         """The part of a record that ``[calibration]`` fits: samples before ``until``."""
@@ -92,7 +94,9 @@ class TwinFile:
         """The method that ``[calibration]`` names."""
         table = self.calibration
         if table.method == "adam":
-            return GradientDescent(optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps)
+            return GradientDescent(
+                optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps
+            )
         default: Any = DEFAULT_SOLVER
         return LevenbergMarquardt(default.gtol, table.tolerance, default.xtol, table.max_steps)
 

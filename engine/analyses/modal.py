@@ -1,0 +1,122 @@
+"""Modal analysis: natural frequencies and mode shapes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.physics import Physics
+from gemel.engine.sensors import FrequencySensor, Sensor
+from gemel.engine.signals import Series
+from gemel.solvers.eigen import ShiftInvert, eigen_solve
+from gemel.solvers.solution import Solution
+
+_AXES = {"x": 0, "y": 1, "z": 2}
+
+
+class Modal(Analysis):
+    r"""The lowest natural frequencies, $K\varphi = (2\pi f)^2 M\varphi$, with prescribed displacements held at zero.
+
+    Args:
+        physics: a physics with inertia.
+        count: how many modes.
+        rtol: the relative residual of a pair that counts as success.
+        shift_frequency: Hz; the spectrum is shifted by $-(2\pi f_s)^2$, which a body that can move freely
+            needs: choose about its first elastic frequency. 0 for a supported body.
+        max_steps: limit of Lanczos restarts.
+
+    Raises:
+        ValueError: for a physics without inertia.
+    """
+
+    physics: Physics
+    count: int = eqx.field(static=True)
+    rtol: float = eqx.field(static=True, default=1e-6)
+    shift_frequency: float = eqx.field(static=True, default=0.0)
+    max_steps: int = eqx.field(static=True, default=1000)
+
+    def __check_init__(self) -> None:
+        if self.physics.inertia is None:
+            raise ValueError("Modal analysis needs a density.")
+
+    def observe(self, sensors: Sequence[Sensor]) -> tuple[tuple[int, int | None], ...]:
+        """For each sensor its mode and axis.
+
+        Raises `ValueError` for a sensor that does not read frequencies, or a mode that is not computed.
+        """
+        chosen = []
+        for sensor in sensors:
+            if not isinstance(sensor, FrequencySensor):
+                raise ValueError(f"Sensor '{sensor.name}' cannot read a modal analysis: use a frequency sensor.")
+            if sensor.mode > self.count:
+                raise ValueError(f"Sensor '{sensor.name}' reads mode {sensor.mode}: only {self.count} are computed.")
+            axis = None if sensor.direction is None else _AXES[sensor.direction]
+            if axis is not None and axis >= self.physics.problem.space.mesh.dim:
+                raise ValueError(f"Sensor '{sensor.name}': the mesh has no direction '{sensor.direction}'.")
+            chosen.append((sensor.mode, axis))
+        return tuple(chosen)
+
+    def prepare(self) -> None:
+        """Nothing is set up ahead."""
+
+    def grid(self, times: np.ndarray | None) -> None:
+        """None; raises `ValueError` where times are given."""
+        if times is not None:
+            raise ValueError("A modal analysis has no time: leave 'times' out.")
+
+    def run(
+        self, prepared: Any, observation: Any, inputs: Mapping[str, Series], grid: Any = None
+    ) -> Solution[tuple[Array, Any]]:
+        """The sensors' frequencies in Hz (NaN where too few modes move along an axis), and all pairs."""
+        solution = self.solve()
+        frequencies, modes = solution.value
+        share = self.participation(modes)
+        readings = [
+            frequencies[mode - 1] if axis is None else _nth(frequencies, share[:, axis] > 0.5, mode)
+            for mode, axis in observation
+        ]
+        value = (jnp.stack(readings) if readings else jnp.zeros(0), solution.value)
+        return Solution(value, solution.status, solution.statistics)
+
+    def solve(self) -> Solution[tuple[Float[Array, " count"], Float[Array, "n_dofs count"]]]:
+        """Frequencies in Hz, ascending, and mode shapes with unit modal mass as columns."""
+        problem, inertia = self.physics.problem, self.physics.inertia
+        assert inertia is not None
+        zero = jnp.zeros(problem.space.n_dofs)
+        stiffness = problem.tangent(zero)
+        mass = inertia.layout.operator(inertia.matrix_values(zero), inertia.constraint.free, diagonal=0.0)
+        shift = -((2 * np.pi * self.shift_frequency) ** 2)
+        solver = ShiftInvert(k=self.count, shift=shift, rtol=self.rtol, max_steps=self.max_steps)
+        solution = eigen_solve(stiffness, mass, solver)
+        values, vectors = solution.value
+        frequencies = jnp.sqrt(jnp.maximum(values, 1e-30)) / (2 * np.pi)
+        return Solution((frequencies, vectors), solution.status, solution.statistics)
+
+    def participation(self, modes: Float[Array, "n_dofs count"]) -> Float[Array, "count components"]:
+        """The share of each mode's kinetic energy along each axis; rows sum to one."""
+        inertia = self.physics.inertia
+        assert inertia is not None
+        mass = inertia.layout.operator(inertia.matrix_values(jnp.zeros(modes.shape[0])))
+        moved = jnp.stack([mass.mv(mode) for mode in modes.T], axis=1)
+        energy = (modes * moved).reshape(inertia.space.n_nodes, -1, modes.shape[1]).sum(axis=0).T
+        return energy / energy.sum(axis=1, keepdims=True)
+
+
+def _nth(frequencies: Array, wanted: Array, n: int) -> Array:
+    """The n-th frequency among the wanted ones, NaN where there are fewer."""
+    hit = wanted & (jnp.cumsum(wanted) == n)
+    return jnp.where(jnp.any(hit), frequencies[jnp.argmax(hit)], jnp.nan)
+
+
+@eqx.filter_jit
+def modes(analysis: Modal) -> Solution[tuple[Array, Array]]:
+    """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, components)`` with unit modal mass."""
+    solution = analysis.solve()
+    frequencies, vectors = solution.value
+    space = analysis.physics.problem.space
+    shapes = vectors.T.reshape(-1, space.n_nodes, space.n_components)
+    return Solution((frequencies, shapes), solution.status, solution.statistics)

@@ -1,0 +1,110 @@
+"""Linear elasticity against published values and exact solutions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gemel as gm
+
+
+def mapped(mesh, function):
+    return mesh.with_points(np.asarray([function(*x) for x in np.asarray(mesh.points)]))
+
+
+def test_a_linear_displacement_is_reproduced_exactly():
+    """The patch test: with u = A x on the boundary of a distorted mesh, u = A x inside."""
+    mesh = gm.box(2, 2, 2, size=(1.0, 1.0, 1.0))
+    x = np.asarray(mesh.points).copy()
+    x += 0.1 * np.prod(np.sin(np.pi * x), axis=1, keepdims=True)
+    space = gm.FunctionSpace(mesh.with_points(x), "Q1", (3,))
+    gradient = jnp.array([[1.0, 0.2, 0.0], [0.1, -0.5, 0.3], [0.0, 0.4, 0.7]])
+    fixed = gm.Dirichlet("boundary", gm.Profile(lambda x: gradient @ x))
+    u = gm.solve(gm.Steady(gm.Elasticity(space, 2e11, 0.3, conditions=[fixed]))).checked()
+    np.testing.assert_allclose(u, space.nodes() @ gradient.T, atol=1e-9)
+
+
+def test_cooks_membrane():
+    """Corners (0,0) (48,44) (48,60) (0,44), plane stress, E = 1, ν = 1/3, shear 1 in all: u_y(48,52) = 23.96."""
+    unit = gm.rectangle(16, 16, size=(1.0, 1.0))
+    mesh = mapped(unit, lambda s, t: (48 * s, 44 * s + t * (44 + s * (16 - 44))))
+    space = gm.FunctionSpace(mesh, "Q2", (2,))
+    conditions = [gm.Dirichlet("left"), gm.Traction("right", jnp.array([0.0, 1.0 / 16.0]))]
+    body = gm.Elasticity(space, 1.0, 1 / 3, conditions=conditions, kinematics="plane stress")
+    u = gm.solve(gm.Steady(body)).checked()
+    nodes, weights = space.interpolation(np.array([[48.0, 52.0]]))
+    assert float(jnp.sum(u[nodes[0], 1] * weights[0])) == pytest.approx(23.96, rel=1e-3)
+
+
+def test_nafems_le1_elliptic_membrane():
+    """NAFEMS, The Standard NAFEMS Benchmarks, rev. 3, 1990, LE1: σ_yy at D(2, 0) = 92.7 MPa."""
+    unit = gm.rectangle(12, 64, size=(1.0, 1.0))  # straight edges: the ellipse needs many
+
+    def ellipse(s, t):
+        a, b = 2.0 + 1.25 * s, 1.0 + 1.75 * s
+        return a * np.cos(np.pi / 2 * t), b * np.sin(np.pi / 2 * t)
+
+    space = gm.FunctionSpace(mapped(unit, ellipse), "Q2", (2,))
+    conditions = [
+        gm.Dirichlet("bottom", 0.0, component=1),
+        gm.Dirichlet("top", 0.0, component=0),
+        gm.Pressure("right", -10e6),
+    ]
+    body = gm.Elasticity(space, 210e9, 0.3, conditions=conditions, kinematics="plane stress")
+    u = gm.solve(gm.Steady(body)).checked()
+    stress = gm.nodal_stress(body, u)
+    corner = int(np.argmin(np.linalg.norm(np.asarray(space.nodes()) - [2.0, 0.0], axis=1)))
+    assert float(stress[corner, 1, 1]) == pytest.approx(92.7e6, rel=0.01)
+
+
+def test_nafems_fv32_tapered_membrane():
+    """NAFEMS FV32: cantilevered tapered membrane, the first six frequencies."""
+    unit = gm.rectangle(16, 8, size=(1.0, 1.0))
+    mesh = mapped(unit, lambda s, t: (10 * s, (t - 0.5) * (5 - 4 * s)))
+    space = gm.FunctionSpace(mesh, "Q2", (2,))
+    body = gm.Elasticity(space, 200e9, 0.3, 8000.0, [gm.Dirichlet("left")], kinematics="plane stress")
+    frequencies, _ = gm.modes(gm.Modal(body, 6)).checked()
+    np.testing.assert_allclose(frequencies, [44.623, 130.03, 162.70, 246.05, 379.90, 391.44], rtol=2e-3)
+
+
+def test_a_free_body_has_rigid_modes_and_then_elastic_ones():
+    space = gm.FunctionSpace(gm.rectangle(6, 2, size=(3.0, 1.0)), "Q2", (2,))
+    body = gm.Elasticity(space, 200e9, 0.3, 8000.0, kinematics="plane stress")
+    frequencies, _ = gm.modes(gm.Modal(body, 4, shift_frequency=100.0)).checked()
+    assert np.all(np.asarray(frequencies[:3]) < 1e-2 * float(frequencies[3]))
+
+
+def test_mass_and_support_enter_as_lumped_totals():
+    """A stiff block on springs: f = √(k A / m) / 2π, with m its own and an added mass."""
+    space = gm.FunctionSpace(gm.box(2, 2, 2, size=(0.1, 0.2, 0.3)), "Q1", (3,))
+    own, added, bed = 7850 * 0.1 * 0.2 * 0.3, 3.0, 1e8
+    body = gm.Elasticity(
+        space, 2e14, 0.3, 7850.0, [gm.ElasticSupport("bottom", bed)], [gm.AddedMass("top", added)]
+    )
+    modal = gm.Modal(body, 6)
+    frequencies, shapes = gm.modes(modal).checked()
+    share = modal.participation(shapes.reshape(6, -1).T)
+    vertical = int(jnp.argmax(share[:, 2]))
+    expected = np.sqrt(bed * 0.1 * 0.2 / (own + added)) / (2 * np.pi)
+    assert float(frequencies[vertical]) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"shape": ()}, "needs a function space of shape"),
+        ({"kinematics": "axisymmetric"}, "does not fit a 2-D mesh"),
+        ({"tag": "leftt"}, "leftt"),
+        ({"component": 2}, "Component 2"),
+    ],
+)
+def test_mistakes_are_named(change, sentence):
+    mesh = gm.rectangle(1, 1, size=(1.0, 1.0))
+    condition = gm.Dirichlet(change.get("tag", "left"), 0.0, change.get("component"))
+    with pytest.raises(ValueError, match=sentence):
+        gm.Elasticity(
+            gm.FunctionSpace(mesh, "Q1", change.get("shape", (2,))),
+            1.0,
+            0.3,
+            conditions=[condition],
+            kinematics=change.get("kinematics", "plane stress"),
+        )
