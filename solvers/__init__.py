@@ -21,11 +21,13 @@ from gemel.solvers.operators import (
 from gemel.solvers.preconditioners import Identity, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
 from gemel.solvers.sparse import SparseOperator, SparsityPattern, linear_combination
+from gemel.solvers.time import SDIRK2, FirstOrderSystem, TimeIntegrator, integrate
 
 __all__ = [
     "AMG",
     "CG",
     "GMRES",
+    "SDIRK2",
     "Adjoint",
     "Backtracking",
     "Code",
@@ -34,6 +36,7 @@ __all__ = [
     "DenseOperator",
     "DiagonalOperator",
     "EigenSolver",
+    "FirstOrderSystem",
     "FunctionOperator",
     "Identity",
     "Implicit",
@@ -51,11 +54,13 @@ __all__ = [
     "SparsityPattern",
     "Status",
     "SumOperator",
+    "TimeIntegrator",
     "TransposedOperator",
     "Unrolled",
     "dense_matrix",
     "eigen_solve",
     "implicit_solve",
+    "integrate",
     "linear_combination",
     "linear_solve",
     "nonlinear_solve",
