@@ -44,7 +44,7 @@ class UnknownNameError(LookupError):
 
 @dataclass(frozen=True)
 class ClientTls:
-    """The authority that has signed the server's certificate, and the client's own certificate, if any (PEM)."""
+    """The authority that signed the server's certificate; the client's own certificate, if any (PEM)."""
 
     authority: bytes
     certificate: bytes | None = None

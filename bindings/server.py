@@ -68,7 +68,7 @@ async def _serve(
     worker, jobs = WorkerProcess(), JobRunner(store)
     await jobs.recover()
     server = _build(store, worker, jobs, settings)
-    status = health.aio.HealthServicer()
+    status = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     address = _bind(server, listen, settings.tls)
     stopped = asyncio.Event()

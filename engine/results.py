@@ -1,7 +1,7 @@
 """Runs, forecasts and fits as files: zarr groups, and a JSON of the figures that people compare."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,29 +134,40 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
     }
 
 
-def comparison_figures(forecast: Forecast, record: Record, until: float | None = None) -> dict[str, Any]:
-    """Root-mean-square error (SI units) and coverage of the 95 % band, by sensor.
+def comparison_figures(
+    forecast: Forecast, record: Record, fitted: Record | None = None, sensors: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Root-mean-square error (SI units) and coverage of the 95 % band by sensor.
+
+    Samples that were fitted and those held out are judged apart.
 
     Args:
         forecast: at the times of the record.
         record: what was measured.
-        until: samples from this time in s on were not fitted and are judged apart, as ``held_out``.
+        fitted: the part of it that was fitted; None for none.
+        sensors: which readings were fitted; None for all.
     """
     figures: dict[str, Any] = {}
     for name, measured in record.readings.items():
         measured = np.asarray(measured, dtype=float)
         twin = np.asarray(forecast.run.readings[name])
         low, high = (np.asarray(side) for side in forecast.band(name))
-        parts = {"fitted": np.ones(measured.shape, bool)}
-        if record.times is not None and until is not None:
-            late = np.asarray(record.times) >= until
-            parts = {"fitted": ~late, "held_out": late}
+        used = _fitted_samples(record, fitted) & (sensors is None or name in sensors)
         figures[name] = {
             part: _errors(measured[keep], twin[keep], low[keep], high[keep])
-            for part, keep in parts.items()
+            for part, keep in (("fitted", used), ("held_out", ~used))
             if np.any(keep & np.isfinite(measured))
         }
     return figures
+
+
+def _fitted_samples(record: Record, fitted: Record | None) -> np.ndarray:
+    if record.times is None:
+        return np.asarray(fitted is not None)
+    times = np.asarray(record.times)
+    if fitted is None or fitted.times is None:
+        return np.zeros(times.shape, bool)
+    return times <= np.asarray(fitted.times)[-1]
 
 
 def save_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,0 +1,178 @@
+"""The command line: ``gemel simulate | calibrate | forecast | demo | serve | version``.
+
+Commands import what they need when they run, so that ``--help`` is quick. A user's mistake is one line on
+standard error and exit code 2; a solve that failed is one line and exit code 1.
+"""
+
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="gemel",
+    help="Calibrated twins of physical devices: simulate them, fit them to data, forecast, serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+TwinPath = Annotated[Path, typer.Argument(metavar="TWIN.TOML", help="The twin file.")]
+Data = Annotated[
+    Path | None, typer.Option(metavar="CSV", help="Measured data instead of those that the twin file names.")
+]
+Every = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Read the sensors at this interval, such as 10s.")
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=QUANTITY", help="Hold an input at a value, such as heater=50%."),
+]
+Belief = Annotated[
+    Path | None, typer.Option(metavar="JSON", help="The belief.json of a calibration, for its parameters.")
+]
+
+
+@app.command()
+def simulate(
+    twin: TwinPath,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    every: Every = None,
+    data: Data = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."
+        ),
+    ] = None,
+    input_: Inputs = None,
+    belief: Belief = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="ZARR", help="Where the run goes; runs/NAME/run.zarr by default.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the readings.")] = None,
+) -> None:
+    """Run a twin forward and keep its readings.
+
+    Inputs and times come from the data that the twin file names, unless options say otherwise.
+    """
+    from gemel.bindings.commands.simulate import SimulateOptions, run
+
+    run(twin, SimulateOptions(until, every, data, set_ or [], input_ or [], belief, out, plot))
+
+
+@app.command()
+def calibrate(
+    twin: TwinPath,
+    data: Data = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Fit the samples before this time; judge on the rest.")
+    ] = None,
+    sensor: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Fit this sensor; repeat for several.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Limit of steps.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start anew instead of continuing.")] = False,
+) -> None:
+    """Fit a twin's parameters to measured data.
+
+    Every step is on disk before the next begins: killed at any moment and called again, the fit continues.
+    """
+    from gemel.bindings.commands.calibrate import CalibrateOptions, run
+
+    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart))
+
+
+@app.command()
+def forecast(
+    twin: TwinPath,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    every: Every = None,
+    data: Data = None,
+    input_: Inputs = None,
+    belief: Belief = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")
+    ] = None,
+) -> None:
+    """Run a calibrated twin freely, with its credible band.
+
+    The belief is that of the last `gemel calibrate` of the same twin, unless --belief says otherwise.
+    """
+    from gemel.bindings.commands.forecast import ForecastOptions, run
+
+    run(twin, ForecastOptions(until, every, data, input_ or [], belief, out))
+
+
+@app.command()
+def demo(
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Show this example; repeat for several.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where results go.")] = Path("runs"),
+) -> None:
+    """Calibrate twins of real devices and show how well they predict."""
+    from gemel.bindings.demo import run_demo  # type: ignore[import-not-found]
+
+    run_demo(out, tuple(only or ()))
+
+
+@app.command()
+def serve(
+    store: Annotated[Path, typer.Option(metavar="FOLDER", help="Twins, jobs and runs are kept here.")] = Path(
+        "store"
+    ),
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="unix:PATH or HOST:PORT; a Unix socket in the store by default."
+        ),
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="The server's certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="The key of the certificate.")] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Demand client certificates that this authority signed."),
+    ] = None,
+    max_message_mib: Annotated[int, typer.Option(min=1, max=1024, help="Limit of one request, in MiB.")] = 64,
+) -> None:
+    """Serve twins over gRPC until SIGTERM or Ctrl-C.
+
+    Without a certificate only this machine may call: other addresses are refused.
+    """
+    from gemel.bindings.commands.serve import ServeOptions, run
+
+    run(ServeOptions(store, listen, tls_cert, tls_key, tls_client_ca, max_message_mib))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"gemel {importlib.metadata.version('gemel')}")
+
+
+def main() -> None:
+    """The entry point of ``gemel``."""
+    try:
+        app()
+    except ValueError as error:
+        _end(error, 2)
+    except OSError as error:
+        where = f" '{error.filename}'" if error.filename else ""
+        _end(ValueError(f"{error.strerror or error}{where}"), 2)
+    except RuntimeError as error:
+        if type(error).__name__ != "SolveError":
+            raise
+        _end(error, 1)
+
+
+def _end(error: Exception, code: int) -> None:
+    sentence = " ".join(str(error).split())
+    sys.stderr.write(f"gemel: {sentence}\n")
+    sys.exit(code)

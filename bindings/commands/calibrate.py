@@ -1,0 +1,109 @@
+"""``gemel calibrate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from gemel.bindings.commands import common
+from gemel.bindings.plan import FitPlan, plan_fit
+from gemel.bindings.report import comparison_table, parameter_table, plot_forecast
+from gemel.engine import Fit, Record, Twin, forecast
+from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
+from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
+from gemel.engine.twinfile import TwinFile
+from gemel.solvers import Code, FitState, SolveError
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """The options of the command, as typed."""
+
+    data: Path | None
+    until: str | None
+    sensors: list[str]
+    max_steps: int | None
+    out: Path | None
+    restart: bool
+
+
+def run(path: Path, options: CalibrateOptions) -> None:
+    """Calibrate a twin, from its checkpoint where there is one. Raises `SolveError` where the fit fails."""
+    until = common.seconds("--until", options.until)
+    file, twin = common.load(path)
+    record = file.record(options.data)
+    plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
+    out = options.out or Path("runs") / file.name
+    out.mkdir(parents=True, exist_ok=True)
+    fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart)
+    report(fit, plan, record, out)
+    if fit.status.worst() != Code.SUCCESS:
+        raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
+
+
+def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Path, restart: bool) -> Fit:
+    """Calibrate with a progress bar and a checkpoint after every step.
+
+    Raises `ValueError` where the checkpoint is of another fit.
+    """
+    with _progress() as progress:
+        task = progress.add_task(
+            "Calibrating", total=getattr(plan.solver, "max_steps", None), words="compiling"
+        )
+
+        def on_resume(step: int) -> None:
+            progress.console.print(f"continuing from step {step}")
+
+        def on_step(state: FitState) -> None:
+            _show(progress, task, state)
+
+        try:
+            fit = resumable_calibrate(
+                twin,
+                plan.record,
+                plan.solver,
+                plan.sensors,
+                checkpoint,
+                document=file.text,
+                restart=restart,
+                on_resume=on_resume,
+                on_step=on_step,
+            )
+        except OtherProblemError as error:
+            raise ValueError(f"{error} Give --restart to start anew.") from error
+        progress.update(task, total=max(fit.steps, 1), completed=max(fit.steps, 1))
+    return fit
+
+
+def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]:
+    """Write belief, forecast, figures and picture of a fit to ``out``, show tables, return the figures."""
+    with common.console.status("Forecasting …"):
+        times = None if record.times is None else record.times
+        result = forecast(fit.twin, record.inputs, times)
+    figures = fit_figures(fit)
+    figures["sensors"] = comparison_figures(result, record, plan.record, plan.sensors)
+    save_belief(out / "belief.json", fit.twin.belief)
+    save_run(out / "forecast.zarr", result)
+    save_json(out / "figures.json", figures)
+    plot_forecast(out / "forecast.png", fit.twin, result, record, plan.record)
+    common.console.print(parameter_table(fit))
+    common.console.print(comparison_table(fit.twin, figures["sensors"]))
+    common.console.print(f"Written to {out}: belief.json, figures.json, forecast.zarr, forecast.png")
+    return figures
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+        console=common.console,
+    )
+
+
+def _show(progress: Progress, task: TaskID, state: FitState) -> None:
+    words = f"step {int(state.step)}  cost {float(state.cost):.6g}  gradient {float(state.gradient_norm):.2g}"
+    progress.update(task, completed=int(state.step), words=words)

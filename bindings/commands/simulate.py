@@ -1,0 +1,55 @@
+"""``gemel simulate``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from gemel.bindings.commands import common
+from gemel.bindings.report import plot_forecast, reading_table
+from gemel.engine import Forecast, Run, simulate
+from gemel.engine.results import save_run
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """The options of the command, as typed."""
+
+    until: str | None
+    every: str | None
+    data: Path | None
+    set: list[str]
+    input: list[str]
+    belief: Path | None
+    out: Path | None
+    plot: Path | None
+
+
+def run(path: Path, options: SimulateOptions) -> None:
+    """Simulate a twin and show its readings. Raises `SolveError` where the solve fails."""
+    until, every = common.seconds("--until", options.until), common.seconds("--every", options.every)
+    file, twin = common.load(path)
+    twin, _ = common.believed(twin, options.belief, Path())
+    record = common.optional_record(file, options.data)
+    inputs = common.input_signals(file, record, options.input)
+    times = common.instants(twin, record, until, every)
+    values = common.parameter_values(twin, options.set)
+    with common.console.status("Simulating …"):
+        result = simulate(twin, inputs, times, values)
+        status = result.status.worst()
+    out = options.out or Path("runs") / file.name / "run.zarr"
+    save_run(out, result)
+    common.console.print(reading_table(twin, result))
+    common.console.print(f"Run written to {out}")
+    if options.plot is not None:
+        plot_forecast(options.plot, twin, _without_band(result), record)
+        common.console.print(f"Picture written to {options.plot}")
+    if status != 0:
+        from gemel.solvers import SolveError
+
+        raise SolveError(f"The simulation failed: {status.message}")
+
+
+def _without_band(result: Run) -> Forecast:
+    nothing = {name: jnp.zeros_like(values) for name, values in result.readings.items()}
+    return Forecast(result, nothing, nothing)

@@ -1,0 +1,169 @@
+"""What people look at: tables on the terminal and pictures in files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from gemel.engine import Fit, Forecast, Record, Run, Twin
+from gemel.engine.units import difference_from_si, from_si
+
+MEASURED, TWIN, LINE = "#5f6b7a", "#c2410c", "#1d4ed8"
+_WIDTH, _HEIGHT = 9.0, 2.6
+
+
+def parameter_table(fit: Fit) -> Table:
+    """The parameters before and after a calibration, each in its own unit."""
+    table = Table(title=f"Parameters of {fit.twin.name}", title_justify="left")
+    for heading, justify in (("parameter", "left"), ("prior", "right"), ("value", "right")):
+        table.add_column(heading, justify=justify)
+    for heading, justify in (("95 % interval", "center"), ("unit", "left"), ("determined", "right")):
+        table.add_column(heading, justify=justify)
+    for row in fit.table():
+        prior, value, low, high = (
+            _number(from_si(number, row.unit)) for number in (row.prior, row.value, *row.interval)
+        )
+        name = f"{row.name}\n[dim]{row.description}[/dim]" if row.description else row.name
+        table.add_row(name, prior, value, f"{low} … {high}", row.unit, f"{100 * row.determined:.1f} %")
+    return table
+
+
+def comparison_table(twin: Twin, figures: dict[str, Any]) -> Table:
+    """Root-mean-square errors and coverage by sensor, in the sensors' units."""
+    table = Table(title="Twin against measurement", title_justify="left")
+    table.add_column("sensor")
+    table.add_column("samples")
+    table.add_column("RMSE", justify="right")
+    table.add_column("inside the 95 % band", justify="right")
+    for name, parts in figures.items():
+        unit = twin.sensor(name).unit
+        for part, numbers in parts.items():
+            error = f"{_number(difference_from_si(numbers['rmse'], unit))} {difference_unit(unit)}"
+            table.add_row(name, part.replace("_", " "), error, f"{100 * numbers['coverage']:.0f} %")
+    return table
+
+
+def reading_table(twin: Twin, run: Run) -> Table:
+    """The readings of a run: first, last, least and greatest, or the one there is."""
+    table = Table(title=f"Readings of {twin.name}", title_justify="left")
+    headings = ("value",) if run.times is None else ("first", "last", "least", "greatest")
+    table.add_column("sensor")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    table.add_column("unit")
+    for sensor in twin.sensors:
+        values = np.atleast_1d(from_si(np.asarray(run.readings[sensor.name]), sensor.unit))
+        numbers = (values[0], values[-1], values.min(), values.max())[: len(headings)]
+        table.add_row(sensor.name, *(_number(number) for number in numbers), sensor.unit)
+    return table
+
+
+def difference_unit(unit: str) -> str:
+    """The unit of a difference of readings: of temperatures in degrees Celsius, kelvin."""
+    return "K" if unit in ("degC", "°C", "celsius") else unit
+
+
+def plot_forecast(
+    path: Path, twin: Twin, forecast: Forecast, record: Record | None = None, fitted: Record | None = None
+) -> None:
+    """Draw measured, twin and credible band by sensor into a PNG; up to eight sensors.
+
+    Args:
+        path: the PNG.
+        twin: whose sensors they are.
+        forecast: at the times of the record.
+        record: what was measured, if anything was.
+        fitted: the part of the record that was fitted, if any.
+    """
+    if forecast.run.times is None:
+        _plot_values(path, twin, forecast, record)
+    else:
+        _plot_series(path, twin, forecast, record, fitted)
+
+
+def _plot_series(
+    path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None
+) -> None:
+    sensors = twin.sensors[:8]
+    times, scale, unit = _time_axis(np.asarray(forecast.run.times))
+    figure, axes = _figure(len(sensors))
+    for axis, sensor in zip(axes, sensors, strict=True):
+        low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
+        axis.fill_between(times, low, high, color=TWIN, alpha=0.2, linewidth=0, label="95 % credible band")
+        if record is not None and sensor.name in record.readings and record.times is not None:
+            measured = from_si(np.asarray(record.readings[sensor.name]), sensor.unit)
+            axis.plot(
+                np.asarray(record.times) / scale, measured, ".", color=MEASURED, ms=2.5, label="measured"
+            )
+        values = from_si(np.asarray(forecast.run.readings[sensor.name]), sensor.unit)
+        axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
+        if fitted is not None and fitted.times is not None and fitted.times[-1] < forecast.run.times[-1]:
+            axis.axvline(
+                float(fitted.times[-1]) / scale, color=LINE, lw=1, ls="--", label="end of the fitted part"
+            )
+        axis.set_ylabel(f"{sensor.name} [{sensor.unit}]" if sensor.unit else sensor.name)
+        axis.grid(alpha=0.25)
+    axes[0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
+    axes[0].set_title(twin.description or twin.name, loc="left", fontsize=11)
+    axes[-1].set_xlabel(f"time [{unit}]")
+    _save(figure, path)
+
+
+def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
+    """Deviations from the measured values in per cent; the values themselves where nothing was measured."""
+    figure, (axis,) = _figure(1)
+    names = [sensor.name for sensor in twin.sensors]
+    readings = np.asarray([float(forecast.run.readings[name]) for name in names])
+    spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
+    measured = np.asarray(
+        [float(record.readings[name]) if record and name in record.readings else np.nan for name in names]
+    )
+    known = np.isfinite(measured)
+    base = np.where(known, measured, readings)
+    axis.errorbar(
+        100 * (readings / base - 1),
+        np.arange(len(names)),
+        xerr=100 * spread / np.abs(base),
+        fmt="o",
+        color=TWIN,
+        capsize=4,
+        label="twin, 95 % credible interval",
+    )
+    axis.axvline(0.0, color=MEASURED, lw=1, label="measured")
+    axis.set_yticks(np.arange(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlabel("deviation from the measured value [%]")
+    axis.set_title(twin.description or twin.name, loc="left", fontsize=11)
+    axis.legend(loc="best", fontsize=8, frameon=False)
+    axis.grid(alpha=0.25, axis="x")
+    _save(figure, path)
+
+
+def _figure(rows: int) -> tuple[Any, Sequence[Any]]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, _HEIGHT * rows + 0.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+
+
+def _time_axis(times: np.ndarray) -> tuple[np.ndarray, float, str]:
+    span = float(times[-1] - times[0])
+    for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if span > 3 * scale:
+            return times / scale, scale, unit
+    return times, 1.0, "s"
+
+
+def _number(value: Any) -> str:
+    """Four significant digits, without an exponent where it would be short."""
+    value = float(value)
+    return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
