@@ -6,6 +6,7 @@ from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, 
 from gemel.solvers.krylov import CG, GMRES
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
+from gemel.solvers.lobpcg import LOBPCG
 from gemel.solvers.multigrid import AMG
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
 from gemel.solvers.operators import (
@@ -27,6 +28,7 @@ __all__ = [
     "AMG",
     "CG",
     "GMRES",
+    "LOBPCG",
     "SDIRK2",
     "Adjoint",
     "Backtracking",
