@@ -1,6 +1,6 @@
 """Elements, spaces, forms, physics, twins, calibration and results."""
 
-from gemel.engine.analyses import Analysis, Modal, Steady, modes, solve
+from gemel.engine.analyses import Analysis, Modal, Steady, Transient, modes, solve
 from gemel.engine.calibration import CalibrationProblem, Fit, ParameterRow, calibrate, conclude
 from gemel.engine.coefficients import ByTag, Input, Law, Profile, Vector, by_tag
 from gemel.engine.constraints import Constraint, Dirichlet
@@ -85,6 +85,7 @@ __all__ = [
     "Steady",
     "Term",
     "Traction",
+    "Transient",
     "Twin",
     "Uniform",
     "Vector",

@@ -1,0 +1,172 @@
+r"""Transient analysis of first order in time: $M\dot u + r(t, u) = 0$."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.coefficients import Profile, drive, inputs_of
+from gemel.engine.physics import Physics
+from gemel.engine.problems import DiscreteProblem
+from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.signals import Series
+from gemel.solvers import (
+    CG,
+    SDIRK2,
+    FirstOrderSystem,
+    Jacobi,
+    LinearOperator,
+    LinearSolver,
+    Newton,
+    Solution,
+    SparseOperator,
+    integrate,
+    linear_combination,
+)
+
+
+class Transient(Analysis):
+    r"""The history of a field from a given start, by Alexander's SDIRK2 (L-stable, order 2) with a fixed step.
+
+    Args:
+        physics: a physics with inertia (`Heat` with a capacity that does not depend on temperature).
+        initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values ``(n_nodes,)``.
+        step: time step in s. Sensors are read at every step and interpolated linearly in between.
+        rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
+        max_steps: limit of iterations of one linear solve.
+        linear_solver: replaces conjugate gradients with Jacobi's preconditioner, which suits steps short
+            enough that the mass dominates; for long steps on fine meshes give ``CG(AMG(), ...)``.
+        newton_steps: limit of Newton steps.
+
+    Raises:
+        ValueError: for a physics without inertia, a capacity that depends on the field, or a step that is
+            not positive.
+    """
+
+    physics: Physics
+    initial: Any
+    step: float = eqx.field(static=True)
+    rtol: float = eqx.field(static=True)
+    linear_solver: LinearSolver
+    newton_steps: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        physics: Physics,
+        initial: Any,
+        step: float,
+        rtol: float = 1e-9,
+        max_steps: int = 2000,
+        linear_solver: LinearSolver | None = None,
+        newton_steps: int = 20,
+    ) -> None:
+        if physics.inertia is None:
+            raise ValueError("A transient analysis needs a capacity.")
+        if not physics.inertia.linear:
+            raise ValueError("The capacity of a transient analysis must not depend on the field.")
+        if not (math.isfinite(step) and step > 0):
+            raise ValueError(f"The time step must be positive, not {step} s.")
+        self.physics, self.initial, self.step, self.rtol = physics, initial, float(step), rtol
+        self.linear_solver = linear_solver or CG(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+        self.newton_steps = newton_steps
+
+    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
+        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
+        return FieldObservation.of(self.physics.problem.space, sensors)
+
+    def prepare(self) -> Any:
+        """The state of the linear solver at the bound parameters, with inputs at zero."""
+        return self.linear_solver.init(_stage_operator(self))
+
+    def grid(self, times: np.ndarray | None) -> np.ndarray:
+        """Equal steps from the first time past the last one. Raises `ValueError` for times that do not fit."""
+        if times is None or np.ndim(times) != 1 or len(times) < 2:
+            raise ValueError("A transient analysis needs 'times': at least two, in s.")
+        if not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
+            raise ValueError("The times of a transient analysis must increase.")
+        count = max(1, math.ceil((times[-1] - times[0]) / self.step - 1e-9))
+        return times[0] + self.step * np.arange(count + 1)
+
+    def run(
+        self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any
+    ) -> Solution[tuple[Array, Any]]:
+        """The raw readings at every step, ``(m, n_sensors)``."""
+        solution = self.solve(prepared, inputs, grid, lambda t, u: observation.read(u))
+        return Solution((solution.value, None), solution.status, solution.statistics)
+
+    def solve(
+        self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array, " m"], keep: Any
+    ) -> Solution[Any]:
+        """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked."""
+        system = _System(self.physics.problem.linear)
+        args = (self.physics.problem, self.physics.inertia, dict(inputs))
+        grid = jnp.asarray(grid)
+        start = self.start(inputs, grid[0])
+        return integrate(system, start, grid, args, self._integrator(), 1, prepared, keep, uniform=True)
+
+    def start(self, inputs: Mapping[str, Series], t: Array) -> Float[Array, " n_dofs"]:
+        """The field at the start, with the prescribed values of that time."""
+        space = self.physics.problem.space
+        if isinstance(self.initial, Profile):
+            profile = self.initial
+            nodal = jax.vmap(lambda x: profile.function(x, *profile.parameters))(space.nodes())
+        else:
+            nodal = jnp.broadcast_to(jnp.asarray(self.initial, float), (space.n_nodes, *space.shape))
+        return _driven(self.physics.problem, inputs, t).constraint.lift(nodal.reshape(-1))
+
+    def _integrator(self) -> SDIRK2:
+        if self.physics.problem.linear:
+            return SDIRK2(self.linear_solver)
+        return SDIRK2(Newton(self.linear_solver, rtol=self.rtol, atol=1e-12, max_steps=self.newton_steps))
+
+
+class _System(FirstOrderSystem):
+    """The semi-discrete problem; ``args`` are the spatial problem, the inertia problem and the inputs."""
+
+    linear: bool = eqx.field(static=True)
+
+    def mass(self, args: Any) -> SparseOperator:
+        """The mass matrix without the rows and columns of prescribed unknowns."""
+        _, inertia, _ = args
+        return inertia.layout.operator(_mass_values(inertia), inertia.constraint.free, diagonal=0.0)
+
+    def residual(self, t: Array, u: Array, args: Any) -> Array:
+        r"""$r(t, u)$, with $M \dot g$ for prescribed values $g(t)$ that move."""
+        problem, inertia, inputs = args
+        residual = _driven(problem, inputs, t).residual(u)
+        if not inputs_of(problem.constraint):
+            return residual
+        zero = jnp.zeros_like(u)
+        _, rate = jax.jvp(lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),))
+        mass = inertia.layout.operator(_mass_values(inertia))
+        return residual + problem.constraint.reduce(mass.mv(rate))
+
+    def tangent(self, t: Array, u: Array, args: Any) -> SparseOperator:
+        """The tangent of the spatial problem."""
+        problem, _, inputs = args
+        return _driven(problem, inputs, t).tangent(u)
+
+
+@eqx.filter_jit
+def _stage_operator(analysis: Transient) -> LinearOperator:
+    """About the operator of a step, with inputs at zero: enough for a preconditioner."""
+    problem, inertia = analysis.physics.problem, analysis.physics.inertia
+    args = (drive(problem, dict.fromkeys(inputs_of(problem), 0.0)), inertia, {})
+    system = _System(problem.linear)
+    start = args[0].constraint.lift(jnp.zeros(problem.space.n_dofs))
+    tangent = system.tangent(jnp.zeros(()), start, args)
+    return linear_combination(1.0, system.mass(args), 0.3 * analysis.step, tangent)
+
+
+def _mass_values(inertia: DiscreteProblem) -> Array:
+    return inertia.matrix_values(jnp.zeros(inertia.space.n_dofs))
+
+
+def _driven(problem: DiscreteProblem, inputs: Mapping[str, Series], t: Any) -> DiscreteProblem:
+    return drive(problem, {name: series.at(t) for name, series in inputs.items()})
