@@ -10,7 +10,7 @@ from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
 from gemel.engine.twinfile.data import locate
 from gemel.engine.twinfile.errors import Place
-from gemel.solvers import LeastSquaresSolver
+from gemel.solvers.least_squares import LeastSquaresSolver
 
 
 @dataclasses.dataclass(frozen=True)

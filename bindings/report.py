@@ -17,10 +17,12 @@ _WIDTH, _HEIGHT = 9.0, 2.6
 def parameter_table(fit: Fit) -> Table:
     """The parameters before and after a calibration, each in its own unit."""
     table = Table(title=f"Parameters of {fit.twin.name}", title_justify="left")
-    for heading, justify in (("parameter", "left"), ("prior", "right"), ("value", "right")):
-        table.add_column(heading, justify=justify)
-    for heading, justify in (("95 % interval", "center"), ("unit", "left"), ("determined", "right")):
-        table.add_column(heading, justify=justify)
+    table.add_column("parameter")
+    table.add_column("prior", justify="right")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="center")
+    table.add_column("unit")
+    table.add_column("determined", justify="right")
     for row in fit.table():
         prior, value, low, high = (
             _number(from_si(number, row.unit)) for number in (row.prior, row.value, *row.interval)
@@ -88,6 +90,7 @@ def _plot_series(
 ) -> None:
     sensors = twin.sensors[:8]
     times, scale, unit = _time_axis(np.asarray(forecast.run.times))
+    end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
     figure, axes = _figure(len(sensors))
     for axis, sensor in zip(axes, sensors, strict=True):
         low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
@@ -99,10 +102,8 @@ def _plot_series(
             )
         values = from_si(np.asarray(forecast.run.readings[sensor.name]), sensor.unit)
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
-        if fitted is not None and fitted.times is not None and fitted.times[-1] < forecast.run.times[-1]:
-            axis.axvline(
-                float(fitted.times[-1]) / scale, color=LINE, lw=1, ls="--", label="end of the fitted part"
-            )
+        if end is not None and end < times[-1]:
+            axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
         axis.set_ylabel(f"{sensor.name} [{sensor.unit}]" if sensor.unit else sensor.name)
         axis.grid(alpha=0.25)
     axes[0].legend(loc="best", fontsize=8, frameon=False, ncols=2)

@@ -17,7 +17,8 @@ from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
-from gemel.solvers import Code, FitState, SolveError
+from gemel.solvers import Code, SolveError
+from gemel.solvers.least_squares import FitState
 
 OnProgress = Callable[[FitState], None]
 

@@ -13,7 +13,8 @@ from gemel.engine import Fit, Record, Twin, forecast
 from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
-from gemel.solvers import Code, FitState, SolveError
+from gemel.solvers import Code, SolveError
+from gemel.solvers.least_squares import FitState
 
 
 @dataclass(frozen=True)

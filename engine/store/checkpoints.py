@@ -21,7 +21,7 @@ from gemel.engine.calibration import CalibrationProblem, Fit, conclude, residual
 from gemel.engine.signals import Record
 from gemel.engine.store.files import write_atomically
 from gemel.engine.twin import Twin
-from gemel.solvers import FitState, LeastSquaresSolver
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver
 
 OnStep = Callable[[FitState], None]
 

@@ -107,4 +107,5 @@ def _get(root: Any, name: str) -> np.ndarray:
 def _key(name: str) -> str:
     """A name as one path component."""
     key = quote(name, safe=" +-_=,()")
-    return key if not key.startswith("__") else "%5F" + key[1:]
+    taken = key.startswith((".", "__")) or key == "zarr.json"
+    return f"%{ord(key[0]):02X}{key[1:]}" if taken else key
