@@ -1,5 +1,6 @@
 """Physics: forms with materials and boundary conditions, ready to be discretised."""
 
+from gemel.engine.physics.circuit import Curve, EquivalentCircuit, LumpedHeat
 from gemel.engine.physics.elasticity import (
     AddedMass,
     BodyForce,
@@ -12,17 +13,22 @@ from gemel.engine.physics.elasticity import (
 )
 from gemel.engine.physics.heat import Capacitance, Convection, Flux, Heat, HeatSource, Power, Radiation
 from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.system import OdeSystem
 
 __all__ = [
     "AddedMass",
     "BodyForce",
     "Capacitance",
     "Convection",
+    "Curve",
     "ElasticSupport",
     "Elasticity",
+    "EquivalentCircuit",
     "Flux",
     "Heat",
     "HeatSource",
+    "LumpedHeat",
+    "OdeSystem",
     "Physics",
     "Power",
     "Pressure",

@@ -1,0 +1,29 @@
+"""What a model of ordinary differential equations offers to the analyses."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+
+class OdeSystem(eqx.Module):
+    r"""A model with a state vector $y$: $\dot y = f(t, y, s)$ with inputs $s$ and outputs $g(t, y, s)$.
+
+    Numbers in it may be `Parameter`, and `Input`, which `drive` turns into a number given the signals' values.
+    """
+
+    output_names: eqx.AbstractVar[tuple[str, ...]]
+
+    @abstractmethod
+    def initial(self) -> Float[Array, " n"]:
+        """The state at the first time."""
+
+    @abstractmethod
+    def rate(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> Float[Array, " n"]:
+        """The time derivative of the state, given the values of the input signals at ``t``; pure."""
+
+    @abstractmethod
+    def outputs(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """What can be read, one number for each of ``output_names``; pure."""
