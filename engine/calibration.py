@@ -21,7 +21,7 @@ from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, respond
 from gemel.engine.twin import Twin
-from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
 from gemel.solvers.solution import Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
@@ -190,16 +190,21 @@ def calibrate(
 
 def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, " steps"]) -> Fit:
     """The fit at a solver's state: Laplace posterior from the Jacobian there."""
-    covariance = _posterior_covariance(problem, state.z)
+    if isinstance(state.memory, Linearisation):
+        covariance = _laplace(state.memory.jacobian)
+    else:
+        covariance = _laplace(_jacobian(problem, state.z))
     fitted = problem.twin.with_belief(state.z, covariance)
     return Fit(fitted, problem.twin.belief, Status(state.code), costs, int(state.step))
 
 
 @eqx.filter_jit
-def _posterior_covariance(problem: CalibrationProblem, z: Array) -> Array:
-    def column(direction: Array) -> Array:
-        return jax.jvp(lambda x: residual(x, problem), (z,), (direction,))[1]
+def _jacobian(problem: CalibrationProblem, z: Array) -> Array:
+    return jax.jacfwd(lambda x: residual(x, problem))(z)
 
-    jacobian = jax.vmap(column, out_axes=1)(jnp.eye(len(z)))
+
+@jax.jit
+def _laplace(jacobian: Array) -> Array:
+    """The posterior covariance of the standardised parameters, $(J^\\top J)^{-1}$."""
     _, singular, basis = jnp.linalg.svd(jacobian, full_matrices=False)
     return (basis.T / singular**2) @ basis

@@ -71,10 +71,15 @@ def _propagate(twin: Twin, inputs: Any, times: Any, grid: Any) -> tuple[Run, Arr
         return run.stacked(names), run
 
     mean = twin.belief.mean
+    if not len(mean):
+        stacked, run = readings(mean)
+        return run, jnp.zeros_like(stacked)
     values, vectors = jnp.linalg.eigh(twin.belief.covariance)
     directions = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))).T
-    run = readings(mean)[1]
-    if not len(mean):
-        return run, jnp.zeros_like(run.stacked(names))
-    columns = jax.vmap(lambda v: jax.jvp(lambda z: readings(z)[0], (mean,), (v,))[1])(directions)
+
+    def push(direction: Array) -> tuple[Array, Run]:
+        _, tangent, run = jax.jvp(readings, (mean,), (direction,), has_aux=True)
+        return tangent, run
+
+    columns, run = jax.vmap(push, out_axes=(0, None))(directions)
     return run, jnp.sqrt(jnp.sum(columns**2, axis=0))

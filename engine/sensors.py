@@ -40,9 +40,10 @@ class Sensor(eqx.Module):
 
 
 class FieldSensor(Sensor):
-    """A sensor that reads a linear functional of a field on a mesh, behind a first-order lag."""
+    """A sensor that reads a linear functional of a field on a mesh, behind a first-order lag, with an offset."""
 
     lag: eqx.AbstractVar[Any]
+    offset: eqx.AbstractVar[Any]
 
     @abstractmethod
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +59,8 @@ class PointSensor(FieldSensor):
         noise: standard deviation (SI) or a `Noise`.
         unit: the unit it is shown in.
         component: which component of a vector field.
-        lag: time constant in s of the sensor itself; a number or parameter; 0 for none.
+        lag: time constant in s of the sensor itself; a number or parameter; none when None.
+        offset: what the sensor reads too high (SI); a number or parameter; none when None.
     """
 
     name: str = eqx.field(static=True)
@@ -67,6 +69,7 @@ class PointSensor(FieldSensor):
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
+    offset: Any = None
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
         """Evaluation at the point. Raises `ValueError` outside the mesh or for a component that is not there."""
@@ -88,7 +91,8 @@ class AverageSensor(FieldSensor):
         unit: the unit it is shown in.
         facets: whether ``on`` names facets.
         component: which component of a vector field.
-        lag: time constant in s of the sensor itself; a number or parameter; 0 for none.
+        lag: time constant in s of the sensor itself; a number or parameter; none when None.
+        offset: what the sensor reads too high (SI); a number or parameter; none when None.
     """
 
     name: str = eqx.field(static=True)
@@ -98,6 +102,7 @@ class AverageSensor(FieldSensor):
     facets: bool = eqx.field(static=True, default=False)
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
+    offset: Any = None
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
         """The normalised integral. Raises `ValueError` for an unknown tag."""

@@ -82,6 +82,8 @@ def respond(
         reading = raw[..., i]
         if grid is not None and isinstance(sensor, FieldSensor) and sensor.lag is not None:
             reading = lagged(grid, reading, sensor.lag)
+        if isinstance(sensor, FieldSensor) and sensor.offset is not None:
+            reading = reading + sensor.offset
         readings[sensor.name] = reading if grid is None else jnp.interp(times, grid, reading)
     return Run(
         None if times is None else jnp.asarray(times), readings, state, solution.status, solution.statistics

@@ -184,7 +184,7 @@ class Mesh(eqx.Module):
         chosen = facets[at_points[nodes].all(axis=1) & (at_middle | (self.degree == 2))]
         if len(chosen) == 0:
             raise MeshError(f"No boundary facet satisfies the predicate of the facet tag '{name}'.")
-        return self._with_tags("facet_tags", name, BOUNDARY, chosen)
+        return self.with_facet_tag(name, chosen)
 
     def tag_cells(self, name: str, predicate: Predicate) -> "Mesh":
         """A mesh with one more cell tag: the cells whose centroid (mean of vertices) satisfies a predicate.
@@ -196,7 +196,15 @@ class Mesh(eqx.Module):
         chosen = np.flatnonzero(_ask(predicate, centroids))
         if len(chosen) == 0:
             raise MeshError(f"No cell satisfies the predicate of the cell tag '{name}'.")
-        return self._with_tags("cell_tags", name, ALL, chosen)
+        return self.with_cell_tag(name, chosen)
+
+    def with_cell_tag(self, name: str, cells: Int[np.ndarray, " n"]) -> "Mesh":
+        """A mesh with one more cell tag; raises `MeshError` when the name is in use."""
+        return self._with_tags("cell_tags", name, ALL, cells)
+
+    def with_facet_tag(self, name: str, facets: Int[np.ndarray, "n 2"]) -> "Mesh":
+        """A mesh with one more tag of (cell, local facet) rows; raises `MeshError` when the name is in use."""
+        return self._with_tags("facet_tags", name, BOUNDARY, facets)
 
     def locate(
         self, points: Float[Array | np.ndarray, "n dim"], tolerance: float = 1e-8

@@ -4,6 +4,13 @@ from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
 from gemel.solvers.krylov import CG, GMRES
+from gemel.solvers.least_squares import (
+    FitState,
+    GradientDescent,
+    LeastSquaresSolver,
+    LevenbergMarquardt,
+    Linearisation,
+)
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.lobpcg import LOBPCG
@@ -39,12 +46,17 @@ __all__ = [
     "DiagonalOperator",
     "EigenSolver",
     "FirstOrderSystem",
+    "FitState",
     "FunctionOperator",
+    "GradientDescent",
     "Identity",
     "Implicit",
     "Jacobi",
+    "LeastSquaresSolver",
+    "LevenbergMarquardt",
     "LinearOperator",
     "LinearSolver",
+    "Linearisation",
     "Newton",
     "NonlinearSolver",
     "Preconditioner",

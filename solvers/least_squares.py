@@ -50,8 +50,8 @@ class LeastSquaresSolver(eqx.Module):
         return Solution(state.z, Status(state.code), statistics)
 
 
-class _Quadratic(eqx.Module):
-    """The residual and Jacobian at the current point, the damping and its growth factor."""
+class Linearisation(eqx.Module):
+    """The memory of `LevenbergMarquardt`: residual and Jacobian at the point, the damping and its growth."""
 
     residual: Float[Array, " m"]
     jacobian: Float[Array, "m p"]
@@ -86,22 +86,24 @@ class LevenbergMarquardt(LeastSquaresSolver):
 
     def init(self, fn: Residual, z: Float[Array, " p"], args: Any) -> FitState:
         """Evaluate the residual and its Jacobian at the start."""
-        return _lm_init(self, fn, z, args)
+        return _lm_start(self, z, *_linearise(self.jacobian, fn, z, args))
 
     def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
         """Try one step and move where it lowers the cost."""
-        return _lm_step(self, fn, state, args)
+        trial, predicted = _lm_propose(state)
+        return _lm_judge(self, state, trial, predicted, *_linearise(self.jacobian, fn, trial, args))
 
 
-def _linearise(solver: LevenbergMarquardt, fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
-    if solver.jacobian == "forward":
+@eqx.filter_jit
+def _linearise(mode: str, fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
+    """The residual and its Jacobian: the one function of a fit that is expensive to compile, and shared."""
+    if mode == "reverse":
+        return fn(z, args), jax.jacrev(lambda x: fn(x, args))(z)
 
-        def tangent(direction: Array) -> tuple[Array, Array]:
-            return jax.jvp(lambda x: fn(x, args), (z,), (direction,))
+    def tangent(direction: Array) -> tuple[Array, Array]:
+        return jax.jvp(lambda x: fn(x, args), (z,), (direction,))
 
-        values, columns = jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(z), dtype=z.dtype))
-        return values, columns
-    return fn(z, args), jax.jacrev(lambda x: fn(x, args))(z)
+    return jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(z), dtype=z.dtype))
 
 
 def _finite(*arrays: Array) -> Array:
@@ -109,53 +111,56 @@ def _finite(*arrays: Array) -> Array:
 
 
 @eqx.filter_jit
-def _lm_init(solver: LevenbergMarquardt, fn: Residual, z: Array, args: Any) -> FitState:
-    residual, jacobian = _linearise(solver, fn, z, args)
+def _lm_start(solver: LevenbergMarquardt, z: Array, residual: Array, jacobian: Array) -> FitState:
     gradient = jnp.max(jnp.abs(jacobian.T @ residual), initial=0.0)
     good = _finite(residual, jacobian)
     finished = (gradient <= solver.gtol) | ~good
     code = jnp.where(good, Code.SUCCESS, Code.NOT_FINITE).astype(jnp.int32)
-    memory = _Quadratic(residual, jacobian, jnp.asarray(solver.initial_damping, z.dtype), jnp.asarray(2.0, z.dtype))
+    damping = jnp.asarray(solver.initial_damping, z.dtype)
+    memory = Linearisation(residual, jacobian, damping, jnp.asarray(2.0, z.dtype))
     return FitState(z, 0.5 * residual @ residual, gradient, jnp.asarray(0, jnp.int32), finished, code, memory)
 
 
 @eqx.filter_jit
-def _lm_step(solver: LevenbergMarquardt, fn: Residual, state: FitState, args: Any) -> FitState:
-    old: _Quadratic = state.memory
+def _lm_propose(state: FitState) -> tuple[Array, Array]:
+    """The point to try, and the decrease of the cost that the linear model predicts there."""
+    old: Linearisation = state.memory
     scale = jnp.maximum(jnp.linalg.norm(old.jacobian, axis=0), 1e-8)
     stacked = jnp.concatenate([old.jacobian, jnp.diag(jnp.sqrt(old.damping) * scale)])
     target = jnp.concatenate([-old.residual, jnp.zeros_like(state.z)])
     q, r = jnp.linalg.qr(stacked)
     delta = jax.scipy.linalg.solve_triangular(r, q.T @ target)
     predicted = state.cost - 0.5 * jnp.sum((old.residual + old.jacobian @ delta) ** 2)
-    z = state.z + delta
-    trial = fn(z, args)
-    cost = 0.5 * trial @ trial
+    return state.z + delta, predicted
+
+
+@eqx.filter_jit
+def _lm_judge(
+    solver: LevenbergMarquardt, state: FitState, z: Array, predicted: Array, residual: Array, jacobian: Array
+) -> FitState:
+    """Accept or reject the tried point, and adapt the damping."""
+    old: Linearisation = state.memory
+    cost = 0.5 * residual @ residual
     gain = (state.cost - cost) / jnp.maximum(predicted, 1e-300)
-    accepted = jnp.isfinite(cost) & (gain > 1e-4)
-
-    def move(_: None) -> tuple[Array, Array]:
-        return _linearise(solver, fn, z, args)
-
-    residual, jacobian = jax.lax.cond(accepted, move, lambda _: (old.residual, old.jacobian), None)
+    accepted = _finite(cost, jacobian) & (gain > 1e-4)
+    residual = jnp.where(accepted, residual, old.residual)
+    jacobian = jnp.where(accepted, jacobian, old.jacobian)
     shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * gain - 1.0) ** 3)
     damping = jnp.where(accepted, jnp.maximum(old.damping * shrink, 1e-14), old.damping * old.growth)
     growth = jnp.where(accepted, 2.0, 2.0 * old.growth)
     gradient = jnp.max(jnp.abs(jacobian.T @ residual))
-    small = jnp.linalg.norm(delta) <= solver.xtol * (1.0 + jnp.linalg.norm(state.z))
+    small = jnp.linalg.norm(z - state.z) <= solver.xtol * (1.0 + jnp.linalg.norm(state.z))
     flat = accepted & (state.cost - cost <= solver.ftol * state.cost)
     done = (gradient <= solver.gtol) | small | flat
     count = state.step + 1
-    good = _finite(jacobian)
-    code = jnp.where(good, jnp.where(done, Code.SUCCESS, Code.MAX_STEPS), Code.NOT_FINITE).astype(jnp.int32)
     return FitState(
         jnp.where(accepted, z, state.z),
         jnp.where(accepted, cost, state.cost),
         gradient,
         count,
-        done | (count >= solver.max_steps) | ~good,
-        code,
-        _Quadratic(residual, jacobian, damping, growth),
+        done | (count >= solver.max_steps),
+        jnp.where(done, Code.SUCCESS, Code.MAX_STEPS).astype(jnp.int32),
+        Linearisation(residual, jacobian, damping, growth),
     )
 
 

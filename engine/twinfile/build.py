@@ -122,8 +122,21 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     def inside(x: np.ndarray) -> np.ndarray:
         return np.all((x >= np.asarray(low) - slack) & (x <= np.asarray(high) + slack), axis=-1)
 
-    tag = mesh.tag_cells if kind == "cell_tags" else mesh.tag_facets
-    return with_place(place, tag, name, inside)
+    of = np.concatenate([with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)])
+    if kind == "cell_tags":
+        found = with_place(place, mesh.tag_cells, name, inside).cell_tags[name]
+        out = [with_place(place / "except", mesh.cells_of, tag) for tag in region.without]
+        keep = ~np.isin(found, np.concatenate(out)) if out else np.ones(len(found), bool)
+        owners, add = found, mesh.with_cell_tag
+    else:
+        found = with_place(place, mesh.tag_facets, name, inside).facet_tags[name]
+        out = [with_place(place / "except", mesh.facets, tag) for tag in region.without]
+        keep = ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1) if out else np.ones(len(found), bool)
+        owners, add = found[:, 0], mesh.with_facet_tag
+    chosen = found[keep & np.isin(owners, of)] if region.of else found[keep]
+    if not len(chosen):
+        raise place.error(f"no {kind[:-5]} of the mesh lies in the region '{name}'.")
+    return with_place(place, add, name, chosen)
 
 
 def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, place: Place) -> Analysis:
@@ -224,8 +237,9 @@ def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Plac
     if component is not None and component >= dim:
         raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
     lag = numbers.optional(table.lag, "s", place / "lag")
+    offset = numbers.difference(table.offset, table.unit, place / "offset")
     if isinstance(table, PointSensorTable):
         position = _lengths(table.position, place / "position")
-        return PointSensor(name, position, noise, table.unit, component or 0, lag)
+        return PointSensor(name, position, noise, table.unit, component or 0, lag, offset)
     assert isinstance(table, AverageSensorTable)
-    return AverageSensor(name, table.on, noise, table.unit, table.facets, component or 0, lag)
+    return AverageSensor(name, table.on, noise, table.unit, table.facets, component or 0, lag, offset)

@@ -42,6 +42,12 @@ class Numbers:
         """As `read`; None stays None."""
         return None if value is None else self.read(value, unit, place)
 
+    def difference(self, value: Number | None, unit: str, place: Place) -> Any:
+        """A difference in the dimension of ``unit`` ("0.3 degC" means 0.3 K), or a parameter; None stays None."""
+        if value is None or not isinstance(value, str | float) or "$" in str(value):
+            return self.optional(value, unit, place)
+        return with_place(place, parse_difference, value, unit)
+
     def lengths(self, values: Sequence[str | float], place: Place) -> tuple[float, ...]:
         """Lengths in m."""
         return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))

@@ -45,10 +45,15 @@ class GridTable(Table):
 
 
 class RegionTable(Table):
-    """The cells (or facets) whose centres lie in the box between two corners."""
+    """The cells (or boundary facets) whose nodes lie in the box between two corners.
+
+    ``of`` keeps only those of given tags of cells, ``except`` leaves out given tags of the same kind.
+    """
 
     low: list[str]
     high: list[str]
+    of: list[str] = []
+    without: list[str] = Field(default=[], alias="except")
 
 
 class MeshTable(Table):
@@ -167,6 +172,7 @@ class PointSensorTable(SensorBase):
     position: list[str]
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
+    offset: Number | None = None
 
 
 class AverageSensorTable(SensorBase):
@@ -177,6 +183,7 @@ class AverageSensorTable(SensorBase):
     facets: bool = False
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
+    offset: Number | None = None
 
 
 class FrequencySensorTable(SensorBase):
