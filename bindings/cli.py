@@ -176,3 +176,7 @@ def _end(error: Exception, code: int) -> None:
     sentence = " ".join(str(error).split())
     sys.stderr.write(f"gemel: {sentence}\n")
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,10 +9,14 @@ import queue
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 from gemel.bindings.application import configure_jax
 from gemel.bindings.framing import Message, encode, receive
+
+PROGRESS_INTERVAL = 0.05
+"""Seconds between two words about progress: quick steps need not be told one by one."""
 
 _log = logging.getLogger("gemel.worker")
 
@@ -28,6 +32,7 @@ class Worker:
         self._connection = connection
         self._tasks: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._number, self._cancelled = 0, 0
+        self._told = 0.0
 
     def run(self) -> None:
         """Work until the server closes the connection."""
@@ -92,14 +97,17 @@ class Worker:
         raise RuntimeError(f"There is no task of kind '{kind}'.")
 
     def _on_step(self, state: Any) -> None:
-        self._send(
-            {
-                "outcome": "progress",
-                "step": int(state.step),
-                "cost": float(state.cost),
-                "gradient_norm": float(state.gradient_norm),
-            }
-        )
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_INTERVAL or bool(state.finished):
+            self._told = now
+            self._send(
+                {
+                    "outcome": "progress",
+                    "step": int(state.step),
+                    "cost": float(state.cost),
+                    "gradient_norm": float(state.gradient_norm),
+                }
+            )
         if self._cancelled == self._number:
             raise CancelledError
 

@@ -1,0 +1,172 @@
+"""The service gives the same objects and numbers as the library."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jax
+import numpy as np
+import pytest
+
+from gemel.bindings.client import Client, ServiceError, UnknownNameError
+from gemel.bindings.proto.generated.gemel.v1 import simulation_pb2, simulation_pb2_grpc
+from gemel.engine import Fit, Forecast, Record, Run, Series, calibrate, forecast, simulate
+from gemel.engine.store import RunData, Store, write_run
+from gemel.engine.twinfile import TwinFile
+
+
+def assert_same_runs(remote: Run, local: Run) -> None:
+    assert (remote.times is None) == (local.times is None)
+    if local.times is not None:
+        np.testing.assert_array_equal(remote.times, local.times)
+    assert tuple(remote.readings) == tuple(local.readings)
+    for name, values in local.readings.items():
+        assert remote.readings[name].shape == values.shape
+        np.testing.assert_allclose(remote.readings[name], values, rtol=1e-10, atol=1e-10)
+    assert (remote.state is None) == (local.state is None)
+    if local.state is not None:
+        np.testing.assert_allclose(remote.state, local.state, rtol=1e-10, atol=1e-10)
+    assert remote.status.worst() == local.status.worst()
+
+
+def assert_same_fits(remote: Fit, local: Fit) -> None:
+    assert (remote.steps, remote.status.worst()) == (local.steps, local.status.worst())
+    np.testing.assert_allclose(remote.costs, local.costs, rtol=1e-10)
+    np.testing.assert_allclose(remote.twin.belief.mean, local.twin.belief.mean, atol=1e-10)
+    np.testing.assert_allclose(remote.twin.belief.covariance, local.twin.belief.covariance, atol=1e-10)
+    np.testing.assert_array_equal(remote.prior.covariance, local.prior.covariance)
+    for ours, theirs in zip(remote.table(), local.table(), strict=True):
+        assert (ours.name, ours.unit, ours.description) == (theirs.name, theirs.unit, theirs.description)
+        np.testing.assert_allclose([ours.value, *ours.interval], [theirs.value, *theirs.interval], rtol=1e-10)
+
+
+def assert_same_forecasts(remote: Forecast, local: Forecast) -> None:
+    assert_same_runs(remote.run, local.run)
+    for name in local.predictive:
+        np.testing.assert_allclose(remote.parametric[name], local.parametric[name], atol=1e-10)
+        np.testing.assert_allclose(remote.predictive[name], local.predictive[name], atol=1e-10)
+
+
+def test_a_registered_twin_says_what_it_is(client: Client, plate: Path) -> None:
+    twin = client.register(plate)
+    assert (twin.name, twin.message.description) == ("plate", "a small plate with a heater")
+    assert twin.document == plate.read_text()
+    assert [sensor.name for sensor in twin.message.sensors] == ["T1", "T2"]
+    assert list(twin.message.inputs) == ["heater"]
+    assert [(p.name, round(p.value, 9), p.determined) for p in twin.message.parameters] == [
+        ("h", 100.0, 0.0),
+        ("k", 10.0, 0.0),
+    ]
+    assert twin.message.has_data
+    assert client.register(plate).revision == twin.revision
+    assert "plate" in [known.name for known in client.twins()]
+
+
+def test_a_twin_comes_back_equal(client: Client, plate: Path) -> None:
+    client.register(plate)
+    remote, local = client.twin("plate", 1).build(), TwinFile.load(plate).build()
+    np.testing.assert_array_equal(remote.belief.mean, local.belief.mean)
+    assert (remote.name, remote.inputs, list(remote.parameters)) == (
+        local.name,
+        local.inputs,
+        list(local.parameters),
+    )
+
+
+def test_runs_and_fits_are_those_of_the_library(client: Client, plate: Path) -> None:
+    file = TwinFile.load(plate)
+    twin, record = file.build(), file.record()
+    first = client.register(plate)
+    times = np.asarray([0.0, 7.0, 20.0, 31.0])
+    inputs = {"heater": Series(np.asarray([0.0, 20.0]), np.asarray([1.0, 0.25]), hold=False)}
+    remote = client.simulate(first, inputs, times, {"k": 14.0})
+    assert_same_runs(remote, simulate(twin, inputs, times, {"k": 14.0}))
+    assert_same_runs(client.simulate(first, use_data=True), simulate(twin, record.inputs, record.times))
+
+    job = client.calibrate(first)
+    remote_fit, local_fit = job.result(), calibrate(twin, file.training(record), file.solver())
+    assert_same_fits(remote_fit, local_fit)
+    fitted = job.twin()
+    assert fitted.revision > first.revision
+    assert fitted.message.job_id == job.id
+    remote_forecast = client.forecast(fitted, use_data=True)
+    assert_same_forecasts(remote_forecast, forecast(local_fit.twin, record.inputs, record.times))
+
+
+def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
+    file = TwinFile.load(bar)
+    record = Record(None, {"T1": np.asarray(340.0)})
+    twin = client.register(bar)
+    fit = client.calibrate(twin, record, max_steps=3).result()
+    short = TwinFile.parse(file.text.replace("max_steps = 400", "max_steps = 3"), bar.parent)
+    assert_same_fits(fit, calibrate(file.build(), record, short.solver()))
+
+
+def test_a_run_without_time_is_one_frame(client: Client, bar: Path) -> None:
+    assert_same_runs(client.simulate(client.register(bar)), simulate(TwinFile.load(bar).build()))
+
+
+def test_a_field_larger_than_a_message_comes_whole(launch: Callable[..., Any], short_folder: Path) -> None:
+    field = np.random.default_rng(5).normal(size=(300_001, 3))
+    store = Store(short_folder / "large")
+    path = store.new_run_path()
+    attributes = {"status": 0, "message": "", "statistics": {}}
+    write_run(path, RunData(None, {"readings": {"T": np.asarray(1.5)}}, {"state": field}, attributes))
+    run_id = store.keep_run(path, "sheet", 1).id
+    store.close()
+    server = launch("large")
+    with Client(server.address) as client:
+        run = client.read_run(run_id)
+        assert run.state.nbytes > 4 << 20
+        np.testing.assert_array_equal(run.state, field)
+        assert client.read_run(run_id, fields=()).state is None
+    with grpc.insecure_channel(server.address) as channel:  # the limits that any other client has
+        request = simulation_pb2.ReadRunRequest(run_id=run_id, fields=["state"])
+        answers = list(simulation_pb2_grpc.SimulationServiceStub(channel).ReadRun(request))
+    assert [answer.part.WhichOneof("part") for answer in answers][:2] == ["header", "frame"]
+    assert sum(len(answer.part.field.values) for answer in answers) == field.size
+    assert server.terminate() == 0
+
+
+def test_a_kept_run_can_be_read_again(client: Client, bar: Path, plate: Path) -> None:
+    for path, use_data in ((bar, False), (plate, True)):
+        twin = client.register(path)
+        run_id = client.keep_simulation(twin, use_data=use_data)
+        assert_same_runs(client.read_run(run_id), client.simulate(twin, use_data=use_data))
+        with pytest.raises(ValueError, match="Unknown field 'x': the run has (state|none)"):
+            client.read_run(run_id, fields=["x"])
+
+
+def test_a_job_can_be_watched_and_found(client: Client, bar: Path) -> None:
+    job = client.calibrate(client.register(bar), max_steps=20)
+    seen = list(job.watch())
+    assert seen[-1].state == "succeeded"
+    assert seen[-1].step == 20
+    assert [progress.step for progress in seen] == sorted(progress.step for progress in seen)
+    assert job.id in [found.id for found in client.jobs("bar")]
+    assert client.job(job.id).progress() == seen[-1]
+
+
+def test_unknown_names_and_no_server_are_told(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="The store has no twin 'none'"):
+        client.twin("none")
+    with pytest.raises(UnknownNameError, match="The store has no job 'none'"):
+        client.job("none")
+    with pytest.raises(UnknownNameError, match="The store has no run 'none'"):
+        client.read_run("none")
+    with (
+        Client(f"unix:{os.path.relpath(tmp_path / 'x')}") as lost,
+        pytest.raises(ServiceError, match="UNAVAILABLE"),
+    ):
+        lost.twins()
+
+
+def test_single_precision_is_told(server: object) -> None:
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(ServiceError, match="double precision"):
+            Client("unix:/nowhere")
+    finally:
+        jax.config.update("jax_enable_x64", True)
