@@ -47,6 +47,28 @@ def comparison_table(twin: Twin, figures: dict[str, Any]) -> Table:
     return table
 
 
+def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fitted: Sequence[str]) -> Table:
+    """Readings without time: measured, before and after the calibration, and which were fitted."""
+    table = Table(title="Twin against measurement", title_justify="left")
+    table.add_column("sensor")
+    for heading in ("measured", "before", "after", "95 % interval", "error after"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for sensor in twin.sensors:
+        name = sensor.name
+        low, high = forecast.band(name)
+        numbers = (before.readings[name], forecast.run.readings[name], low, high)
+        old, new, least, most = (_number(from_si(np.asarray(number), sensor.unit)) for number in numbers)
+        measured, error = "", ""
+        if name in record.readings:
+            value = float(np.asarray(record.readings[name]))
+            measured = _number(from_si(value, sensor.unit))
+            error = f"{100 * (float(forecast.run.readings[name]) / value - 1):+.2f} %"
+        kind = "fitted" if name in fitted else "predicted"
+        table.add_row(f"{name} [{sensor.unit}]", measured, old, new, f"{least} … {most}", error, kind)
+    return table
+
+
 def reading_table(twin: Twin, run: Run) -> Table:
     """The readings of a run: first, last, least and greatest, or the one there is."""
     table = Table(title=f"Readings of {twin.name}", title_justify="left")

@@ -1,10 +1,14 @@
 """Units at the edge: text with units becomes numbers in SI, numbers in SI become text."""
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
 import pint
+
+
+_NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
 
 
 @functools.cache
@@ -41,9 +45,11 @@ def parse(text: str | float | int, unit: str) -> float:
 
 
 def unit_of(text: str | float | int) -> str:
-    """The unit written in a quantity, "" where it has none. Raises `UnitError` where it is no quantity."""
+    """The unit of a quantity as it is written, "" where it has none. Raises `UnitError` for what is no quantity."""
     try:
-        return f"{registry().Quantity(text).units:~C}"
+        unit = registry().Quantity(text).units
+        written = _NUMBER.sub("", str(text)).strip()
+        return written if _unit(written) == unit else f"{unit:~P}"
     except Exception as error:
         raise UnitError(
             f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'."

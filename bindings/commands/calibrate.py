@@ -8,8 +8,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from gemel.bindings.commands import common
 from gemel.bindings.plan import FitPlan, plan_fit
-from gemel.bindings.report import comparison_table, parameter_table, plot_forecast
-from gemel.engine import Fit, Record, Twin, forecast
+from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
+from gemel.engine import Fit, Record, Twin, forecast, simulate
 from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
@@ -89,7 +89,12 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
     save_json(out / "figures.json", figures)
     plot_forecast(out / "forecast.png", fit.twin, result, record, plan.record)
     common.console.print(parameter_table(fit))
-    common.console.print(comparison_table(fit.twin, figures["sensors"]))
+    if record.times is None:
+        before = simulate(fit.twin.with_belief(fit.prior.mean, fit.prior.covariance))
+        fitted = plan.sensors or tuple(record.readings)
+        common.console.print(value_table(fit.twin, before, result, record, fitted))
+    else:
+        common.console.print(comparison_table(fit.twin, figures["sensors"]))
     common.console.print(f"Written to {out}: belief.json, figures.json, forecast.zarr, forecast.png")
     return figures
 

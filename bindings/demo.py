@@ -1,0 +1,143 @@
+"""``gemel demo``: twins of real devices, calibrated on a part of what was measured and judged on the rest."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from gemel.bindings.commands import common
+from gemel.bindings.commands.calibrate import fit_with_progress, report
+from gemel.bindings.plan import plan_fit
+from gemel.bindings.report import plot_forecast
+from gemel.engine import Fit, Record, forecast
+from gemel.engine.results import comparison_figures, save_json
+from gemel.engine.twinfile import MissingDataError, TwinFile
+
+EXAMPLES = ("cantilever", "heater-board", "cell")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One figure that a twin is judged by: on what, how large, and what simpler models reach."""
+
+    twin: str
+    on: str
+    figure: str
+    peers: str
+
+
+def run_demo(out: Path, only: tuple[str, ...] = (), examples: Path | None = None) -> None:
+    """Calibrate and judge the example twins.
+
+    Args:
+        out: where results go, one folder a twin.
+        only: names of examples; all when empty.
+        examples: the folder of examples; that of the repository by default.
+
+    Raises:
+        ValueError: for an unknown example, or where the examples are not there.
+    """
+    folder = _examples_folder(examples)
+    unknown = [name for name in only if name not in EXAMPLES]
+    if unknown:
+        raise ValueError(f"There is no example '{unknown[0]}': the examples are {', '.join(EXAMPLES)}.")
+    start = time.perf_counter()
+    verdicts: list[Verdict] = []
+    for name in only or EXAMPLES:
+        common.console.rule(f"[bold]{name}", align="left")
+        verdicts += _show(name, folder / name / "twin.toml", out / name)
+    common.console.rule("[bold]in short", align="left")
+    common.console.print(_summary(verdicts))
+    save_json(out / "demo.json", {"verdicts": [dataclasses.asdict(verdict) for verdict in verdicts]})
+    common.console.print(f"{time.perf_counter() - start:.0f} s in all; everything is in {out}.")
+
+
+def _examples_folder(given: Path | None) -> Path:
+    candidates = [given] if given else [Path(__file__).resolve().parents[1] / "examples", Path("examples")]
+    for folder in candidates:
+        if all((folder / name / "twin.toml").is_file() for name in EXAMPLES):
+            return folder
+    raise ValueError("The example twins are not here: they are in the folder 'examples' of gemel's repository.")
+
+
+def _show(name: str, path: Path, out: Path) -> list[Verdict]:
+    """Calibrate one example, print what came of it, and judge it."""
+    file, twin = common.load(path)
+    common.console.print(twin.description)
+    try:
+        record = file.record()
+        validation = file.validation()
+    except MissingDataError as error:
+        common.console.print(f"left out: {error}", style="yellow", soft_wrap=True)
+        return []
+    plan = plan_fit(file, None)
+    out.mkdir(parents=True, exist_ok=True)
+    fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", restart=True)
+    figures = report(fit, plan, record, out)
+    if name == "cantilever":
+        return _judge_cantilever(fit, record)
+    if name == "heater-board":
+        return _judge_board(figures)
+    return _judge_cell(file, fit, figures, validation, out)
+
+
+def _judge_cantilever(fit: Fit, record: Record) -> list[Verdict]:
+    """The third frequency, which the fit has not seen. Peer: an ideal clamped Euler-Bernoulli beam."""
+    found = float(forecast(fit.twin).run.readings["f3"])
+    measured = float(np.asarray(record.readings["f3"]))
+    ideal = 127.7
+    return [
+        Verdict(
+            "cantilever",
+            "third frequency, not fitted",
+            f"{100 * (found / measured - 1):+.2f} %",
+            f"ideal clamped beam {100 * (ideal / measured - 1):+.1f} %",
+        )
+    ]
+
+
+def _judge_board(figures: dict[str, Any]) -> list[Verdict]:
+    """The free run over the second half. Peers: a two-node energy balance, and holding the last value."""
+    peers = {"T1": "two-node balance 1.42 K, last value held 4.97 K", "T2": "two-node balance 1.33 K"}
+    return [
+        Verdict("heater-board", f"{name}, second half, free run", f"{_held_out(figures, name)['rmse']:.2f} K", peer)
+        for name, peer in peers.items()
+    ]
+
+
+def _judge_cell(
+    file: TwinFile, fit: Fit, figures: dict[str, Any], validation: Record | None, out: Path
+) -> list[Verdict]:
+    """The pulse test that was fitted, and the discharge that was not. Peer: a plain 2-RC circuit."""
+    (name, parts), *_ = figures["sensors"].items()
+    (fitted, *_) = parts.values()
+    verdicts = [
+        Verdict("cell", "pulse test, fitted", f"{1e3 * fitted['rmse']:.1f} mV", "plain 2-RC circuit 12.3 mV")
+    ]
+    if validation is None:
+        return verdicts
+    with common.console.status("Forecasting the discharge …"):
+        result = forecast(fit.twin, validation.inputs, validation.times)
+    plot_forecast(out / "validation.png", fit.twin, result, validation)
+    judged = comparison_figures(result, validation)[name]
+    (rest, *_) = judged.values()
+    verdicts.append(
+        Verdict("cell", "1C discharge, free run", f"{1e3 * rest['rmse']:.1f} mV", "plain 2-RC circuit 17 mV")
+    )
+    return verdicts
+
+
+def _held_out(figures: dict[str, Any], name: str) -> dict[str, float]:
+    return list(figures["sensors"][name].values())[-1]
+
+
+def _summary(verdicts: list[Verdict]) -> Table:
+    table = Table()
+    for heading in ("twin", "judged on", "error", "simpler models"):
+        table.add_column(heading)
+    for verdict in verdicts:
+        table.add_row(verdict.twin, verdict.on, verdict.figure, verdict.peers)
+    return table
