@@ -30,8 +30,8 @@ class LOBPCG(EigenSolver):
     Knyazev, SIAM J. Sci. Comput. 23 (2001); basis: Stathopoulos, Wu, SIAM J. Sci. Comput. 23 (2002).
     """
 
-    preconditioner: Preconditioner
     k: int = eqx.field(static=True)
+    preconditioner: Preconditioner
     rtol: float
     atol: float
     max_steps: int = eqx.field(static=True)

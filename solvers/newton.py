@@ -85,9 +85,9 @@ class Newton(NonlinearSolver):
             linear = self.linear_solver.compute(self.linear_solver.update(state, operator), operator, -r)
             new_u, new_r, found = self._move(residual, args, u, linear.value, norm)
             new_norm = jnp.linalg.norm(new_r)
-            short = jnp.linalg.norm(new_u - u) <= self.xtol * jnp.linalg.norm(new_u)
+            short = jnp.linalg.norm(linear.value) <= self.xtol * jnp.linalg.norm(new_u)
             done = short & (self.xtol > 0) & linear.status.ok
-            code = jnp.where(found | (new_norm <= target), Code.SUCCESS, Code.STAGNATION)
+            code = jnp.where(found | done | (new_norm <= target), Code.SUCCESS, Code.STAGNATION)
             code = jnp.where(new_norm > 1e8 * first, Code.DIVERGENCE, code)
             code = jnp.where(jnp.isfinite(new_norm), code, Code.NOT_FINITE)
             lost = (linear.status.code == Code.BREAKDOWN) | (linear.status.code == Code.NOT_FINITE)

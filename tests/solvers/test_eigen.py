@@ -1,0 +1,161 @@
+"""Eigenvalue solvers: a conformance suite, badly conditioned beams, derivatives, failures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.sparse as sp
+
+from gemel.solvers import (
+    LOBPCG,
+    Code,
+    DenseDirect,
+    DiagonalOperator,
+    EigenSolver,
+    Jacobi,
+    ShiftInvert,
+    SparseOperator,
+    eigen_solve,
+)
+
+N = 40
+STIFFNESS = sp.csr_array(2 * np.eye(N) - np.eye(N, k=1) - np.eye(N, k=-1))
+MASS = sp.csr_array(4 * np.eye(N) + np.eye(N, k=1) + np.eye(N, k=-1))
+SOLVERS = {"shift-invert": ShiftInvert(3, 0.0, 1e-9, 500), "lobpcg": LOBPCG(3, Jacobi(), 1e-10, 0.0, 300)}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_eigen_solver_conformance(name: str):
+    solver: EigenSolver = SOLVERS[name]
+    stiffness, mass = SparseOperator.from_scipy(STIFFNESS, True), SparseOperator.from_scipy(MASS, True)
+    solution = jax.jit(lambda k, m: eigen_solve(k, m, solver))(stiffness, mass)
+    values, vectors = solution.checked()
+    expected = scipy.linalg.eigh(STIFFNESS.toarray(), MASS.toarray())[0][:3]
+    np.testing.assert_allclose(values, expected, rtol=1e-10)
+    np.testing.assert_allclose(vectors.T @ (MASS @ vectors), np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(STIFFNESS @ vectors, (MASS @ vectors) * values, atol=1e-8)
+    assert np.all(vectors[np.argmax(np.abs(vectors), axis=0), np.arange(3)] > 0)
+
+
+def parametrised(solver: EigenSolver, theta):
+    """Pairs of operators whose values depend smoothly and symmetrically on θ."""
+    stiffness, mass = SparseOperator.from_scipy(STIFFNESS, True), SparseOperator.from_scipy(MASS, True)
+    rows = np.repeat(np.arange(N), np.diff(STIFFNESS.indptr))
+    shape = jnp.asarray(np.sin((rows + STIFFNESS.indices) / 7.0))
+    k = stiffness.pattern.operator(stiffness.csr_values() * (1 + 0.3 * jnp.sin(theta * shape)), True)
+    m = mass.pattern.operator(mass.csr_values() * (1 + 0.1 * theta * shape), True)
+    return eigen_solve(k, m, solver).value
+
+
+WEIGHT = jnp.asarray(np.random.default_rng(0).standard_normal(N))
+OBJECTIVES = {
+    "values": lambda pairs: jnp.sum(pairs[0] ** 0.5),
+    "vectors": lambda pairs: jnp.vdot(WEIGHT, pairs[1][:, 1]) + jnp.sum(pairs[1][:, 2] ** 3),
+}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_gradients_by_taylor_remainder(solver: str, objective: str):
+    def f(theta):
+        return OBJECTIVES[objective](parametrised(SOLVERS[solver], theta))
+
+    @jax.jit
+    def both(theta):
+        value, slope = jax.value_and_grad(f)(theta)
+        return value, slope, jax.jvp(f, (theta,), (jnp.ones(()),))[1]
+
+    theta = jnp.asarray(0.5)
+    value, slope, forward = both(theta)
+    np.testing.assert_allclose(forward, slope, rtol=1e-7)
+    sizes = np.array([0.08, 0.04, 0.02])
+    errors = [abs(jax.jit(f)(theta + h) - value - h * slope) for h in sizes]
+    assert np.all(np.abs(np.log2(np.array(errors[:-1]) / np.array(errors[1:])) - 2) < 0.15)
+
+
+def test_second_derivative_of_a_vector():
+    def f(theta):
+        return OBJECTIVES["vectors"](parametrised(SOLVERS["shift-invert"], theta))
+
+    slopes = jax.jit(jax.vmap(jax.grad(f)))(jnp.array([0.5 + 1e-4, 0.5 - 1e-4]))
+    second = jax.jit(jax.grad(jax.grad(f)))(jnp.asarray(0.5))
+    np.testing.assert_allclose(second, (slopes[0] - slopes[1]) / 2e-4, rtol=1e-5)
+
+
+def test_sum_over_a_cluster_is_differentiable():
+    base = SparseOperator.from_scipy(sp.block_diag([STIFFNESS[:20, :20]] * 2, format="csr"), True)
+    tilt = jnp.linspace(1, 2, 40)
+    solver = ShiftInvert(2, 0.0, 1e-9, 500)
+
+    def f(theta):
+        return jnp.sum(eigen_solve(base, DiagonalOperator(1 + theta * tilt), solver).value[0])
+
+    theta = jnp.asarray(0.0)
+    near = [f(theta + h) for h in (1e-4, -1e-4)]
+    np.testing.assert_allclose(jax.grad(f)(theta), (near[0] - near[1]) / 2e-4, rtol=1e-6)
+
+
+def beam(elements: int) -> tuple[sp.csr_array, sp.csr_array]:
+    """Stiffness and consistent mass of a clamped beam of unit length, EI and mass, from cubic elements."""
+    h = 1.0 / elements
+    scale = np.diag([1.0, h, 1.0, h])
+    k = np.array([[12, 6, -12, 6], [6, 4, -6, 2], [-12, -6, 12, -6], [6, 2, -6, 4]])
+    m = np.array([[156, 22, 54, -13], [22, 4, 13, -3], [54, 13, 156, -22], [-13, -3, -22, 4]])
+    k, m = scale @ k @ scale, scale @ m @ scale
+    stiffness, mass = np.zeros((2, 2 * elements + 2, 2 * elements + 2))
+    for i in range(elements):
+        d = slice(2 * i, 2 * i + 4)
+        stiffness[d, d] += k / h**3
+        mass[d, d] += m * h / 420
+    return sp.csr_array(stiffness[2:, 2:]), sp.csr_array(mass[2:, 2:])
+
+
+def test_thin_beam_keeps_its_digits():
+    # (βL)⁴ of a clamped-free beam: Blevins, Formulas for Natural Frequency and Mode Shape (1979), table 8-1.
+    exact = np.array([1.875104068711961, 4.694091132974175]) ** 4
+    stiffness, mass = beam(200)
+    assert np.linalg.cond(stiffness.toarray()) > 1e10
+    operators = SparseOperator.from_scipy(stiffness, True), SparseOperator.from_scipy(mass, True)
+    values, _ = eigen_solve(*operators, ShiftInvert(2, 0.0, 1e-6, 500)).checked()
+    np.testing.assert_allclose(values, exact, rtol=1e-9)
+
+
+FREE = STIFFNESS - sp.csr_array(np.diag(np.r_[1.0, np.zeros(N - 2), 1.0]))
+
+
+@pytest.mark.parametrize("solver", [ShiftInvert(3, -0.01, 1e-9, 500), LOBPCG(3, Jacobi(), 1e-9, 1e-10, 300)])
+def test_rigid_body_mode(solver: EigenSolver):
+    operator = SparseOperator.from_scipy(FREE, True)
+    values, vectors = eigen_solve(operator, DiagonalOperator(jnp.ones(N)), solver).checked()
+    np.testing.assert_allclose(values, 2 - 2 * np.cos(np.pi * np.arange(3) / N), atol=1e-12)
+    np.testing.assert_allclose(vectors[:, 0], 1 / np.sqrt(N), rtol=1e-7)
+
+
+def test_failures_have_a_status():
+    stiffness, mass = SparseOperator.from_scipy(STIFFNESS, True), DiagonalOperator(jnp.ones(N))
+    nan = stiffness.scaled(jnp.nan)
+
+    def code(operator, solver):
+        return eigen_solve(operator, mass, solver).status.worst()
+
+    assert code(nan, SOLVERS["shift-invert"]) == Code.NOT_FINITE
+    assert code(nan, SOLVERS["lobpcg"]) == Code.NOT_FINITE
+    assert code(stiffness, LOBPCG(3, Jacobi(), 1e-10, 0.0, 2)) == Code.MAX_STEPS
+    singular = SparseOperator.from_scipy(sp.csr_array(np.diag(np.r_[0.0, np.ones(N - 1)])), True)
+    assert code(singular, SOLVERS["shift-invert"]) == Code.BREAKDOWN
+    with pytest.raises(ValueError, match="allows fewer"):
+        eigen_solve(DiagonalOperator(jnp.ones(3)), DiagonalOperator(jnp.ones(3)), SOLVERS["shift-invert"])
+    with pytest.raises(ValueError, match="use ShiftInvert"):
+        eigen_solve(DiagonalOperator(jnp.ones(9)), DiagonalOperator(jnp.ones(9)), SOLVERS["lobpcg"])
+
+
+def test_vectors_with_a_dense_bordered_solve():
+    def f(theta):
+        stiffness = SparseOperator.from_scipy(STIFFNESS, True)
+        mass = DiagonalOperator(1 + theta * jnp.linspace(0, 1, N))
+        return eigen_solve(stiffness, mass, SOLVERS["lobpcg"], linear_solver=DenseDirect(1e-6)).value[1][3, 0]
+
+    theta = jnp.asarray(0.2)
+    near = [f(theta + h) for h in (1e-4, -1e-4)]
+    np.testing.assert_allclose(jax.jit(jax.grad(f))(theta), (near[0] - near[1]) / 2e-4, rtol=1e-5)

@@ -1,0 +1,209 @@
+"""Linear solvers: a conformance suite, multigrid, derivatives, failures."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyamg
+import pytest
+import scipy.sparse as sp
+
+from gemel.solvers import (
+    AMG,
+    CG,
+    GMRES,
+    Code,
+    DenseDirect,
+    DiagonalOperator,
+    FunctionOperator,
+    Identity,
+    Jacobi,
+    LinearSolver,
+    SolveError,
+    SparseDirect,
+    SparseOperator,
+    linear_solve,
+)
+
+N = 24
+SYMMETRIC = sp.csr_array(2.5 * np.eye(N) - np.eye(N, k=1) - np.eye(N, k=-1))
+UNSYMMETRIC = sp.csr_array(2.5 * np.eye(N) - 0.7 * np.eye(N, k=1) - 1.5 * np.eye(N, k=-1))
+SOLVERS = {
+    "cg": CG(Jacobi(), 1e-13, 0.0, 200),
+    "cg-identity": CG(Identity(), 1e-13, 0.0, 200),
+    "cg-amg": CG(AMG(coarse=8), 1e-13, 0.0, 200),
+    "gmres": GMRES(Jacobi(), 1e-13, 0.0, 400, 15),
+    "dense": DenseDirect(1e-10),
+    "sparse": SparseDirect(1e-10),
+}
+CASES = [(name, True) for name in SOLVERS] + [(name, False) for name in ("gmres", "dense", "sparse")]
+
+
+@pytest.mark.parametrize(("name", "symmetric"), CASES)
+def test_linear_solver_conformance(name: str, symmetric: bool):
+    solver: LinearSolver = SOLVERS[name]
+    base = SparseOperator.from_scipy(SYMMETRIC if symmetric else UNSYMMETRIC, symmetric)
+    state = solver.init(base)
+    b, weight = jnp.asarray(np.random.default_rng(0).standard_normal((2, N)))
+    shape = jnp.linspace(0.5, 1.5, N)
+    rows = np.repeat(np.arange(N), np.diff(np.asarray(base.pattern.indptr)))
+    scale = shape[rows] * shape[np.asarray(base.pattern.indices)]
+
+    def operator(theta):
+        return base.pattern.operator(base.csr_values() * (1 + theta * scale), symmetric)
+
+    def objective(theta, b):
+        return jnp.vdot(weight, linear_solve(operator(theta), b, solver, state).value)
+
+    def reference(theta, b):
+        dense = jnp.asarray(base.to_scipy().toarray()) * (1 + theta * jnp.outer(shape, shape))
+        return jnp.vdot(weight, jnp.linalg.solve(dense, b))
+
+    many = jnp.array([0.0, 0.2])
+
+    @jax.jit
+    def everything(theta):
+        solution = linear_solve(operator(theta), b, solver, state)
+        transposed = solver.compute(solver.update(state, operator(theta)), operator(theta), b, transpose=True)
+        reverse = jax.grad(objective, (0, 1))(theta, b)
+        forward = jax.jvp(lambda s: objective(s, b), (theta,), (jnp.ones(()),))[1]
+        return solution, transposed.value, reverse, forward, jax.vmap(jax.grad(objective), (0, None))(many, b)
+
+    theta = jnp.asarray(0.1)
+    solution, transposed, reverse, forward, batched = everything(theta)
+    matrix = operator(theta).to_scipy()
+    expected = jax.jit(jax.grad(reference, (0, 1)))(theta, b)
+    assert solution.status.worst() == Code.SUCCESS
+    np.testing.assert_allclose(matrix @ solution.checked(), b, atol=1e-11)
+    np.testing.assert_allclose(matrix.T @ transposed, b, atol=1e-11)
+    np.testing.assert_allclose(reverse[0], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(reverse[1], expected[1], rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(forward, expected[0], rtol=1e-9)
+    np.testing.assert_allclose(batched, jax.vmap(jax.grad(reference), (0, None))(many, b), rtol=1e-8)
+
+
+def test_second_derivative_of_a_solve():
+    base = SparseOperator.from_scipy(SYMMETRIC, True)
+    b = jnp.asarray(np.random.default_rng(0).standard_normal(N))
+
+    def padded(theta):
+        operator = base.scaled(1 + theta**2)
+        return jnp.sum(linear_solve(operator, b, SOLVERS["cg"]).value ** 3)
+
+    def dense(theta):
+        return jnp.sum(jnp.linalg.solve((1 + theta**2) * jnp.asarray(SYMMETRIC.toarray()), b) ** 3)
+
+    theta = jnp.asarray(0.4)
+    np.testing.assert_allclose(jax.grad(jax.grad(padded))(theta), jax.grad(jax.grad(dense))(theta), rtol=1e-9)
+
+
+def steps_of(solver: CG, operator: SparseOperator) -> int:
+    n = operator.n
+    b = jnp.asarray(np.random.default_rng(1).random(n))
+    state = solver.init(operator)
+    solution = eqx.filter_jit(lambda op, b, s: solver.compute(s, op, b))(operator, b, state)
+    assert solution.status.worst() == Code.SUCCESS
+    return int(solution.statistics["steps"])
+
+
+@pytest.mark.parametrize(
+    "amg",
+    [AMG(coarse=20), AMG("ruge_stuben", coarse=20), AMG(coarse=20, dtype="float32")],
+    ids=["sa", "rs", "f32"],
+)
+def test_multigrid_is_mesh_independent_for_poisson(amg: AMG):
+    solver = CG(amg, 1e-8, 0.0, 60)
+    counts = []
+    for size in (16, 48):
+        matrix = pyamg.gallery.poisson((size, size), format="csr")
+        counts.append(steps_of(solver, SparseOperator.from_scipy(matrix, True)))
+    assert counts[-1] <= 10
+    assert counts[-1] - counts[0] <= 4
+
+
+def test_multigrid_is_mesh_independent_for_elasticity():
+    counts = []
+    for size in (10, 30):
+        matrix, modes = pyamg.gallery.linear_elasticity((size, size))
+        solver = CG(AMG(near_nullspace=modes, block=2, coarse=100), 1e-8, 0.0, 60)
+        counts.append(steps_of(solver, SparseOperator.from_scipy(matrix, True)))
+    assert counts[-1] <= 14
+    assert counts[-1] - counts[0] <= 6
+
+
+def test_v_cycle_is_symmetric_positive():
+    operator = SparseOperator.from_scipy(pyamg.gallery.poisson((8, 8), format="csr"), True)
+    amg = AMG(coarse=10)
+    state = amg.init(operator)
+    cycle = np.asarray(jax.vmap(lambda r: amg.apply(state, r))(jnp.eye(64)))
+    np.testing.assert_allclose(cycle, cycle.T, atol=1e-12)
+    assert np.linalg.eigvalsh(cycle)[0] > 0
+
+
+def test_failures_have_a_status():
+    b = jnp.ones(N)
+    spd = SparseOperator.from_scipy(SYMMETRIC, True)
+    broken = SparseOperator.from_scipy(SYMMETRIC * np.nan, True)
+    singular = SparseOperator.from_scipy(sp.csr_array(sp.diags_array(np.r_[0.0, np.ones(N - 1)])), True)
+    negative = spd.scaled(-1.0)
+
+    def code(operator, solver):
+        return linear_solve(operator, b, solver).status.worst()
+
+    assert code(spd, CG(Jacobi(), 1e-12, 0.0, 2)) == Code.MAX_STEPS
+    assert code(spd, GMRES(Jacobi(), 1e-12, 0.0, 2, 2)) == Code.MAX_STEPS
+    assert code(negative, CG(Identity(), 1e-12, 0.0, 50)) == Code.BREAKDOWN
+    for solver in (CG(Identity(), 1e-12, 0.0, 50), GMRES(Identity(), 1e-12, 0.0, 50, 10), DenseDirect(1e-8)):
+        assert code(broken, solver) == Code.NOT_FINITE
+        assert code(singular, solver) != Code.SUCCESS
+    assert code(broken, SparseDirect(1e-8)) == Code.NOT_FINITE
+    assert code(singular, SparseDirect(1e-8)) == Code.NOT_FINITE
+    with pytest.raises(SolveError, match="limit of iterations"):
+        linear_solve(spd, b, CG(Jacobi(), 1e-12, 0.0, 2)).checked()
+
+
+def test_failed_adjoint_gives_nan_not_a_wrong_gradient():
+    spd = SparseOperator.from_scipy(SYMMETRIC, True)
+    solver = CG(Jacobi(), 1e-12, 0.0, 2)
+    gradient = jax.grad(lambda b: jnp.sum(linear_solve(spd, b, solver).value))(jnp.linspace(0, 1, N))
+    assert bool(jnp.all(jnp.isnan(gradient)))
+
+
+def test_zero_right_hand_side_and_exact_guess():
+    spd = SparseOperator.from_scipy(SYMMETRIC, True)
+    solution = linear_solve(spd, jnp.zeros(N), SOLVERS["cg"])
+    assert solution.status.worst() == Code.SUCCESS
+    np.testing.assert_array_equal(solution.value, 0.0)
+    x = jnp.linspace(0, 1, N)
+    again = linear_solve(spd, spd.mv(x), SOLVERS["cg"], x0=x)
+    assert int(again.statistics["steps"]) == 0
+
+
+def test_amg_refuses_what_it_cannot_do():
+    operator = SparseOperator.from_scipy(SYMMETRIC, True)
+    with pytest.raises(ValueError, match="outside jit"):
+        jax.jit(lambda v: AMG().init(operator.pattern.operator(v)).coarse_inverse)(operator.csr_values())
+    with pytest.raises(ValueError, match="near_nullspace has 5 rows"):
+        AMG(near_nullspace=np.ones((5, 1))).init(operator)
+    with pytest.raises(ValueError, match="AMG block 7"):
+        AMG(block=7).init(operator)
+
+
+def test_matrix_free_operator_through_gmres():
+    matrix = jnp.asarray(UNSYMMETRIC.toarray())
+    b = jnp.linspace(0, 1, N)
+
+    def solve(m):
+        operator = FunctionOperator(lambda a, x: a @ x, N, False, m)
+        return linear_solve(operator, b, GMRES(Identity(), 1e-13, 0.0, 200, 24)).value
+
+    np.testing.assert_allclose(solve(matrix), np.linalg.solve(matrix, b), rtol=1e-10)
+    expected = jax.grad(lambda m: jnp.sum(jnp.linalg.solve(m, b)))(matrix)
+    np.testing.assert_allclose(jax.grad(lambda m: jnp.sum(solve(m)))(matrix), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_diagonal_operator_is_solved_exactly():
+    d = jnp.linspace(1, 2, N)
+    np.testing.assert_allclose(
+        linear_solve(DiagonalOperator(d), d, DenseDirect(1e-12)).value, 1.0, rtol=1e-14
+    )

@@ -1,0 +1,216 @@
+"""Operators and sparse products: values, derivatives, batching, and the structure of the compiled module."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gemel.solvers import (
+    ConstrainedOperator,
+    DenseOperator,
+    DiagonalOperator,
+    FunctionOperator,
+    LinearOperator,
+    SparseOperator,
+    SparsityPattern,
+    SumOperator,
+    TransposedOperator,
+    dense_matrix,
+    linear_combination,
+)
+
+N = 40
+
+
+def ragged_matrix() -> sp.csr_array:
+    """An unsymmetric matrix whose rows hold from 1 to N entries, so that several buckets are used."""
+    rng = np.random.default_rng(0)
+    matrix = (rng.random((N, N)) < 0.12) * rng.standard_normal((N, N)) + 4 * np.eye(N)
+    matrix[3] = rng.standard_normal(N)
+    matrix[7] = 0.0
+    matrix[7, 2] = 1.0
+    return sp.csr_array(matrix)
+
+
+def operators() -> list[LinearOperator]:
+    rng = np.random.default_rng(1)
+    sparse = SparseOperator.from_scipy(ragged_matrix())
+    dense = jnp.asarray(rng.standard_normal((N, N)))
+    diagonal = DiagonalOperator(jnp.asarray(rng.random(N)))
+    free = jnp.asarray(rng.random(N) > 0.3)
+    return [
+        sparse,
+        sparse.transpose(),
+        diagonal,
+        DenseOperator(dense, False),
+        FunctionOperator(lambda a, x: a @ jnp.cumsum(x), N, False, dense),
+        SumOperator(2.0, sparse, -0.5, diagonal),
+        ConstrainedOperator(sparse, free, 3.0),
+        TransposedOperator(sparse),
+        sparse.scaled(2.0),
+    ]
+
+
+@pytest.mark.parametrize("operator", operators(), ids=lambda o: type(o).__name__)
+def test_operator_conformance(operator: LinearOperator):
+    x = jnp.asarray(np.random.default_rng(2).standard_normal(N))
+    matrix = operator.to_scipy().toarray()
+    np.testing.assert_allclose(dense_matrix(operator), matrix, atol=1e-13)
+    np.testing.assert_allclose(operator.mv(x), matrix @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.rmv(x), matrix.T @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.transpose().mv(x), matrix.T @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.transpose().rmv(x), matrix @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.diagonal(), matrix.diagonal(), atol=1e-13)
+    np.testing.assert_allclose(operator.transpose().to_scipy().toarray(), matrix.T, atol=1e-13)
+    assert operator.n == N
+
+
+def test_constrained_operator_decouples_fixed_unknowns():
+    free = np.arange(N) % 3 != 0
+    matrix = (
+        ConstrainedOperator(SparseOperator.from_scipy(ragged_matrix()), jnp.asarray(free))
+        .to_scipy()
+        .toarray()
+    )
+    np.testing.assert_allclose(matrix[~free][:, ~free], np.eye(np.sum(~free)))
+    assert not np.any(matrix[free][:, ~free])
+    assert not np.any(matrix[~free][:, free])
+
+
+def test_csr_values_round_trip_and_linear_combination():
+    matrix = ragged_matrix()
+    operator = SparseOperator.from_scipy(matrix)
+    np.testing.assert_array_equal(operator.csr_values(), matrix.data)
+    other = operator.pattern.operator(jnp.cos(operator.csr_values()))
+    both = linear_combination(2.0, operator, 3.0, other)
+    assert isinstance(both, SparseOperator)
+    np.testing.assert_allclose(both.csr_values(), 2 * matrix.data + 3 * np.cos(matrix.data))
+    mixed = linear_combination(2.0, operator, 3.0, DiagonalOperator(jnp.ones(N)))
+    np.testing.assert_allclose(mixed.to_scipy().toarray(), 2 * matrix.toarray() + 3 * np.eye(N))
+
+
+def reference_and_padded():
+    """A scalar function through two products, with a dense matrix and with padded rows."""
+    matrix = ragged_matrix()
+    operator = SparseOperator.from_scipy(matrix)
+    rows = np.repeat(np.arange(N), np.diff(matrix.indptr))
+
+    def padded(v, x):
+        a = operator.pattern.operator(v)
+        return jnp.sum(jnp.sin(a.rmv(a.mv(a.mv(x)) / 10)))
+
+    def dense(v, x):
+        a = jnp.zeros((N, N)).at[rows, matrix.indices].set(v)
+        return jnp.sum(jnp.sin(a.T @ ((a @ (a @ x)) / 10)))
+
+    x = jnp.asarray(np.random.default_rng(3).standard_normal(N))
+    return padded, dense, operator.csr_values(), x
+
+
+@pytest.mark.parametrize("argument", [0, 1])
+def test_derivatives_match_dense(argument: int):
+    padded, dense, v, x = reference_and_padded()
+    expected = jax.grad(dense, argument)(v, x)
+    np.testing.assert_allclose(jax.jit(jax.grad(padded, argument))(v, x), expected, atol=1e-10)
+    direction = jax.tree.map(jnp.cos, (v, x))
+    zero = jax.tree.map(jnp.zeros_like, direction)
+    tangent = tuple(d if i == argument else z for i, (d, z) in enumerate(zip(direction, zero, strict=True)))
+    forward = jax.jvp(padded, (v, x), tangent)[1]
+    np.testing.assert_allclose(forward, jnp.vdot(expected, tangent[argument]), rtol=1e-10)
+
+    def twice(f):
+        return jax.jvp(lambda *a: jax.grad(f, argument)(*a), (v, x), direction)[1]
+
+    np.testing.assert_allclose(twice(padded), twice(dense), atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
+def test_vmap_inside_and_outside_grad(axes: tuple):
+    padded, dense, v, x = reference_and_padded()
+    many_v = jnp.stack([v, 2 * v, v + 1]) if axes[0] == 0 else v
+    many_x = jnp.stack([x, x * x, x - 1]) if axes[1] == 0 else x
+    for argument in (0, 1):
+        outside = [jax.vmap(jax.grad(f, argument), axes)(many_v, many_x) for f in (padded, dense)]
+        np.testing.assert_allclose(*outside, atol=1e-9)
+        inside = [
+            jax.grad(lambda a, b, f=f: jnp.sum(jax.vmap(f, axes)(a, b)), argument)(many_v, many_x)
+            for f in (padded, dense)
+        ]
+        np.testing.assert_allclose(*inside, atol=1e-9)
+
+
+def test_nested_vmap():
+    padded, dense, v, x = reference_and_padded()
+    many_v, many_x = jnp.stack([v, 2 * v]), jnp.stack([x, x * x, x - 1])
+    table = [jax.vmap(lambda a, f=f: jax.vmap(lambda b: f(a, b))(many_x))(many_v) for f in (padded, dense)]
+    np.testing.assert_allclose(*table, atol=1e-10)
+
+
+def test_bad_patterns_are_refused():
+    with pytest.raises(ValueError, match="Row 0 of the pattern is not sorted"):
+        SparsityPattern.build(np.array([0, 2, 3]), np.array([1, 0, 1]))
+    with pytest.raises(ValueError, match="allowed are 0 to 1"):
+        SparsityPattern.build(np.array([0, 1, 2]), np.array([0, 2]))
+    with pytest.raises(ValueError, match="not square"):
+        SparseOperator.from_scipy(sp.csr_array(np.ones((2, 3))))
+    pattern = SparseOperator.from_scipy(sp.csr_array(np.eye(3))).pattern
+    with pytest.raises(ValueError, match=r"needs \(3,\)"):
+        pattern.operator(jnp.ones(4))
+
+
+def gathers(text: str | None) -> tuple[int, int]:
+    """Count the gathers of a compiled module, and those that read from another gather of their own fusion."""
+    assert text is not None
+    total = chained = 0
+    for block in re.split(r"\n(?=%|ENTRY)", text):
+        if block.startswith("ENTRY"):
+            continue
+        line = r"(%[\w.\-]+) = \S+ ([\w\-]+)\((.*?)\)"
+        made = {m[1]: (m[2], re.findall(r"%[\w.\-]+", m[3])) for m in re.finditer(line, block)}
+
+        def behind(name, made=made):
+            kind, sources = made.get(name, ("", []))
+            return kind == "gather" or any(behind(s) for s in sources)
+
+        sources = [operands[0] for kind, operands in made.values() if kind == "gather"]
+        total += len(sources)
+        chained += sum(behind(source) for source in sources)
+    return total, chained
+
+
+def test_the_gather_check_sees_a_chain():
+    chained = """
+%fused (p0: f64[8], p1: s32[8,1]) -> f64[8] {
+  %p0 = f64[8]{0} parameter(0)
+  %p1 = s32[8,1]{1,0} parameter(1)
+  %g1 = f64[8]{0} gather(%p0, %p1), offset_dims={}
+  %sum = f64[8]{0} add(%g1, %g1)
+  ROOT %g2 = f64[8]{0} gather(%sum, %p1), offset_dims={}
+}"""
+    assert gathers(chained) == (2, 1)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_chained_products_are_not_fused_into_each_other(constant: bool):
+    line = sp.csr_array(4 * np.eye(9) + np.eye(9, k=1) + np.eye(9, k=-1))
+    operator = SparseOperator.from_scipy(sp.kron(line, sp.kron(line, line)), symmetric=True)
+    x = jnp.ones(operator.n)
+
+    def chain(a, x, count):
+        for _ in range(count):
+            x = 0.01 * a.mv(x)
+        return x
+
+    counts = {}
+    for count in (1, 5):
+        if constant:
+            function, arguments = (lambda y, c=count: chain(operator, y, c)), (x,)
+        else:
+            function, arguments = (lambda a, y, c=count: chain(a, y, c)), (operator, x)
+        text = jax.jit(function).lower(*arguments).compile().as_text()
+        counts[count], chained = gathers(text)
+        assert chained == 0
+    assert 0 < counts[5] <= 5 * counts[1]
