@@ -36,12 +36,14 @@ class Steady(Analysis):
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients with smoothed aggregation.
         newton_steps: limit of Newton steps.
+        initial: where Newton's method starts, one number in the field's SI unit.
     """
 
     physics: Physics
     linear_solver: LinearSolver
     rtol: float
     newton_steps: int = eqx.field(static=True)
+    initial: Any
 
     def __init__(
         self,
@@ -50,11 +52,13 @@ class Steady(Analysis):
         max_steps: int = 500,
         linear_solver: LinearSolver | None = None,
         newton_steps: int = 30,
+        initial: Any = 0.0,
     ) -> None:
         self.physics = physics
         self.linear_solver = linear_solver or elliptic_solver(physics, rtol, max_steps)
         self.rtol = rtol
         self.newton_steps = newton_steps
+        self.initial = initial
 
     def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
         """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
@@ -63,7 +67,7 @@ class Steady(Analysis):
     def prepare(self) -> Any:
         """The multigrid hierarchy at the bound parameters."""
         problem = _undriven(self.physics.problem)
-        return self.linear_solver.init(_first_tangent(problem))
+        return self.linear_solver.init(_first_tangent(problem, self.initial))
 
     def grid(self, times: np.ndarray | None) -> None:
         """None; raises `ValueError` where times are given."""
@@ -84,7 +88,7 @@ class Steady(Analysis):
         """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
         signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
         problem = drive(self.physics.problem, signals)
-        start = _start(problem)
+        start = _start(problem, self.initial)
         if problem.linear:
             increment = linear_solve(
                 problem.tangent(start), -problem.residual(start), self.linear_solver, prepared
@@ -111,16 +115,16 @@ def _residual(u: Array, problem: DiscreteProblem) -> Array:
 
 
 @eqx.filter_jit
-def _first_tangent(problem: DiscreteProblem) -> SparseOperator:
-    return problem.tangent(_start(problem))
+def _first_tangent(problem: DiscreteProblem, initial: Any) -> SparseOperator:
+    return problem.tangent(_start(problem, initial))
 
 
 def _tangent(u: Array, problem: DiscreteProblem) -> Any:
     return problem.tangent(u)
 
 
-def _start(problem: DiscreteProblem) -> Array:
-    return problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
+def _start(problem: DiscreteProblem, initial: Any) -> Array:
+    return problem.constraint.lift(jnp.full(problem.space.n_dofs, initial, float))
 
 
 def _undriven(problem: DiscreteProblem) -> DiscreteProblem:

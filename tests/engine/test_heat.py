@@ -1,0 +1,116 @@
+"""Heat conduction, steady and transient, against published values and exact solutions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gemel as gm
+
+
+def bar(n=8, length=1.0, element="Q1"):
+    return gm.FunctionSpace(gm.rectangle(n, 1, size=(length, 0.1)), element)
+
+
+def test_a_wall_between_two_fluids():
+    """q = (T1 − T2) / (1/h1 + L/k + 1/h2), Incropera et al., 7th ed., section 3.1."""
+    space = bar(length=0.2)
+    heat = gm.Heat(
+        space, 1.5, conditions=[gm.Convection("left", 25.0, 350.0), gm.Convection("right", 8.0, 280.0)]
+    )
+    u = gm.solve(gm.Steady(heat)).checked()
+    flux = gm.integrate(space, lambda u, p: -1.5 * gm.grad(u) @ p.normal, u, "right", facets=True) / 0.1
+    assert float(flux) == pytest.approx((350 - 280) / (1 / 25 + 0.2 / 1.5 + 1 / 8), rel=1e-8)
+
+
+def test_power_is_a_total_and_leaves_through_the_only_way_out():
+    mesh = gm.box(4, 4, 2, size=(0.1, 0.2, 0.05)).tag_cells("core", lambda x: x[:, 0] < 0.05)
+    mesh = mesh.tag_cells("rest", lambda x: x[:, 0] > 0.05)
+    space = gm.FunctionSpace(mesh, "Q1")
+    ways = [gm.Power("core", 7.0), gm.Convection("top", 10.0, 0.0)]
+    heat = gm.Heat(space, {"core": 5.0, "rest": 1.0}, conditions=ways)
+    u = gm.solve(gm.Steady(heat)).checked()
+    out = gm.integrate(space, lambda u, p: 10.0 * u.value, u, "top", facets=True)
+    assert float(out) == pytest.approx(7.0, rel=1e-8)
+
+
+def test_conductivity_that_depends_on_temperature():
+    """k = 1 + T: with Kirchhoff's transform T + T²/2 is linear between the ends."""
+    space = bar(16)
+    heat = gm.Heat(
+        space,
+        gm.Law(lambda u, x: 1.0 + u),
+        conditions=[gm.Dirichlet("left", 0.0), gm.Dirichlet("right", 2.0)],
+    )
+    u = gm.solve(gm.Steady(heat)).checked()
+    x = space.nodes()[:, 0]
+    exact = jnp.sqrt(1 + 8 * x) - 1
+    np.testing.assert_allclose(u, exact, atol=3e-3)
+
+
+def test_radiation_balances_a_source():
+    """A small body with uniform power: q A = ε σ A (T⁴ − T∞⁴)."""
+    space = gm.FunctionSpace(gm.box(1, 1, 1, size=(0.01, 0.01, 0.01)), "Q1")
+    heat = gm.Heat(
+        space, 1e4, conditions=[gm.Radiation("boundary", 0.8, 300.0), gm.Power("all", 0.5)]
+    )
+    steady = gm.Steady(heat, linear_solver=gm.SparseDirect(rtol=1e-8))
+    with pytest.raises(gm.SolveError):  # at T = 0 the tangent is singular: no constant start can do
+        gm.solve(steady).checked()
+    started = gm.Steady(heat, linear_solver=gm.SparseDirect(rtol=1e-8), initial=300.0)
+    u = gm.solve(started).checked()
+    expected = (0.5 / (0.8 * 5.670374419e-8 * 6e-4) + 300.0**4) ** 0.25
+    np.testing.assert_allclose(u, expected, rtol=1e-4)
+
+
+def test_nafems_t3_transient_conduction():
+    """NAFEMS T3: wall of 0.1 m, T(0.1, t) = 100 sin(πt/40): T(0.08 m, 32 s) = 36.60 °C."""
+    times = np.linspace(0, 32, 129)
+    swing = gm.Series(times, 100 * np.sin(np.pi * times / 40), hold=False)
+    space = gm.FunctionSpace(gm.rectangle(20, 1, size=(0.1, 0.01)), "Q2")
+    heat = gm.Heat(
+        space, 35.0, 440.5 * 7200, [gm.Dirichlet("left", 0.0), gm.Dirichlet("right", gm.Input("swing"))]
+    )
+    twin = gm.Twin("wall", gm.Transient(heat, 0.0, 0.5), [gm.PointSensor("T", (0.08, 0.005), 1.0)])
+    run = gm.simulate(twin, {"swing": swing}, [0.0, 32.0])
+    assert float(run.readings["T"][-1]) == pytest.approx(36.60, abs=0.03)
+
+
+def lumped(step, lag=None):
+    """A well conducting block that cools: T = T∞ + (T0 − T∞) e^{−hA/C t}."""
+    space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
+    heat = gm.Heat(space, 1e6, 50.0, [gm.Convection("boundary", 10.0, 0.0)], [gm.Capacitance("all", 50.0)])
+    sensors = [gm.AverageSensor("mean", "all", 1.0), gm.PointSensor("slow", (0.5, 0.5, 0.5), 1.0, lag=lag)]
+    return gm.Twin("block", gm.Transient(heat, 1.0, step), sensors)
+
+
+def test_second_order_in_time():
+    def error(step):
+        run = gm.simulate(lumped(step), times=[0.0, 2.0])
+        return abs(float(run.readings["mean"][-1]) - np.exp(-60 / 100 * 2.0))
+
+    assert np.log2(error(0.2) / error(0.1)) > 1.9
+
+
+def test_a_lagging_sensor_follows_its_differential_equation():
+    times = np.linspace(0.0, 4.0, 81)
+    run = gm.simulate(lumped(0.05, lag=0.7), times=times)
+    rate, lag = 0.6, 0.7
+    # τ y' + y = e^{−rt}, y(0) = 1
+    exact = (np.exp(-rate * times) - rate * lag * np.exp(-times / lag)) / (1 - rate * lag)
+    np.testing.assert_allclose(run.readings["slow"], exact, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda s: gm.Heat(gm.FunctionSpace(s.mesh, "Q1", (2,)), 1.0), "scalar function space"),
+        (lambda s: gm.Heat(s, {"core": 1.0}), "cell tag 'core'"),
+        (lambda s: gm.Heat(s, 1.0, conditions=[gm.Flux("topp", 1.0)]), "topp"),
+        (lambda s: gm.Transient(gm.Heat(s, 1.0), 0.0, 1.0), "needs a capacity"),
+        (lambda s: gm.Transient(gm.Heat(s, 1.0, 1.0), 0.0, -1.0), "must be positive"),
+        (lambda s: gm.FunctionSpace(s.mesh, "P2"), "allowed are Q1 and Q2"),
+    ],
+)
+def test_mistakes_are_named(build, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(bar(2))
