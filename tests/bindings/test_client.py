@@ -135,7 +135,7 @@ def test_a_kept_run_can_be_read_again(client: Client, bar: Path, plate: Path) ->
         twin = client.register(path)
         run_id = client.keep_simulation(twin, use_data=use_data)
         assert_same_runs(client.read_run(run_id), client.simulate(twin, use_data=use_data))
-        with pytest.raises(ValueError, match="Unknown field 'x': the run has (state|none)"):
+        with pytest.raises(ValueError, match=r"Unknown field 'x': the run has (state|none)"):
             client.read_run(run_id, fields=["x"])
 
 

@@ -17,7 +17,7 @@ from gemel.engine import calibrate
 from gemel.engine.store import JobState, Store
 from gemel.engine.twinfile import TwinFile
 
-STEPS = 1500
+STEPS = 400
 ENDLESS = 10**7
 
 
@@ -85,7 +85,7 @@ def test_a_job_that_kills_its_worker_is_given_up(client: Client, server: Any, ba
         assert time.monotonic() < seen + 120
         if progress.state == "running":
             for worker in workers_of(server.process.pid):
-                os.kill(worker, signal.SIGSTOP if progress.step < 0 else signal.SIGKILL)
+                os.kill(worker, signal.SIGKILL)
         time.sleep(0.02)
     with pytest.raises(
         ServiceError, match=r"worker process died \(SIGKILL\) 3 times at step \d+: the job was given up"
@@ -123,7 +123,7 @@ def test_a_waiting_job_can_be_cancelled(client: Client, bar: Path) -> None:
 
 
 def test_a_deadline_ends_the_work(server: Any, client: Client, bar: Path) -> None:
-    text = bar.read_text().replace("cells = [4, 2]", "cells = [300, 300]").replace('"bar"', '"large"')
+    text = bar.read_text().replace("cells = [4, 2]", "cells = [31, 29]").replace('"bar"', '"large"')
     client.register(TwinFile.parse(text, bar.parent))
     with (
         Client(server.address, timeout=0.05) as hasty,
