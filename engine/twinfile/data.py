@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ def read_record(table: DataTable, place: Place, folder: Path, path: Path | None 
     source = path or locate(table, place, folder)
     needed = [table.time, *table.readings.values(), *table.inputs.values()]
     columns = read_columns(source, [column.column for column in needed], place)
-    times = _convert(columns, table.time, place / "time")
-    keep = _window(times, table, place)
-    times = times[keep]
+    all_times = _convert(columns, table.time, place / "time")
+    keep = _window(all_times, table, place)
+    times = all_times[keep]
     if len(times) < 2 or not np.all(np.diff(times) > 0):
         rows = np.flatnonzero(np.diff(times) <= 0)
         where = (
@@ -40,17 +41,56 @@ def read_record(table: DataTable, place: Place, folder: Path, path: Path | None 
         )
         raise place.error(f"the times in '{source.name}' must increase: {where}.")
     inputs = {
-        name: Series(
-            times, _finite(_convert(columns, column, place / "inputs" / name)[keep], name, place), column.hold
+        name: _series(
+            all_times,
+            _finite(_convert(columns, column, place / "inputs" / name), keep, name, place),
+            keep,
+            column.hold,
         )
         for name, column in table.inputs.items()
     }
-    thin = slice(None, None, table.every)
+    kept = thinned(times, inputs.values(), table.thin) if table.thin else np.arange(len(times))
+    kept = kept[:: table.every]
     readings = {
-        name: _convert(columns, column, place / "readings" / name)[keep][thin]
+        name: _convert(columns, column, place / "readings" / name)[keep][kept]
         for name, column in table.readings.items()
     }
-    return Record(times[thin], readings, inputs)
+    return Record(times[kept], readings, inputs)
+
+
+def _series(times: np.ndarray, values: np.ndarray, keep: np.ndarray, hold: str) -> Series:
+    """The samples in the window as a `Series`, which keeps each value until the next sample."""
+    inside, values = times[keep], values[keep]
+    if hold != "next":
+        return Series(inside, values, hold == "previous")
+    earlier = times[: int(np.argmax(keep))]
+    before = earlier[-1] if len(earlier) and earlier[-1] < inside[0] else 2 * inside[0] - inside[1]
+    return Series(np.concatenate([[before], inside]), np.concatenate([values, values[-1:]]))
+
+
+def thinned(times: np.ndarray, inputs: Iterable[Series], fraction: float) -> np.ndarray:
+    """Which samples to keep where the response after each jump of an input slows down: indices into ``times``.
+
+    An input jumps where it changes by more than a twentieth of its range from one sample to the next.
+    """
+    jumps = np.zeros(len(times), dtype=bool)
+    for series in inputs:
+        values = np.asarray(series.values)
+        changes = np.flatnonzero(np.abs(np.diff(values)) > 0.05 * np.ptp(values)) + 1
+        at = np.searchsorted(times, np.asarray(series.times)[changes])
+        jumps[at[at < len(times)]] = True
+    near = jumps.copy()
+    near[1:] |= jumps[:-1]
+    near[:-1] |= jumps[1:]
+    near[[0, -1]] = True
+    kept, last, since = [], times[0], times[0]
+    for i, t in enumerate(times):
+        if near[i] or t - last >= fraction * (t - since):
+            kept.append(i)
+            last = t
+        if jumps[i]:
+            since = t
+    return np.asarray(kept)
 
 
 def locate(table: DataTable, place: Place, folder: Path) -> Path:
@@ -131,10 +171,10 @@ def _window(times: np.ndarray, table: DataTable, place: Place) -> np.ndarray:
     return keep
 
 
-def _finite(values: np.ndarray, name: str, place: Place) -> np.ndarray:
-    if not np.all(np.isfinite(values)):
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise (place / "inputs" / name).error(f"sample {row} of the input has no number.")
+def _finite(values: np.ndarray, keep: np.ndarray, name: str, place: Place) -> np.ndarray:
+    missing = np.flatnonzero(~np.isfinite(values) & keep)
+    if len(missing):
+        raise (place / "inputs" / name).error(f"sample {int(missing[0])} of the input has no number.")
     return values
 
 

@@ -26,6 +26,10 @@ Number = str | float | InputValue
 """A quantity with its unit, a bare number where there is no unit, ``"$name"`` for a parameter, or an input."""
 
 
+Knotted = str | float | list[str | float]
+"""One quantity, or a list with one for each knot of a curve."""
+
+
 class BoxTable(Table):
     """A rectangle (two sizes) or box (three sizes) of equal cells."""
 
@@ -95,21 +99,50 @@ class ElasticityTable(Table):
     solver: SolverTable = SolverTable()
 
 
+class CurveTable(Table):
+    """A curve over state of charge by its values at knots: fixed ``values``, or a prior for each knot.
+
+    A prior is log-normal (``median`` and ``factor``) or normal (``mean`` and ``std``); a list gives one
+    number a knot, a single number serves all. The knots' parameters are independent.
+    """
+
+    knots: list[float] = Field(min_length=2)
+    values: list[Number] | None = None
+    median: Knotted | None = None
+    factor: float | list[float] | None = None
+    mean: Knotted | None = None
+    std: Knotted | None = None
+
+
+class PairTable(Table):
+    """A resistor parallel to a capacitor."""
+
+    resistance: CurveTable
+    time_constant: CurveTable
+
+
+class CellHeatTable(Table):
+    """The lumped temperature of a cell; ``activation`` is the activation energy over the gas constant."""
+
+    capacity: Number
+    loss: Number
+    activation: Number
+    ambient: Number
+    reference: Number | None = None
+
+
 class CircuitTable(Table):
-    """The equivalent circuit of a battery cell; values at the knots run over state of charge."""
+    """The equivalent circuit of a battery cell; a current that charges is positive."""
 
     physics: Literal["equivalent-circuit"]
-    current: str
     step: str
+    current: Number
     capacity: Number
-    initial_charge: Number
-    knots: list[float] = Field(min_length=2)
-    open_circuit_voltage: list[Number]
-    series_resistance: list[Number]
-    resistance_1: list[Number]
-    time_constant_1: list[Number]
-    resistance_2: list[Number]
-    time_constant_2: list[Number]
+    initial_charge: Number = 1.0
+    open_circuit_voltage: CurveTable
+    series_resistance: CurveTable
+    pairs: list[PairTable] = []
+    heat: CellHeatTable | None = None
 
 
 ModelTable = Annotated[HeatTable | ElasticityTable | CircuitTable, Field(discriminator="physics")]
@@ -208,16 +241,24 @@ SensorTable = Annotated[
 
 
 class ColumnTable(Table):
-    """A column of the data file."""
+    """A column of the data file.
+
+    ``hold`` says what an input does between samples: it keeps the ``previous`` value, it has had the ``next``
+    one since the sample before, or it is ``linear``.
+    """
 
     column: str
     unit: str
     scale: float = 1.0
-    hold: bool = True
+    hold: Literal["previous", "next", "linear"] = "previous"
 
 
 class DataTable(Table):
-    """Measured data: a file with columns, or single values."""
+    """Measured data: a file with columns, or single values.
+
+    ``every`` keeps one reading in so many. ``thin`` keeps those further from the last kept one than this
+    fraction of the time since an input last jumped, and those next to a jump; inputs stay whole.
+    """
 
     file: str | None = None
     url: str | None = None
@@ -226,6 +267,7 @@ class DataTable(Table):
     start: str | None = None
     end: str | None = None
     every: int = Field(default=1, ge=1)
+    thin: float | None = Field(default=None, gt=0, lt=1)
     readings: dict[str, ColumnTable] = {}
     inputs: dict[str, ColumnTable] = {}
     values: dict[str, str | float] = {}
@@ -255,4 +297,5 @@ class Document(Table):
     inputs: dict[str, InputTable] = {}
     sensors: dict[str, SensorTable] = {}
     data: DataTable | None = None
+    validation: DataTable | None = None
     calibration: CalibrationTable = CalibrationTable()

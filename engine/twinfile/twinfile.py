@@ -82,6 +82,17 @@ class TwinFile:
             self.document.data, self._place / "data", self.folder, None if path is None else Path(path)
         )
 
+    def validation(self, path: str | Path | None = None) -> Record | None:
+        """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
+        if self.document.validation is None:
+            return None
+        return read_record(
+            self.document.validation,
+            self._place / "validation",
+            self.folder,
+            None if path is None else Path(path),
+        )
+
     def training(self, record: Record) -> Record:
         """The part of a record that ``[calibration]`` fits: samples before ``until``."""
         until = self.calibration.until
