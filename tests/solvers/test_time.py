@@ -118,7 +118,11 @@ def test_dirichlet_rows_without_mass_follow_their_value():
 
     times = jnp.linspace(0.0, 1.0, 9)
     values = integrate(
-        Pointwise(rate, (0.0, 1.0), True), jnp.zeros(2), times, None, SDIRK2(DenseDirect(1e-9))
+        Pointwise(rate=rate, inertia=(0.0, 1.0), linear=True),
+        jnp.zeros(2),
+        times,
+        None,
+        SDIRK2(DenseDirect(1e-9)),
     )
     np.testing.assert_allclose(values.checked()[:, 0], jnp.sin(times), atol=1e-12)
 
@@ -155,9 +159,9 @@ def test_nonlinear_gradient_agrees_in_both_modes():
 
     def final(k):
         times = jnp.linspace(0.0, 1.0, 6)
-        return integrate(Pointwise(rate, (1.0, 2.0)), jnp.array([1.0, 0.5]), times, k, NEWTON_STEPS).value[
-            -1, 0
-        ]
+        return integrate(
+            Pointwise(rate=rate, inertia=(1.0, 2.0)), jnp.array([1.0, 0.5]), times, k, NEWTON_STEPS
+        ).value[-1, 0]
 
     k = jnp.asarray(0.8)
     reverse, forward = jax.jit(jax.grad(final))(k), jax.jit(jax.jacfwd(final))(k)
@@ -189,6 +193,6 @@ def test_failures_have_a_status():
         integrate(SYSTEM, jnp.sin(X), jnp.zeros(1), ARGS, CG_STEPS)
     with pytest.raises(ValueError, match="substeps = 0"):
         conduct(substeps=0)
+    nonlinear = Pointwise(rate=lambda t, u, a: u, inertia=(1.0,))
     with pytest.raises(ValueError, match="give it a Newton"):
-        nonlinear = Pointwise(rate=lambda t, u, a: u, inertia=(1.0,))
         integrate(nonlinear, jnp.ones(1), times, None, CG_STEPS)
