@@ -1,6 +1,6 @@
 """Elements, spaces, forms, physics, twins, calibration and results."""
 
-from gemel.engine.analyses import Analysis, Modal, Steady, Transient, modes, solve
+from gemel.engine.analyses import AdaptiveOde, Analysis, Modal, Ode, Steady, Transient, modes, solve
 from gemel.engine.calibration import CalibrationProblem, Fit, ParameterRow, calibrate, conclude
 from gemel.engine.coefficients import ByTag, Input, Law, Profile, Vector, by_tag
 from gemel.engine.constraints import Constraint, Dirichlet
@@ -15,11 +15,15 @@ from gemel.engine.physics import (
     BodyForce,
     Capacitance,
     Convection,
+    Curve,
     Elasticity,
     ElasticSupport,
+    EquivalentCircuit,
     Flux,
     Heat,
     HeatSource,
+    LumpedHeat,
+    OdeSystem,
     Physics,
     Power,
     Pressure,
@@ -31,11 +35,12 @@ from gemel.engine.physics import (
 from gemel.engine.problems import DiscreteProblem, Term
 from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
 from gemel.engine.signals import Record, Series
-from gemel.engine.simulation import Run, simulate
+from gemel.engine.simulation import Run, respond, simulate
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
 
 __all__ = [
+    "AdaptiveOde",
     "AddedMass",
     "Analysis",
     "AverageSensor",
@@ -46,11 +51,13 @@ __all__ = [
     "Capacitance",
     "Constraint",
     "Convection",
+    "Curve",
     "Dirichlet",
     "DiscreteProblem",
     "ElasticSupport",
     "Elasticity",
     "Energy",
+    "EquivalentCircuit",
     "Fit",
     "Flux",
     "Forecast",
@@ -64,9 +71,12 @@ __all__ = [
     "LagrangeElement",
     "Law",
     "LogNormal",
+    "LumpedHeat",
     "Modal",
     "Noise",
     "Normal",
+    "Ode",
+    "OdeSystem",
     "OutputSensor",
     "Parameter",
     "ParameterRow",
@@ -104,6 +114,7 @@ __all__ = [
     "modes",
     "nodal_stress",
     "parameters_of",
+    "respond",
     "simulate",
     "solve",
     "sym_grad",

@@ -115,8 +115,14 @@ class MatrixLayout(eqx.Module):
         """Plan the assembly of a domain's element matrices into CSR values."""
         return GatherSum.plan(self.positions(domain), len(self.keys) * self.n_components**2)
 
-    def operator(self, values: Array, free: Array | None = None, diagonal: float = 1.0) -> SparseOperator:
-        """The sparse operator with the given CSR values of a symmetric matrix.
+    def operator(
+        self,
+        values: Array,
+        free: Array | np.ndarray | None = None,
+        diagonal: float = 1.0,
+        symmetric: bool = True,
+    ) -> SparseOperator:
+        """The sparse operator with the given CSR values, which ``symmetric`` promises to be symmetric.
 
         Where ``free`` is given, the rows and columns of the other unknowns are replaced by ``diagonal`` on
         the diagonal: the restriction to the free unknowns at full size.
@@ -125,7 +131,7 @@ class MatrixLayout(eqx.Module):
             free = jnp.asarray(free)
             kept = free[self.rows] & free[self.columns]
             values = jnp.where(kept, values, jnp.where(self.rows == self.columns, diagonal, 0.0))
-        return self.pattern.operator(values, symmetric=True)
+        return self.pattern.operator(values, symmetric=symmetric)
 
 
 def _node_keys(nodes: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -62,7 +62,7 @@ class Constraint(eqx.Module):
         free = np.ones(space.n_dofs, dtype=bool)
         groups: list[_Group] = []
         c = space.n_components
-        points = np.asarray(space.nodes()) if conditions else np.zeros((0, space.mesh.dim))
+        points = space.nodes() if conditions else np.zeros((0, space.mesh.dim))
         for condition in conditions:
             if condition.component is not None and not 0 <= condition.component < c:
                 raise ValueError(
@@ -74,7 +74,7 @@ class Constraint(eqx.Module):
             dofs = (nodes[:, None] * c + chosen).astype(np.int32)
             free[dofs] = False
             groups.append(_Group(dofs, points[nodes], condition.value))
-        return Constraint(free, tuple(groups))
+        return Constraint(jnp.asarray(free), tuple(groups))
 
     def lift(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """Set the prescribed unknowns to their values."""

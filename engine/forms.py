@@ -30,16 +30,23 @@ class Form(eqx.Module):
     def linear(self) -> bool:
         """True where the pair depends on ``u`` affinely, so that one linear solve suffices."""
 
+    @property
+    @abstractmethod
+    def symmetric(self) -> bool:
+        """True where the tangent is a symmetric bilinear form: then conjugate gradients may solve it."""
+
 
 class WeakForm(Form):
     """A form written as mathematics, ``integrand(u, v, point, *parameters)``, linear in the test function ``v``.
 
-    For example diffusion: ``lambda u, v, point, k: k * inner(grad(u), grad(v))``.
+    For example diffusion: ``lambda u, v, point, k: k * inner(grad(u), grad(v))``, with ``affine`` and
+    ``symmetric`` set because it is.
     """
 
     integrand: Callable[..., Any] = eqx.field(static=True)
     parameters: tuple[Any, ...] = ()
     affine: bool = eqx.field(static=True, default=False)
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """Differentiate the integrand by the test function."""
@@ -69,3 +76,8 @@ class Energy(Form):
     def linear(self) -> bool:
         """As declared by ``quadratic``."""
         return self.quadratic and is_constant(self.parameters)
+
+    @property
+    def symmetric(self) -> bool:
+        """Always: a second derivative."""
+        return True

@@ -58,7 +58,7 @@ class DiscreteProblem(eqx.Module):
     r"""Find $u$ with $R(u; v) = 0$ for all $v$, $R$ a sum of integrals, $u = g$ on constrained parts.
 
     Unknowns are flat vectors ``(n_dofs,)``, node by node. The residual at a prescribed unknown is
-    $u - g$; the tangent has the identity there, so it stays symmetric.
+    $u - g$; the tangent has the identity there and keeps its symmetry.
     """
 
     space: FunctionSpace
@@ -83,6 +83,11 @@ class DiscreteProblem(eqx.Module):
         """True where every form is affine in the field."""
         return all(part.form.linear for part in self.integrals)
 
+    @property
+    def symmetric(self) -> bool:
+        """True where the tangent is symmetric."""
+        return all(part.form.symmetric for part in self.integrals)
+
     def unconstrained(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """The assembled residual before constraints: at a solution, minus the reactions."""
         field = u.reshape(self.space.n_nodes, *self.space.shape)
@@ -104,7 +109,8 @@ class DiscreteProblem(eqx.Module):
 
     def tangent(self, u: Float[Array, " n"]) -> SparseOperator:
         """The tangent operator with the identity at prescribed unknowns."""
-        return self.layout.operator(self.matrix_values(self.constraint.lift(u)), self.constraint.free)
+        values = self.matrix_values(self.constraint.lift(u))
+        return self.layout.operator(values, self.constraint.free, symmetric=self.symmetric)
 
 
 def integral(space: FunctionSpace, layout: MatrixLayout, term: Term) -> Integral:

@@ -75,6 +75,7 @@ def respond(
 ) -> Run:
     """The traced part of `simulate`: ``grid`` from ``analysis.grid``, ``values`` for every parameter."""
     analysis, sensors = bind((twin.analysis, twin.sensors), values)
+    times, grid = (None if series is None else jnp.asarray(series) for series in (times, grid))
     solution = analysis.run(twin.prepared, twin.observation, inputs, grid)
     raw, state = solution.value
     readings: dict[str, Array] = {}
@@ -86,7 +87,7 @@ def respond(
             reading = reading + sensor.offset
         readings[sensor.name] = reading if grid is None else jnp.interp(times, grid, reading)
     return Run(
-        None if times is None else jnp.asarray(times), readings, state, solution.status, solution.statistics
+        times, readings, state, solution.status, solution.statistics
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pint
 
-
 _NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
 
 

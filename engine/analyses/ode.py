@@ -1,4 +1,4 @@
-r"""Systems of ordinary differential equations, $\dot y = f(t, y, s)$, with named outputs and input signals $s$."""
+r"""Analyses of ordinary differential equations, $\dot y = f(t, y, s)$ with input signals $s$, on diffrax."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,38 @@ from gemel.engine.signals import Series
 from gemel.solvers import Code, Solution, Status
 
 
-def implicit_solver(rtol: float = 1e-8, atol: float = 1e-10) -> diffrax.AbstractSolver:
+def implicit_solver(
+    rtol: float = 1e-8, atol: float = 1e-10, max_steps: int = 30
+) -> diffrax.AbstractSolver:
     """Kvaerno's L-stable method of order 3 with a chord iteration that stops at the given tolerances.
 
-    Source: Kvaerno, *Singly Diagonally Implicit Runge-Kutta Methods with an Explicit First Stage*, BIT 44, 2004.
+    Args:
+        rtol: relative tolerance of the stages.
+        atol: absolute tolerance of the stages, in the units of the state's rate.
+        max_steps: limit of chord iterations a stage.
+
+    Source: Kvaerno, *Singly Diagonally Implicit Runge-Kutta Methods with an Explicit First Stage*, BIT 44,
+    2004.
     """
     # A bounded loop over the stages is what both forward and reverse differentiation accept.
-    return diffrax.Kvaerno3(scan_kind="bounded", root_finder=diffrax.VeryChord(rtol=rtol, atol=atol))
+    chord = diffrax.VeryChord(rtol=rtol, atol=atol)
+    return diffrax.Kvaerno3(scan_kind="bounded", root_finder=chord, root_find_max_steps=max_steps)
 
 
 class Ode(Analysis):
     r"""An ODE system stepped through given times, with inputs held constant within each step.
 
     Each interval between two requested times is one step, or several equal ones where it is longer than
-    ``step``. Over a step from $a$ to $b$ the system sees the mean $\frac{1}{b-a}\int_a^b s\,dt$ of every input:
-    exact for a held input that jumps only at requested times, and what integrates the input (charge, energy) is
-    conserved for any. An output at $b$ sees the input of the step that ends there; at the first time, the input
-    just before it.
+    ``step``. Over a step from $a$ to $b$ the system sees the mean $\frac{1}{b-a}\int_a^b s\,dt$ of every
+    input: exact for a held input that jumps only at requested times, and for any input its integral (charge,
+    energy) is conserved. An output at $b$ sees the input of the step that ends there; at the first time, the
+    input just before it.
 
     Args:
         system: the model.
         step: longest step in s.
         solver: a diffrax solver of one step, `implicit_solver` by default. Other methods need
-            ``scan_kind="bounded"`` (Runge-Kutta) and explicit tolerances of their root finder (implicit ones).
+            ``scan_kind="bounded"``, and implicit ones a root finder with its own tolerances.
 
     Raises:
         ValueError: for a step that is not positive.
@@ -55,14 +64,14 @@ class Ode(Analysis):
             raise ValueError(f"The time step must be positive, not {self.step} s.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
-        """The output of each sensor. Raises `ValueError` for a sensor or output that the system does not have."""
+        """The output of each sensor. Raises `ValueError` for one that the system does not have."""
         return _outputs_of(self.system, sensors)
 
     def prepare(self) -> None:
         """Nothing is set up ahead."""
 
     def grid(self, times: np.ndarray | None) -> np.ndarray:
-        """The requested times with longer intervals divided. Raises `ValueError` for times that do not increase."""
+        """The requested times, long intervals divided. Raises `ValueError` where they do not increase."""
         times = _checked(times)
         counts = np.maximum(1, np.ceil(np.diff(times) / self.step - 1e-9)).astype(int)
         parts = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(times[:-1], times[1:], counts, strict=True)]
@@ -136,7 +145,7 @@ class AdaptiveOde(Analysis):
             )
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
-        """The output of each sensor. Raises `ValueError` for a sensor or output that the system does not have."""
+        """The output of each sensor. Raises `ValueError` for one that the system does not have."""
         return _outputs_of(self.system, sensors)
 
     def prepare(self) -> None:

@@ -14,17 +14,29 @@ from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series
-from gemel.solvers import AMG, CG, LinearSolver, Newton, Solution, SparseOperator, linear_solve, nonlinear_solve
+from gemel.solvers import (
+    AMG,
+    CG,
+    GMRES,
+    LinearSolver,
+    Newton,
+    Solution,
+    SparseOperator,
+    linear_solve,
+    nonlinear_solve,
+)
 
 
-def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> CG:
-    """Conjugate gradients with smoothed aggregation, given the physics' near-nullspace."""
+def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> CG | GMRES:
+    """Conjugate gradients, or GMRES where the tangent is not symmetric, with smoothed aggregation."""
     space = physics.problem.space
     modes = physics.near_nullspace()
     if modes is not None:
         modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
     amg = AMG(near_nullspace=modes, block=space.n_components)
-    return CG(amg, rtol=rtol, atol=0.0, max_steps=max_steps)
+    if physics.problem.symmetric:
+        return CG(amg, rtol=rtol, atol=0.0, max_steps=max_steps)
+    return GMRES(amg, rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)
 
 
 class Steady(Analysis):
@@ -34,7 +46,8 @@ class Steady(Analysis):
         physics: what is solved.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
-        linear_solver: replaces conjugate gradients with smoothed aggregation.
+        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with smoothed
+            aggregation.
         newton_steps: limit of Newton steps.
         initial: where Newton's method starts, one number in the field's SI unit.
     """

@@ -1,5 +1,6 @@
 r"""Transient analysis of first order in time: $M\dot u + r(t, u) = 0$."""
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series
 from gemel.solvers import (
     CG,
+    GMRES,
     SDIRK2,
     FirstOrderSystem,
     Jacobi,
@@ -40,7 +42,8 @@ class Transient(Analysis):
         step: time step in s. Sensors are read at every step and interpolated linearly in between.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
-        linear_solver: replaces conjugate gradients with Jacobi's preconditioner, which suits steps short
+        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
+            preconditioner, which suits steps short
             enough that the mass dominates; for long steps on fine meshes give ``CG(AMG(), ...)``.
         newton_steps: limit of Newton steps.
 
@@ -73,7 +76,8 @@ class Transient(Analysis):
         if not (math.isfinite(step) and step > 0):
             raise ValueError(f"The time step must be positive, not {step} s.")
         self.physics, self.initial, self.step, self.rtol = physics, initial, float(step), rtol
-        self.linear_solver = linear_solver or CG(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+        krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
+        self.linear_solver = linear_solver or krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
         self.newton_steps = newton_steps
 
     def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
@@ -101,7 +105,7 @@ class Transient(Analysis):
         return Solution((solution.value, None), solution.status, solution.statistics)
 
     def solve(
-        self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array, " m"], keep: Any
+        self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any
     ) -> Solution[Any]:
         """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked."""
         system = _System(self.physics.problem.linear)
@@ -143,7 +147,9 @@ class _System(FirstOrderSystem):
         if not inputs_of(problem.constraint):
             return residual
         zero = jnp.zeros_like(u)
-        _, rate = jax.jvp(lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),))
+        _, rate = jax.jvp(
+            lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),)
+        )
         mass = inertia.layout.operator(_mass_values(inertia))
         return residual + problem.constraint.reduce(mass.mv(rate))
 

@@ -111,7 +111,7 @@ class LumpedHeat(eqx.Module):
 
 
 class EquivalentCircuit(OdeSystem):
-    r"""A battery cell as a voltage source, a resistor and RC pairs in series, with current $I > 0$ while charging:
+    r"""A battery cell as a voltage source, a resistor and RC pairs in series, with $I > 0$ while charging:
 
     $$ \dot z = I / Q, \qquad \dot v_j = \frac{R_j(z)\, g(T)\, I - v_j}{\tau_j(z)}, \qquad
        V = U(z) + R_0(z)\, g(T)\, I + \sum_j v_j. $$

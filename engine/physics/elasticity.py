@@ -63,6 +63,11 @@ class Hooke(Form):
         """True unless a coefficient depends on the field."""
         return is_constant((self.youngs_modulus, self.poisson_ratio))
 
+    @property
+    def symmetric(self) -> bool:
+        """True unless a coefficient depends on the field."""
+        return is_constant((self.youngs_modulus, self.poisson_ratio))
+
 
 class NormalLoad(Form):
     """A pressure against the outward normal."""
@@ -76,6 +81,11 @@ class NormalLoad(Form):
 
     @property
     def linear(self) -> bool:
+        """True unless the pressure depends on the field."""
+        return is_constant(self.pressure)
+
+    @property
+    def symmetric(self) -> bool:
         """True unless the pressure depends on the field."""
         return is_constant(self.pressure)
 

@@ -42,6 +42,11 @@ class NewtonCooling(Form):
         """True unless a coefficient depends on the field."""
         return is_constant((self.coefficient, self.ambient))
 
+    @property
+    def symmetric(self) -> bool:
+        """Always: a scalar source without gradients."""
+        return True
+
 
 class GreyRadiation(Form):
     r"""$\varepsilon\sigma (u^4 - u_\infty^4)$ as source, temperatures in K."""
@@ -58,6 +63,11 @@ class GreyRadiation(Form):
     def linear(self) -> bool:
         """Never."""
         return False
+
+    @property
+    def symmetric(self) -> bool:
+        """Always: a scalar source without gradients."""
+        return True
 
 
 def Convection(on: str, coefficient: Any, ambient: Any) -> Term:

@@ -25,6 +25,11 @@ class Diffusion(Form):
         """True unless the coefficient depends on the field."""
         return is_constant(self.coefficient)
 
+    @property
+    def symmetric(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
 
 class Reaction(Form):
     """``coefficient`` times the field as source: the mass matrix, or a linear loss."""
@@ -37,6 +42,11 @@ class Reaction(Form):
 
     @property
     def linear(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
+    @property
+    def symmetric(self) -> bool:
         """True unless the coefficient depends on the field."""
         return is_constant(self.coefficient)
 
@@ -53,5 +63,10 @@ class Load(Form):
 
     @property
     def linear(self) -> bool:
+        """True unless the density depends on the field."""
+        return is_constant(self.density)
+
+    @property
+    def symmetric(self) -> bool:
         """True unless the density depends on the field."""
         return is_constant(self.density)

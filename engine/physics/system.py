@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 class OdeSystem(eqx.Module):
     r"""A model with a state vector $y$: $\dot y = f(t, y, s)$ with inputs $s$ and outputs $g(t, y, s)$.
 
-    Numbers in it may be `Parameter`, and `Input`, which `drive` turns into a number given the signals' values.
+    Numbers in it may be `Parameter`, and `Input`, which `drive` turns into a number given the signals.
     """
 
     output_names: eqx.AbstractVar[tuple[str, ...]]

@@ -122,7 +122,9 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     def inside(x: np.ndarray) -> np.ndarray:
         return np.all((x >= np.asarray(low) - slack) & (x <= np.asarray(high) + slack), axis=-1)
 
-    of = np.concatenate([with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)])
+    of = np.concatenate(
+        [with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)]
+    )
     if kind == "cell_tags":
         found = with_place(place, mesh.tag_cells, name, inside).cell_tags[name]
         out = [with_place(place / "except", mesh.cells_of, tag) for tag in region.without]
@@ -131,7 +133,11 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     else:
         found = with_place(place, mesh.tag_facets, name, inside).facet_tags[name]
         out = [with_place(place / "except", mesh.facets, tag) for tag in region.without]
-        keep = ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1) if out else np.ones(len(found), bool)
+        keep = (
+            ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1)
+            if out
+            else np.ones(len(found), bool)
+        )
         owners, add = found[:, 0], mesh.with_facet_tag
     chosen = found[keep & np.isin(owners, of)] if region.of else found[keep]
     if not len(chosen):

@@ -56,7 +56,9 @@ class Numbers:
         names = [value.input] if isinstance(value.input, str) else value.input
         for name in names:
             if name not in self.inputs:
-                raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
+                raise place.error(
+                    f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}."
+                )
         units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in names)
         gain = self.read(value.gain, f"({unit or 'dimensionless'}) / ({units})", place / "gain")
         offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
@@ -69,7 +71,9 @@ class Numbers:
             )
         found = self.parameters[name]
         if not compatible(found.unit, unit):
-            raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
+            raise place.error(
+                f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed."
+            )
         return found if factor == 1.0 else Multiple(factor, found)
 
 

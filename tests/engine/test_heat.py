@@ -50,9 +50,7 @@ def test_conductivity_that_depends_on_temperature():
 def test_radiation_balances_a_source():
     """A small body with uniform power: q A = ε σ A (T⁴ − T∞⁴)."""
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(0.01, 0.01, 0.01)), "Q1")
-    heat = gm.Heat(
-        space, 1e4, conditions=[gm.Radiation("boundary", 0.8, 300.0), gm.Power("all", 0.5)]
-    )
+    heat = gm.Heat(space, 1e4, conditions=[gm.Radiation("boundary", 0.8, 300.0), gm.Power("all", 0.5)])
     steady = gm.Steady(heat, linear_solver=gm.SparseDirect(rtol=1e-8))
     with pytest.raises(gm.SolveError):  # at T = 0 the tangent is singular: no constant start can do
         gm.solve(steady).checked()
