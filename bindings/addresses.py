@@ -66,13 +66,7 @@ def _host_and_port(address: str) -> tuple[str, int]:
     host, separator, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not separator
-        or not bare
-        or not port.isdecimal()
-        or int(port) > 65535
-        or (":" in bare and not bracketed)
-    ):
+    if not separator or not bare or not port.isdecimal() or int(port) > 65535 or (":" in bare and not bracketed):
         raise AddressError(
             f"'{address}' is no address: write 'unix:path', 'host:port' or '[host]:port', port up to 65535."
         )

@@ -24,9 +24,7 @@ TwinPath = Annotated[Path, typer.Argument(metavar="TWIN.TOML", help="The twin fi
 Data = Annotated[
     Path | None, typer.Option(metavar="CSV", help="Measured data instead of those that the twin file names.")
 ]
-Every = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Read the sensors at this interval, such as 10s.")
-]
+Every = Annotated[str | None, typer.Option(metavar="TIME", help="Read the sensors at this interval, such as 10s.")]
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=QUANTITY", help="Hold an input at a value, such as heater=50%."),
@@ -44,9 +42,7 @@ def simulate(
     data: Data = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."
-        ),
+        typer.Option("--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."),
     ] = None,
     input_: Inputs = None,
     belief: Belief = None,
@@ -75,9 +71,7 @@ def calibrate(
         list[str] | None, typer.Option(metavar="NAME", help="Fit this sensor; repeat for several.")
     ] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Limit of steps.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start anew instead of continuing.")] = False,
 ) -> None:
     """Fit a twin's parameters to measured data.
@@ -97,9 +91,7 @@ def forecast(
     data: Data = None,
     input_: Inputs = None,
     belief: Belief = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")] = None,
 ) -> None:
     """Run a calibrated twin freely, with its credible band.
 
@@ -118,21 +110,17 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where results go.")] = Path("runs"),
 ) -> None:
     """Calibrate twins of real devices and show how well they predict."""
-    from gemel.bindings.demo import run_demo  # type: ignore[import-not-found]
+    from gemel.bindings.demo import run_demo
 
     run_demo(out, tuple(only or ()))
 
 
 @app.command()
 def serve(
-    store: Annotated[Path, typer.Option(metavar="FOLDER", help="Twins, jobs and runs are kept here.")] = Path(
-        "store"
-    ),
+    store: Annotated[Path, typer.Option(metavar="FOLDER", help="Twins, jobs and runs are kept here.")] = Path("store"),
     listen: Annotated[
         str | None,
-        typer.Option(
-            metavar="ADDRESS", help="unix:PATH or HOST:PORT; a Unix socket in the store by default."
-        ),
+        typer.Option(metavar="ADDRESS", help="unix:PATH or HOST:PORT; a Unix socket in the store by default."),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="The server's certificate.")] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="The key of the certificate.")] = None,

@@ -39,9 +39,7 @@ def record_from(message: types_pb2.Record) -> Record:
     readings = {}
     for name, column in message.readings.items():
         if len(column.values) != 1:
-            raise ValueError(
-                f"Reading '{name}' has {len(column.values)} values where there is no time: give one."
-            )
+            raise ValueError(f"Reading '{name}' has {len(column.values)} values where there is no time: give one.")
         readings[name] = np.asarray(column.values[0])
     return Record(None, readings, inputs)
 
@@ -88,9 +86,7 @@ def twin_facts(twin: Twin, has_data: bool) -> dict[str, Any]:
     sensors = bind(twin.sensors, twin.belief.values())
     return {
         "description": twin.description,
-        "sensors": [
-            {"name": sensor.name, "unit": sensor.unit, "noise": float(sensor.noise.std)} for sensor in sensors
-        ],
+        "sensors": [{"name": sensor.name, "unit": sensor.unit, "noise": float(sensor.noise.std)} for sensor in sensors],
         "inputs": list(twin.inputs),
         "parameters": parameter_facts(twin.belief),
         "has_data": has_data,

@@ -94,9 +94,7 @@ def summary_message(run: RunData) -> simulation_pb2.RunSummary:
     return simulation_pb2.RunSummary(
         status=types_pb2.SolveStatus(code=run.attributes["status"], message=run.attributes["message"]),
         frames=1 if run.times is None else len(run.times),
-        statistics={
-            name: value for name, value in dict(run.attributes["statistics"]).items() if math.isfinite(value)
-        },
+        statistics={name: value for name, value in dict(run.attributes["statistics"]).items() if math.isfinite(value)},
     )
 
 

@@ -107,9 +107,7 @@ def plot_forecast(
         _plot_series(path, twin, forecast, record, fitted)
 
 
-def _plot_series(
-    path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None
-) -> None:
+def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None) -> None:
     sensors = twin.sensors[:8]
     times, scale, unit = _time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
@@ -119,9 +117,7 @@ def _plot_series(
         axis.fill_between(times, low, high, color=TWIN, alpha=0.2, linewidth=0, label="95 % credible band")
         if record is not None and sensor.name in record.readings and record.times is not None:
             measured = from_si(np.asarray(record.readings[sensor.name]), sensor.unit)
-            axis.plot(
-                np.asarray(record.times) / scale, measured, ".", color=MEASURED, ms=2.5, label="measured"
-            )
+            axis.plot(np.asarray(record.times) / scale, measured, ".", color=MEASURED, ms=2.5, label="measured")
         values = from_si(np.asarray(forecast.run.readings[sensor.name]), sensor.unit)
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
         if end is not None and end < times[-1]:

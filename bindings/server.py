@@ -62,9 +62,7 @@ async def serve(settings: ServerSettings, on_ready: Callable[[str], None]) -> No
         store.close()
 
 
-async def _serve(
-    store: Store, settings: ServerSettings, listen: str, on_ready: Callable[[str], None]
-) -> None:
+async def _serve(store: Store, settings: ServerSettings, listen: str, on_ready: Callable[[str], None]) -> None:
     worker, jobs = WorkerProcess(), JobRunner(store)
     await jobs.recover()
     server = _build(store, worker, jobs, settings)
@@ -102,9 +100,7 @@ def _build(store: Store, worker: WorkerProcess, jobs: JobRunner, settings: Serve
     server = grpc.aio.server(options=options)
     twin_pb2_grpc.add_TwinServiceServicer_to_server(TwinService(store, worker), server)
     simulation_pb2_grpc.add_SimulationServiceServicer_to_server(SimulationService(store, worker), server)
-    calibration_pb2_grpc.add_CalibrationServiceServicer_to_server(
-        CalibrationService(store, worker, jobs), server
-    )
+    calibration_pb2_grpc.add_CalibrationServiceServicer_to_server(CalibrationService(store, worker, jobs), server)
     names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     return server
@@ -113,14 +109,10 @@ def _build(store: Store, worker: WorkerProcess, jobs: JobRunner, settings: Serve
 def _bind(server: grpc.aio.Server, listen: str, tls: ServerTls | None) -> str:
     """Bind and return the address with the port that was given for 0."""
     try:
-        if tls is None:
-            port = server.add_insecure_port(listen)
-        else:
-            port = server.add_secure_port(listen, tls.credentials())
+        secure = tls is not None
+        port = server.add_secure_port(listen, tls.credentials()) if secure else server.add_insecure_port(listen)
     except RuntimeError as error:
-        raise AddressError(
-            f"'{listen}' cannot be listened on: it is in use or not of this machine."
-        ) from error
+        raise AddressError(f"'{listen}' cannot be listened on: it is in use or not of this machine.") from error
     if listen.startswith("unix:"):
         return listen
     return f"{listen.rpartition(':')[0]}:{port}"

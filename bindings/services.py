@@ -103,9 +103,7 @@ class TwinService(twin_pb2_grpc.TwinServiceServicer):
     async def ListTwins(self, request: twin_pb2.ListTwinsRequest) -> Any:
         """See the proto file."""
         twins = await asyncio.to_thread(self._store.twins)
-        return twin_pb2.ListTwinsResponse(
-            twins=[messages.twin_message(twin, document=False) for twin in twins]
-        )
+        return twin_pb2.ListTwinsResponse(twins=[messages.twin_message(twin, document=False) for twin in twins])
 
     @stream
     async def ReadAttachment(self, request: twin_pb2.ReadAttachmentRequest) -> AsyncIterator[Any]:
@@ -208,9 +206,7 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
     async def ListJobs(self, request: calibration_pb2.ListJobsRequest) -> Any:
         """See the proto file."""
         jobs = await asyncio.to_thread(self._store.jobs, request.twin)
-        return calibration_pb2.ListJobsResponse(
-            jobs=[messages.job_message(job, result=False) for job in jobs]
-        )
+        return calibration_pb2.ListJobsResponse(jobs=[messages.job_message(job, result=False) for job in jobs])
 
     @unary
     async def CancelJob(self, request: calibration_pb2.CancelJobRequest) -> Any:

@@ -83,9 +83,7 @@ def run_simulation(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, A
     """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin."""
     message = simulation_pb2.SimulateRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    run = simulate(
-        loaded.twin, inputs, times, {name: jnp.asarray(v) for name, v in message.parameters.items()}
-    )
+    run = simulate(loaded.twin, inputs, times, {name: jnp.asarray(v) for name, v in message.parameters.items()})
     return _keep(run_data(run), list(message.fields), out)
 
 
@@ -101,9 +99,7 @@ def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
     CalibrationProblem.of(loaded.twin, plan.record, plan.sensors)
 
 
-def run_calibration(
-    loaded: LoadedTwin, request: bytes, checkpoint: Path, on_step: OnProgress
-) -> dict[str, Any]:
+def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_step: OnProgress) -> dict[str, Any]:
     """Calibrate from the checkpoint where there is one.
 
     Raises `SolveError` where the fit ended without a usable point.
@@ -131,9 +127,7 @@ def run_calibration(
     belief = result.twin.belief
     return {
         "fit": convert.fit_message(result).SerializeToString(),
-        "facts": convert.twin_facts(
-            result.twin, attached_data(loaded.file) is not None or _has_values(loaded.file)
-        ),
+        "facts": convert.twin_facts(result.twin, attached_data(loaded.file) is not None or _has_values(loaded.file)),
         "mean": np.asarray(belief.mean),
         "covariance": np.asarray(belief.covariance),
     }

@@ -106,9 +106,7 @@ def load_belief(path: Path, prior: Belief) -> Belief:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' holds no belief about parameters.") from error
     if names != prior.names:
-        raise ValueError(
-            f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}."
-        )
+        raise ValueError(f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}.")
     return Belief(prior.parameters, jnp.asarray(mean), jnp.asarray(covariance))
 
 
@@ -185,9 +183,7 @@ def _errors(measured: np.ndarray, twin: np.ndarray, low: np.ndarray, high: np.nd
 
 
 def _scalars(statistics: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value) for name, value in statistics.items() if np.ndim(value) == 0 and _is_number(value)
-    }
+    return {name: float(value) for name, value in statistics.items() if np.ndim(value) == 0 and _is_number(value)}
 
 
 def _is_number(value: Any) -> bool:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from gemel.bindings.commands import common
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
-from gemel.engine import Fit, Record, Twin, forecast, simulate
+from gemel.engine import CalibrationProblem, Fit, Record, Twin, forecast, simulate
 from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
@@ -35,6 +35,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     file, twin = common.load(path)
     record = file.record(options.data)
     plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
+    CalibrationProblem.of(twin, plan.record, plan.sensors)  # a mistake leaves no folder behind
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart)
@@ -49,9 +50,7 @@ def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Pat
     Raises `ValueError` where the checkpoint is of another fit.
     """
     with _progress() as progress:
-        task = progress.add_task(
-            "Calibrating", total=getattr(plan.solver, "max_steps", None), words="compiling"
-        )
+        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words="compiling")
 
         def on_resume(step: int) -> None:
             progress.console.print(f"continuing from step {step}")

@@ -78,9 +78,7 @@ def input_signals(file: TwinFile, record: Record | None, texts: list[str]) -> di
     return signals
 
 
-def instants(
-    twin: Twin, record: Record | None, until: float | None, every: float | None
-) -> np.ndarray | None:
+def instants(twin: Twin, record: Record | None, until: float | None, every: float | None) -> np.ndarray | None:
     """When to read the sensors: the times of the record up to ``until``, or a grid from 0 to it.
 
     Raises:

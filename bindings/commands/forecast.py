@@ -39,9 +39,7 @@ def run(path: Path, options: ForecastOptions) -> None:
     save_run(out / "forecast.zarr", result)
     common.console.print(reading_table(twin, result.run))
     if record is not None and every is None and not options.input:
-        measured = (
-            record if until is None or record.times is None else record.between(float(record.times[0]), until)
-        )
+        measured = record if until is None or record.times is None else record.between(float(record.times[0]), until)
         figures = comparison_figures(result, measured)
         save_json(out / "forecast.json", figures)
         common.console.print(comparison_table(twin, figures))

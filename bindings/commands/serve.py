@@ -24,12 +24,8 @@ class ServeOptions:
 
 def run(options: ServeOptions) -> None:
     """Serve until told to stop. Raises `ValueError` for an address, certificate or store of no use."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
-    settings = ServerSettings(
-        options.store, options.listen, _tls(options), max_message=options.max_message_mib << 20
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    settings = ServerSettings(options.store, options.listen, _tls(options), max_message=options.max_message_mib << 20)
     asyncio.run(serve(settings, _ready))
 
 

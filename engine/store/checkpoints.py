@@ -90,9 +90,7 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
     except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise OtherProblemError(f"The checkpoint '{path}' is damaged.") from error
     if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(leaves, expected, strict=True)):
-        raise OtherProblemError(
-            f"The checkpoint '{path}' was written in another precision or by another version."
-        )
+        raise OtherProblemError(f"The checkpoint '{path}' was written in another precision or by another version.")
     return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves]), costs
 
 

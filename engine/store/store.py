@@ -48,9 +48,7 @@ class Store:
         self._hold = _hold(self.folder)
         for name in ("blobs", "documents", "runs", "jobs", "tmp"):
             (self.folder / name).mkdir(exist_ok=True)
-        self._database = sqlite3.connect(
-            self.folder / "gemel.sqlite", isolation_level=None, check_same_thread=False
-        )
+        self._database = sqlite3.connect(self.folder / "gemel.sqlite", isolation_level=None, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
@@ -110,18 +108,14 @@ class Store:
                 self._share(staged, attachments)
                 publish_folder(staged, self.folder / "documents" / digest)
             self.discard(staged)
-            entry = TwinRevision(
-                name, 0, digest, document, attachments, facts, mean, covariance, "", time.time()
-            )
+            entry = TwinRevision(name, 0, digest, document, attachments, facts, mean, covariance, "", time.time())
             with self._transaction():
                 revision = self._insert_twin(entry)
         return self.twin(name, revision)
 
     def twin(self, name: str, revision: int = 0) -> TwinRevision:
         """A revision of a twin, the latest for 0. Raises `NotFoundError` where there is none."""
-        query = (
-            "SELECT * FROM twins WHERE name = ? AND (revision = ? OR ? = 0) ORDER BY revision DESC LIMIT 1"
-        )
+        query = "SELECT * FROM twins WHERE name = ? AND (revision = ? OR ? = 0) ORDER BY revision DESC LIMIT 1"
         with self._lock:
             row = self._database.execute(query, (name, revision, revision)).fetchone()
         if row is None:
@@ -296,9 +290,7 @@ class Store:
             script = f"BEGIN;{schema.TABLES}PRAGMA user_version = {schema.VERSION};COMMIT;"
             self._database.executescript(script)
         elif version != schema.VERSION:
-            raise StoreError(
-                f"The store '{self.folder}' is of version {version}: this Gemel reads {schema.VERSION}."
-            )
+            raise StoreError(f"The store '{self.folder}' is of version {version}: this Gemel reads {schema.VERSION}.")
 
     def _sweep(self) -> None:
         """Remove what an interrupted write has left."""
@@ -340,9 +332,7 @@ class Store:
         return revision
 
     def _end(self, job_id: str, state: JobState, error: str, result: bytes) -> None:
-        query = (
-            "UPDATE jobs SET state = ?, error = ?, result = ?, updated = ? WHERE id = ? AND state IN (?, ?)"
-        )
+        query = "UPDATE jobs SET state = ?, error = ?, result = ?, updated = ? WHERE id = ? AND state IN (?, ?)"
         values = (state, error, result, time.time(), job_id, JobState.QUEUED, JobState.RUNNING)
         self._database.execute(query, values)
 

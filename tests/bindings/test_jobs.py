@@ -100,7 +100,7 @@ def test_the_server_answers_while_a_job_runs_and_the_job_can_be_cancelled(
     job, behind = client.calibrate(twin, max_steps=ENDLESS), client.calibrate(twin, max_steps=2)
     wait_for_step(job, 3)
     with grpc.insecure_channel(server.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ("", "gemel.v1.TwinService", "gemel.v1.SimulationService", "gemel.v1.CalibrationService"):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -160,9 +160,7 @@ def test_a_bad_simulation_is_refused_with_the_sentence_of_the_library(
         ),
         (simulation_pb2.SimulateRequest(twin="plate", times=types_pb2.Times()), "at least one"),
         (
-            simulation_pb2.SimulateRequest(
-                twin="plate", inputs={"heater": types_pb2.Series(times=[0, 1], values=[1])}
-            ),
+            simulation_pb2.SimulateRequest(twin="plate", inputs={"heater": types_pb2.Series(times=[0, 1], values=[1])}),
             "Input 'heater': A series needs as many values as times",
         ),
     ],
@@ -212,10 +210,7 @@ def test_unknown_names_are_not_found(channel: Any) -> None:
 def test_an_attachment_can_be_read_and_another_cannot(channel: Any, plate_twin: Any, plate: Path) -> None:
     stub: Stub = twin_pb2_grpc.TwinServiceStub(channel)
     request = twin_pb2.ReadAttachmentRequest(name="plate", attachment="data.csv")
-    assert (
-        b"".join(part.data for part in stub.ReadAttachment(request))
-        == (plate.parent / "data.csv").read_bytes()
-    )
+    assert b"".join(part.data for part in stub.ReadAttachment(request)) == (plate.parent / "data.csv").read_bytes()
     request = twin_pb2.ReadAttachmentRequest(name="plate", attachment="twin.toml")
     assert "has no attachment" in sentence_of(lambda: stub.ReadAttachment(request), grpc.StatusCode.NOT_FOUND)
 

@@ -1,3 +1,4 @@
+# type: ignore
 import datetime
 
 from gemel.bindings.proto.generated.gemel.v1 import twin_pb2 as _twin_pb2

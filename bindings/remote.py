@@ -1,0 +1,109 @@
+"""What a server has, seen from a client: revisions of twins, and jobs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gemel.bindings import convert
+from gemel.bindings.connection import Connection, ServiceError
+from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2
+from gemel.engine import Fit, Twin
+
+_ENDED = {
+    calibration_pb2.JOB_STATE_SUCCEEDED,
+    calibration_pb2.JOB_STATE_FAILED,
+    calibration_pb2.JOB_STATE_CANCELLED,
+}
+
+
+class RemoteTwin:
+    """A revision of a twin on a server.
+
+    Its ``message`` says all that the server knows: name, revision, document, sensors, inputs, parameters.
+    """
+
+    def __init__(self, connection: Connection, message: twin_pb2.Twin) -> None:
+        self._connection, self.message = connection, message
+
+    @property
+    def name(self) -> str:
+        """The twin's name."""
+        return self.message.name
+
+    @property
+    def revision(self) -> int:
+        """The number of this revision, from 1."""
+        return self.message.revision
+
+    @property
+    def document(self) -> str:
+        """The twin file."""
+        return self.message.document
+
+    def build(self) -> Twin:
+        """The library's object, built here, with the belief of this revision."""
+        return self._connection.build(self.message)
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is: its state in small letters, and the last step."""
+
+    state: str
+    step: int
+    cost: float
+    gradient_norm: float
+    attempts: int
+    error: str
+
+
+class RemoteJob:
+    """A calibration on a server."""
+
+    def __init__(self, connection: Connection, job_id: str) -> None:
+        self._connection, self.id = connection, job_id
+
+    def progress(self) -> JobProgress:
+        """How far it is now."""
+        return _progress(self._get())
+
+    def watch(self) -> Iterator[JobProgress]:
+        """How far it is, now and after every change, until it has ended."""
+        request = calibration_pb2.WatchJobRequest(id=self.id)
+        for answer in self._connection.stream(self._connection.calibrations.WatchJob, request):
+            yield _progress(answer.job)
+
+    def cancel(self) -> JobProgress:
+        """End it, also in the middle of the fit."""
+        request = calibration_pb2.CancelJobRequest(id=self.id)
+        return _progress(self._connection.call(self._connection.calibrations.CancelJob, request).job)
+
+    def result(self) -> Fit:
+        """Wait for the fit. Raises `ServiceError` where the job failed or was cancelled."""
+        job = self._get()
+        if job.state not in _ENDED:
+            for _ in self.watch():
+                pass
+            job = self._get()
+        if job.state != calibration_pb2.JOB_STATE_SUCCEEDED:
+            raise ServiceError(job.error or f"The job '{self.id}' was cancelled.")
+        return convert.fit_from(job.fit, self._revision(job.twin, job.revision).build())
+
+    def twin(self) -> RemoteTwin:
+        """The revision that the fit became; waits for it."""
+        self.result()
+        job = self._get()
+        return self._revision(job.twin, job.fit.revision)
+
+    def _revision(self, name: str, revision: int) -> RemoteTwin:
+        request = twin_pb2.GetTwinRequest(name=name, revision=revision)
+        return RemoteTwin(self._connection, self._connection.call(self._connection.twins.GetTwin, request).twin)
+
+    def _get(self) -> calibration_pb2.Job:
+        request = calibration_pb2.GetJobRequest(id=self.id)
+        return self._connection.call(self._connection.calibrations.GetJob, request).job
+
+
+def _progress(job: calibration_pb2.Job) -> JobProgress:
+    state = calibration_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+    last = job.progress
+    return JobProgress(state, last.step, last.cost, last.gradient_norm, job.attempts, job.error)
