@@ -38,6 +38,7 @@ from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
+from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError, load_twin
 
 __all__ = [
     "AdaptiveOde",
@@ -72,6 +73,7 @@ __all__ = [
     "Law",
     "LogNormal",
     "LumpedHeat",
+    "MissingDataError",
     "Modal",
     "Noise",
     "Normal",
@@ -97,6 +99,8 @@ __all__ = [
     "Traction",
     "Transient",
     "Twin",
+    "TwinFile",
+    "TwinFileError",
     "Uniform",
     "Vector",
     "WeakForm",
@@ -111,6 +115,7 @@ __all__ = [
     "integrate",
     "lagrange",
     "lame",
+    "load_twin",
     "modes",
     "nodal_stress",
     "parameters_of",

@@ -67,7 +67,7 @@ class Profile(eqx.Module):
 
 
 class Law(eqx.Module):
-    r"""A number that depends on the state and the place, which makes the problem nonlinear: ``function(u, x, *parameters)``.
+    r"""A number that depends on state and place: ``function(u, x, *parameters)``; the problem becomes nonlinear.
 
     Args:
         function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m.

@@ -45,7 +45,7 @@ class LagrangeElement:
     @property
     def node_points(self) -> np.ndarray:
         """Reference coordinates of the nodes, ``(n_nodes, dim)``."""
-        return _basix_element(self).points
+        return np.asarray(_basix_element(self).points)
 
     def tabulate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Basis values ``(n_points, n_nodes)`` and reference gradients ``(n_points, n_nodes, dim)``."""

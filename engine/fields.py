@@ -9,8 +9,8 @@ class Jet(eqx.Module):
     r"""A field at one quadrature point: $u$ and $\nabla u$.
 
     ``value`` has the field's shape, ``()`` or ``(c,)``; ``grad`` has ``(dim,)`` or ``(c, dim)`` with
-    ``grad[i, j]`` $= \partial u_i / \partial x_j$; leading axes run over points. The same pair holds what a residual is made of: a
-    source that multiplies $v$ and a flux that multiplies $\nabla v$.
+    ``grad[i, j]`` $= \partial u_i / \partial x_j$; leading axes run over points. The same pair holds
+    what a residual is made of: a source that multiplies $v$ and a flux that multiplies $\nabla v$.
     """
 
     value: Float[Array, "..."]

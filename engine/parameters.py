@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
@@ -128,7 +129,7 @@ class Uniform(Prior):
 
 def _require(value: Any, test: Any, message: str) -> None:
     """Raise ``message`` where a concrete value fails a test; traced values pass."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
         return
     if not bool(np.all(np.isfinite(value))) or not bool(test(np.asarray(value))):
         raise ValueError(message)
@@ -224,6 +225,6 @@ class Belief(eqx.Module):
         return {name: (low[name], high[name]) for name in self.names}
 
     def determined(self) -> dict[str, Array]:
-        r"""How well data determine each parameter: $1 - \mathrm{var}_{post}/\mathrm{var}_{prior}$, 0 (not) to 1 (fully)."""
+        r"""How well data determine each parameter: $1 - \mathrm{var}_{post}/\mathrm{var}_{prior}$, from 0 to 1."""
         share = 1.0 - jnp.diagonal(self.covariance)
         return {name: share[i] for i, name in enumerate(self.names)}

@@ -1,7 +1,6 @@
 """Discrete problems: a space, integrals of forms over its domains, and constraints."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -92,8 +91,10 @@ class DiscreteProblem(eqx.Module):
         """The assembled residual before constraints: at a solution, minus the reactions."""
         field = u.reshape(self.space.n_nodes, *self.space.shape)
         points = jnp.asarray(self.space.mesh.points)
-        parts = [part.residual(field, points).reshape(-1) for part in self.integrals]
-        return sum(parts, jnp.zeros_like(u))
+        total = jnp.zeros_like(u)
+        for part in self.integrals:
+            total = total + part.residual(field, points).reshape(-1)
+        return total
 
     def residual(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """The residual whose root is the solution, ``(n_dofs,)``."""
@@ -104,8 +105,10 @@ class DiscreteProblem(eqx.Module):
         """The CSR values of the tangent before constraints."""
         field = u.reshape(self.space.n_nodes, *self.space.shape)
         points = jnp.asarray(self.space.mesh.points)
-        parts: list[Any] = [part.tangent(field, points) for part in self.integrals]
-        return sum(parts[1:], parts[0]) if parts else jnp.zeros(len(self.layout.rows))
+        total = jnp.zeros(self.layout.rows.shape[0])
+        for part in self.integrals:
+            total = total + part.tangent(field, points)
+        return total
 
     def tangent(self, u: Float[Array, " n"]) -> SparseOperator:
         """The tangent operator with the identity at prescribed unknowns."""

@@ -183,7 +183,7 @@ class FieldObservation(eqx.Module):
 
 
 def lagged(times: Float[Array, " n"], raw: Float[Array, " n"], lag: Any) -> Float[Array, " n"]:
-    r"""What a first-order sensor shows: $\tau \dot y + y = x$, $y(t_0) = x(t_0)$, exactly for $x$ linear between samples."""
+    r"""A first-order sensor, $\tau \dot y + y = x$, $y(t_0) = x(t_0)$: exact for $x$ linear between samples."""
     lag = jnp.maximum(jnp.asarray(lag), 1e-9)
 
     def step(y: Array, sample: tuple[Array, Array, Array]) -> tuple[Array, Array]:

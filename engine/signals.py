@@ -81,7 +81,8 @@ class Record(eqx.Module):
         inside = (times >= start) & (times < end)
         if not inside.any():
             raise ValueError(
-                f"No sample lies between {start:g} s and {end:g} s: the record runs from {times[0]:g} to {times[-1]:g} s."
+                f"No sample lies between {start:g} s and {end:g} s: "
+                f"the record runs from {times[0]:g} to {times[-1]:g} s."
             )
         readings = {name: np.asarray(values)[inside] for name, values in self.readings.items()}
         return Record(times[inside], readings, self.inputs)

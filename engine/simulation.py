@@ -65,7 +65,7 @@ def simulate(
 
 @eqx.filter_jit
 def _simulate(
-    twin: Twin, inputs: dict[str, Series], times: Array | None, grid: Array | None, values: dict[str, Any]
+    twin: Twin, inputs: dict[str, Series], times: Any, grid: Any, values: dict[str, Any]
 ) -> Run:
     return respond(twin, inputs, times, grid, values)
 

@@ -73,10 +73,7 @@ class FunctionSpace(eqx.Module):
 
     def interpolate(self, function: Callable[[Array], Any]) -> Float[Array, "n_nodes *shape"]:
         """The nodal values of ``function(x)``, where ``x`` has shape ``(dim,)`` in m."""
-        values = jax.vmap(lambda x: jnp.broadcast_to(jnp.asarray(function(x), float), self.shape))(
-            self.nodes()
-        )
-        return values
+        return jax.vmap(lambda x: jnp.broadcast_to(jnp.asarray(function(x), float), self.shape))(self.nodes())
 
     def nodes_on(self, tag: str) -> np.ndarray:
         """The sorted numbers of the nodes on the facets called ``tag`` (or ``"boundary"``)."""

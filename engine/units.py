@@ -13,8 +13,7 @@ _NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
 @functools.cache
 def registry() -> Any:
     """The registry of units; temperatures with an offset (degC) convert as points, not as differences."""
-    units = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
-    return units
+    return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 
 
 class UnitError(ValueError):

@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
@@ -31,8 +32,9 @@ def implicit_solver(
     Source: Kvaerno, *Singly Diagonally Implicit Runge-Kutta Methods with an Explicit First Stage*, BIT 44,
     2004.
     """
-    # A bounded loop over the stages is what both forward and reverse differentiation accept.
-    chord = diffrax.VeryChord(rtol=rtol, atol=atol)
+    # A bounded loop over the stages is what both forward and reverse differentiation accept. Not diffrax's
+    # VeryChord: it reports divergence where its first correction is already at the level of rounding.
+    chord = optimistix.Chord(rtol=rtol, atol=atol)
     return diffrax.Kvaerno3(scan_kind="bounded", root_finder=chord, root_find_max_steps=max_steps)
 
 

@@ -152,7 +152,8 @@ class Elasticity(Physics):
         allowed = _KINEMATICS[:1] if dim == 3 else _KINEMATICS[1:]
         if kinematics not in allowed:
             raise ValueError(
-                f"Kinematics '{kinematics}' does not fit a {dim}-D mesh: allowed are {' and '.join(map(repr, allowed))}."
+                f"Kinematics '{kinematics}' does not fit a {dim}-D mesh: "
+                f"allowed are {' and '.join(map(repr, allowed))}."
             )
         mesh = space.mesh
         layout = MatrixLayout.of(space)

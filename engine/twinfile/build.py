@@ -84,13 +84,14 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
     elif table.box is not None:
         mesh = _box(table.box, place / "box")
     else:
-        assert table.grid is not None
+        lines = table.grid
+        assert lines is not None
         axes = [
             _lengths(axis, place / "grid" / key)
             for key, axis in table.grid
             if key != "cell" and axis is not None
         ]
-        mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=table.grid.cell))
+        mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=lines.cell))
     for kind, tags in (("cell_tags", table.cell_tags), ("facet_tags", table.facet_tags)):
         for name, region in tags.items():
             mesh = _tag(mesh, kind, name, region, place / kind / name)
@@ -104,7 +105,7 @@ def _box(table: Any, place: Place) -> Mesh:
             f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}."
         )
     origin = _lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
-    make = rectangle_mesh if len(size) == 2 else box_mesh
+    make: Any = rectangle_mesh if len(size) == 2 else box_mesh
     cell = table.cell or ("quadrilateral" if len(size) == 2 else "hexahedron")
     return with_place(place, lambda: make(*table.cells, size=size, origin=origin, cell=cell))
 
@@ -235,17 +236,24 @@ def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Plac
     noise = Noise(std, time)
     if isinstance(table, FrequencySensorTable):
         return with_place(
-            place, lambda: FrequencySensor(name, table.mode, noise, table.direction, table.unit)
+            place, lambda: FrequencySensor(
+            name=name, mode=table.mode, noise=noise, direction=table.direction, unit=table.unit
+        )
         )
     if isinstance(table, OutputSensorTable):
-        return OutputSensor(name, table.output, noise, table.unit)
+        return OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)
     component = AXES[table.component]
     if component is not None and component >= dim:
         raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
-    lag = numbers.optional(table.lag, "s", place / "lag")
-    offset = numbers.difference(table.offset, table.unit, place / "offset")
+    shared = {
+        "name": name,
+        "noise": noise,
+        "unit": table.unit,
+        "component": component or 0,
+        "lag": numbers.optional(table.lag, "s", place / "lag"),
+        "offset": numbers.difference(table.offset, table.unit, place / "offset"),
+    }
     if isinstance(table, PointSensorTable):
-        position = _lengths(table.position, place / "position")
-        return PointSensor(name, position, noise, table.unit, component or 0, lag, offset)
+        return PointSensor(position=_lengths(table.position, place / "position"), **shared)
     assert isinstance(table, AverageSensorTable)
-    return AverageSensor(name, table.on, noise, table.unit, table.facets, component or 0, lag, offset)
+    return AverageSensor(on=table.on, facets=table.facets, **shared)

@@ -11,12 +11,33 @@ import numpy as np
 from gemel.engine.signals import Record, Series
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import ColumnTable, DataTable
-from gemel.engine.units import check_unit, parse, to_si
+from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document
+from gemel.engine.units import check_unit, compatible, parse, to_si, unit_of
 
 
 class MissingDataError(TwinFileError):
     """The data file of a twin can neither be found nor fetched."""
+
+
+def check_data(document: Document, table: DataTable | None, place: Place) -> None:
+    """Raise where a data table names sensors or inputs that the twin does not have, or gives them another dimension."""
+    if table is None:
+        return
+    for key, known in (("readings", document.sensors), ("values", document.sensors), ("inputs", document.inputs)):
+        for name, entry in getattr(table, key).items():
+            here = place / key / name
+            if name not in known:
+                kind = "input" if key == "inputs" else "sensor"
+                raise here.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
+            unit = entry.unit if isinstance(entry, ColumnTable) else with_place(here, unit_of, entry)
+            _same_dimension(here, unit, known[name].unit)
+    if table.time is not None:
+        _same_dimension(place / "time", table.time.unit, "s")
+
+
+def _same_dimension(place: Place, unit: str, wanted: str) -> None:
+    if not with_place(place, compatible, unit, wanted):
+        raise place.error(f"the unit '{unit}' does not fit a quantity in '{wanted}'.")
 
 
 def read_record(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> Record:
@@ -179,7 +200,5 @@ def _finite(values: np.ndarray, keep: np.ndarray, name: str, place: Place) -> np
 
 
 def _single(name: str, value: Any, place: Place) -> Any:
-    from gemel.engine.units import unit_of
-
     here = place / "values" / name
     return with_place(here, lambda: parse(value, unit_of(value)))

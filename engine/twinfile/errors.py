@@ -65,10 +65,10 @@ def _split(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def from_validation(error: ValidationError, place: Place, allowed: Any) -> TwinFileError:
-    """The first mistake that pydantic found, as one sentence; ``allowed(path)`` lists the keys known at a path."""
+def from_validation(error: ValidationError, place: Place, tree: Any, allowed: Any) -> TwinFileError:
+    """The first mistake that pydantic found in ``tree``, as one sentence; ``allowed(path)`` lists the keys known there."""
     first = min(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
-    path = [key for key in first["loc"] if not _is_internal(key, first["loc"])]
+    path = written_path(first["loc"], tree)
     where = place
     for key in path:
         where = where / key
@@ -90,8 +90,15 @@ def from_validation(error: ValidationError, place: Place, allowed: Any) -> TwinF
     return where.error(f"{message[0].lower()}{message[1:]} (got {first.get('input')!r}).")
 
 
-def _is_internal(key: str | int, loc: tuple[str | int, ...]) -> bool:
-    """Pydantic adds the branch of a union to a path: its tag, or a type's name."""
-    return isinstance(key, str) and (
-        key.startswith("tag:") or "[" in key or key in ("str", "float", "int", "InputValue")
-    )
+def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:
+    """A path of pydantic's without the branches of unions that it adds: what the file itself has, and the last key."""
+    path: list[str | int] = []
+    node = tree
+    for position, key in enumerate(loc):
+        known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
+        last = position == len(loc) - 1 and isinstance(node, dict | list)
+        if not known and not last:
+            continue
+        path.append(key)
+        node = node[key] if known else None
+    return path

@@ -159,7 +159,7 @@ class MaterialTable(Table):
 
 
 class ConditionTable(Table):
-    """A boundary condition, load or lumped part: ``kind`` on ``on``; which other keys it takes follows from its kind."""
+    """A boundary condition, load or lumped part: ``kind`` on ``on``; its kind says which other keys it takes."""
 
     kind: str
     on: str

@@ -12,7 +12,7 @@ from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import read_record
+from gemel.engine.twinfile.data import check_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
@@ -53,7 +53,9 @@ class TwinFile:
         try:
             document = Document.model_validate(tree)
         except ValidationError as error:
-            raise from_validation(error, place, lambda path: _allowed_keys(tree, path)) from error
+            raise from_validation(error, place, tree, _allowed_keys) from error
+        for name in ("data", "validation"):
+            check_data(document, getattr(document, name), place / name)
         return TwinFile(text, Path(folder), source, document)
 
     @property
@@ -75,7 +77,10 @@ class TwinFile:
         return build_twin(self.document, self._place, self.folder)
 
     def record(self, path: str | Path | None = None) -> Record:
-        """All samples of the measured data, in SI. Raises `TwinFileError`, `MissingDataError` where the file is absent."""
+        """All samples of the measured data, in SI.
+
+        Raises `TwinFileError`, of which `MissingDataError` says that the file is absent.
+        """
         if self.document.data is None:
             raise self._place.error("the table [data] is missing.")
         return read_record(
@@ -125,7 +130,7 @@ def _lower(message: str) -> str:
     return message[0].lower() + message[1:].rstrip(".")
 
 
-def _allowed_keys(tree: dict[str, Any], path: tuple[Any, ...]) -> list[str]:
+def _allowed_keys(path: tuple[Any, ...]) -> list[str]:
     """The keys that the schema knows at a path of a validation error."""
     model: Any = Document
     for key in path:
@@ -138,10 +143,10 @@ def _allowed_keys(tree: dict[str, Any], path: tuple[Any, ...]) -> list[str]:
 
 
 def _pick(annotation: Any, key: Any) -> Any:
-    """The table inside an annotation: the value of a dict, the item of a list, the branch of a union with tag ``key``."""
+    """The table inside an annotation: of a dict its value, of a list its item, of a union the branch ``key``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    tables = [table for table in _tables(annotation)]
+    tables = _tables(annotation)
     for table in tables:
         literals = [get_args(field.annotation) for field in table.model_fields.values()]
         if any(key in values for values in literals):

@@ -16,6 +16,7 @@ from gemel.engine.coefficients import drive
 from gemel.solvers import Code
 
 EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
+HEUN = diffrax.Heun(scan_kind="bounded")
 
 
 class Logistic(gm.OdeSystem):
@@ -98,21 +99,21 @@ def final(analysis: Any, times: Any, inputs: Mapping[str, gm.Series] | None = No
     return np.asarray(solution.value[-1])
 
 
-@pytest.mark.parametrize(("solver", "order"), [(implicit_solver(1e-11, 1e-12), 3), (EXPLICIT, 5)])
+@pytest.mark.parametrize(
+    ("solver", "order"), [(implicit_solver(1e-9, 1e-11), 3), (diffrax.Bosh3(scan_kind="bounded"), 3), (HEUN, 2)]
+)
 def test_fixed_steps_converge_with_the_order_of_the_method(solver, order):
     exact = 1.0 / (1.0 + 3.0 * np.exp(-4.0))
-    errors = [
-        abs(final(gm.Ode(Logistic(), step, solver), [0.0, 4.0])[0] - exact) for step in (0.5, 0.25, 0.125)
-    ]
-    rates = np.log2(np.asarray(errors[:-1]) / np.asarray(errors[1:]))
-    assert np.all(np.abs(rates - order) < 0.35), rates
+    errors = [abs(final(gm.Ode(Logistic(), step, solver), [0.0, 4.0])[0] - exact) for step in (0.0625, 0.03125)]
+    rate = np.log2(errors[0] / errors[1])
+    assert abs(rate - order) < 0.2, rate
 
 
 def test_robertson_reaches_the_published_values():
     # Mazzia, Magherini, Test Set for IVP Solvers, problem ROBER, t = 1e11.
     expected = [0.2083340149701255e-7, 0.8333360770334713e-13, 0.9999999791665050]
-    found = final(gm.AdaptiveOde(Robertson(), rtol=1e-8, atol=np.array([1e-14, 1e-20, 1e-14])), [0.0, 1e11])
-    np.testing.assert_allclose(found, expected, rtol=2e-6)
+    found = final(gm.AdaptiveOde(Robertson(), rtol=1e-6, atol=np.array([1e-12, 1e-18, 1e-12])), [0.0, 1e11])
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
 
 
 def test_hires_reaches_the_published_values():
@@ -127,14 +128,14 @@ def test_hires_reaches_the_published_values():
         0.2849998395185769e-2,
         0.2850001604814231e-2,
     ]
-    found = final(gm.AdaptiveOde(Hires(), rtol=1e-9, atol=1e-13), [0.0, 321.8122])
+    found = final(gm.AdaptiveOde(Hires(), rtol=1e-7, atol=1e-10), [0.0, 321.8122])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_held_inputs_are_exact_and_seen_by_the_output_that_ends_the_step():
     signal = gm.Series(np.array([0.0, 1.0, 3.0]), np.array([1.0, -2.0, 0.5]))
     twin = gm.Twin(
-        "f", gm.Ode(Follower(), 0.05), [gm.OutputSensor(name, name, 1.0) for name in ("y", "q", "s")]
+        "f", gm.Ode(Follower(), 0.02), [gm.OutputSensor(name, name, 1.0) for name in ("y", "q", "s")]
     )
     run = gm.simulate(twin, {"s": signal}, [0.0, 1.0, 3.0, 4.0])
     y1 = 1.0 - np.exp(-0.5)
@@ -175,9 +176,14 @@ def cost(tau: Any, values: Any, analysis: Any) -> Any:
 ANALYSES = {
     "implicit": gm.Ode(Follower(), 1.0),
     "explicit": gm.Ode(Follower(), 1.0, EXPLICIT),
-    "adaptive forward": gm.AdaptiveOde(Follower(), rtol=1e-10, atol=1e-12),
+    "adaptive forward": gm.AdaptiveOde(Follower(), rtol=1e-9, atol=1e-11, solver=diffrax.Tsit5()),
     "adaptive reverse": gm.AdaptiveOde(
-        Follower(), rtol=1e-10, atol=1e-12, adjoint=diffrax.RecursiveCheckpointAdjoint()
+        Follower(),
+        rtol=1e-9,
+        atol=1e-11,
+        max_steps=1000,
+        solver=diffrax.Tsit5(),
+        adjoint=diffrax.RecursiveCheckpointAdjoint(),
     ),
 }
 

@@ -1,0 +1,228 @@
+"""Twin files: what they build, and one sentence with its place for every mistake."""
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gemel as gm
+from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+PLATE = """
+name = "plate"
+
+[mesh.box]
+size = ["40 mm", "30 mm"]
+cells = [4, 3]
+
+[mesh.cell_tags.hot]
+low = ["0 mm", "0 mm"]
+high = ["10 mm", "30 mm"]
+
+[model]
+physics = "heat"
+element = "Q1"
+analysis = "transient"
+step = "10 s"
+initial = "20 degC"
+
+[materials.all]
+conductivity = "$k"
+capacity = "2e6 J/m^3/K"
+
+[[conditions]]
+kind = "convection"
+on = "right"
+coefficient = "25 W/m^2/K"
+ambient = "20 degC"
+
+[[conditions]]
+kind = "power"
+on = "hot"
+value = { input = "heater", gain = "-2 * $p", offset = "1 W" }
+
+[parameters.k]
+median = "45 W/m/K"
+factor = 2
+
+[parameters.p]
+mean = "-0.1 W"
+std = "0.05 W"
+unit = "mW"
+
+[inputs.heater]
+unit = "percent"
+
+[sensors.T]
+kind = "point"
+position = ["20 mm", "15 mm"]
+unit = "degC"
+noise = "0.1 degC"
+lag = "3 s"
+
+[data]
+file = "log.csv"
+time = { column = "t", unit = "min" }
+
+[data.readings.T]
+column = "T"
+unit = "degC"
+
+[data.inputs.heater]
+column = "u"
+unit = "percent"
+
+[calibration]
+until = "2 min"
+"""
+
+LOG = "t,T,u\n0,20,0\n1,20.5,50\n2,21,50\n3,,50\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "log.csv").write_text(LOG)
+    return tmp_path
+
+
+def test_a_file_becomes_the_twin_it_describes(folder):
+    file = TwinFile.parse(PLATE, folder)
+    twin = file.build()
+    assert twin.name == "plate"
+    assert set(twin.parameters) == {"k", "p"}
+    assert twin.inputs == ("heater",)
+    assert twin.parameters["p"].unit == "mW"
+    assert float(twin.belief.values()["k"]) == pytest.approx(45.0)
+    record = file.record()
+    assert record.times is not None
+    np.testing.assert_allclose(record.times, [0, 60, 120, 180])
+    np.testing.assert_allclose(np.asarray(record.readings["T"]), [293.15, 293.65, 294.15, np.nan])
+    np.testing.assert_allclose(record.inputs["heater"].values, [0, 0.5, 0.5, 0.5])
+    training = file.training(record)
+    assert training.times is not None
+    assert len(training.times) == 2
+    run = gm.simulate(twin, record.inputs, record.times)
+    assert run.readings["T"].shape == (4,)
+    assert float(run.readings["T"][-1]) > 293.15
+
+
+def test_energy_goes_where_the_file_says(folder):
+    """The heat of the heater, 1 W + 0.2 W u, less what convection takes, warms the plate."""
+    text = PLATE.replace('coefficient = "25 W/m^2/K"', 'coefficient = "1e-9 W/m^2/K"').replace(
+        'kind = "point"\nposition = ["20 mm", "15 mm"]', 'kind = "average"\non = "all"'
+    )
+    twin = TwinFile.parse(text.replace('lag = "3 s"', ""), folder).build()
+    inputs = {"heater": gm.Series(np.array([0.0]), np.array([0.5]))}
+    run = gm.simulate(twin, inputs, [0.0, 100.0])
+    capacity = 2e6 * 0.04 * 0.03
+    rise = float(run.readings["T"][-1] - run.readings["T"][0])
+    assert rise == pytest.approx((1.0 + 2 * 0.1 * 0.5) * 100.0 / capacity, rel=1e-6)
+
+
+MISTAKES = [
+    ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
+    ('element = "Q1"', 'element = "P2"', "allowed are Q1 and Q2"),
+    ('element = "Q1"', "", "model.element: the key 'element' is missing"),
+    ('physics = "heat"', 'physics = "flow"', "'flow' is not allowed"),
+    ('analysis = "transient"', 'analysis = "modal"', "'modal' is not allowed: choose 'steady' or 'transient'"),
+    ('step = "10 s"', 'step = "10 kg"', "line 16, model.step: '10 kg' has the wrong unit: a quantity in s is needed"),
+    ('step = "10 s"', 'step = "10"', "'10' has no unit"),
+    ('step = "10 s"', 'step = "-1 s"', "time step must be positive"),
+    ('conductivity = "$k"', 'conductivity = "$kk"', "unknown parameter '$kk': the file has k, p"),
+    ('conductivity = "$k"', 'conductivity = "$p"', "parameter '$p' is in"),
+    ('conductivity = "$k"', 'conductivity = "45 W/m/K"', "parameter 'k' is used nowhere"),
+    ('capacity = "2e6 J/m^3/K"', "", "the property 'capacity' is missing"),
+    ('capacity = "2e6 J/m^3/K"', 'density = "2 kg/m^3"', "'density' is not a property for heat"),
+    ('on = "right"', 'on = "rigth"', "rigth"),
+    ('on = "hot"', 'on = "cold"', "cold"),
+    ('kind = "convection"', 'kind = "convexion"', "'convexion' is not allowed for heat: choose temperature"),
+    ('ambient = "20 degC"\n', "", "needs the key 'ambient'"),
+    ('ambient = "20 degC"', 'ambient = "20 degC"\nvalue = "1 W"', "does not take 'value'"),
+    ('input = "heater", gain', 'input = "heaters", gain', "unknown input 'heaters': the file has heater"),
+    ('median = "45 W/m/K"', "", "a prior needs exactly"),
+    ('median = "45 W/m/K"', 'median = "-45 W/m/K"', "must be positive"),
+    ("factor = 2", "factor = 0.5", "must exceed 1"),
+    ('unit = "mW"', 'unit = "mm"', "does not fit"),
+    ('unit = "percent"\n\n[sensors', 'unit = "percentage"\n\n[sensors', "'percentage' is not a known unit"),
+    ('noise = "0.1 degC"', 'noise = "0 K"', "noise must be positive"),
+    ('kind = "point"', 'kind = "pont"', "sensors.T"),
+    ('position = ["20 mm", "15 mm"]', 'position = ["20 mm", "95 mm"]', "outside"),
+    ('position = ["20 mm", "15 mm"]', 'position = ["20 mm"]', "1 coordinates on a 2-D mesh"),
+    ("cells = [4, 3]", "cells = [4, 3, 2]", "2 numbers are needed"),
+    ("cells = [4, 3]", "cells = [4, 0]", "mesh.box.cells"),
+    ('high = ["10 mm", "30 mm"]', 'high = ["-10 mm", "30 mm"]', "mesh.cell_tags.hot"),
+    ('[mesh.box]\nsize = ["40 mm", "30 mm"]\ncells = [4, 3]', '[mesh]\nfile = "no.msh"', "no.msh"),
+    ('name = "plate"', 'name = "plate', "line 2"),
+    ('name = "plate"', 'name = "a plate/"', "name"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), MISTAKES, ids=lambda text: text[:30].replace("\n", " "))
+def test_a_mistake_is_one_sentence_with_its_place(folder, old, new, sentence):
+    assert old in PLATE
+    with pytest.raises(TwinFileError) as caught:
+        TwinFile.parse(PLATE.replace(old, new, 1), folder).build()
+    message = str(caught.value)
+    assert sentence in message
+    assert message.startswith("twin.toml")
+    assert "\n" not in message
+
+
+DATA_MISTAKES = [
+    ('column = "T"', 'column = "Temp"', LOG, "has no column 'Temp': it has t, T, u"),
+    ("", "", LOG.replace("20.5", "warm"), "line 3 of 'log.csv' holds 'warm' in column 'T'"),
+    ("", "", LOG.replace("2,21", "1,21"), "must increase"),
+    ("", "", LOG.replace("0.5,50", "0.5,"), "sample 1 of the input has no number"),
+    ("", "", "t,T,u\n", "holds no samples"),
+    ('unit = "min"', 'unit = "K"', LOG, "'K' does not fit a quantity in 's'"),
+    ("[data.readings.T]", "[data.readings.T2]", LOG, "the twin has no sensor 'T2': it has T"),
+    ('column = "T"\nunit = "degC"', 'column = "T"\nunit = "V"', LOG, "'V' does not fit a quantity in 'degC'"),
+    ('until = "2 min"', 'until = "-1 s"', LOG, "No sample lies between"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "log", "sentence"), DATA_MISTAKES, ids=range(len(DATA_MISTAKES)))
+def test_a_mistake_in_the_data_is_one_sentence(tmp_path, old, new, log, sentence):
+    (tmp_path / "log.csv").write_text(log)
+
+    def read():
+        file = TwinFile.parse(PLATE.replace(old, new, 1) if old else PLATE, tmp_path)
+        return file.training(file.record())
+
+    with pytest.raises(TwinFileError, match=sentence):
+        read()
+
+
+def test_a_missing_data_file_is_its_own_error(tmp_path):
+    with pytest.raises(MissingDataError, match=r"line \d+, data.file: the data file 'log.csv' does not exist"):
+        TwinFile.parse(PLATE, tmp_path).record()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_broken_files_raise_nothing_else(data):
+    """Cutting and mixing lines of a valid file either parses or is refused in one sentence."""
+    lines = PLATE.splitlines()
+    start = data.draw(st.integers(0, len(lines) - 1))
+    stop = data.draw(st.integers(start, len(lines)))
+    junk = data.draw(st.text(max_size=20))
+    text = "\n".join([*lines[:start], junk, *lines[stop:]])
+    try:
+        TwinFile.parse(text, ".")
+    except TwinFileError as error:
+        assert "Traceback" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in EXAMPLES.glob("*/twin.toml")))
+def test_every_example_builds(name):
+    twin = gm.load_twin(EXAMPLES / name / "twin.toml")
+    assert twin.name == name
+    assert len(twin.parameters) >= 3
+    assert jax.tree.leaves(twin.analysis)
+    assert os.fspath(EXAMPLES)
