@@ -19,9 +19,7 @@ from gemel.engine.signals import Series
 from gemel.solvers import Code, Solution, Status
 
 
-def implicit_solver(
-    rtol: float = 1e-8, atol: float = 1e-10, max_steps: int = 30
-) -> diffrax.AbstractSolver:
+def implicit_solver(rtol: float = 1e-8, atol: float = 1e-10, max_steps: int = 30) -> diffrax.AbstractSolver:
     """Kvaerno's L-stable method of order 3 with a chord iteration that stops at the given tolerances.
 
     Args:
@@ -103,9 +101,7 @@ class Ode(Analysis):
         def advance(carry: tuple, interval: tuple) -> tuple[tuple, Array]:
             y, state, code = carry
             a, b, signals = interval
-            y, _, _, state, result = self.solver.step(
-                term, a, b, y, (self.system, signals), state, made_jump=True
-            )
+            y, _, _, state, result = self.solver.step(term, a, b, y, (self.system, signals), state, made_jump=True)
             code = jnp.where(code == Code.SUCCESS, _code(result), code)
             return (y, state, code), y
 
@@ -142,9 +138,7 @@ class AdaptiveOde(Analysis):
 
     def __check_init__(self) -> None:
         if not (self.rtol > 0 and np.all(np.asarray(self.atol) > 0)):
-            raise ValueError(
-                f"The tolerances must be positive, not rtol = {self.rtol} and atol = {self.atol}."
-            )
+            raise ValueError(f"The tolerances must be positive, not rtol = {self.rtol} and atol = {self.atol}.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         """The output of each sensor. Raises `ValueError` for one that the system does not have."""

@@ -1,7 +1,7 @@
 """Equivalent circuits of battery cells."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,8 +10,6 @@ from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import Input, drive
 from gemel.engine.physics.system import OdeSystem
-
-Kind = Literal["cubic", "linear", "log-linear"]
 
 
 class Curve(eqx.Module):
@@ -33,19 +31,17 @@ class Curve(eqx.Module):
 
     knots: tuple[float, ...] = eqx.field(static=True, converter=tuple)
     values: tuple[Any, ...] = eqx.field(converter=tuple)
-    kind: Kind = eqx.field(static=True)
+    kind: str = eqx.field(static=True)
 
     def __check_init__(self) -> None:
         if len(self.knots) < 2 or not np.all(np.diff(self.knots) > 0):
             raise ValueError(f"The knots of a curve must increase, at least two: got {list(self.knots)}.")
         if len(self.values) != len(self.knots):
-            raise ValueError(
-                f"A curve needs a value at each of {len(self.knots)} knots, not {len(self.values)}."
-            )
+            raise ValueError(f"A curve needs a value at each of {len(self.knots)} knots, not {len(self.values)}.")
         if self.kind not in ("cubic", "linear", "log-linear"):
             raise ValueError(f"A curve is 'cubic', 'linear' or 'log-linear', not '{self.kind}'.")
 
-    def at(self, x: Array) -> Array:
+    def at(self, x: Any) -> Array:
         """The curve at ``x`` (values must be bound)."""
         knots = jnp.asarray(self.knots)
         values = jnp.stack([jnp.asarray(value, float) for value in self.values])
@@ -55,11 +51,11 @@ class Curve(eqx.Module):
             return jnp.exp(jnp.interp(x, knots, jnp.log(values)))
         return self._spline(x, knots, values)
 
-    def _spline(self, x: Array, knots: Array, values: Array) -> Array:
+    def _spline(self, x: Any, knots: Array, values: Array) -> Array:
         curvature = jnp.asarray(_curvatures(self.knots)) @ values
         i = jnp.clip(jnp.searchsorted(knots, x, side="right") - 1, 0, len(self.knots) - 2)
         h = knots[i + 1] - knots[i]
-        inside = jnp.clip(x, knots[0], knots[-1])
+        inside = jnp.clip(x, self.knots[0], self.knots[-1])
         right = (inside - knots[i]) / h
         left = 1.0 - right
         value = (
@@ -104,7 +100,7 @@ class LumpedHeat(eqx.Module):
     ambient: Any
     reference: Any = None
 
-    def factor(self, rise: Array) -> Array:
+    def factor(self, rise: Any) -> Array:
         """$g$ at a temperature ``rise`` K above the ambient."""
         reference = self.ambient if self.reference is None else self.reference
         return jnp.exp(self.activation * (1.0 / (self.ambient + rise) - 1.0 / reference))

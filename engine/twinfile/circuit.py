@@ -95,9 +95,7 @@ def _spread(value: Any, count: int, place: Place) -> list[Any]:
     return value
 
 
-def _knot(
-    name: str, prior: dict[str, Any], description: str, unit: str, numbers: Numbers, place: Place
-) -> Parameter:
+def _knot(name: str, prior: dict[str, Any], description: str, unit: str, numbers: Numbers, place: Place) -> Parameter:
     if name in numbers.parameters:
         raise place.error(f"the curve makes a parameter '{name}', which [parameters.{name}] defines as well.")
     found = parameter(name, ParameterTable(description=description, **prior), place)

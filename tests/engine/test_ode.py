@@ -134,9 +134,7 @@ def test_hires_reaches_the_published_values():
 
 def test_held_inputs_are_exact_and_seen_by_the_output_that_ends_the_step():
     signal = gm.Series(np.array([0.0, 1.0, 3.0]), np.array([1.0, -2.0, 0.5]))
-    twin = gm.Twin(
-        "f", gm.Ode(Follower(), 0.02), [gm.OutputSensor(name, name, 1.0) for name in ("y", "q", "s")]
-    )
+    twin = gm.Twin("f", gm.Ode(Follower(), 0.02), [gm.OutputSensor(name, name, 1.0) for name in ("y", "q", "s")])
     run = gm.simulate(twin, {"s": signal}, [0.0, 1.0, 3.0, 4.0])
     y1 = 1.0 - np.exp(-0.5)
     y2 = -2.0 + (y1 + 2.0) * np.exp(-1.0)
