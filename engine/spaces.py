@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.elements import LagrangeElement, facet_frames, lagrange
+from gemel.engine.precision import require_double
 from gemel.meshes import Mesh, entities
 
 
@@ -26,6 +27,7 @@ class FunctionSpace(eqx.Module):
         shape: ``()`` for a scalar field (temperature), ``(dim,)`` for a vector field (displacement).
 
     Raises:
+        RuntimeError: where jax computes in single precision.
         ValueError: for an element that does not fit the mesh, or a shape that is not ``()`` or ``(c,)``.
     """
 
@@ -36,6 +38,7 @@ class FunctionSpace(eqx.Module):
     n_nodes: int = eqx.field(static=True)
 
     def __init__(self, mesh: Mesh, element: str, shape: tuple[int, ...] = ()) -> None:
+        require_double("A function space")
         if len(shape) > 1 or any(size < 1 for size in shape):
             raise ValueError(f"The shape of a function space must be () or (components,), not {shape}.")
         self.mesh = mesh

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import inputs_of
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
+from gemel.engine.precision import require_double
 from gemel.engine.sensors import Sensor
 
 
@@ -22,6 +23,7 @@ class Twin(eqx.Module):
         description: one line for people.
 
     Raises:
+        RuntimeError: where jax computes in single precision.
         ValueError: for sensors that share a name or do not fit the analysis, or inconsistent parameters.
     """
 
@@ -36,6 +38,7 @@ class Twin(eqx.Module):
     def __init__(
         self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = ""
     ) -> None:
+        require_double("A twin")
         names = [sensor.name for sensor in sensors]
         for sensor in names:
             if names.count(sensor) > 1:

@@ -207,5 +207,5 @@ def _descent_state(
 def _descent_step(solver: GradientDescent, fn: Residual, state: FitState, args: Any) -> FitState:
     gradient, memory = state.memory
     updates, memory = solver.optimiser.update(gradient, memory, state.z)
-    z = optax.apply_updates(state.z, updates)
+    z = jnp.asarray(optax.apply_updates(state.z, updates))
     return _descent_state(solver, fn, z, args, memory, state.step + 1)

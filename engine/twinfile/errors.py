@@ -66,7 +66,7 @@ def _split(dotted: str) -> tuple[str, ...]:
 
 
 def from_validation(error: ValidationError, place: Place, tree: Any, allowed: Any) -> TwinFileError:
-    """The first mistake that pydantic found in ``tree``, as one sentence; ``allowed(path)`` lists the keys known there."""
+    """The first mistake that pydantic found in ``tree``, as one sentence; ``allowed(path)`` lists known keys."""
     first = min(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
     path = written_path(first["loc"], tree)
     where = place
@@ -93,12 +93,12 @@ def from_validation(error: ValidationError, place: Place, tree: Any, allowed: An
 def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:
     """A path of pydantic's without the branches of unions that it adds: what the file itself has, and the last key."""
     path: list[str | int] = []
-    node = tree
+    node: Any = tree
     for position, key in enumerate(loc):
         known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
         last = position == len(loc) - 1 and isinstance(node, dict | list)
         if not known and not last:
             continue
         path.append(key)
-        node = node[key] if known else None
+        node = node[key] if known else None  # pyright: ignore[reportArgumentType, reportCallIssue]
     return path

@@ -1,34 +1,47 @@
 """Gemel: a differentiable physics engine for digital twins.
 
-Everything a user needs stands here; see `gemel.meshes`, `gemel.engine` and `gemel.solvers` for the rest.
+What a user needs stands here; `gemel.meshes`, `gemel.engine` and `gemel.solvers` hold the rest. Importing gemel
+changes no global state: turn double precision on with ``jax.config.update("jax_enable_x64", True)``.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from gemel import engine, meshes, solvers
 from gemel.engine import *  # noqa: F403
-from gemel.meshes import Mesh, MeshError, box, grid, read_mesh, rectangle
+from gemel.meshes import Mesh, MeshError, box, grid, read_mesh, rectangle, write_mesh
 from gemel.solvers import (
     AMG,
     CG,
     GMRES,
+    Code,
     DenseDirect,
+    GradientDescent,
     Jacobi,
+    LevenbergMarquardt,
+    Newton,
     Solution,
     SolveError,
     SparseDirect,
     Status,
-    linear_solve,
 )
+
+if TYPE_CHECKING:
+    from gemel.bindings.client import Client
 
 __version__ = "0.1.0"
 __all__ = [
-    *engine.__all__,
     "AMG",
     "CG",
     "GMRES",
+    "Client",
+    "Code",
     "DenseDirect",
+    "GradientDescent",
     "Jacobi",
+    "LevenbergMarquardt",
     "Mesh",
     "MeshError",
+    "Newton",
     "Solution",
     "SolveError",
     "SparseDirect",
@@ -36,9 +49,19 @@ __all__ = [
     "box",
     "engine",
     "grid",
-    "linear_solve",
     "meshes",
     "read_mesh",
     "rectangle",
     "solvers",
+    "write_mesh",
 ]
+__all__ += engine.__all__
+
+
+def __getattr__(name: str) -> Any:
+    """Import the gRPC client when it is first asked for."""
+    if name == "Client":
+        from gemel.bindings.client import Client
+
+        return Client
+    raise AttributeError(f"module 'gemel' has no attribute '{name}'")
