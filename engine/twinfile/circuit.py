@@ -63,7 +63,7 @@ def _heat(table: CellHeatTable | None, numbers: Numbers, place: Place) -> Lumped
 
 
 def _curve(table: CurveTable, role: tuple[str, str, str, Any], numbers: Numbers, place: Place) -> Curve:
-    """A curve with fixed values, or with one parameter a knot: ``R0_1``, ``R0_2``, ..."""
+    """A curve with fixed values, or with one parameter a knot: ``R0_1``, ``R0_2``, ... (``U_01`` from ten knots on)"""
     name, description, unit, kind = role
     count = len(table.knots)
     priors = [key for key in ("median", "factor", "mean", "std") if getattr(table, key) is not None]
@@ -75,9 +75,9 @@ def _curve(table: CurveTable, role: tuple[str, str, str, Any], numbers: Numbers,
         columns = {key: _spread(getattr(table, key), count, place / key) for key in priors}
         values = [
             _knot(
-                f"{name}_{i + 1}",
+                f"{name}_{i + 1:0{len(str(count))}d}",
                 {key: column[i] for key, column in columns.items()},
-                f"{description} at state of charge {table.knots[i]:g}",
+                f"{description} at charge {table.knots[i]:g}",
                 unit,
                 numbers,
                 place,

@@ -49,7 +49,7 @@ def test_a_current_step_follows_the_closed_solution():
     twin = gm.Twin(
         "cell",
         gm.Ode(circuit(), 2.0),
-        [gm.OutputSensor(name, name, 1.0) for name in ("voltage", "state_of_charge")],
+        [gm.OutputSensor(name=name, output=name, noise=gm.Noise(1.0)) for name in ("voltage", "state_of_charge")],
     )
     times = np.array([0.0, 60.0, 600.0, 1200.0])
     run = gm.simulate(twin, {"current": gm.Series(times[:1], np.array([-10.0]))}, times)
@@ -62,7 +62,9 @@ def test_a_current_step_follows_the_closed_solution():
 def test_the_cell_warms_to_where_loss_balances_heat():
     # 10 A over 6 mohm is 0.6 W; with 0.1 W/K the cell ends 6 K above its surroundings.
     heat = gm.LumpedHeat(50.0, 0.1, 0.0, 298.15)
-    twin = gm.Twin("cell", gm.Ode(circuit(heat), 30.0), [gm.OutputSensor("T", "temperature", 0.1)])
+    twin = gm.Twin(
+        "cell", gm.Ode(circuit(heat), 30.0), [gm.OutputSensor(name="T", output="temperature", noise=gm.Noise(0.1))]
+    )
     inputs = {"current": gm.Series(np.array([0.0]), np.array([10.0]))}
     run = gm.simulate(twin, inputs, [0.0, 20_000.0])
     assert run.readings["T"][-1] == pytest.approx(304.15, abs=1e-3)
@@ -125,9 +127,12 @@ LOG = "t,I,U\n0,0,4.0\n1,0,4.0\n2,5,3.9\n4,5,3.8\n5,0,3.9\n"
 def test_the_twin_file_makes_one_parameter_a_knot(tmp_path):
     twin = TwinFile.parse(FILE, tmp_path).build()
     assert set(twin.parameters) == {"U_1", "U_2", "R0_1", "R0_2", "R0_3"}
-    assert twin.parameters["R0_2"].prior.median == pytest.approx(2e-3)
-    assert twin.parameters["U_2"].prior.mean == pytest.approx(4.0)
-    assert twin.parameters["U_2"].description == "open-circuit voltage at state of charge 1"
+    middle = twin.belief.values()
+    assert float(middle["R0_2"]) == pytest.approx(2e-3)
+    assert float(middle["U_2"]) == pytest.approx(4.0)
+    assert twin.parameters["U_2"].description == "open-circuit voltage at charge 1"
+    assert isinstance(twin.analysis, gm.Ode)
+    assert isinstance(twin.analysis.system, gm.EquivalentCircuit)
     assert twin.analysis.system.capacity == pytest.approx(36_000.0)
 
 
@@ -137,6 +142,8 @@ def test_next_means_that_a_value_held_until_its_sample(tmp_path):
     current = file.record().inputs["current"]
     np.testing.assert_allclose([float(current.at(t)) for t in (0.5, 1.5, 3.0, 4.5)], [0.0, 5.0, 5.0, 0.0])
     validation = file.validation()
+    assert validation is not None
+    assert validation.times is not None
     assert float(validation.inputs["current"].at(1.5)) == pytest.approx(2.5)
     assert len(validation.times) == 5
 

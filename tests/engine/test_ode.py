@@ -134,7 +134,11 @@ def test_hires_reaches_the_published_values():
 
 def test_held_inputs_are_exact_and_seen_by_the_output_that_ends_the_step():
     signal = gm.Series(np.array([0.0, 1.0, 3.0]), np.array([1.0, -2.0, 0.5]))
-    twin = gm.Twin("f", gm.Ode(Follower(), 0.02), [gm.OutputSensor(name, name, 1.0) for name in ("y", "q", "s")])
+    twin = gm.Twin(
+        "f",
+        gm.Ode(Follower(), 0.02),
+        [gm.OutputSensor(name=name, output=name, noise=gm.Noise(1.0)) for name in ("y", "q", "s")],
+    )
     run = gm.simulate(twin, {"s": signal}, [0.0, 1.0, 3.0, 4.0])
     y1 = 1.0 - np.exp(-0.5)
     y2 = -2.0 + (y1 + 2.0) * np.exp(-1.0)
@@ -212,15 +216,15 @@ def test_failures_are_a_status():
     grid = jnp.array([0.0, 1e11])
     short = gm.AdaptiveOde(Robertson(), rtol=1e-8, atol=1e-12, max_steps=5).solve({}, grid)
     assert short.status.worst() == Code.MAX_STEPS
-    broken = gm.Ode(Logistic(float("nan")), 1.0, EXPLICIT).solve({}, jnp.array([0.0, 1.0]))
+    broken = gm.Ode(Logistic(growth=float("nan")), 1.0, EXPLICIT).solve({}, jnp.array([0.0, 1.0]))
     assert broken.status.worst() == Code.NOT_FINITE
 
 
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"unknown output 'z': the model has y, q, s\."):
-        gm.Twin("f", gm.Ode(Follower(), 1.0), [gm.OutputSensor("z", "z", 1.0)])
+        gm.Twin("f", gm.Ode(Follower(), 1.0), [gm.OutputSensor(name="z", output="z", noise=gm.Noise(1.0))])
     with pytest.raises(ValueError, match="cannot read an ODE model: use an output sensor"):
-        gm.Twin("f", gm.Ode(Follower(), 1.0), [gm.FrequencySensor("z", 1, 1.0)])
+        gm.Twin("f", gm.Ode(Follower(), 1.0), [gm.FrequencySensor(name="z", mode=1, noise=gm.Noise(1.0))])
     with pytest.raises(ValueError, match="step must be positive, not -1"):
         gm.Ode(Follower(), -1.0)
     with pytest.raises(ValueError, match="tolerances must be positive"):
