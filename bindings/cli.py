@@ -91,7 +91,9 @@ def forecast(
     data: Data = None,
     input_: Inputs = None,
     belief: Belief = None,
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME/forecast by default.")
+    ] = None,
 ) -> None:
     """Run a calibrated twin freely, with its credible band.
 

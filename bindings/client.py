@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from gemel.bindings import convert
@@ -14,6 +13,7 @@ from gemel.bindings.plan import attachments_of
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2, twin_pb2
 from gemel.bindings.remote import JobProgress, RemoteJob, RemoteTwin
 from gemel.engine import Forecast, Record, Run, Series
+from gemel.engine.precision import require_double
 from gemel.engine.results import forecast_of, run_of
 from gemel.engine.twinfile import TwinFile
 
@@ -32,14 +32,11 @@ class Client:
         timeout: the longest that a call may take, in s; None for no limit.
 
     Raises:
-        ServiceError: where jax is not set to double precision, in which all numbers come.
+        RuntimeError: where jax computes in single precision: all numbers come in double.
     """
 
     def __init__(self, address: str, tls: ClientTls | None = None, timeout: float | None = None) -> None:
-        if not jax.config.read("jax_enable_x64"):
-            raise ServiceError(
-                "A client gives double precision: call jax.config.update('jax_enable_x64', True) before it."
-            )
+        require_double("A client of a server")
         self._connection = Connection(address, tls, timeout)
 
     def __enter__(self) -> "Client":

@@ -113,8 +113,9 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
     figure, axes = _figure(len(sensors))
     for axis, sensor in zip(axes, sensors, strict=True):
-        low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
-        axis.fill_between(times, low, high, color=TWIN, alpha=0.2, linewidth=0, label="95 % credible band")
+        if _has_band(forecast):
+            low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
+            axis.fill_between(times, low, high, color=TWIN, alpha=0.2, linewidth=0, label="95 % credible band")
         if record is not None and sensor.name in record.readings and record.times is not None:
             measured = from_si(np.asarray(record.readings[sensor.name]), sensor.unit)
             axis.plot(np.asarray(record.times) / scale, measured, ".", color=MEASURED, ms=2.5, label="measured")
@@ -131,7 +132,7 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
 
 
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
-    """Deviations from the measured values in per cent; the values themselves where nothing was measured."""
+    """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
     figure, (axis,) = _figure(1)
     names = [sensor.name for sensor in twin.sensors]
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
@@ -139,25 +140,26 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     measured = np.asarray(
         [float(record.readings[name]) if record and name in record.readings else np.nan for name in names]
     )
-    known = np.isfinite(measured)
-    base = np.where(known, measured, readings)
-    axis.errorbar(
-        100 * (readings / base - 1),
-        np.arange(len(names)),
-        xerr=100 * spread / np.abs(base),
-        fmt="o",
-        color=TWIN,
-        capsize=4,
-        label="twin, 95 % credible interval",
-    )
+    base = np.where(np.isfinite(measured), measured, readings)
+    warm = any(difference_unit(sensor.unit) != sensor.unit for sensor in twin.sensors)
+    scale = np.ones_like(base) if warm else np.abs(base) / 100
+    places = np.arange(len(names))
+    label = "twin, 95 % credible interval" if _has_band(forecast) else "twin"
+    deviation = (readings - base) / scale
+    axis.errorbar(deviation, places, xerr=spread / scale, fmt="o", color=TWIN, capsize=4, label=label)
     axis.axvline(0.0, color=MEASURED, lw=1, label="measured")
-    axis.set_yticks(np.arange(len(names)), names)
+    axis.set_yticks(places, names)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.set_xlabel("deviation from the measured value [%]")
+    axis.set_xlabel(f"deviation from the measured value [{'K' if warm else '%'}]")
     axis.set_title(twin.description or twin.name, loc="left", fontsize=11)
     axis.legend(loc="best", fontsize=8, frameon=False)
     axis.grid(alpha=0.25, axis="x")
     _save(figure, path)
+
+
+def _has_band(forecast: Forecast) -> bool:
+    """Whether a forecast has a credible band; a plain run is drawn as a forecast without one."""
+    return any(np.any(np.asarray(spread) > 0) for spread in forecast.predictive.values())
 
 
 def _figure(rows: int) -> tuple[Any, Sequence[Any]]:

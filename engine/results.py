@@ -115,7 +115,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
     rows = {
         row.name: {
             "description": row.description,
-            "unit": row.unit,
+            "shown_in": row.unit,
             "prior": row.prior,
             "value": row.value,
             "interval": list(row.interval),
@@ -125,6 +125,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
     }
     status = fit.status.worst()
     return {
+        "units": "SI",
         "parameters": rows,
         "steps": fit.steps,
         "costs": np.asarray(fit.costs).tolist(),
@@ -137,7 +138,7 @@ def comparison_figures(
 ) -> dict[str, Any]:
     """Root-mean-square error (SI units) and coverage of the 95 % band by sensor.
 
-    Samples that were fitted and those held out are judged apart.
+    Samples that were ``fitted`` and those ``held_out`` are judged apart; where nothing was fitted, ``all`` together.
 
     Args:
         forecast: at the times of the record.
@@ -151,9 +152,10 @@ def comparison_figures(
         twin = np.asarray(forecast.run.readings[name])
         low, high = (np.asarray(side) for side in forecast.band(name))
         used = _fitted_samples(record, fitted) & (sensors is None or name in sensors)
+        parts = {"all": np.ones(measured.shape, bool)} if fitted is None else {"fitted": used, "held_out": ~used}
         figures[name] = {
             part: _errors(measured[keep], twin[keep], low[keep], high[keep])
-            for part, keep in (("fitted", used), ("held_out", ~used))
+            for part, keep in parts.items()
             if np.any(keep & np.isfinite(measured))
         }
     return figures

@@ -26,8 +26,9 @@ def run(path: Path, options: ForecastOptions) -> None:
     """Forecast a twin with its credible band. Raises `SolveError` where the solve fails."""
     until, every = common.seconds("--until", options.until), common.seconds("--every", options.every)
     file, twin = common.load(path)
-    out = options.out or Path("runs") / file.name
-    twin, source = common.believed(twin, options.belief, out / "belief.json")
+    folder = Path("runs") / file.name
+    out = options.out or folder / "forecast"
+    twin, source = common.believed(twin, options.belief, folder / "belief.json")
     common.console.print(f"Belief: {source or 'the prior (no calibration found)'}")
     record = common.optional_record(file, options.data)
     inputs = common.input_signals(file, record, options.input)
@@ -36,16 +37,16 @@ def run(path: Path, options: ForecastOptions) -> None:
         result = forecast(twin, inputs, times)
         status = result.run.status.worst()
     out.mkdir(parents=True, exist_ok=True)
-    save_run(out / "forecast.zarr", result)
+    save_run(out / "run.zarr", result)
     common.console.print(reading_table(twin, result.run))
     if record is not None and every is None and not options.input:
         measured = record if until is None or record.times is None else record.between(float(record.times[0]), until)
         figures = comparison_figures(result, measured)
-        save_json(out / "forecast.json", figures)
+        save_json(out / "figures.json", figures)
         common.console.print(comparison_table(twin, figures))
         plot_forecast(out / "forecast.png", twin, result, measured)
     else:
         plot_forecast(out / "forecast.png", twin, result)
-    common.console.print(f"Written to {out}: forecast.zarr, forecast.png")
+    common.console.print(f"Written to {out}: run.zarr, forecast.png")
     if status != 0:
         raise SolveError(f"The forecast failed: {status.message}")

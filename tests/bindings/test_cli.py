@@ -60,7 +60,7 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
 
     out, _ = gemel("forecast", plate, "--until", "1 min")
     assert "Belief: runs/plate/belief.json" in out
-    times = load_run(results / "forecast.zarr").times
+    times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
 

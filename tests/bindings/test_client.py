@@ -166,7 +166,7 @@ def test_unknown_names_and_no_server_are_told(client: Client, tmp_path: Path) ->
 def test_single_precision_is_told(server: object) -> None:
     jax.config.update("jax_enable_x64", False)
     try:
-        with pytest.raises(ServiceError, match="double precision"):
+        with pytest.raises(RuntimeError, match="double precision"):
             Client("unix:/nowhere")
     finally:
         jax.config.update("jax_enable_x64", True)
