@@ -170,3 +170,13 @@ def test_single_precision_is_told(server: object) -> None:
             Client("unix:/nowhere")
     finally:
         jax.config.update("jax_enable_x64", True)
+
+
+@pytest.mark.slow
+def test_a_real_device_is_the_same_on_the_other_side(client: Client, data_folder: Path) -> None:
+    path = Path(__file__).parents[2] / "examples" / "heater-board" / "twin.toml"
+    file = TwinFile.load(path)
+    record = file.record()
+    twin = client.register(path)
+    assert [attachment.name for attachment in twin.message.attachments] == ["energy_balance_mimo.csv"]
+    assert_same_runs(client.simulate(twin, use_data=True), simulate(file.build(), record.inputs, record.times))
