@@ -11,6 +11,7 @@ from gemel.engine.physics.elasticity import (
     lame,
     nodal_stress,
 )
+from gemel.engine.physics.formulation import Formulation
 from gemel.engine.physics.heat import Capacitance, Convection, Flux, Heat, HeatSource, Power, Radiation
 from gemel.engine.physics.physics import Physics
 from gemel.engine.physics.system import OdeSystem
@@ -25,6 +26,7 @@ __all__ = [
     "Elasticity",
     "EquivalentCircuit",
     "Flux",
+    "Formulation",
     "Heat",
     "HeatSource",
     "LumpedHeat",

@@ -1,0 +1,67 @@
+"""The wheel holds the whole library: the quick start of the README runs from it in an empty environment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+        if shutil.which("uv") is None:
+            pytest.skip("neither pip nor uv is installed")
+        command = ["uv", "build", "--quiet", "--wheel", "--out-dir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    (path,) = out.glob("gemel-*.whl")
+    return path
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    modules = {name for name in names if name.endswith(".py")}
+    expected = {
+        f"gemel/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("engine", "solvers", "meshes", "bindings")
+        for path in (ROOT / folder).rglob("*.py")
+        if (path.parent / "__init__.py").exists()
+    }
+    assert modules == expected | {"gemel/__init__.py"}
+    assert "gemel/py.typed" in names
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not any("tests" in name or "benchmarks" in name for name in names)
+
+
+@pytest.mark.slow
+def test_the_quick_start_runs_from_the_wheel(wheel: Path, tmp_path: Path):
+    """A new environment sees the dependencies of this one, and gemel from the wheel alone."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    (own,) = [Path(path) for path in sys.path if path.endswith("site-packages") and (Path(path) / "jax").is_dir()][:1]
+    for item in own.iterdir():
+        if "gemel" not in item.name.lower() and not (site / item.name).exists() and item.suffix != ".pth":
+            (site / item.name).symlink_to(item)
+    quick_start = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(tmp_path / "venv/bin/python"), "-c", "import gemel; print(gemel.__file__)\n" + quick_start],
+        cwd=tmp_path,
+        env={**clean, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    where, prediction, *_ = done.stdout.splitlines()
+    assert str(tmp_path) in where
+    assert prediction.startswith("f3 = 117.")
