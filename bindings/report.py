@@ -12,6 +12,8 @@ from gemel.engine.units import difference_from_si, from_si
 
 MEASURED, TWIN, LINE = "#5f6b7a", "#c2410c", "#1d4ed8"
 _WIDTH, _HEIGHT = 9.0, 2.6
+_EXPLAINED = 15
+"""The largest number of parameters that a table still explains."""
 
 
 def parameter_table(fit: Fit) -> Table:
@@ -27,8 +29,9 @@ def parameter_table(fit: Fit) -> Table:
         prior, value, low, high = (
             _number(from_si(number, row.unit)) for number in (row.prior, row.value, *row.interval)
         )
-        name = f"{row.name}\n[dim]{row.description}[/dim]" if row.description else row.name
-        table.add_row(name, prior, value, f"{low} … {high}", row.unit, f"{100 * row.determined:.1f} %")
+        explained = row.description and len(fit.table()) <= _EXPLAINED
+        name = f"{row.name}\n[dim]{row.description}[/dim]" if explained else row.name
+        table.add_row(name, prior, value, f"{low} … {high}", written(row.unit), f"{100 * row.determined:.1f} %")
     return table
 
 
@@ -65,7 +68,7 @@ def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fit
             measured = _number(from_si(value, sensor.unit))
             error = f"{100 * (float(forecast.run.readings[name]) / value - 1):+.2f} %"
         kind = "fitted" if name in fitted else "predicted"
-        table.add_row(f"{name} [{sensor.unit}]", measured, old, new, f"{least} … {most}", error, kind)
+        table.add_row(f"{name} [{written(sensor.unit)}]", measured, old, new, f"{least} … {most}", error, kind)
     return table
 
 
@@ -80,8 +83,13 @@ def reading_table(twin: Twin, run: Run) -> Table:
     for sensor in twin.sensors:
         values = np.atleast_1d(from_si(np.asarray(run.readings[sensor.name]), sensor.unit))
         numbers = (values[0], values[-1], values.min(), values.max())[: len(headings)]
-        table.add_row(sensor.name, *(_number(number) for number in numbers), sensor.unit)
+        table.add_row(sensor.name, *(_number(number) for number in numbers), written(sensor.unit))
     return table
+
+
+def written(unit: str) -> str:
+    """A unit as people write it: °C, W/m²/K."""
+    return unit.replace("degC", "°C").replace("**", "^").replace("^2", "²").replace("^3", "³")
 
 
 def difference_unit(unit: str) -> str:
@@ -123,7 +131,7 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
         if end is not None and end < times[-1]:
             axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
-        axis.set_ylabel(f"{sensor.name} [{sensor.unit}]" if sensor.unit else sensor.name)
+        axis.set_ylabel(f"{sensor.name} [{written(sensor.unit)}]" if sensor.unit else sensor.name)
         axis.grid(alpha=0.25)
     axes[0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
     axes[0].set_title(twin.description or twin.name, loc="left", fontsize=11)

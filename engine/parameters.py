@@ -1,5 +1,6 @@
 """Uncertain parameters: their priors, their place in a model, and the belief about them."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -167,7 +168,7 @@ def _is_placeholder(node: Any) -> bool:
 
 
 def parameters_of(tree: Any) -> dict[str, Parameter]:
-    """The parameters in a model by name, in the order of their names.
+    """The parameters in a model by name, in the order of their names; R_2 comes before R_10.
 
     Raises `ValueError` where one name stands for two different parameters.
     """
@@ -178,7 +179,12 @@ def parameters_of(tree: Any) -> dict[str, Parameter]:
         if node.name in found and not eqx.tree_equal(found[node.name], node):
             raise ValueError(f"Parameter '{node.name}' is defined twice with different priors or units.")
         found[node.name] = node
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: _natural(item[0])))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """A sort key in which runs of digits count as numbers."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
