@@ -4,7 +4,6 @@ Commands import what they need when they run, so that ``--help`` is quick. A use
 standard error and exit code 2; a solve that failed is one line and exit code 1.
 """
 
-import importlib.metadata
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -144,7 +143,9 @@ def serve(
 @app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(f"gemel {importlib.metadata.version('gemel')}")
+    import gemel
+
+    typer.echo(f"gemel {gemel.__version__}")
 
 
 def main() -> None:

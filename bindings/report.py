@@ -35,9 +35,9 @@ def parameter_table(fit: Fit) -> Table:
     return table
 
 
-def comparison_table(twin: Twin, figures: dict[str, Any]) -> Table:
+def comparison_table(twin: Twin, figures: dict[str, Any], title: str = "Twin against measurement") -> Table:
     """Root-mean-square errors and coverage by sensor, in the sensors' units."""
-    table = Table(title="Twin against measurement", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("sensor")
     table.add_column("samples")
     table.add_column("RMSE", justify="right")

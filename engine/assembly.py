@@ -100,9 +100,7 @@ class MatrixLayout(eqx.Module):
         """Where each entry of the element matrices ``(n, a, i, b, j)`` stands in the CSR values."""
         nodes = np.asarray(domain.nodes, dtype=np.int64)
         c = self.n_components
-        pair = np.searchsorted(self.keys, _node_keys(nodes, self.n_nodes)).reshape(
-            len(nodes), *(2 * nodes.shape[1:])
-        )
+        pair = np.searchsorted(self.keys, _node_keys(nodes, self.n_nodes)).reshape(len(nodes), *(2 * nodes.shape[1:]))
         row_starts = np.searchsorted(self.keys, np.arange(self.n_nodes, dtype=np.int64) * self.n_nodes)
         widths = np.diff(np.append(row_starts, len(self.keys)))
         start, width = row_starts[nodes], widths[nodes]

@@ -48,9 +48,7 @@ class Domain(eqx.Module):
         """The volume (area, length) of the domain in SI units."""
         if not self.n_elements:
             return jnp.zeros(())
-        return jnp.sum(
-            jax.vmap(lambda c, f: _frame(self, points[c], f).measure)(self.corners, self.reference)
-        )
+        return jnp.sum(jax.vmap(lambda c, f: _frame(self, points[c], f).measure)(self.corners, self.reference))
 
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
         r"""The integrals $\int \varphi_a$ of the basis functions over each element."""
@@ -121,11 +119,7 @@ class _Frame(eqx.Module):
 
 def _frame(domain: Domain, corners: Array, reference: Array) -> _Frame:
     """Map the tables of one element to physical space; ``corners (n_geometry, dim)``."""
-    pick = (
-        (lambda table: jnp.asarray(table)[reference])
-        if domain.is_facets
-        else (lambda table: jnp.asarray(table)[0])
-    )
+    pick = (lambda table: jnp.asarray(table)[reference]) if domain.is_facets else (lambda table: jnp.asarray(table)[0])
     jacobian = jnp.einsum("gd,qgk->qdk", corners, pick(domain.geometry_gradient))
     inverse = _inverse(jacobian)
     gradient = jnp.einsum("qak,qkd->qad", pick(domain.basis_gradient), inverse)

@@ -1,5 +1,7 @@
 """The mathematics of weak forms at one quadrature point: fields, gradients and products."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -18,10 +20,10 @@ class Jet(eqx.Module):
 
 
 class Point(eqx.Module):
-    """Where an integrand is evaluated: position ``x (dim,)`` in m and, on facets, the outward unit ``normal``."""
+    """Where an integrand is evaluated: position ``x (dim,)`` in m and the outward unit ``normal (dim,)``, None in cells."""
 
     x: Float[Array, "... dim"]
-    normal: Float[Array, "... dim"] | None = None
+    normal: Any = None
 
 
 def grad(u: Jet) -> Array:

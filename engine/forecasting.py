@@ -56,9 +56,7 @@ def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any 
     host_times = None if times is None else np.asarray(times, dtype=float)
     run, spread = _propagate(twin, inputs, host_times, twin.analysis.grid(host_times))
     parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
-    predictive = {
-        sensor.name: jnp.sqrt(parametric[sensor.name] ** 2 + sensor.noise.std**2) for sensor in twin.sensors
-    }
+    predictive = {sensor.name: jnp.sqrt(parametric[sensor.name] ** 2 + sensor.noise.std**2) for sensor in twin.sensors}
     return Forecast(run, parametric, predictive)
 
 

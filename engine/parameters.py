@@ -85,9 +85,7 @@ class Normal(Prior):
     std: float
 
     def __check_init__(self) -> None:
-        _require(
-            self.std, lambda s: s > 0, f"The standard deviation of a prior must be positive, not {self.std}."
-        )
+        _require(self.std, lambda s: s > 0, f"The standard deviation of a prior must be positive, not {self.std}.")
 
     def value(self, z: Array) -> Array:
         """The parameter at standardised coordinate ``z``."""

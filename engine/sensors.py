@@ -166,9 +166,7 @@ class FieldObservation(eqx.Module):
         rows = []
         for sensor in sensors:
             if not isinstance(sensor, FieldSensor):
-                raise ValueError(
-                    f"Sensor '{sensor.name}' cannot read a field: use a point or an average sensor."
-                )
+                raise ValueError(f"Sensor '{sensor.name}' cannot read a field: use a point or an average sensor.")
             rows.append(sensor.functional(space))
         width = max((len(unknowns) for unknowns, _ in rows), default=0)
         unknowns = np.zeros((len(rows), width), dtype=np.int32)

@@ -26,11 +26,7 @@ class Series(eqx.Module):
     hold: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
-        if (
-            np.shape(self.times) != np.shape(self.values)
-            or np.ndim(self.times) != 1
-            or not np.size(self.times)
-        ):
+        if np.shape(self.times) != np.shape(self.values) or np.ndim(self.times) != 1 or not np.size(self.times):
             raise ValueError(
                 f"A series needs as many values as times, at least one: "
                 f"got {np.shape(self.times)} times and {np.shape(self.values)} values."
@@ -66,9 +62,7 @@ class Record(eqx.Module):
         shape = () if self.times is None else np.shape(self.times)
         for name, values in self.readings.items():
             if np.shape(values) != shape:
-                raise ValueError(
-                    f"Reading '{name}' has shape {np.shape(values)} where the times have {shape}."
-                )
+                raise ValueError(f"Reading '{name}' has shape {np.shape(values)} where the times have {shape}.")
 
     def between(self, start: float, end: float) -> "Record":
         """The samples with start <= t < end; inputs are kept whole.

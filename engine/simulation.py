@@ -64,15 +64,11 @@ def simulate(
 
 
 @eqx.filter_jit
-def _simulate(
-    twin: Twin, inputs: dict[str, Series], times: Any, grid: Any, values: dict[str, Any]
-) -> Run:
+def _simulate(twin: Twin, inputs: dict[str, Series], times: Any, grid: Any, values: dict[str, Any]) -> Run:
     return respond(twin, inputs, times, grid, values)
 
 
-def respond(
-    twin: Twin, inputs: Mapping[str, Series], times: Any, grid: Any, values: Mapping[str, Any]
-) -> Run:
+def respond(twin: Twin, inputs: Mapping[str, Series], times: Any, grid: Any, values: Mapping[str, Any]) -> Run:
     """The traced part of `simulate`: ``grid`` from ``analysis.grid``, ``values`` for every parameter."""
     analysis, sensors = bind((twin.analysis, twin.sensors), values)
     times, grid = (None if series is None else jnp.asarray(series) for series in (times, grid))
@@ -86,9 +82,7 @@ def respond(
         if isinstance(sensor, FieldSensor) and sensor.offset is not None:
             reading = reading + sensor.offset
         readings[sensor.name] = reading if grid is None else jnp.interp(times, grid, reading)
-    return Run(
-        times, readings, state, solution.status, solution.statistics
-    )
+    return Run(times, readings, state, solution.status, solution.statistics)
 
 
 def check_names(kind: str, given: Mapping[str, Any], known: Sequence[str], *, complete: bool) -> None:

@@ -35,9 +35,7 @@ class Twin(eqx.Module):
     prepared: Any
     description: str = eqx.field(static=True)
 
-    def __init__(
-        self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = ""
-    ) -> None:
+    def __init__(self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = "") -> None:
         require_double("A twin")
         names = [sensor.name for sensor in sensors]
         for sensor in names:

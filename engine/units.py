@@ -32,9 +32,7 @@ def parse(text: str | float | int, unit: str) -> float:
         quantity = registry().Quantity(text)
         magnitude = float(quantity.magnitude)
     except Exception as error:
-        raise UnitError(
-            f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'."
-        ) from error
+        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'.") from error
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
@@ -49,9 +47,7 @@ def unit_of(text: str | float | int) -> str:
         written = _NUMBER.sub("", str(text)).strip()
         return written if _unit(written) == unit else f"{unit:~P}"
     except Exception as error:
-        raise UnitError(
-            f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'."
-        ) from error
+        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'.") from error
 
 
 def compatible(first: str, second: str) -> bool:

@@ -114,12 +114,7 @@ def _line(axis: str, count: int, length: float, start: float) -> Float[np.ndarra
 
 def _checked(axis: str, line: Coordinates) -> Float[np.ndarray, " n"]:
     values = np.asarray(line, dtype=np.float64)
-    if (
-        values.ndim != 1
-        or len(values) < 2
-        or not (np.diff(values) > 0).all()
-        or not np.isfinite(values).all()
-    ):
+    if values.ndim != 1 or len(values) < 2 or not (np.diff(values) > 0).all() or not np.isfinite(values).all():
         raise MeshError(f"The grid coordinates along {axis} must be two or more strictly increasing numbers.")
     return values
 

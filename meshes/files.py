@@ -55,8 +55,7 @@ def _load(path: Path) -> Any:
     names = path.name.lower()
     if not any(names.endswith(extension) for extension in known):
         raise MeshError(
-            f"The mesh file '{path}' has an unknown extension '{path.suffix}': "
-            f"known are {', '.join(sorted(known))}."
+            f"The mesh file '{path}' has an unknown extension '{path.suffix}': known are {', '.join(sorted(known))}."
         )
     if path.stat().st_size == 0:
         raise MeshError(f"The mesh file '{path}' is empty.")
@@ -65,12 +64,9 @@ def _load(path: Path) -> Any:
             return meshio.read(path)
         except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split())[:200].rstrip(".")
-            detail = (
-                f" ({type(error).__name__}: {reason})" if reason and not isinstance(error, SystemExit) else ""
-            )
+            detail = f" ({type(error).__name__}: {reason})" if reason and not isinstance(error, SystemExit) else ""
             raise MeshError(
-                f"The mesh file '{path}' cannot be read: "
-                f"it is damaged or not what its extension says{detail}."
+                f"The mesh file '{path}' cannot be read: it is damaged or not what its extension says{detail}."
             ) from None
 
 
@@ -90,12 +86,7 @@ def quiet():
 
 def _converted(raw: Any) -> Mesh:
     points = np.asarray(raw.points)
-    if (
-        points.ndim != 2
-        or points.shape[1] not in (2, 3)
-        or points.dtype.kind not in "fiu"
-        or len(points) == 0
-    ):
+    if points.ndim != 2 or points.shape[1] not in (2, 3) or points.dtype.kind not in "fiu" or len(points) == 0:
         raise MeshError("it holds no points with two or three coordinates.")
     points = points.astype(np.float64)
     name, blocks = _volume_blocks(raw)
@@ -166,9 +157,7 @@ def _tag_members(
     raw: Any, groups: Groups, blocks: list[int], dim: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Groups by dimension: cell numbers, vertices of facets, and nodes, by name."""
-    starts = dict(
-        zip(blocks, np.cumsum([0, *(len(raw.cells[block].data) for block in blocks)]), strict=False)
-    )
+    starts = dict(zip(blocks, np.cumsum([0, *(len(raw.cells[block].data) for block in blocks)]), strict=False))
     cells: dict[str, np.ndarray] = {}
     facets: dict[str, np.ndarray] = {}
     nodes = {str(name): np.asarray(numbers, dtype=np.int64) for name, numbers in raw.point_sets.items()}
@@ -195,9 +184,7 @@ def _merge(tags: dict[str, np.ndarray], name: str, members: np.ndarray) -> None:
     tags[name] = np.concatenate([tags[name], members]) if name in tags else members
 
 
-def _matched(
-    cell_type: str, cells: Int[np.ndarray, "c k"], facets: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _matched(cell_type: str, cells: Int[np.ndarray, "c k"], facets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Facets given by their vertices as (cell, local facet), by name; all names in one search."""
     if not facets:
         return {}
@@ -219,6 +206,4 @@ def _drop_reserved(kind: str, tags: dict[str, np.ndarray], name: str, everything
     if name in tags:
         members = tags.pop(name)
         if not np.array_equal(np.unique(members, axis=0), everything):
-            raise MeshError(
-                f"its {kind} group '{name}' is not what that reserved name means: rename the group."
-            )
+            raise MeshError(f"its {kind} group '{name}' is not what that reserved name means: rename the group.")

@@ -150,13 +150,9 @@ def facet_measures(
     samples, _ = facet_quadrature(cell_type, quadrature_degree)
     n_facets, n_q, dim = samples.shape
     _, gradients = tabulate(cell_type, degree, samples.reshape(-1, dim))
-    tangents = np.einsum(
-        "fqnb,fbs->fqns", gradients.reshape(n_facets, n_q, -1, dim), _facet_frames(cell_type)
-    )
+    tangents = np.einsum("fqnb,fbs->fqns", gradients.reshape(n_facets, n_q, -1, dim), _facet_frames(cell_type))
     cell, local = facets[:, 0], facets[:, 1]
-    frames = xp.einsum(
-        "fna,fqns->fqas", xp.asarray(points)[xp.asarray(cells)[cell]], xp.asarray(tangents)[local]
-    )
+    frames = xp.einsum("fna,fqns->fqas", xp.asarray(points)[xp.asarray(cells)[cell]], xp.asarray(tangents)[local])
     if dim == 2:
         return xp.sqrt(xp.sum(frames[..., 0] ** 2, axis=-1))
     return xp.sqrt(xp.sum(xp.cross(frames[..., 0], frames[..., 1]) ** 2, axis=-1))

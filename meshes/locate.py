@@ -47,9 +47,7 @@ def locate(
         raise MeshError(f"Points to locate must have shape (n, {points.shape[1]}), not {targets.shape}.")
     if not np.isfinite(targets).all():
         number = int(np.flatnonzero(~np.isfinite(targets).all(axis=1))[0])
-        raise MeshError(
-            f"Point {number} to locate has coordinates that are not finite: {targets[number].tolist()}."
-        )
+        raise MeshError(f"Point {number} to locate has coordinates that are not finite: {targets[number].tolist()}.")
     allowed = tolerance * float(np.linalg.norm(np.ptp(points, axis=0)))
     corners = points[cells]
     low, high = corners.min(axis=1), corners.max(axis=1)

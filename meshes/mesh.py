@@ -136,9 +136,7 @@ class Mesh(eqx.Module):
 
     def facets(self, tag: str) -> Int[Array | np.ndarray, "n 2"]:
         """Rows (cell, local facet) of a tag; ``"boundary"`` names the whole boundary."""
-        return (
-            self.boundary_facets() if tag == BOUNDARY else _look_up("facet", self.facet_tags, tag, BOUNDARY)
-        )
+        return self.boundary_facets() if tag == BOUNDARY else _look_up("facet", self.facet_tags, tag, BOUNDARY)
 
     def cells_of(self, tag: str) -> Int[Array | np.ndarray, " n"]:
         """Cell numbers of a tag; ``"all"`` names all cells."""
@@ -219,9 +217,7 @@ class Mesh(eqx.Module):
         return np.asarray(self.cells)
 
     def _facet_nodes(self, facets: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n n_facet_nodes"]:
-        closure = np.asarray(
-            coordinate_element(self.cell_type, self.degree).entity_closure_dofs[self.dim - 1]
-        )
+        closure = np.asarray(coordinate_element(self.cell_type, self.degree).entity_closure_dofs[self.dim - 1])
         return self._host_cells()[facets[:, :1], closure[facets[:, 1]]]
 
     def _with_tags(self, field: str, name: str, reserved: str, numbers: np.ndarray) -> "Mesh":

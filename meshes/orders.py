@@ -66,9 +66,7 @@ FACET_VERTICES = {"line": 2, "line3": 2, "triangle": 3, "triangle6": 3, "quad": 
 
 def file_cell_name(cell_type: str, degree: int) -> str:
     """meshio's name of a cell."""
-    return next(
-        name for name, cell in FILE_CELLS.items() if (cell.cell_type, cell.degree) == (cell_type, degree)
-    )
+    return next(name for name, cell in FILE_CELLS.items() if (cell.cell_type, cell.degree) == (cell_type, degree))
 
 
 def mirrored(cell_type: str, degree: int) -> Int[np.ndarray, " n_nodes"]:

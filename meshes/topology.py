@@ -12,9 +12,7 @@ def cell_entities(cell_type: str, dim: int) -> Int[np.ndarray, "n_entities n_ver
     """Local vertices of the entities of one dimension of a cell; one row per vertex, edge or face."""
     topology = basix.topology(basix_cell(cell_type))
     if not 0 <= dim < len(topology):
-        raise MeshError(
-            f"A {cell_type} has no entities of dimension {dim}, only of 0 to {len(topology) - 1}."
-        )
+        raise MeshError(f"A {cell_type} has no entities of dimension {dim}, only of 0 to {len(topology) - 1}.")
     return np.asarray(topology[dim], dtype=np.int64)
 
 

@@ -21,9 +21,7 @@ _CHUNK = 50_000
 """Cells checked at a time, to bound the memory of the Jacobians."""
 
 
-def check_connectivity(
-    n_points: int, cells: Int[np.ndarray, "n_cells n_nodes"], n_nodes: int, name: str
-) -> None:
+def check_connectivity(n_points: int, cells: Int[np.ndarray, "n_cells n_nodes"], n_nodes: int, name: str) -> None:
     """Refuse an empty mesh, cells of the wrong width, node numbers out of range, and points in no cell."""
     if len(cells) == 0:
         raise MeshError("The mesh holds no cells.")

@@ -23,9 +23,7 @@ _FACET_ORDER = {2: ("line", [0, 1]), 3: ("triangle", [0, 1, 2]), 4: ("quad", [0,
 Data = Mapping[str, np.ndarray]
 
 
-def write_mesh(
-    path: str | Path, mesh: Mesh, point_data: Data | None = None, cell_data: Data | None = None
-) -> None:
+def write_mesh(path: str | Path, mesh: Mesh, point_data: Data | None = None, cell_data: Data | None = None) -> None:
     """Write a mesh with its tags, and data on its points and cells, to a file that `read_mesh` reads back.
 
     Tags are physical groups in a .msh file (version 2.2, as gmsh itself reads it), where facets appear by
@@ -60,9 +58,7 @@ def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(values) for name, values in data.items()}
     for name, values in arrays.items():
         if values.shape[:1] != (count,):
-            raise MeshError(
-                f"The {kind} data '{name}' have shape {values.shape}, but must have {count} rows."
-            )
+            raise MeshError(f"The {kind} data '{name}' have shape {values.shape}, but must have {count} rows.")
         if name.startswith("gemel:"):
             raise MeshError(f"The {kind} data '{name}' take the prefix 'gemel:', which is kept for tags.")
     return arrays
@@ -97,17 +93,14 @@ def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
 def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
     if cell_data:
-        raise MeshError(
-            f"A .msh file cannot hold the cell data '{', '.join(cell_data)}': write .vtu, .vtk or .xdmf."
-        )
+        raise MeshError(f"A .msh file cannot hold the cell data '{', '.join(cell_data)}': write .vtu, .vtk or .xdmf.")
     blocks: list[Any] = [_file_cells(mesh)]
     groups = [np.zeros(mesh.n_cells, dtype=np.int32)]
     names: dict[str, np.ndarray] = {}
     for number, (tag, cells) in enumerate(mesh.cell_tags.items(), start=1):
         if groups[0][np.asarray(cells)].any():
             raise MeshError(
-                f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: "
-                "write .vtu, .vtk or .xdmf."
+                f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: write .vtu, .vtk or .xdmf."
             )
         groups[0][np.asarray(cells)] = number
         names[tag] = np.array([number, mesh.dim])
@@ -117,9 +110,7 @@ def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: di
     for what, dim, tags in lower:
         for tag, members in tags.items():
             if tag in names:
-                raise MeshError(
-                    f"The tag name '{tag}' is used twice, which a .msh file cannot hold: rename one."
-                )
+                raise MeshError(f"The tag name '{tag}' is used twice, which a .msh file cannot hold: rename one.")
             members = np.asarray(members)
             if what == "facet":
                 blocks.append((kind, np.asarray(mesh.cells)[members[:, :1], local[members[:, 1]]][:, order]))
@@ -138,8 +129,6 @@ def _write(path: Path, content: meshio.Mesh) -> None:
             try:
                 meshio.write(Path(folder) / path.name, content, file_format=_FORMATS[path.suffix.lower()])
             except (Exception, SystemExit) as error:
-                raise MeshError(
-                    f"Cannot write '{path}': {type(error).__name__}: {str(error).rstrip('.')}."
-                ) from None
+                raise MeshError(f"Cannot write '{path}': {type(error).__name__}: {str(error).rstrip('.')}.") from None
         for file in sorted(Path(folder).iterdir(), key=lambda file: file.name == path.name):
             os.replace(file, path.parent / file.name)

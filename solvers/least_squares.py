@@ -1,4 +1,4 @@
-r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as explicit state machines that a caller can save and resume."""
+r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as state machines that a caller can save and resume."""
 
 from abc import abstractmethod
 from collections.abc import Callable

@@ -68,9 +68,7 @@ class AMG(Preconditioner):
     Adams, Brezina, Hu, Tuminaro, J. Comput. Phys. 188 (2003).
     """
 
-    method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(
-        static=True, default="smoothed_aggregation"
-    )
+    method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(static=True, default="smoothed_aggregation")
     near_nullspace: Float[np.ndarray | Array, "n k"] | None = None
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.0)
@@ -181,9 +179,7 @@ def _convert_level(level: Any, dtype: np.dtype) -> _Level:
     )
 
 
-def _largest_eigenvalue(
-    matrix: scipy.sparse.csr_array, inverse_diagonal: np.ndarray, steps: int = 15
-) -> float:
+def _largest_eigenvalue(matrix: scipy.sparse.csr_array, inverse_diagonal: np.ndarray, steps: int = 15) -> float:
     """Return the largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
     root = np.sqrt(np.abs(inverse_diagonal))
     v = np.random.default_rng(0).standard_normal(len(root))

@@ -103,9 +103,7 @@ class Newton(NonlinearSolver):
         statistics = {"steps": steps, "linear_steps": linear_steps, "residual": norm}
         return Solution(u, Status(code.astype(jnp.int32)), statistics)
 
-    def _move(
-        self, residual: Residual, args: Any, u: Array, d: Array, norm: Array
-    ) -> tuple[Array, Array, Array]:
+    def _move(self, residual: Residual, args: Any, u: Array, d: Array, norm: Array) -> tuple[Array, Array, Array]:
         """Return the new point, its residual, and whether it is acceptable."""
         full = residual(u + d, args)
         if self.line_search is None:

@@ -156,9 +156,7 @@ def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """Return the derivative of ct·(A x) with respect to the padded values."""
     if rows.order is not None:
         sizes = [c.shape[-1] for c in rows.columns]
-        natural = (
-            jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
-        )
+        natural = jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
         pieces = jnp.split(_gather(ct, natural), np.cumsum(sizes)[:-1].tolist())
     else:
         pieces = [ct]
@@ -245,9 +243,7 @@ def _product_transpose(ct, *args, treedef, batched):
 def _product_batch(args, dims, *, treedef, batched):
     count = len(args) - treedef.num_leaves
     if any(d is not None for d in dims[count:]):
-        raise ValueError(
-            "A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern)."
-        )
+        raise ValueError("A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern).")
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
     maps_values = any(d is not None for d in dims[: count - 1])
     maps_x = dims[count - 1] is not None
@@ -264,9 +260,7 @@ def _product_batch(args, dims, *, treedef, batched):
         return a.reshape(size * inner, *a.shape[2:])
 
     want = (maps_values or batched[0], maps_x or batched[1])
-    new = [
-        front(a, d, batched[0], want[0]) for a, d in zip(args[: count - 1], dims[: count - 1], strict=True)
-    ]
+    new = [front(a, d, batched[0], want[0]) for a, d in zip(args[: count - 1], dims[: count - 1], strict=True)]
     new.append(front(args[count - 1], dims[count - 1], batched[1], want[1]))
     out = _product_p.bind(*new, *args[count:], treedef=treedef, batched=want)
     return (out if inner is None else out.reshape(size, inner, -1)), 0
@@ -348,9 +342,7 @@ def _move_transpose(ct, x, index, inverse):
 def _move_batch(args, dims):
     x, index, inverse = args
     if any(d is not None for d in dims[1:]):
-        raise ValueError(
-            "A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern)."
-        )
+        raise ValueError("A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern).")
     out = _move_p.bind(jnp.moveaxis(x, dims[0], -1), index, inverse)
     return out, out.ndim - 1
 

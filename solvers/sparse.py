@@ -69,9 +69,7 @@ class SparsityPattern(eqx.Module):
         row_of = np.repeat(np.arange(n), np.diff(indptr))
         key = row_of * n + indices
         if len(indices) and (indices.min() < 0 or indices.max() >= n):
-            raise ValueError(
-                f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}."
-            )
+            raise ValueError(f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}.")
         if np.any(np.diff(key) <= 0):
             bad = int(row_of[np.flatnonzero(np.diff(key) <= 0)[0]])
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
@@ -115,9 +113,7 @@ class SparsityPattern(eqx.Module):
 
     def transpose(self) -> "SparsityPattern":
         """Return the pattern of the transposed matrix (host only, rebuilt)."""
-        matrix = scipy.sparse.csr_array(
-            (np.ones(self.nnz), np.asarray(self.indices), np.asarray(self.indptr))
-        )
+        matrix = scipy.sparse.csr_array((np.ones(self.nnz), np.asarray(self.indices), np.asarray(self.indptr)))
         flipped = scipy.sparse.csr_array(matrix.T)
         flipped.sort_indices()
         return SparsityPattern.build(flipped.indptr, flipped.indices)
@@ -141,9 +137,7 @@ class SparseOperator(LinearOperator):
         return self.pattern.n
 
     @staticmethod
-    def from_scipy(
-        matrix: scipy.sparse.sparray | scipy.sparse.spmatrix, symmetric: bool = False
-    ) -> "SparseOperator":
+    def from_scipy(matrix: scipy.sparse.sparray | scipy.sparse.spmatrix, symmetric: bool = False) -> "SparseOperator":
         """Build pattern and values from a square scipy matrix."""
         csr = scipy.sparse.csr_array(matrix)
         shape: tuple[int, ...] = tuple(getattr(matrix, "shape", ()))

@@ -219,6 +219,7 @@ def integrate(
     save: Callable[[Array, Array], PyTree] | None = None,
     uniform: bool | None = None,
     segment: int | None = None,
+    final: bool = False,
 ) -> Solution[PyTree]:
     """Integrate from times[0] to times[-1], with ``substeps`` equal steps from each time to the next.
 
@@ -234,8 +235,8 @@ def integrate(
         state: of the linear solver, from ``integrator.init(system, t, u, dt, args)``; None sets it up here.
         save: ``save(t, u)`` gives what is kept at each time, the first included; None keeps u.
 
-    Returns the saved pytree with a leading axis m, the first failure among all steps as status, and the
-    statistics ``linear_steps`` (total) and ``steps``.
+    Returns the saved pytree with a leading axis m (with ``final``, a pair of it and u at the end), the first failure
+    among all steps as status, and the statistics ``linear_steps`` (total) and ``steps``.
     """
     if times.ndim != 1 or times.shape[0] < 2:
         raise ValueError(f"times has shape {times.shape}; integrate needs at least two times in one axis.")
@@ -286,7 +287,8 @@ def integrate(
     _, code, count = carry
     code = jnp.where(jnp.all(jnp.isfinite(carry[0][0])), code, jnp.where(code == 0, Code.NOT_FINITE, code))
     statistics = {"steps": jnp.asarray(intervals * substeps, jnp.int32), "linear_steps": count}
-    return Solution(saved, Status(code.astype(jnp.int32)), statistics)
+    value = (saved, carry[0][0]) if final else saved
+    return Solution(value, Status(code.astype(jnp.int32)), statistics)
 
 
 def _in_segments(piece: Callable, carry: Any, xs: Any, count: int, length: int) -> tuple[Any, Any]:

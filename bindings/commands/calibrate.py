@@ -40,6 +40,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     out.mkdir(parents=True, exist_ok=True)
     fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart)
     report(fit, plan, record, out)
+    validate(file, fit, out)
     if fit.status.worst() != Code.SUCCESS:
         raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
 
@@ -94,7 +95,24 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
         common.console.print(value_table(fit.twin, before, result, record, fitted))
     else:
         common.console.print(comparison_table(fit.twin, figures["sensors"]))
-    common.console.print(f"Written to {out}: belief.json, figures.json, forecast.zarr, forecast.png")
+    names = "belief.json, figures.json, forecast.zarr, forecast.png"
+    common.console.print(f"Written to {out}: {names}", soft_wrap=True)
+    return figures
+
+
+def validate(file: TwinFile, fit: Fit, out: Path) -> dict[str, Any]:
+    """Judge a fit on the ``[validation]`` data of its twin file, where there are any; return the figures."""
+    record = file.validation()
+    if record is None:
+        return {}
+    with common.console.status("Judging on the validation data …"):
+        result = forecast(fit.twin, record.inputs, record.times)
+    figures = comparison_figures(result, record)
+    save_run(out / "validation.zarr", result)
+    save_json(out / "validation.json", {"sensors": figures})
+    plot_forecast(out / "validation.png", fit.twin, result, record)
+    common.console.print(comparison_table(fit.twin, figures, "Twin against validation data"))
+    common.console.print(f"Written to {out}: validation.json, validation.zarr, validation.png", soft_wrap=True)
     return figures
 
 

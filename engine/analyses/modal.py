@@ -51,13 +51,9 @@ class Modal(Analysis):
         chosen = []
         for sensor in sensors:
             if not isinstance(sensor, FrequencySensor):
-                raise ValueError(
-                    f"Sensor '{sensor.name}' cannot read a modal analysis: use a frequency sensor."
-                )
+                raise ValueError(f"Sensor '{sensor.name}' cannot read a modal analysis: use a frequency sensor.")
             if sensor.mode > self.count:
-                raise ValueError(
-                    f"Sensor '{sensor.name}' reads mode {sensor.mode}: only {self.count} are computed."
-                )
+                raise ValueError(f"Sensor '{sensor.name}' reads mode {sensor.mode}: only {self.count} are computed.")
             axis = None if sensor.direction is None else _AXES[sensor.direction]
             if axis is not None and axis >= self.physics.problem.space.mesh.dim:
                 raise ValueError(f"Sensor '{sensor.name}': the mesh has no direction '{sensor.direction}'.")

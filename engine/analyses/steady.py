@@ -95,17 +95,13 @@ class Steady(Analysis):
         readings = observation.read(solution.value)
         return Solution((readings, solution.value), solution.status, solution.statistics)
 
-    def solve(
-        self, prepared: Any, inputs: Mapping[str, Series] | None = None
-    ) -> Solution[Float[Array, " n_dofs"]]:
+    def solve(self, prepared: Any, inputs: Mapping[str, Series] | None = None) -> Solution[Float[Array, " n_dofs"]]:
         """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
         signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
         problem = drive(self.physics.problem, signals)
         start = _start(problem, self.initial)
         if problem.linear:
-            increment = linear_solve(
-                problem.tangent(start), -problem.residual(start), self.linear_solver, prepared
-            )
+            increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
             return Solution(start + increment.value, increment.status, increment.statistics)
         newton = Newton(self.linear_solver, rtol=self.rtol, atol=0.0, max_steps=self.newton_steps)
         return nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)

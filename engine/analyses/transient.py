@@ -100,19 +100,19 @@ class Transient(Analysis):
     def run(
         self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
-        """The raw readings at every step, ``(m, n_sensors)``."""
-        solution = self.solve(prepared, inputs, grid, lambda t, u: observation.read(u))
-        return Solution((solution.value, None), solution.status, solution.statistics)
+        """The raw readings at every step, ``(m, n_sensors)``, and the flat field at the last one."""
+        return self.solve(prepared, inputs, grid, lambda t, u: observation.read(u))
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any
     ) -> Solution[Any]:
-        """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked."""
+        """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked, and the flat field at the last one."""
         system = _System(self.physics.problem.linear)
         args = (self.physics.problem, self.physics.inertia, dict(inputs))
         grid = jnp.asarray(grid)
         start = self.start(inputs, grid[0])
-        return integrate(system, start, grid, args, self._integrator(), 1, prepared, keep, uniform=True)
+        integrator = self._integrator()
+        return integrate(system, start, grid, args, integrator, 1, prepared, keep, uniform=True, final=True)
 
     def start(self, inputs: Mapping[str, Series], t: Array) -> Float[Array, " n_dofs"]:
         """The field at the start, with the prescribed values of that time."""
@@ -147,9 +147,7 @@ class _System(FirstOrderSystem):
         if not inputs_of(problem.constraint):
             return residual
         zero = jnp.zeros_like(u)
-        _, rate = jax.jvp(
-            lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),)
-        )
+        _, rate = jax.jvp(lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),))
         mass = inertia.layout.operator(_mass_values(inertia))
         return residual + problem.constraint.reduce(mass.mv(rate))
 

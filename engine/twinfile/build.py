@@ -51,8 +51,7 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         dim = mesh.dim
         analysis = _build_field_analysis(document, mesh, numbers, place)
     sensors = [
-        _build_sensor(name, table, dim, numbers, place / "sensors" / name)
-        for name, table in document.sensors.items()
+        _build_sensor(name, table, dim, numbers, place / "sensors" / name) for name, table in document.sensors.items()
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
     if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
@@ -76,9 +75,7 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
         raise place.error("the table [mesh] is missing: give 'file', 'box' or 'grid'.")
     sources = [key for key in ("file", "box", "grid") if getattr(table, key) is not None]
     if len(sources) != 1:
-        raise place.error(
-            f"give exactly one of 'file', 'box' and 'grid', not {' and '.join(sources) or 'none'}."
-        )
+        raise place.error(f"give exactly one of 'file', 'box' and 'grid', not {' and '.join(sources) or 'none'}.")
     if table.file is not None:
         mesh = with_place(place / "file", read_mesh, folder / table.file)
     elif table.box is not None:
@@ -86,11 +83,7 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
     else:
         lines = table.grid
         assert lines is not None
-        axes = [
-            _lengths(axis, place / "grid" / key)
-            for key, axis in table.grid
-            if key != "cell" and axis is not None
-        ]
+        axes = [_lengths(axis, place / "grid" / key) for key, axis in lines if key != "cell" and axis is not None]
         mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=lines.cell))
     for kind, tags in (("cell_tags", table.cell_tags), ("facet_tags", table.facet_tags)):
         for name, region in tags.items():
@@ -101,9 +94,7 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
 def _box(table: Any, place: Place) -> Mesh:
     size = _lengths(table.size, place / "size")
     if len(table.cells) != len(size):
-        raise (place / "cells").error(
-            f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}."
-        )
+        raise (place / "cells").error(f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}.")
     origin = _lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
     make: Any = rectangle_mesh if len(size) == 2 else box_mesh
     cell = table.cell or ("quadrilateral" if len(size) == 2 else "hexahedron")
@@ -123,9 +114,7 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     def inside(x: np.ndarray) -> np.ndarray:
         return np.all((x >= np.asarray(low) - slack) & (x <= np.asarray(high) + slack), axis=-1)
 
-    of = np.concatenate(
-        [with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)]
-    )
+    of = np.concatenate([with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)])
     if kind == "cell_tags":
         found = with_place(place, mesh.tag_cells, name, inside).cell_tags[name]
         out = [with_place(place / "except", mesh.cells_of, tag) for tag in region.without]
@@ -134,11 +123,7 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     else:
         found = with_place(place, mesh.tag_facets, name, inside).facet_tags[name]
         out = [with_place(place / "except", mesh.facets, tag) for tag in region.without]
-        keep = (
-            ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1)
-            if out
-            else np.ones(len(found), bool)
-        )
+        keep = ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1) if out else np.ones(len(found), bool)
         owners, add = found[:, 0], mesh.with_facet_tag
     chosen = found[keep & np.isin(owners, of)] if region.of else found[keep]
     if not len(chosen):
@@ -192,9 +177,7 @@ def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Pla
     initial = numbers.read(model.initial, "K", place / "initial")  # pyright: ignore[reportArgumentType]
     return with_place(
         place,
-        lambda: Transient(
-            physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps
-        ),
+        lambda: Transient(physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps),
     )
 
 
@@ -236,9 +219,10 @@ def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Plac
     noise = Noise(std, time)
     if isinstance(table, FrequencySensorTable):
         return with_place(
-            place, lambda: FrequencySensor(
-            name=name, mode=table.mode, noise=noise, direction=table.direction, unit=table.unit
-        )
+            place,
+            lambda: FrequencySensor(
+                name=name, mode=table.mode, noise=noise, direction=table.direction, unit=table.unit
+            ),
         )
     if isinstance(table, OutputSensorTable):
         return OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)

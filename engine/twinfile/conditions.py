@@ -76,14 +76,10 @@ def build_conditions(
         here = place / "conditions" / number
         kinds = KINDS[physics]
         if table.kind not in kinds:
-            raise (here / "kind").error(
-                f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}."
-            )
+            raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
         kind = kinds[table.kind]
         _check_keys(table, kind, here)
-        values = [
-            _value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()
-        ]
+        values = [_value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()]
         extra = {"component": _axis(table.component, dim, here)} if kind.axis else {}
         (masses if kind.mass else conditions).append(kind.build(table.on, *values, **extra))
     return conditions, masses
@@ -103,9 +99,7 @@ def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
         )
 
 
-def _value(
-    table: ConditionTable, key: str, unit: str, kind: _Kind, dim: int, numbers: Numbers, place: Place
-) -> Any:
+def _value(table: ConditionTable, key: str, unit: str, kind: _Kind, dim: int, numbers: Numbers, place: Place) -> Any:
     value = getattr(table, key)
     if not kind.vector:
         if isinstance(value, list):

@@ -55,11 +55,7 @@ def read_record(table: DataTable, place: Place, folder: Path, path: Path | None 
     times = all_times[keep]
     if len(times) < 2 or not np.all(np.diff(times) > 0):
         rows = np.flatnonzero(np.diff(times) <= 0)
-        where = (
-            f"sample {int(rows[0]) + 1} is at {times[rows[0] + 1]:g} s"
-            if len(rows)
-            else f"{len(times)} samples"
-        )
+        where = f"sample {int(rows[0]) + 1} is at {times[rows[0] + 1]:g} s" if len(rows) else f"{len(times)} samples"
         raise place.error(f"the times in '{source.name}' must increase: {where}.")
     inputs = {
         name: _series(
@@ -135,13 +131,9 @@ def _fetch(url: str, sha256: str, place: Place) -> Path:
         pooch.get_logger().setLevel("ERROR")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=pooch.os_cache("gemel")))
     except ValueError as error:
-        raise MissingDataError(
-            f"{place / 'url'}: what {url} holds does not have the checksum {sha256}."
-        ) from error
+        raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
     except Exception as error:
-        raise MissingDataError(
-            f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__})."
-        ) from error
+        raise MissingDataError(f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}).") from error
 
 
 def read_columns(path: Path, names: list[str], place: Place) -> dict[str, np.ndarray]:
@@ -158,13 +150,9 @@ def read_columns(path: Path, names: list[str], place: Place) -> dict[str, np.nda
     columns = {}
     for name in names:
         if name not in header:
-            raise place.error(
-                f"the data file '{path.name}' has no column '{name}': it has {', '.join(header)}."
-            )
+            raise place.error(f"the data file '{path.name}' has no column '{name}': it has {', '.join(header)}.")
         position = header.index(name)
-        columns[name] = np.array(
-            [_float(row, position, i, name, path, place) for i, row in enumerate(body, start=2)]
-        )
+        columns[name] = np.array([_float(row, position, i, name, path, place) for i, row in enumerate(body, start=2)])
     return columns
 
 

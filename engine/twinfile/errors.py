@@ -75,9 +75,7 @@ def from_validation(error: ValidationError, place: Place, tree: Any, allowed: An
     kind, message = first["type"], first["msg"]
     if kind == "extra_forbidden":
         known = allowed(first["loc"][:-1])
-        return where.error(
-            f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else ".")
-        )
+        return where.error(f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else "."))
     if kind == "missing":
         return where.error(f"the key '{path[-1]}' is missing.")
     if kind in ("literal_error", "union_tag_invalid"):

@@ -56,9 +56,7 @@ class Numbers:
         names = [value.input] if isinstance(value.input, str) else value.input
         for name in names:
             if name not in self.inputs:
-                raise place.error(
-                    f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}."
-                )
+                raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
         units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in names)
         gain = self.read(value.gain, f"({unit or 'dimensionless'}) / ({units})", place / "gain")
         offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
@@ -71,9 +69,7 @@ class Numbers:
             )
         found = self.parameters[name]
         if not compatible(found.unit, unit):
-            raise place.error(
-                f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed."
-            )
+            raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
         return found if factor == 1.0 else Multiple(factor, found)
 
 
@@ -88,9 +84,7 @@ def _factor(match: re.Match[str]) -> float:
 
 def parameter(name: str, table: ParameterTable, place: Place) -> Parameter:
     """A parameter from its table; exactly one pair of keys says which prior it has."""
-    given = {
-        key for key in ("median", "factor", "mean", "std", "low", "high") if getattr(table, key) is not None
-    }
+    given = {key for key in ("median", "factor", "mean", "std", "low", "high") if getattr(table, key) is not None}
     pairs = [pair for pair in _PRIORS if set(pair) == given]
     if not pairs:
         raise place.error(

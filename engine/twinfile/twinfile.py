@@ -76,16 +76,17 @@ class TwinFile:
         """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""
         return build_twin(self.document, self._place, self.folder)
 
-    def record(self, path: str | Path | None = None) -> Record:
-        """All samples of the measured data, in SI.
+    def record(self, path: str | Path | None = None, whole: bool = False) -> Record:
+        """The samples of the measured data, in SI; with ``whole`` also those that ``every`` and ``thin`` leave out.
 
         Raises `TwinFileError`, of which `MissingDataError` says that the file is absent.
         """
         if self.document.data is None:
             raise self._place.error("the table [data] is missing.")
-        return read_record(
-            self.document.data, self._place / "data", self.folder, None if path is None else Path(path)
-        )
+        table = self.document.data
+        if whole:
+            table = table.model_copy(update={"every": 1, "thin": None})
+        return read_record(table, self._place / "data", self.folder, None if path is None else Path(path))
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
@@ -110,9 +111,7 @@ class TwinFile:
         """The method that ``[calibration]`` names."""
         table = self.calibration
         if table.method == "adam":
-            return GradientDescent(
-                optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps
-            )
+            return GradientDescent(optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps)
         default: Any = DEFAULT_SOLVER
         return LevenbergMarquardt(default.gtol, table.tolerance, default.xtol, table.max_steps)
 

@@ -39,9 +39,7 @@ def errors(cell, element, n):
     space = gm.FunctionSpace(skewed(cell, n), element)
     k = lambda x: 1.0 + x[0]  # noqa: E731
     load = gm.Profile(lambda x: -jnp.trace(jax.jacfwd(lambda y: k(y) * jax.grad(exact)(y))(x)))
-    heat = gm.Heat(
-        space, gm.Profile(k), conditions=[gm.Dirichlet("boundary", 0.0), gm.HeatSource("all", load)]
-    )
+    heat = gm.Heat(space, gm.Profile(k), conditions=[gm.Dirichlet("boundary", 0.0), gm.HeatSource("all", load)])
     u = gm.solve(gm.Steady(heat, linear_solver=gm.SparseDirect(rtol=1e-8))).checked()
     value = gm.integrate(space, lambda u, p: (u.value - exact(p.x)) ** 2, u, degree=6)
     slope = gm.integrate(space, lambda u, p: jnp.sum((u.grad - jax.grad(exact)(p.x)) ** 2), u, degree=6)

@@ -77,9 +77,7 @@ def test_mass_and_support_enter_as_lumped_totals():
     """A stiff block on springs: f = √(k A / m) / 2π, with m its own and an added mass."""
     space = gm.FunctionSpace(gm.box(2, 2, 2, size=(0.1, 0.2, 0.3)), "Q1", (3,))
     own, added, bed = 7850 * 0.1 * 0.2 * 0.3, 3.0, 1e8
-    body = gm.Elasticity(
-        space, 2e14, 0.3, 7850.0, [gm.ElasticSupport("bottom", bed)], [gm.AddedMass("top", added)]
-    )
+    body = gm.Elasticity(space, 2e14, 0.3, 7850.0, [gm.ElasticSupport("bottom", bed)], [gm.AddedMass("top", added)])
     modal = gm.Modal(body, 6)
     frequencies, shapes = gm.modes(modal).checked()
     share = modal.participation(shapes.reshape(6, -1).T)

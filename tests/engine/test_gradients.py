@@ -22,7 +22,9 @@ def heated_plate(law=False):
 
 
 WALL = {"wall": gm.Series(np.array([0.0, 50.0]), np.array([2.0, 3.0]), hold=False)}
-SENSORS = [gm.PointSensor("middle", (0.2, 0.15), 0.1, lag=gm.Parameter("lag", gm.LogNormal(5.0, 3.0), "s"))]
+SENSORS = [
+    gm.PointSensor(name="middle", position=(0.2, 0.15), noise=0.1, lag=gm.Parameter("lag", gm.LogNormal(5.0, 3.0), "s"))
+]
 
 
 def steady(law):
@@ -41,7 +43,7 @@ def modal(law):
     body = gm.Elasticity(
         space, stiffness, 0.3, 8000.0, [gm.Dirichlet("left")], [gm.AddedMass("right", mass)], "plane stress"
     )
-    return gm.Twin("beam", gm.Modal(body, 3), [gm.FrequencySensor("f2", 2, 0.1)]), {}, None
+    return gm.Twin("beam", gm.Modal(body, 3), [gm.FrequencySensor(name="f2", mode=2, noise=0.1)]), {}, None
 
 
 CASES = {

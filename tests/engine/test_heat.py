@@ -14,9 +14,7 @@ def bar(n=8, length=1.0, element="Q1"):
 def test_a_wall_between_two_fluids():
     """q = (T1 − T2) / (1/h1 + L/k + 1/h2), Incropera et al., 7th ed., section 3.1."""
     space = bar(length=0.2)
-    heat = gm.Heat(
-        space, 1.5, conditions=[gm.Convection("left", 25.0, 350.0), gm.Convection("right", 8.0, 280.0)]
-    )
+    heat = gm.Heat(space, 1.5, conditions=[gm.Convection("left", 25.0, 350.0), gm.Convection("right", 8.0, 280.0)])
     u = gm.solve(gm.Steady(heat)).checked()
     flux = gm.integrate(space, lambda u, p: -1.5 * gm.grad(u) @ p.normal, u, "right", facets=True) / 0.1
     assert float(flux) == pytest.approx((350 - 280) / (1 / 25 + 0.2 / 1.5 + 1 / 8), rel=1e-8)
@@ -65,10 +63,8 @@ def test_nafems_t3_transient_conduction():
     times = np.linspace(0, 32, 129)
     swing = gm.Series(times, 100 * np.sin(np.pi * times / 40), hold=False)
     space = gm.FunctionSpace(gm.rectangle(20, 1, size=(0.1, 0.01)), "Q2")
-    heat = gm.Heat(
-        space, 35.0, 440.5 * 7200, [gm.Dirichlet("left", 0.0), gm.Dirichlet("right", gm.Input("swing"))]
-    )
-    twin = gm.Twin("wall", gm.Transient(heat, 0.0, 0.5), [gm.PointSensor("T", (0.08, 0.005), 1.0)])
+    heat = gm.Heat(space, 35.0, 440.5 * 7200, [gm.Dirichlet("left", 0.0), gm.Dirichlet("right", gm.Input("swing"))])
+    twin = gm.Twin("wall", gm.Transient(heat, 0.0, 0.5), [gm.PointSensor(name="T", position=(0.08, 0.005), noise=1.0)])
     run = gm.simulate(twin, {"swing": swing}, [0.0, 32.0])
     assert float(run.readings["T"][-1]) == pytest.approx(36.60, abs=0.03)
 
@@ -77,7 +73,10 @@ def lumped(step, lag=None):
     """A well conducting block that cools: T = T∞ + (T0 − T∞) e^{−hA/C t}."""
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
     heat = gm.Heat(space, 1e6, 50.0, [gm.Convection("boundary", 10.0, 0.0)], [gm.Capacitance("all", 50.0)])
-    sensors = [gm.AverageSensor("mean", "all", 1.0), gm.PointSensor("slow", (0.5, 0.5, 0.5), 1.0, lag=lag)]
+    sensors = [
+        gm.AverageSensor(name="mean", on="all", noise=1.0),
+        gm.PointSensor(name="slow", position=(0.5, 0.5, 0.5), noise=1.0, lag=lag),
+    ]
     return gm.Twin("block", gm.Transient(heat, 1.0, step), sensors)
 
 

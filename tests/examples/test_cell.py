@@ -23,7 +23,7 @@ def test_the_cell_predicts_a_discharge_it_has_not_seen(data_folder):
     if not (data_folder / "leaf-cell").is_dir():
         pytest.skip("GEMEL_DATA holds no folder 'leaf-cell'")
     file = TwinFile.load(FILE)
-    whole = TwinFile.parse(file.text.replace("thin = 0.15", ""), FILE.parent).record()
+    whole = file.record(whole=True)
     discharge = file.validation()
     assert discharge is not None
     assert discharge.times is not None

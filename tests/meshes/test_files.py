@@ -57,9 +57,7 @@ def test_boundaries_of_scikit_fem_cover_the_boundary(mesh_folder):
 
 def test_boundaries_of_scikit_fem_on_a_hexahedron(tmp_path):
     # scikit-fem 10, refdom.py: the facets of its hexahedron lie at x=0, z=0, y=0, y=1, z=1, x=1.
-    corners = np.array(
-        [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]]
-    )
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
     data = {f"skfem:b:{bit}": [np.array([1 << bit])] for bit in range(6)}
     path = _file(tmp_path, "h.vtu", corners.astype(float), [("hexahedron", [range(8)])], cell_data=data)
     mesh = read_mesh(path)
@@ -283,9 +281,7 @@ def small_files(tmp_path_factory):
     return folder, contents
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     extension=st.sampled_from([".msh", ".vtk", ".vtu", ".inp", "ascii.msh"]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4),

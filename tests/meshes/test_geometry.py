@@ -44,9 +44,7 @@ def test_nodes_of_a_file_land_on_the_nodes_of_basix(name):
     corners = np.array(VTK_CORNERS[name.rstrip("0123456789")], dtype=float)
     middle = [corners[list(between)].mean(axis=0) for between in VTK_BETWEEN.get(name, [])]
     vtk = np.concatenate([corners, np.reshape(middle, (-1, corners.shape[1]))])
-    np.testing.assert_allclose(
-        vtk[list(order)], np.asarray(coordinate_element(cell_type, degree).points), atol=1e-15
-    )
+    np.testing.assert_allclose(vtk[list(order)], np.asarray(coordinate_element(cell_type, degree).points), atol=1e-15)
 
 
 @pytest.mark.parametrize("degree", [1, 2])
@@ -67,9 +65,7 @@ def test_a_bent_quadratic_cell_has_its_exact_volume(cell_type):
     mesh = Mesh(points=bent, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
     reference = Mesh(points=points, cells=mesh.cells, cell_type=cell_type, degree=2)
     assert float(mesh.volume()) == pytest.approx(float(reference.volume()), rel=1e-13)
-    assert len(mesh.nodes_of_facets("boundary")) == len(points) - (
-        cell_type in ("quadrilateral", "hexahedron")
-    )
+    assert len(mesh.nodes_of_facets("boundary")) == len(points) - (cell_type in ("quadrilateral", "hexahedron"))
 
 
 def test_the_edge_of_a_parabola_has_its_exact_length():

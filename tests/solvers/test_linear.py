@@ -204,6 +204,4 @@ def test_matrix_free_operator_through_gmres():
 
 def test_diagonal_operator_is_solved_exactly():
     d = jnp.linspace(1, 2, N)
-    np.testing.assert_allclose(
-        linear_solve(DiagonalOperator(d), d, DenseDirect(1e-12)).value, 1.0, rtol=1e-14
-    )
+    np.testing.assert_allclose(linear_solve(DiagonalOperator(d), d, DenseDirect(1e-12)).value, 1.0, rtol=1e-14)

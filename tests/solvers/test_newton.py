@@ -52,9 +52,7 @@ def remainders(objective, point, direction) -> np.ndarray:
     return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
 
 
-@pytest.mark.parametrize(
-    "options", [{"tangent": tangent}, {"symmetric": True}, {}], ids=["given", "symmetric", "free"]
-)
+@pytest.mark.parametrize("options", [{"tangent": tangent}, {"symmetric": True}, {}], ids=["given", "symmetric", "free"])
 def test_gradient_by_taylor_remainder(options: dict):
     def objective(source):
         return jnp.sum(solve(jnp.asarray(1.3), source, **options).value ** 2)

@@ -70,11 +70,7 @@ def test_operator_conformance(operator: LinearOperator):
 
 def test_constrained_operator_decouples_fixed_unknowns():
     free = np.arange(N) % 3 != 0
-    matrix = (
-        ConstrainedOperator(SparseOperator.from_scipy(ragged_matrix()), jnp.asarray(free))
-        .to_scipy()
-        .toarray()
-    )
+    matrix = ConstrainedOperator(SparseOperator.from_scipy(ragged_matrix()), jnp.asarray(free)).to_scipy().toarray()
     np.testing.assert_allclose(matrix[~free][:, ~free], np.eye(np.sum(~free)))
     assert not np.any(matrix[free][:, ~free])
     assert not np.any(matrix[~free][:, free])

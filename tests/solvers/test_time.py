@@ -159,9 +159,9 @@ def test_nonlinear_gradient_agrees_in_both_modes():
 
     def final(k):
         times = jnp.linspace(0.0, 1.0, 6)
-        return integrate(
-            Pointwise(rate=rate, inertia=(1.0, 2.0)), jnp.array([1.0, 0.5]), times, k, NEWTON_STEPS
-        ).value[-1, 0]
+        return integrate(Pointwise(rate=rate, inertia=(1.0, 2.0)), jnp.array([1.0, 0.5]), times, k, NEWTON_STEPS).value[
+            -1, 0
+        ]
 
     k = jnp.asarray(0.8)
     reverse, forward = jax.jit(jax.grad(final))(k), jax.jit(jax.jacfwd(final))(k)
