@@ -20,7 +20,7 @@ class Jet(eqx.Module):
 
 
 class Point(eqx.Module):
-    """Where an integrand is evaluated: position ``x (dim,)`` in m and the outward unit ``normal (dim,)``, None in cells."""
+    """Where an integrand is evaluated: position ``x (dim,)`` in m, outward unit ``normal (dim,)`` (None in cells)."""
 
     x: Float[Array, "... dim"]
     normal: Any = None

@@ -16,11 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    source = out / "source"  # a copy: a build leaves files beside what it builds
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("engine", "solvers", "meshes", "bindings", "src"):
+        shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("*.egg-info"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(source)]
     if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
         if shutil.which("uv") is None:
             pytest.skip("neither pip nor uv is installed")
-        command = ["uv", "build", "--quiet", "--wheel", "--out-dir", str(out), str(ROOT)]
+        command = ["uv", "build", "--quiet", "--wheel", "--out-dir", str(out), str(source)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     (path,) = out.glob("gemel-*.whl")
     return path
