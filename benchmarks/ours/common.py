@@ -1,0 +1,120 @@
+"""What the rows of Gemel share: set-up on the host, assembly, solve, and the cost of one operator apply."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import gemel as gm
+from benchmarks.cases import ERROR_DEGREE
+from benchmarks.measure import Stages, Timing, peak_mib, timed
+from gemel.engine.problems import DiscreteProblem
+from gemel.solvers import Solution, linear_solve
+
+Row = dict[str, Any]
+
+
+@eqx.filter_jit
+def assemble(problem: DiscreteProblem) -> tuple[Any, jax.Array]:
+    """The tangent and the right-hand side at zero."""
+    start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
+    return problem.tangent(start), -problem.residual(start)
+
+
+@eqx.filter_jit
+def solve(operator: Any, b: jax.Array, solver: Any, state: Any) -> Solution:
+    """One linear solve with a prepared preconditioner."""
+    return linear_solve(operator, b, solver, state)
+
+
+@eqx.filter_jit
+def _apply(operator: Any, x: jax.Array) -> jax.Array:
+    return operator.mv(x)
+
+
+def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, repeat: int) -> tuple[Any, Row]:
+    """Assemble, set multigrid up and solve; the flat field and what it took.
+
+    Raises `SolveError` where the solve misses its tolerance: a wrong answer gets no time.
+    """
+    wait = jax.block_until_ready
+    solver = gm.Steady(physics, rtol=rtol).linear_solver
+    (operator, b), assembly = timed(lambda: assemble(physics.problem), repeat, wait)
+    with stages("multigrid"):
+        state = wait(solver.init(operator))
+    solution, solving = timed(lambda: solve(operator, b, solver, state), repeat, wait)
+    u = solution.checked()
+    row = {
+        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        "unknowns": physics.problem.space.n_dofs,
+        "nonzeros": operator.pattern.nnz,
+        "compile_s": assembly.compile + solving.compile,
+        "assemble_s": assembly.best,
+        "assemble_median_s": assembly.median,
+        "solve_s": solving.best,
+        "solve_median_s": solving.median,
+        "iterations": int(solution.statistics["steps"]),
+        **apply_cost(operator, b),
+    }
+    return u, row
+
+
+def apply_cost(operator: Any, x: jax.Array) -> Row:
+    """Seconds of one product beside the bytes that it must move and this process' copy bandwidth.
+
+    Bytes: every stored value (8) and column (4) with its padding, the vector read and written once, and
+    the table that restores the order of rows. Two operations for each nonzero.
+    """
+    _, timing = timed(lambda: _apply(operator, x), 20, jax.block_until_ready)
+    rows = operator.pattern.forward
+    stored = sum(values.size for values in operator.values)
+    moved = 12 * stored + 16 * x.size + (0 if rows.order is None else 4 * x.size)
+    return {
+        "apply_s": timing.best,
+        "apply_bytes": moved,
+        "apply_operations": 2 * operator.pattern.nnz,
+        "apply_gb_s": moved / timing.best / 1e9,
+        "copy_gb_s": copy_bandwidth(),
+    }
+
+
+def copy_bandwidth() -> float:
+    """GB/s of x + 1 in place on 128 MiB, read and write counted."""
+    x = jnp.zeros(2**24)
+    add = jax.jit(lambda x, passes: jax.lax.fori_loop(0, passes, lambda _, x: x + 1, x))
+    _, timing = timed(lambda: add(x, 10), 3, jax.block_until_ready)
+    return 10 * 2 * x.nbytes / timing.best / 1e9
+
+
+def peak() -> float | None:
+    """Peak memory in MiB: the device's own count where it has one, else the process'."""
+    statistics = jax.devices()[0].memory_stats()
+    if statistics and "peak_bytes_in_use" in statistics:
+        return statistics["peak_bytes_in_use"] / 2**20
+    return peak_mib()
+
+
+def relative_error(space: gm.FunctionSpace, u: Any, exact: Any) -> float:
+    """‖u − exact‖ / ‖exact‖ in L2."""
+    degree = ERROR_DEGREE[space.element.name]
+
+    @jax.jit
+    def squares(field: jax.Array) -> tuple[jax.Array, jax.Array]:
+        off = gm.integrate(space, lambda u, p: jnp.sum((u.value - exact(p.x)) ** 2), field, degree=degree)
+        return off, gm.integrate(space, lambda u, p: jnp.sum(exact(p.x) ** 2), degree=degree)
+
+    off, size = squares(u.reshape(space.n_nodes, *space.shape))
+    return float(jnp.sqrt(off / size))
+
+
+def forward_and_gradient(forward: Timing, gradient: Timing) -> Row:
+    """The times of a functional and of its gradient, and their ratio from the best of each."""
+    return {
+        "forward_s": forward.best,
+        "forward_median_s": forward.median,
+        "gradient_s": gradient.best,
+        "gradient_median_s": gradient.median,
+        "gradient_ratio": gradient.best / forward.best,
+        "compile_s": forward.compile + gradient.compile,
+    }

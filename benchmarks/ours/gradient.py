@@ -1,0 +1,68 @@
+r"""The gradient of $\int u^2$ in the conductivities of all cells, beside the forward solve."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gemel as gm
+from benchmarks import exact
+from benchmarks.cases import RTOL, Case
+from benchmarks.measure import Stages, timed
+from benchmarks.ours.common import Row, forward_and_gradient, peak, relative_error
+from benchmarks.ours.poisson import conduction
+from gemel.engine.coefficients import PerCell
+
+
+def with_conductivities(heat: gm.Physics, values: jax.Array) -> gm.Physics:
+    """The same problem with one conductivity for each cell."""
+    return eqx.tree_at(lambda h: h.problem.integrals[0].form.coefficient, heat, PerCell(values))
+
+
+def centre_values(heat: gm.Physics) -> jax.Array:
+    """The conductivity at the middle of each cell."""
+    mesh = heat.problem.space.mesh
+    centres = np.asarray(mesh.points)[np.asarray(mesh.cells)].mean(axis=1)
+    return jnp.asarray(exact.conductivity(np, centres.T))
+
+
+def directional_error(functional: Any, gradient: jax.Array, at: jax.Array) -> float:
+    """Relative difference of the gradient along a random direction from central differences."""
+    direction = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, at.shape))
+    step = 1e-3
+    slope = (functional(at + step * direction) - functional(at - step * direction)) / (2 * step)
+    return float(abs(gradient @ direction - slope) / abs(slope))
+
+
+def run(case: Case, n: int, repeat: int) -> Row:
+    """The row of one size: each call assembles, solves, and integrates the functional."""
+    stages = Stages()
+    heat = conduction(case, n, stages)
+    at = centre_values(heat)
+    space = heat.problem.space
+    steady = gm.Steady(with_conductivities(heat, at), rtol=RTOL)
+    with stages("multigrid"):
+        state = jax.block_until_ready(steady.prepare())
+
+    def functional(values: jax.Array, steady: gm.Steady, state: Any) -> tuple[jax.Array, gm.Solution]:
+        moved = eqx.tree_at(lambda s: s.physics, steady, with_conductivities(steady.physics, values))
+        solution = moved.solve(state)
+        return gm.integrate(space, lambda u, p: u.value**2, solution.value), solution
+
+    forward = eqx.filter_jit(functional)
+    backward = eqx.filter_jit(eqx.filter_value_and_grad(functional, has_aux=True))
+    (_, solution), forward_time = timed(lambda: forward(at, steady, state), repeat, jax.block_until_ready)
+    (_, slope), gradient_time = timed(lambda: backward(at, steady, state), repeat, jax.block_until_ready)
+    u = solution.checked()
+    return {
+        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        "unknowns": space.n_dofs,
+        "parameters": at.size,
+        "iterations": int(solution.statistics["steps"]),
+        **forward_and_gradient(forward_time, gradient_time),
+        "peak_mib": peak(),
+        "error": relative_error(space, u, lambda x: exact.scalar(jnp, x)),
+        "gradient_error": directional_error(lambda k: forward(k, steady, state)[0], slope, at),
+    }

@@ -1,0 +1,30 @@
+"""Steady heat conduction with a variable conductivity and a known solution."""
+
+import jax
+import jax.numpy as jnp
+
+import gemel as gm
+from benchmarks import exact
+from benchmarks.cases import RTOL, Case
+from benchmarks.measure import Stages
+from benchmarks.ours.common import Row, boundary_value_problem, peak, relative_error
+
+
+def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
+    """The problem on n³ blocks."""
+    with stages("mesh"):
+        mesh = gm.box(n, n, n, cell=case.cell)
+    with stages("plan"):
+        space = gm.FunctionSpace(mesh, case.element)
+        conductivity = gm.Profile(lambda x: exact.conductivity(jnp, x))
+        load = gm.HeatSource("all", gm.Profile(lambda x: exact.source(jnp, x)))
+        return jax.block_until_ready(gm.Heat(space, conductivity, conditions=[gm.Dirichlet("boundary", 0.0), load]))
+
+
+def run(case: Case, n: int, repeat: int) -> Row:
+    """The row of one size."""
+    stages = Stages()
+    heat = conduction(case, n, stages)
+    u, row = boundary_value_problem(heat, stages, RTOL, repeat)
+    row["peak_mib"] = peak()
+    return row | {"error": relative_error(heat.problem.space, u, lambda x: exact.scalar(jnp, x))}

@@ -1,0 +1,68 @@
+r"""Heat conduction over 200 time steps, and the gradient of $\sum_n \bar u(t_n)^2$ in all cells' conductivities."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import gemel as gm
+from benchmarks import exact
+from benchmarks.cases import RTOL, STEP, STEPS, Case
+from benchmarks.measure import Stages, timed
+from benchmarks.ours.common import Row, forward_and_gradient, peak
+from benchmarks.ours.gradient import centre_values, directional_error, with_conductivities
+
+
+def cooling(case: Case, n: int, stages: Stages) -> gm.Transient:
+    """The problem on n³ blocks; its input "time" is the time itself."""
+    with stages("mesh"):
+        mesh = gm.box(n, n, n, cell=case.cell)
+    with stages("plan"):
+        space = gm.FunctionSpace(mesh, case.element)
+        source = gm.Profile(lambda x, t: exact.transient_source(jnp, x, t), (gm.Input("time"),))
+        conditions = [gm.Dirichlet("boundary", 0.0), gm.HeatSource("all", source)]
+        heat = gm.Heat(space, 1.0, 1.0, conditions)
+        body = jax.block_until_ready(with_conductivities(heat, centre_values(heat)))
+    return gm.Transient(body, space.interpolate(lambda x: exact.scalar(jnp, x)), STEP, rtol=RTOL)
+
+
+def run(case: Case, n: int, repeat: int) -> Row:
+    """The row of one size: a call assembles once and takes all steps."""
+    stages = Stages()
+    transient = cooling(case, n, stages)
+    space = transient.physics.problem.space
+    at = centre_values(transient.physics)
+    with stages("solver"):
+        state = jax.block_until_ready(transient.prepare())
+    times = STEP * np.arange(STEPS + 1)
+    inputs = {"time": gm.Series(times[[0, -1]], times[[0, -1]], hold=False)}
+    weights = jax.grad(lambda u: gm.integrate(space, lambda u, p: u.value, u))(space.zeros())
+
+    def history(values: jax.Array, transient: gm.Transient, state: Any, keep: Any) -> gm.Solution:
+        moved = eqx.tree_at(lambda t: t.physics, transient, with_conductivities(transient.physics, values))
+        return moved.solve(state, inputs, times, keep)
+
+    def functional(values: jax.Array, transient: gm.Transient, state: Any) -> tuple[jax.Array, gm.Solution]:
+        solution = history(values, transient, state, lambda t, u: weights @ u)
+        return jnp.sum(solution.value**2), solution
+
+    forward = eqx.filter_jit(functional)
+    backward = eqx.filter_jit(eqx.filter_value_and_grad(functional, has_aux=True))
+    (_, solution), forward_time = timed(lambda: forward(at, transient, state), repeat, jax.block_until_ready)
+    (_, slope), gradient_time = timed(lambda: backward(at, transient, state), repeat, jax.block_until_ready)
+    solution.checked()
+    memory = peak()
+    fields = eqx.filter_jit(history)(at, transient, state, lambda t, u: u).checked()
+    truth = space.interpolate(lambda x: exact.transient_scalar(jnp, x, times[-1]))
+    return {
+        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        "unknowns": space.n_dofs,
+        "parameters": at.size,
+        "steps": STEPS,
+        **forward_and_gradient(forward_time, gradient_time),
+        "peak_mib": memory,
+        "error": float(jnp.linalg.norm(fields[-1] - truth) / jnp.linalg.norm(truth)),
+        "gradient_error": directional_error(lambda k: forward(k, transient, state)[0], slope, at),
+    }
