@@ -2,10 +2,10 @@ r"""Calibration of a twin against measured data: maximum a posteriori by gradien
 
 With standardised parameters $z$ (see `Prior`), sensor noise $\sigma_s$ and $c_s$ samples to an independent one,
 
-$$ \Phi(z) = \tfrac12 \sum_{s,i} \frac{(y_s(t_i; z) - d_{si})^2}{c_s\,\sigma_s^2} + \tfrac12 \|z\|^2 $$
+$$ \Phi(z) = \tfrac12 \sum_{s,i} \frac{(y_s(t_i; z) - d_{si})^2}{c_s\,\sigma_s^2} + \tfrac12 \|L^{-1}(z - m)\|^2 $$
 
-is minimised; near its minimum the posterior is normal with covariance $(J^\top J)^{-1}$, $J$ the Jacobian of the
-stacked residual. Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
+is minimised, with $m$ and $L L^\top$ the mean and covariance of the belief before the data; near its minimum the
+posterior is normal with covariance $(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual. Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,11 +93,14 @@ class CalibrationProblem(eqx.Module):
 
 
 def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
-    """The weighted misfit of all samples, then the prior's ``z``."""
+    """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
     twin = problem.twin
     run = respond(twin, problem.inputs, problem.times, problem.grid, twin.belief.values(z))
     misfit = (run.stacked(problem.names) - problem.data) * problem.weights
-    return jnp.concatenate([misfit.reshape(-1), z])
+    belief = twin.belief
+    factor = jnp.linalg.cholesky(belief.covariance)
+    distance = jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
+    return jnp.concatenate([misfit.reshape(-1), distance])
 
 
 class Fit(eqx.Module):

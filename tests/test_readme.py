@@ -31,7 +31,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory) -> Path:
+def clone(tmp_path_factory) -> Path:
     """A folder that looks like a clone, in which snippets may write."""
     folder = tmp_path_factory.mktemp("clone")
     for name in ("examples", "bindings"):
@@ -88,25 +88,25 @@ def test_links_lead_somewhere():
 
 
 @pytest.fixture(scope="module")
-def served(workplace: Path) -> Iterator[Path]:
+def served(clone: Path) -> Iterator[Path]:
     """`gemel serve` as the README starts it."""
     (command,) = [text.strip() for text in blocks("sh") if "gemel serve" in text]
     process = subprocess.Popen(
-        command.split(), cwd=workplace, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command.split(), cwd=clone, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
     assert "listens on" in process.stdout.readline()
-    yield workplace
+    yield clone
     process.terminate()
     process.communicate(timeout=60)
 
 
 @pytest.mark.slow
-def test_the_shell_snippets_run(workplace: Path):
+def test_the_shell_snippets_run(clone: Path):
     (snippet,) = [text for text in blocks("sh") if "gemel calibrate" in text]
     for command in snippet.splitlines():
         done = subprocess.run(
-            command, shell=True, cwd=workplace, env=environment(), capture_output=True, text=True, timeout=300
+            command, shell=True, cwd=clone, env=environment(), capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
 
