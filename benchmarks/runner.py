@@ -55,7 +55,7 @@ def measure(job: Job, repeat: int, peer_python: str, limit: float) -> dict[str, 
         except subprocess.TimeoutExpired:
             return row | {"failed": f"not done after {limit:g} s"}
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            lines = [line for line in done.stderr.splitlines() if "Error: " in line] or [f"exit code {done.returncode}"]
             return row | {"failed": lines[-1].replace(str(ROOT), ".")}
         return row | json.loads(out.read_text())
 
