@@ -2,7 +2,7 @@
 
 from gemel.engine.analyses import AdaptiveOde, Analysis, Modal, Ode, Steady, Transient, modes, solve
 from gemel.engine.calibration import CalibrationProblem, Fit, ParameterRow, calibrate, conclude
-from gemel.engine.coefficients import ByTag, Input, Law, Profile, Vector, by_tag
+from gemel.engine.coefficients import ByTag, Input, Law, PerCell, Profile, Vector, by_tag
 from gemel.engine.constraints import Constraint, Dirichlet
 from gemel.engine.domains import integrate
 from gemel.engine.elements import LagrangeElement, lagrange
@@ -84,6 +84,7 @@ __all__ = [
     "OutputSensor",
     "Parameter",
     "ParameterRow",
+    "PerCell",
     "Physics",
     "Point",
     "PointSensor",

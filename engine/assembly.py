@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -117,7 +118,7 @@ class MatrixLayout(eqx.Module):
         self,
         values: Array,
         free: Array | np.ndarray | None = None,
-        diagonal: float = 1.0,
+        diagonal: Any = 1.0,
         symmetric: bool = True,
     ) -> SparseOperator:
         """The sparse operator with the given CSR values, which ``symmetric`` promises to be symmetric.

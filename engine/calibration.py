@@ -5,7 +5,8 @@ With standardised parameters $z$ (see `Prior`), sensor noise $\sigma_s$ and $c_s
 $$ \Phi(z) = \tfrac12 \sum_{s,i} \frac{(y_s(t_i; z) - d_{si})^2}{c_s\,\sigma_s^2} + \tfrac12 \|L^{-1}(z - m)\|^2 $$
 
 is minimised, with $m$ and $L L^\top$ the mean and covariance of the belief before the data; near its minimum the
-posterior is normal with covariance $(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual. Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
+posterior is normal with covariance $(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual.
+Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,13 +69,14 @@ class CalibrationProblem(eqx.Module):
         if absent or not names:
             raise ValueError(f"The record has no readings of sensor '{absent[0] if absent else ''}'.")
         times = None if record.times is None else np.asarray(record.times, dtype=float)
-        spacing = 0.0 if times is None or len(times) < 2 else float(np.median(np.diff(times)))
         columns, weights = [], []
         for name in names:
             noise = twin.sensor(name).noise
             column = np.asarray(record.readings[name], dtype=float)
+            known = np.isfinite(column)
+            spacing = 0.0 if times is None or known.sum() < 2 else float(np.median(np.diff(times[known])))
             scale = 1.0 / (noise.std * np.sqrt(noise.samples_per_independent_one(spacing)))
-            weights.append(np.where(np.isfinite(column), scale, 0.0))
+            weights.append(np.where(known, scale, 0.0))
             columns.append(np.nan_to_num(column))
         data = jnp.stack([jnp.asarray(column) for column in columns], axis=-1)
         return CalibrationProblem(
@@ -97,6 +99,7 @@ def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array,
     twin = problem.twin
     run = respond(twin, problem.inputs, problem.times, problem.grid, twin.belief.values(z))
     misfit = (run.stacked(problem.names) - problem.data) * problem.weights
+    misfit = jnp.where(run.status.ok, misfit, jnp.nan)  # a run that failed is no evidence
     belief = twin.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     distance = jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)

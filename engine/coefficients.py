@@ -89,6 +89,9 @@ def by_tag(mesh: Any, values: Mapping[str, Any]) -> ByTag:
 
     Raises `ValueError` where a tag is unknown, two overlap, or cells are left without a value.
     """
+    for tag, value in values.items():
+        if isinstance(value, Law | Profile | Vector):
+            raise ValueError(f"Region '{tag}' needs a number, parameter or input, not a {type(value).__name__}.")
     index = np.full(mesh.n_cells, -1, dtype=np.int32)
     for number, tag in enumerate(values):
         cells = np.asarray(mesh.cells_of(tag))

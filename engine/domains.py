@@ -212,7 +212,7 @@ def integrate(
 def cell_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Domain:
     """The cells called ``tag`` (or ``"all"``) with a rule exact to ``degree`` (twice the element's by default)."""
     mesh = space.mesh
-    points, weights = quadrature(mesh.cell_type, degree or _default_degree(space))
+    points, weights = quadrature(mesh.cell_type, _default_degree(space) if degree is None else degree)
     cells = np.asarray(mesh.cells_of(tag), dtype=np.int32)
     zeros = np.zeros(len(cells), dtype=np.int32)
     empty = np.zeros((1, 0, mesh.dim))
@@ -222,7 +222,7 @@ def cell_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Do
 def facet_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Domain:
     """The facets called ``tag`` (or ``"boundary"``) with a rule exact to ``degree``."""
     mesh = space.mesh
-    points, weights = facet_quadrature(mesh.cell_type, degree or _default_degree(space))
+    points, weights = facet_quadrature(mesh.cell_type, _default_degree(space) if degree is None else degree)
     facets = np.asarray(mesh.facets(tag), dtype=np.int32)
     _, tangents, normals = facet_frames(mesh.cell_type)
     return _domain(space, facets[:, 0], facets[:, 1], points, weights, tangents, normals, is_facets=True)

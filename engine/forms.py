@@ -35,6 +35,11 @@ class Form(eqx.Module):
     def symmetric(self) -> bool:
         """True where the tangent is a symmetric bilinear form: then conjugate gradients may solve it."""
 
+    @property
+    @abstractmethod
+    def tangent_parameters(self) -> Any:
+        """What the tangent depends on besides the field: where it holds an `Input`, the tangent changes in time."""
+
 
 class WeakForm(Form):
     """A form written as mathematics, ``integrand(u, v, point, *parameters)``, linear in the test function ``v``.
@@ -57,6 +62,11 @@ class WeakForm(Form):
     def linear(self) -> bool:
         """As declared by ``affine``."""
         return self.affine
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """All parameters."""
+        return self.parameters
 
 
 class Energy(Form):
@@ -81,3 +91,8 @@ class Energy(Form):
     def symmetric(self) -> bool:
         """Always: a second derivative."""
         return True
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """All parameters."""
+        return self.parameters

@@ -1,6 +1,7 @@
 """Discrete problems: a space, integrals of forms over its domains, and constraints."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum, MatrixLayout
+from gemel.engine.coefficients import inputs_of
 from gemel.engine.constraints import Constraint, Dirichlet
 from gemel.engine.domains import Domain, cell_domain, facet_domain
 from gemel.engine.forms import Form
@@ -83,6 +85,11 @@ class DiscreteProblem(eqx.Module):
         return all(part.form.linear for part in self.integrals)
 
     @property
+    def steady_tangent(self) -> bool:
+        """True where no input enters the tangent, so that it is the same at all times."""
+        return not any(inputs_of(part.form.tangent_parameters) for part in self.integrals)
+
+    @property
     def symmetric(self) -> bool:
         """True where the tangent is symmetric."""
         return all(part.form.symmetric for part in self.integrals)
@@ -96,10 +103,10 @@ class DiscreteProblem(eqx.Module):
             total = total + part.residual(field, points).reshape(-1)
         return total
 
-    def residual(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
-        """The residual whose root is the solution, ``(n_dofs,)``."""
+    def residual(self, u: Float[Array, " n"], scale: Any = 1.0) -> Float[Array, " n"]:
+        """The residual whose root is the solution, ``(n_dofs,)``; ``scale`` weighs the rows of prescribed unknowns."""
         lifted = self.constraint.lift(u)
-        return self.constraint.reduce(self.unconstrained(lifted)) + (u - lifted)
+        return self.constraint.reduce(self.unconstrained(lifted)) + scale * (u - lifted)
 
     def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, " nnz"]:
         """The CSR values of the tangent before constraints."""
@@ -110,10 +117,10 @@ class DiscreteProblem(eqx.Module):
             total = total + part.tangent(field, points)
         return total
 
-    def tangent(self, u: Float[Array, " n"]) -> SparseOperator:
-        """The tangent operator with the identity at prescribed unknowns."""
+    def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
+        """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
         values = self.matrix_values(self.constraint.lift(u))
-        return self.layout.operator(values, self.constraint.free, symmetric=self.symmetric)
+        return self.layout.operator(values, self.constraint.free, scale, self.symmetric)
 
 
 def integral(space: FunctionSpace, layout: MatrixLayout, term: Term) -> Integral:
@@ -121,7 +128,10 @@ def integral(space: FunctionSpace, layout: MatrixLayout, term: Term) -> Integral
 
     Raises `ValueError` where its domain is unknown or empty.
     """
-    domain = (facet_domain if term.facets else cell_domain)(space, term.on, term.degree)
+    degree = term.degree
+    if degree is None and not term.form.linear:
+        degree = 2 * space.element.degree + 3  # the integrand is no product of two basis functions
+    domain = (facet_domain if term.facets else cell_domain)(space, term.on, degree)
     if not domain.n_elements:
         raise ValueError(f"The tag '{term.on}' holds no {'facets' if term.facets else 'cells'}.")
     to_vector = GatherSum.plan(np.asarray(domain.nodes), space.n_nodes)

@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
+
+
+def _array(values: Any) -> Any:
+    """Lists and integers as floats; arrays of jax as they are."""
+    return values if isinstance(values, jax.Array) else np.asarray(values, dtype=float)
 
 
 class Series(eqx.Module):
@@ -21,8 +28,8 @@ class Series(eqx.Module):
         ValueError: for unequal lengths, no samples, or times that do not increase.
     """
 
-    times: Float[Array, " n"] | np.ndarray
-    values: Float[Array, " n"] | np.ndarray
+    times: Float[Array, " n"] | np.ndarray = eqx.field(converter=_array)
+    values: Float[Array, " n"] | np.ndarray = eqx.field(converter=_array)
     hold: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
@@ -31,7 +38,7 @@ class Series(eqx.Module):
                 f"A series needs as many values as times, at least one: "
                 f"got {np.shape(self.times)} times and {np.shape(self.values)} values."
             )
-        if isinstance(self.times, np.ndarray) and not bool(np.all(np.diff(self.times) > 0)):
+        if not isinstance(self.times, Tracer) and not bool(np.all(np.diff(self.times) > 0)):
             row = int(np.flatnonzero(np.diff(self.times) <= 0)[0]) + 1
             raise ValueError(f"The times of a series must increase: sample {row} is at {self.times[row]} s.")
 
@@ -41,6 +48,23 @@ class Series(eqx.Module):
         if not self.hold:
             return jnp.interp(t, times, values)
         return values[jnp.clip(jnp.searchsorted(times, t, side="right") - 1, 0, len(times) - 1)]
+
+
+def interval_means(series: Series, times: Float[Array, " m"]) -> Float[Array, " m-1"]:
+    """The mean of a signal over each interval between neighbouring times."""
+    knots, values = jnp.asarray(series.times, float), jnp.asarray(series.values, float)
+    spans = jnp.diff(knots)
+    ends = values[:-1] if series.hold else 0.5 * (values[:-1] + values[1:])
+    integral = jnp.concatenate([jnp.zeros(1), jnp.cumsum(ends * spans)])
+    before = jnp.searchsorted(knots, times, side="right") - 1
+    k = jnp.clip(before, 0, len(knots) - 1)
+    ahead = times - knots[k]
+    rise = jnp.zeros_like(ahead)
+    if not series.hold and len(knots) > 1:
+        inside = (before >= 0) & (before < len(knots) - 1)
+        i = jnp.minimum(k, len(knots) - 2)
+        rise = jnp.where(inside, 0.5 * (values[i + 1] - values[i]) / spans[i] * ahead**2, 0.0)
+    return jnp.diff(integral[k] + values[k] * ahead + rise) / jnp.diff(times)
 
 
 class Record(eqx.Module):

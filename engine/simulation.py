@@ -57,7 +57,8 @@ def simulate(
     inputs = dict(inputs or {})
     check_names("input", inputs, twin.inputs, complete=True)
     check_names("parameter", parameters or {}, tuple(twin.parameters), complete=False)
-    values = {**twin.belief.values(), **dict(parameters or {})}
+    given = {name: jnp.asarray(value, float) for name, value in (parameters or {}).items()}
+    values = {**twin.belief.values(), **given}
     host_times = None if times is None else np.asarray(times, dtype=float)
     grid = twin.analysis.grid(host_times)
     return _simulate(twin, inputs, host_times, grid, values)

@@ -35,6 +35,7 @@ class FunctionSpace(eqx.Module):
     element: LagrangeElement = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     cell_nodes: np.ndarray | Array
+    places: np.ndarray | Array
     n_nodes: int = eqx.field(static=True)
 
     def __init__(self, mesh: Mesh, element: str, shape: tuple[int, ...] = ()) -> None:
@@ -45,6 +46,7 @@ class FunctionSpace(eqx.Module):
         self.element = lagrange(element, mesh.cell_type)
         self.shape = tuple(shape)
         self.cell_nodes, self.n_nodes = _number_nodes(mesh, self.element)
+        self.places = _first_occurrence(self.cell_nodes)
 
     @property
     def n_components(self) -> int:
@@ -64,11 +66,10 @@ class FunctionSpace(eqx.Module):
     def nodes(self) -> Float[Array, "n_nodes dim"]:
         """Coordinates of the nodes in m; differentiable in the mesh's points."""
         values, _ = self.geometry.tabulate(self.element.node_points)
-        points = self.mesh.points
-        xp = np if isinstance(points, np.ndarray) else jnp
-        corners = points[np.asarray(self.mesh.cells)]
-        at_cells = xp.einsum("ag,cgd->cad", values, corners).reshape(-1, self.mesh.dim)
-        return jnp.asarray(at_cells[_first_occurrence(np.asarray(self.cell_nodes))])
+        points, cells = self.mesh.points, self.mesh.cells
+        xp = np if isinstance(points, np.ndarray) and isinstance(cells, np.ndarray) else jnp
+        at_cells = xp.einsum("ag,cgd->cad", values, xp.asarray(points)[cells]).reshape(-1, self.mesh.dim)
+        return jnp.asarray(at_cells[self.places])
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""

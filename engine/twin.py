@@ -16,6 +16,9 @@ from gemel.engine.sensors import Sensor
 class Twin(eqx.Module):
     """A model of one physical device, ready to be simulated, calibrated and forecast.
 
+    Its mesh is fixed once it is built: sensors and prescribed values keep places of their own, so derivatives by the
+    shape need the twin to be built inside the function that is differentiated.
+
     Args:
         name: the device's name.
         analysis: the model with the question asked of it; numbers in it may be `Parameter` and `Input`.

@@ -68,7 +68,8 @@ class LevenbergMarquardt(LeastSquaresSolver):
     Args:
         gtol: finished where $\|J^\top r\|_\infty \le$ gtol.
         ftol: finished where an accepted step lowers the cost by less than ftol of it.
-        xtol: finished where a step is shorter than xtol (1 + |z|).
+        xtol: finished where a step is shorter than xtol (1 + |z|); with ``STAGNATION`` (``NOT_FINITE`` where the
+            residual is not) where the damping made it short and an undamped step still promises a lower cost.
         max_steps: limit of tried steps.
         jacobian: "forward" (one tangent a parameter) or "reverse" (one adjoint a residual).
         initial_damping: the first $\mu$.
@@ -151,15 +152,23 @@ def _lm_judge(
     gradient = jnp.max(jnp.abs(jacobian.T @ residual))
     small = jnp.linalg.norm(z - state.z) <= solver.xtol * (1.0 + jnp.linalg.norm(state.z))
     flat = accepted & (state.cost - cost <= solver.ftol * state.cost)
-    done = (gradient <= solver.gtol) | small | flat
+    # A step may be short because the damping is large: what an undamped step still promises decides.
+    promise = 0.5 * jnp.sum((jnp.linalg.qr(jacobian)[0].T @ residual) ** 2)
+    cost_now = jnp.where(accepted, cost, state.cost)
+    converged = (gradient <= solver.gtol) | ((small | flat) & ((old.damping <= 1.0) | (promise <= 1e-2 * cost_now)))
+    stuck = small & ~converged
+    broken = stuck & ~_finite(cost)
+    done = converged | stuck
     count = state.step + 1
+    code = jnp.where(converged, Code.SUCCESS, jnp.where(stuck, Code.STAGNATION, Code.MAX_STEPS))
+    code = jnp.where(broken, Code.NOT_FINITE, code)
     return FitState(
         jnp.where(accepted, z, state.z),
-        jnp.where(accepted, cost, state.cost),
+        cost_now,
         gradient,
         count,
         done | (count >= solver.max_steps),
-        jnp.where(done, Code.SUCCESS, Code.MAX_STEPS).astype(jnp.int32),
+        code.astype(jnp.int32),
         Linearisation(residual, jacobian, damping, growth),
     )
 

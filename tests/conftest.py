@@ -14,6 +14,13 @@ with install_import_hook("gemel", "beartype.beartype"):
     import gemel  # noqa: F401
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Keep the memory of a long run bounded: what one file compiled is of no use to the next."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of measured data named by GEMEL_DATA, or skip."""

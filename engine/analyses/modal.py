@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
@@ -42,6 +43,9 @@ class Modal(Analysis):
     def __check_init__(self) -> None:
         if self.physics.inertia is None:
             raise ValueError("Modal analysis needs a density.")
+        free = self.physics.problem.constraint.free
+        if not isinstance(free, Tracer) and not 1 <= self.count < int(np.sum(free)):
+            raise ValueError(f"Modal analysis cannot find {self.count} modes: {int(np.sum(free))} unknowns are free.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[tuple[int, int | None], ...]:
         """For each sensor its mode and axis.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.physics import OdeSystem
 from gemel.engine.sensors import OutputSensor, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, interval_means
 from gemel.solvers import Code, Solution, Status
 
 
@@ -185,23 +185,6 @@ class AdaptiveOde(Analysis):
         states: Any = found.ys
         code = _code(found.result)
         return Solution(states, _finite(code, states), {"steps": found.stats["num_steps"]})
-
-
-def interval_means(series: Series, times: Float[Array, " m"]) -> Float[Array, " m-1"]:
-    """The mean of a signal over each interval between neighbouring times."""
-    knots, values = jnp.asarray(series.times, float), jnp.asarray(series.values, float)
-    spans = jnp.diff(knots)
-    ends = values[:-1] if series.hold else 0.5 * (values[:-1] + values[1:])
-    integral = jnp.concatenate([jnp.zeros(1), jnp.cumsum(ends * spans)])
-    before = jnp.searchsorted(knots, times, side="right") - 1
-    k = jnp.clip(before, 0, len(knots) - 1)
-    ahead = times - knots[k]
-    rise = jnp.zeros_like(ahead)
-    if not series.hold and len(knots) > 1:
-        inside = (before >= 0) & (before < len(knots) - 1)
-        i = jnp.minimum(k, len(knots) - 2)
-        rise = jnp.where(inside, 0.5 * (values[i + 1] - values[i]) / spans[i] * ahead**2, 0.0)
-    return jnp.diff(integral[k] + values[k] * ahead + rise) / jnp.diff(times)
 
 
 def _before(series: Series, t: Array) -> Array:

@@ -103,7 +103,8 @@ class Steady(Analysis):
         if problem.linear:
             increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
             return Solution(start + increment.value, increment.status, increment.statistics)
-        newton = Newton(self.linear_solver, rtol=self.rtol, atol=0.0, max_steps=self.newton_steps)
+        xtol = min(self.rtol, 1e-8)
+        newton = Newton(self.linear_solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol)
         return nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
 
 

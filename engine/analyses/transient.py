@@ -16,7 +16,7 @@ from gemel.engine.coefficients import Profile, drive, inputs_of
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, interval_means
 from gemel.solvers import (
     CG,
     GMRES,
@@ -39,7 +39,8 @@ class Transient(Analysis):
     Args:
         physics: a physics with inertia (`Heat` with a capacity that does not depend on temperature).
         initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values ``(n_nodes,)``.
-        step: time step in s. Sensors are read at every step and interpolated linearly in between.
+        step: time step in s. Held inputs enter by their mean over each step.
+            Sensors are read at every step and interpolated linearly in between.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
@@ -71,6 +72,8 @@ class Transient(Analysis):
     ) -> None:
         if physics.inertia is None:
             raise ValueError("A transient analysis needs a capacity.")
+        if inputs_of([part.form for part in physics.inertia.integrals]):
+            raise ValueError("The capacity of a transient analysis must not follow an input.")
         if not physics.inertia.linear:
             raise ValueError("The capacity of a transient analysis must not depend on the field.")
         if not (math.isfinite(step) and step > 0):
@@ -107,9 +110,11 @@ class Transient(Analysis):
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any
     ) -> Solution[Any]:
         """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked, and the flat field at the last one."""
-        system = _System(self.physics.problem.linear)
-        args = (self.physics.problem, self.physics.inertia, dict(inputs))
+        system = _System(linear=self._linear)
         grid = jnp.asarray(grid)
+        moving = inputs_of(self.physics.problem.constraint)
+        means = {name: series if name in moving else _step_means(series, grid) for name, series in inputs.items()}
+        args = (self.physics.problem, self.physics.inertia, means, self._scale())
         start = self.start(inputs, grid[0])
         integrator = self._integrator()
         return integrate(system, start, grid, args, integrator, 1, prepared, keep, uniform=True, final=True)
@@ -125,25 +130,37 @@ class Transient(Analysis):
         return _driven(self.physics.problem, inputs, t).constraint.lift(nodal.reshape(-1))
 
     def _integrator(self) -> SDIRK2:
-        if self.physics.problem.linear:
+        if self._linear:
             return SDIRK2(self.linear_solver)
-        return SDIRK2(Newton(self.linear_solver, rtol=self.rtol, atol=1e-12, max_steps=self.newton_steps))
+        xtol = min(self.rtol, 1e-8)
+        return SDIRK2(Newton(self.linear_solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol))
+
+    @property
+    def _linear(self) -> bool:
+        """Whether one operator serves all steps: linear in the field, and no input in the tangent."""
+        return self.physics.problem.linear and self.physics.problem.steady_tangent
+
+    def _scale(self) -> Array:
+        """The weight of the rows of prescribed unknowns: as heavy as the others, so that tolerances mean both."""
+        inertia = self.physics.inertia
+        assert inertia is not None
+        return jnp.mean(inertia.layout.operator(_mass_values(inertia)).diagonal()) / self.step
 
 
 class _System(FirstOrderSystem):
-    """The semi-discrete problem; ``args`` are the spatial problem, the inertia problem and the inputs."""
+    """The semi-discrete problem; ``args`` are the spatial problem, the inertia problem, the inputs and a scale."""
 
     linear: bool = eqx.field(static=True)
 
     def mass(self, args: Any) -> SparseOperator:
         """The mass matrix without the rows and columns of prescribed unknowns."""
-        _, inertia, _ = args
+        _, inertia, _, _ = args
         return inertia.layout.operator(_mass_values(inertia), inertia.constraint.free, diagonal=0.0)
 
     def residual(self, t: Array, u: Array, args: Any) -> Array:
         r"""$r(t, u)$, with $M \dot g$ for prescribed values $g(t)$ that move."""
-        problem, inertia, inputs = args
-        residual = _driven(problem, inputs, t).residual(u)
+        problem, inertia, inputs, scale = args
+        residual = _driven(problem, inputs, t).residual(u, scale)
         if not inputs_of(problem.constraint):
             return residual
         zero = jnp.zeros_like(u)
@@ -153,19 +170,29 @@ class _System(FirstOrderSystem):
 
     def tangent(self, t: Array, u: Array, args: Any) -> SparseOperator:
         """The tangent of the spatial problem."""
-        problem, _, inputs = args
-        return _driven(problem, inputs, t).tangent(u)
+        problem, _, inputs, scale = args
+        return _driven(problem, inputs, t).tangent(u, scale)
 
 
 @eqx.filter_jit
 def _stage_operator(analysis: Transient) -> LinearOperator:
     """About the operator of a step, with inputs at zero: enough for a preconditioner."""
     problem, inertia = analysis.physics.problem, analysis.physics.inertia
-    args = (drive(problem, dict.fromkeys(inputs_of(problem), 0.0)), inertia, {})
-    system = _System(problem.linear)
+    args = (drive(problem, dict.fromkeys(inputs_of(problem), 0.0)), inertia, {}, analysis._scale())
+    system = _System(linear=problem.linear)
     start = args[0].constraint.lift(jnp.zeros(problem.space.n_dofs))
     tangent = system.tangent(jnp.zeros(()), start, args)
     return linear_combination(1.0, system.mass(args), 0.3 * analysis.step, tangent)
+
+
+def _step_means(series: Series, grid: Array) -> Series:
+    """A held input as its mean over each step, so that what it brings is conserved however short its pulses are.
+
+    The means start a little after their step does: a stage at the end of a step then still sees its own.
+    """
+    if not series.hold:
+        return series
+    return Series(grid[:-1] + 1e-6 * (grid[1] - grid[0]), interval_means(series, grid), hold=True)
 
 
 def _mass_values(inertia: DiscreteProblem) -> Array:

@@ -68,6 +68,11 @@ class Hooke(Form):
         """True unless a coefficient depends on the field."""
         return is_constant((self.youngs_modulus, self.poisson_ratio))
 
+    @property
+    def tangent_parameters(self) -> Any:
+        """The elastic constants."""
+        return (self.youngs_modulus, self.poisson_ratio)
+
 
 class NormalLoad(Form):
     """A pressure against the outward normal."""
@@ -88,6 +93,11 @@ class NormalLoad(Form):
     def symmetric(self) -> bool:
         """True unless the pressure depends on the field."""
         return is_constant(self.pressure)
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """None: the load itself has no tangent."""
+        return ()
 
 
 def Traction(on: str, value: Any) -> Term:
@@ -120,7 +130,8 @@ class Elasticity(Physics):
 
     Args:
         space: a space of shape ``(dim,)``; the field is the displacement in m.
-        youngs_modulus: in Pa: a number, parameter, `Law`, or mapping from tags of cells to those.
+        youngs_modulus: in Pa: a number, parameter, `Law`, `Profile`, or a mapping from tags of cells to numbers or
+            parameters.
         poisson_ratio: dimensionless, below 0.5; likewise.
         density: in kg/m³, needed for modal analysis; likewise.
         conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`.

@@ -47,6 +47,11 @@ class NewtonCooling(Form):
         """Always: a scalar source without gradients."""
         return True
 
+    @property
+    def tangent_parameters(self) -> Any:
+        """The coefficient; the ambient temperature is a load."""
+        return self.coefficient
+
 
 class GreyRadiation(Form):
     r"""$\varepsilon\sigma (u^4 - u_\infty^4)$ as source, temperatures in K."""
@@ -68,6 +73,11 @@ class GreyRadiation(Form):
     def symmetric(self) -> bool:
         """Always: a scalar source without gradients."""
         return True
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """The emissivity."""
+        return self.emissivity
 
 
 def Convection(on: str, coefficient: Any, ambient: Any) -> Term:
@@ -105,8 +115,8 @@ class Heat(Physics):
 
     Args:
         space: a scalar space; the field is the temperature in K.
-        conductivity: $k$ in W/(m K): a number, a ``(dim, dim)`` tensor, a parameter, a `Law`, or a mapping
-            from tags of cells to those.
+        conductivity: $k$ in W/(m K): a number, a symmetric ``(dim, dim)`` tensor, a parameter, a `Law`, a
+            `Profile`, or a mapping from tags of cells to numbers, parameters or inputs.
         capacity: volumetric heat capacity $\rho c$ in J/(m³ K), needed for transient runs.
         conditions: `Dirichlet` temperatures and any of `Convection`, `Radiation`, `Flux`, `HeatSource`,
             `Power`; surfaces without any are insulated.
@@ -129,6 +139,8 @@ class Heat(Physics):
     ) -> None:
         if space.shape:
             raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
+        if np.ndim(conductivity) == 2 and not np.allclose(conductivity, np.transpose(conductivity)):
+            raise ValueError("A conductivity tensor must be symmetric.")
         layout = MatrixLayout.of(space)
         terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
         terms += [condition for condition in conditions if isinstance(condition, Term)]

@@ -30,6 +30,11 @@ class Diffusion(Form):
         """True unless the coefficient depends on the field."""
         return is_constant(self.coefficient)
 
+    @property
+    def tangent_parameters(self) -> Any:
+        """The coefficient."""
+        return self.coefficient
+
 
 class Reaction(Form):
     """``coefficient`` times the field as source: the mass matrix, or a linear loss."""
@@ -49,6 +54,11 @@ class Reaction(Form):
     def symmetric(self) -> bool:
         """True unless the coefficient depends on the field."""
         return is_constant(self.coefficient)
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """The coefficient."""
+        return self.coefficient
 
 
 class Load(Form):
@@ -70,3 +80,8 @@ class Load(Form):
     def symmetric(self) -> bool:
         """True unless the density depends on the field."""
         return is_constant(self.density)
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """None: the load itself has no tangent."""
+        return ()

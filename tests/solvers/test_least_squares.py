@@ -68,3 +68,16 @@ def test_a_fit_resumed_from_saved_arrays_takes_the_same_steps(solver: LeastSquar
     for _ in range(3):
         state, copied = solver.step(rosenbrock, state, None), solver.step(rosenbrock, copied, None)
     np.testing.assert_array_equal(state.z, copied.z)
+
+
+def test_a_wall_of_nan_is_not_called_a_minimum():
+    def wall(z, args):
+        return jnp.where(jnp.all(z == 0.0), z - 3.0, jnp.nan)
+
+    solution = newton(xtol=1e-6).solve(wall, jnp.zeros(1))
+    assert solution.status.worst() is Code.NOT_FINITE
+
+
+def test_a_step_that_damping_makes_short_is_not_called_convergence():
+    solution = newton(initial_damping=1e8, ftol=1e-6, xtol=1e-6).solve(lambda z, args: z - 3.0, jnp.zeros(1))
+    assert solution.status.worst() is Code.STAGNATION or float(solution.value[0]) == pytest.approx(3.0, abs=1e-3)
