@@ -47,14 +47,13 @@ def test_reflection_is_enough(server: Any, bar: Path) -> None:
         assert {f"gemel.v1.{name}Service" for name in ("Twin", "Simulation", "Calibration")} < set(names)
         assert client.call("grpc.health.v1.Health", "Check").status == 1
         twin = client.call("gemel.v1.TwinService", "RegisterTwin", document=bar.read_text()).twin
-        parts = [
-            answer.part
-            for answer in client.call("gemel.v1.SimulationService", "Simulate", twin=twin.name, parameters={"k": 9.0})
-        ]
+        wanted = {"twin": twin.name, "revision": twin.revision, "parameters": {"k": 9.0}}
+        parts = [answer.part for answer in client.call("gemel.v1.SimulationService", "Simulate", **wanted)]
         local = simulate(TwinFile.load(bar).build(), parameters={"k": 9.0})
         expected = [local.readings[name] for name in parts[0].header.sensors]
         np.testing.assert_allclose(parts[1].frame.readings, expected, rtol=1e-10)
-        job = client.call("gemel.v1.CalibrationService", "Calibrate", twin=twin.name, max_steps=3).job
+        wanted = {"twin": twin.name, "revision": twin.revision, "max_steps": 3}
+        job = client.call("gemel.v1.CalibrationService", "Calibrate", **wanted).job
         last = [answer.job for answer in client.call("gemel.v1.CalibrationService", "WatchJob", id=job.id)][-1]
         assert last.fit.steps == 3
         assert len(last.fit.posterior.covariance) == 4
@@ -79,12 +78,12 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_client_in_another_language(node_folder: Path, server: Any, client: Client, plate: Path) -> None:
-    twin = client.register(plate)
+    client.register(plate)
+    run = client.simulate("plate", use_data=True)  # the latest revision, which the other client takes as well
     command = ["node", "client.js", str(PROTO), server.address, "plate"]
     done = subprocess.run(command, cwd=node_folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    run = client.simulate(twin, use_data=True)
     assert run.times is not None
     np.testing.assert_array_equal(answer["times"], run.times)
     for i, name in enumerate(answer["sensors"]):
