@@ -156,12 +156,15 @@ def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, plac
             materials.get("density"),
             conditions,
             masses,
-            model.kinematics if mesh.dim == 2 else "solid",
+            model.kinematics,
         ),
     )
+    unused = "modes" if model.analysis == "static" else "solver"
+    if unused in model.model_fields_set:
+        raise (place / "model" / unused).error(f"a {model.analysis} analysis takes no '{unused}'.")
     if model.analysis == "static":
         return Steady(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
-    return Modal(physics, model.modes or _modes_needed(document))
+    return with_place(place / "model" / "modes", Modal, physics, model.modes or _modes_needed(document))
 
 
 def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Place) -> Analysis:

@@ -14,7 +14,7 @@ CASES = [
     ("quadrilateral", "Q1", 6),
     ("quadrilateral", "Q2", 4),
     ("tetrahedron", "P1", 4),
-    ("tetrahedron", "P2", 3),
+    ("tetrahedron", "P2", 5),
     ("hexahedron", "Q1", 4),
     ("hexahedron", "Q2", 2),
 ]
