@@ -87,7 +87,10 @@ class PointSensor(FieldSensor):
             raise ValueError(
                 f"Sensor '{self.name}' has a position of {len(self.position)} coordinates on a {space.mesh.dim}-D mesh."
             )
-        nodes, weights = space.interpolation(np.asarray(self.position, dtype=float)[None])
+        try:
+            nodes, weights = space.interpolation(np.asarray(self.position, dtype=float)[None])
+        except ValueError as error:
+            raise ValueError(f"Sensor '{self.name}' at {self.position} m lies outside the mesh.") from error
         return _unknowns(space, nodes[0], self), weights[0]
 
 

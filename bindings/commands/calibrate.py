@@ -95,9 +95,24 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
         common.console.print(value_table(fit.twin, before, result, record, fitted))
     else:
         common.console.print(comparison_table(fit.twin, figures["sensors"]))
+    for line in misfit_warnings(fit, figures["sensors"]):
+        common.console.print(line, style="yellow", soft_wrap=True)
     names = "belief.json, figures.json, forecast.zarr, forecast.png"
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
     return figures
+
+
+def misfit_warnings(fit: Fit, figures: dict[str, Any]) -> list[str]:
+    """A sentence for each fitted sensor whose residual exceeds twice its noise: its intervals cannot be trusted."""
+    lines = []
+    for name, parts in figures.items():
+        ratio = parts["fitted"]["rmse"] / float(fit.twin.sensor(name).noise.std) if "fitted" in parts else 0.0
+        if ratio > 2.0:
+            lines.append(
+                f"The residual of {name} is {ratio:.1f} times its noise: the model or the noise is wrong, "
+                "and the intervals are too narrow."
+            )
+    return lines
 
 
 def validate(file: TwinFile, fit: Fit, out: Path) -> dict[str, Any]:

@@ -136,8 +136,10 @@ def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, plac
     assert isinstance(model, HeatTable | ElasticityTable)
     shape = () if isinstance(model, HeatTable) else (mesh.dim,)
     space = with_place(place / "model" / "element", FunctionSpace, mesh, model.element, shape)
+    for region in document.materials:
+        with_place(place / "materials" / region, mesh.cells_of, region)
     materials = _materials(document, model.physics, numbers, place)
-    conditions, masses = build_conditions(document.conditions, model.physics, mesh.dim, numbers, place)
+    conditions, masses = build_conditions(document.conditions, model.physics, mesh, numbers, place)
     if isinstance(model, HeatTable):
         _require(materials, ["conductivity", *(["capacity"] if model.analysis == "transient" else [])], place)
         physics = with_place(

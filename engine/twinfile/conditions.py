@@ -19,8 +19,9 @@ from gemel.engine.physics import (
     Traction,
 )
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.numbers import Numbers
+from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import ConditionTable
+from gemel.meshes import Mesh
 
 AXES = {"x": 0, "y": 1, "z": 2, None: None}
 
@@ -68,7 +69,7 @@ KINDS: dict[str, dict[str, _Kind]] = {
 
 
 def build_conditions(
-    tables: list[ConditionTable], physics: str, dim: int, numbers: Numbers, place: Place
+    tables: list[ConditionTable], physics: str, mesh: Mesh, numbers: Numbers, place: Place
 ) -> tuple[list[Any], list[Any]]:
     """The conditions and the masses that the tables describe."""
     conditions, masses = [], []
@@ -79,10 +80,21 @@ def build_conditions(
             raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
         kind = kinds[table.kind]
         _check_keys(table, kind, here)
-        values = [_value(table, key, unit, kind, dim, numbers, here / key) for key, unit in kind.units.items()]
-        extra = {"component": _axis(table.component, dim, here)} if kind.axis else {}
-        (masses if kind.mass else conditions).append(kind.build(table.on, *values, **extra))
+        values = [_value(table, key, unit, kind, mesh.dim, numbers, here / key) for key, unit in kind.units.items()]
+        extra = {"component": _axis(table.component, mesh.dim, here)} if kind.axis else {}
+        built = kind.build(table.on, *values, **extra)
+        _check_tag(mesh, table, isinstance(built, Dirichlet) or built.facets, here / "on")
+        (masses if kind.mass else conditions).append(built)
     return conditions, masses
+
+
+def _check_tag(mesh: Mesh, table: ConditionTable, facets: bool, place: Place) -> None:
+    """Raise where a condition names a tag that is not there, or one of the other kind."""
+    own, other = (mesh.facet_tags, mesh.cell_tags) if facets else (mesh.cell_tags, mesh.facet_tags)
+    if table.on in other and table.on not in own:
+        kinds = ("facets", "cells") if facets else ("cells", "facets")
+        raise place.error(f"a condition of kind '{table.kind}' acts on {kinds[0]}, but '{table.on}' names {kinds[1]}.")
+    with_place(place, mesh.facets if facets else mesh.cells_of, table.on)
 
 
 def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
