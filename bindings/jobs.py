@@ -35,11 +35,6 @@ class JobRunner:
         self._version = 0
         self._changed = asyncio.Condition()
 
-    @property
-    def worker_pid(self) -> int | None:
-        """The id of the worker process while it lives."""
-        return self._worker.pid
-
     async def recover(self) -> None:
         """Take up again what a server that ended has left running."""
         for job in self._store.jobs(states=(JobState.RUNNING,)):

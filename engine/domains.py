@@ -224,7 +224,7 @@ def facet_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> D
     mesh = space.mesh
     points, weights = facet_quadrature(mesh.cell_type, _default_degree(space) if degree is None else degree)
     facets = np.asarray(mesh.facets(tag), dtype=np.int32)
-    _, tangents, normals = facet_frames(mesh.cell_type)
+    tangents, normals = facet_frames(mesh.cell_type)
     return _domain(space, facets[:, 0], facets[:, 1], points, weights, tangents, normals, is_facets=True)
 
 

@@ -43,6 +43,11 @@ class LagrangeElement:
         return _basix_element(self).entity_dofs
 
     @property
+    def facet_nodes(self) -> np.ndarray:
+        """Local nodes on each reference facet with its edges and vertices, ``(n_facets, n_facet_nodes)``."""
+        return np.asarray(_basix_element(self).entity_closure_dofs[-2])
+
+    @property
     def node_points(self) -> np.ndarray:
         """Reference coordinates of the nodes, ``(n_nodes, dim)``."""
         return np.asarray(_basix_element(self).points)
@@ -70,17 +75,11 @@ def lagrange(name: str, cell_type: str) -> LagrangeElement:
 
 
 @functools.cache
-def facet_frames(cell_type: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The reference facets of a cell: origins, tangents and outward normals.
-
-    Returns:
-        ``origins (n_facets, dim)``, ``tangents (n_facets, dim - 1, dim)`` so that a point ``s`` of the
-        reference facet lies at ``origin + s @ tangents``, and unit ``normals (n_facets, dim)``.
-    """
+def facet_frames(cell_type: str) -> tuple[np.ndarray, np.ndarray]:
+    """The tangents ``(n_facets, dim - 1, dim)`` and outward unit normals ``(n_facets, dim)`` of a cell's facets."""
     cell = getattr(basix.CellType, cell_type)
     vertices = basix.geometry(cell)
     facets = basix.topology(cell)[-2]
     width = vertices.shape[1]
-    origins = np.array([vertices[facet[0]] for facet in facets])
     tangents = np.array([[vertices[v] - vertices[facet[0]] for v in facet[1:width]] for facet in facets])
-    return origins, tangents, np.asarray(basix.cell.facet_outward_normals(cell))
+    return tangents, np.asarray(basix.cell.facet_outward_normals(cell))

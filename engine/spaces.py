@@ -1,6 +1,5 @@
 """Finite-element spaces: a mesh, an element and the numbering of their nodes."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.elements import LagrangeElement, facet_frames, lagrange
+from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.precision import require_double
 from gemel.meshes import Mesh, entities
 
@@ -82,8 +81,7 @@ class FunctionSpace(eqx.Module):
     def nodes_on(self, tag: str) -> np.ndarray:
         """The sorted numbers of the nodes on the facets called ``tag`` (or ``"boundary"``)."""
         facets = np.asarray(self.mesh.facets(tag))
-        closures = _facet_closures(self.element)
-        local = np.asarray(closures)[facets[:, 1]]
+        local = self.element.facet_nodes[facets[:, 1]]
         return np.unique(np.asarray(self.cell_nodes)[facets[:, :1], local])
 
     def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,15 +125,6 @@ def _number_nodes(mesh: Mesh, element: LagrangeElement) -> tuple[np.ndarray, int
         count += n_entities
     numbers = np.stack([columns[a] for a in range(element.n_nodes)], axis=1)
     return numbers.astype(np.int32), int(count)
-
-
-@functools.cache
-def _facet_closures(element: LagrangeElement) -> tuple[tuple[int, ...], ...]:
-    """The local nodes on each facet, in the order of the reference facets."""
-    origins, _, normals = facet_frames(element.cell_type)
-    points = element.node_points
-    on = np.abs(np.einsum("fd,fnd->fn", normals, points[None] - origins[:, None])) < 1e-12
-    return tuple(tuple(np.flatnonzero(row).tolist()) for row in on)
 
 
 def _first_occurrence(cell_nodes: np.ndarray) -> np.ndarray:

@@ -93,15 +93,6 @@ class ShiftInvert(EigenSolver):
         return Solution((values, vectors), Status(code), statistics)
 
 
-def eigen_residual(stiffness: LinearOperator, mass: LinearOperator, values: Array, vectors: Array) -> Array:
-    """Return the relative residuals (k,) of the pairs."""
-    stiff = jax.vmap(stiffness.mv, 1, 1)(vectors)
-    inert = jax.vmap(mass.mv, 1, 1)(vectors)
-    wrong = jnp.linalg.norm(stiff - values * inert, axis=0)
-    scale = jnp.linalg.norm(stiff, axis=0) + jnp.abs(values) * jnp.linalg.norm(inert, axis=0)
-    return wrong / jnp.where(scale == 0, 1.0, scale)
-
-
 def _lowest_on_host(stiff: Any, inert: Any, k: int, shift: float, max_steps: int):
     """Return (eigenvalues, vectors, residual, code); NaN where the factorisation or Lanczos fails."""
     n = stiff.shape[0]

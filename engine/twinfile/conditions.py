@@ -41,10 +41,6 @@ class _Kind:
         self.build, self.units, self.vector, self.axis, self.mass = build, units, vector, axis, mass
 
 
-def _displacement(on: str, value: Any, component: int | None = None) -> Dirichlet:
-    return Dirichlet(on, value, component)
-
-
 KINDS: dict[str, dict[str, _Kind]] = {
     "heat": {
         "temperature": _Kind(Dirichlet, {"value": "K"}),
@@ -56,8 +52,8 @@ KINDS: dict[str, dict[str, _Kind]] = {
         "capacitance": _Kind(Capacitance, {"value": "J/K"}, mass=True),
     },
     "elasticity": {
-        "clamp": _Kind(lambda on: Dirichlet(on), {}),
-        "displacement": _Kind(_displacement, {"value": "m"}, axis=True),
+        "clamp": _Kind(Dirichlet, {}),
+        "displacement": _Kind(Dirichlet, {"value": "m"}, axis=True),
         "traction": _Kind(Traction, {"value": "Pa"}, vector=True),
         "pressure": _Kind(Pressure, {"value": "Pa"}),
         "support": _Kind(ElasticSupport, {"coefficient": "N/m^3"}),

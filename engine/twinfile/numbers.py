@@ -1,7 +1,7 @@
 """From the text of a twin file to numbers, parameters and inputs, with their units checked."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gemel.engine.coefficients import Input
@@ -47,10 +47,6 @@ class Numbers:
         if value is None or not isinstance(value, str | float) or "$" in str(value):
             return self.optional(value, unit, place)
         return with_place(place, parse_difference, value, unit)
-
-    def lengths(self, values: Sequence[str | float], place: Place) -> tuple[float, ...]:
-        """Lengths in m."""
-        return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))
 
     def _input(self, value: InputValue, unit: str, place: Place) -> Input:
         names = [value.input] if isinstance(value.input, str) else value.input
