@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import ByTag, PerCell
-from gemel.engine.elements import facet_frames
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.spaces import FunctionSpace
-from gemel.meshes import determinants, facet_quadrature, quadrature
+from gemel.meshes import determinants, facet_frames, facet_quadrature, quadrature
 
 _CHUNK_BYTES = 2**27
 

@@ -1,7 +1,6 @@
 """Lagrange elements, tabulated by fenics-basix on the host."""
 
 import dataclasses
-import functools
 
 import basix
 import numpy as np
@@ -72,14 +71,3 @@ def lagrange(name: str, cell_type: str) -> LagrangeElement:
             f"Element '{name}' does not exist on a mesh of {cell_type} cells: allowed are {' and '.join(allowed)}."
         )
     return LagrangeElement(cell_type, int(name[1]))
-
-
-@functools.cache
-def facet_frames(cell_type: str) -> tuple[np.ndarray, np.ndarray]:
-    """The tangents ``(n_facets, dim - 1, dim)`` and outward unit normals ``(n_facets, dim)`` of a cell's facets."""
-    cell = getattr(basix.CellType, cell_type)
-    vertices = basix.geometry(cell)
-    facets = basix.topology(cell)[-2]
-    width = vertices.shape[1]
-    tangents = np.array([[vertices[v] - vertices[facet[0]] for v in facet[1:width]] for facet in facets])
-    return tangents, np.asarray(basix.cell.facet_outward_normals(cell))

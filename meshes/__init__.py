@@ -1,5 +1,6 @@
-"""Meshes: points, cells of one type, named tags; boxes, files, topology and the isoparametric map."""
+"""Meshes: points, blocks of cells, named tags; boxes, files, topology and the isoparametric map."""
 
+from gemel.meshes.blocks import CellBlock
 from gemel.meshes.boxes import box, grid, rectangle
 from gemel.meshes.errors import MeshError
 from gemel.meshes.files import read_mesh
@@ -8,20 +9,34 @@ from gemel.meshes.geometry import (
     cell_volumes,
     coordinate_element,
     determinants,
+    facet_frames,
+    facet_groups,
     facet_measures,
     facet_quadrature,
     jacobians,
     quadrature,
     tabulate,
 )
-from gemel.meshes.mesh import Mesh
-from gemel.meshes.topology import boundary_facets, cell_entities, entities, match_facets, unique_rows
+from gemel.meshes.mesh import FacetPart, Mesh
+from gemel.meshes.topology import (
+    block_entities,
+    boundary_facets,
+    cell_entities,
+    entities,
+    facet_vertices,
+    interior_facets,
+    match_facets,
+    unique_rows,
+)
 from gemel.meshes.writing import write_mesh
 
 __all__ = [
+    "CellBlock",
     "CellType",
+    "FacetPart",
     "Mesh",
     "MeshError",
+    "block_entities",
     "boundary_facets",
     "box",
     "cell_entities",
@@ -29,9 +44,13 @@ __all__ = [
     "coordinate_element",
     "determinants",
     "entities",
+    "facet_frames",
+    "facet_groups",
     "facet_measures",
     "facet_quadrature",
+    "facet_vertices",
     "grid",
+    "interior_facets",
     "jacobians",
     "match_facets",
     "quadrature",

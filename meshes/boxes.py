@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gemel.meshes import topology
+from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
 from gemel.meshes.mesh import Mesh
 
@@ -95,7 +96,7 @@ def grid(x: Coordinates, y: Coordinates, z: Coordinates | None = None, *, cell: 
     cubes = _cubes(counts)
     structured = cell == _CELLS[dim][0]
     cells = cubes if structured else _kuhn(cubes, dim)
-    return Mesh(
+    return Mesh.of(
         points=points,
         cells=cells.astype(np.int32),
         cell_type=cell,  # pyright: ignore[reportArgumentType]
@@ -141,7 +142,7 @@ def _sides(
     cell: str, cells: Int[np.ndarray, "n_cells n_nodes"], counts: tuple[int, ...]
 ) -> dict[str, Int[np.ndarray, "n 2"]]:
     """Boundary facets by side; each belongs to the one side on which all of its vertices lie."""
-    facets = topology.boundary_facets(cell, cells)
+    facets = topology.boundary_facets([CellBlock(cell, cells)])  # pyright: ignore[reportArgumentType]
     local = topology.cell_entities(cell, len(counts) - 1)
     nodes = cells[facets[:, :1], local[facets[:, 1]]]
     lattice = np.unravel_index(nodes, [n + 1 for n in counts], order="F")

@@ -10,7 +10,9 @@ import meshio
 import numpy as np
 from jaxtyping import Float, Int
 
+from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
+from gemel.meshes.geometry import CellType
 from gemel.meshes.groups import Groups, file_groups
 from gemel.meshes.marks import marked_tags
 from gemel.meshes.mesh import ALL, BOUNDARY, Mesh
@@ -112,9 +114,9 @@ def _converted(raw: Any) -> Mesh:
     cells = compact.reshape(cells.shape)
     _drop_reserved("cell", cell_tags, ALL, np.arange(len(cells)))
     if BOUNDARY in facet_tags:
-        _drop_reserved("facet", facet_tags, BOUNDARY, boundary_facets(cell_type, cells))
+        _drop_reserved("facet", facet_tags, BOUNDARY, boundary_facets([CellBlock(cell_type, cells)]))
     _drop_reserved("node", node_tags, ALL, np.arange(len(used)))
-    return Mesh(
+    return Mesh.of(
         points=points[used],
         cells=cells.astype(np.int32),
         cell_type=cell_type,
@@ -184,7 +186,9 @@ def _merge(tags: dict[str, np.ndarray], name: str, members: np.ndarray) -> None:
     tags[name] = np.concatenate([tags[name], members]) if name in tags else members
 
 
-def _matched(cell_type: str, cells: Int[np.ndarray, "c k"], facets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _matched(
+    cell_type: CellType, cells: Int[np.ndarray, "c k"], facets: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Facets given by their vertices as (cell, local facet), by name; all names in one search."""
     if not facets:
         return {}
@@ -193,7 +197,7 @@ def _matched(cell_type: str, cells: Int[np.ndarray, "c k"], facets: dict[str, np
         if rows.shape[1] != n_vertices:
             raise MeshError(f"the facets of its group '{name}' are not those of a {cell_type}.")
     ends = np.cumsum([len(rows) for rows in facets.values()])
-    found = np.split(match_facets(cell_type, cells, np.concatenate(list(facets.values()))), ends[:-1])
+    found = np.split(match_facets([CellBlock(cell_type, cells)], np.concatenate(list(facets.values()))), ends[:-1])
     for name, rows in zip(facets, found, strict=True):
         lost = int((rows[:, 0] < 0).sum())
         if lost:

@@ -1,7 +1,7 @@
-"""The mesh: coordinates, cells of one type, and named tags."""
+"""The mesh: coordinates, blocks of cells, and named tags."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,17 +11,18 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from gemel.meshes import topology
+from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import (
     CellType,
-    cell_dim,
     cell_volumes,
     coordinate_element,
+    facet_groups,
     facet_measures,
     facet_quadrature,
 )
 from gemel.meshes.locate import locate
-from gemel.meshes.validation import basix_vertices, check_connectivity, check_geometry, check_tags
+from gemel.meshes.validation import check_blocks, check_connectivity, check_facet_tag, check_geometry, check_tags
 
 ALL = "all"
 """Reserved name of all cells and of all nodes."""
@@ -33,23 +34,30 @@ Predicate = Callable[[np.ndarray], np.ndarray]
 """A question about points: from coordinates (n, dim) to booleans (n,)."""
 
 
+class FacetPart(NamedTuple):
+    """Those of some facets that belong to one block and have one type."""
+
+    block: int
+    facet_type: str
+    rows: Int[np.ndarray, " n"]
+
+
 class Mesh(eqx.Module):
-    """A conforming mesh of one cell type with straight (degree 1) or quadratic (degree 2) cells.
+    """A conforming mesh of one or several cell types, with straight (degree 1) or bent (degree 2, 3) cells.
 
     A pytree: it may be an argument of a jitted function, and ``points`` may be differentiated. Topology is
-    asked for on the host, outside of ``jit``.
+    asked for on the host, outside of ``jit``. `Mesh.of` makes a mesh of one cell type.
 
     Attributes:
         points: coordinates (n_points, dim), in metres; every point belongs to a cell.
-        cells: nodes of every cell (n_cells, n_nodes) in the order of fenics-basix's Lagrange element:
-            vertices first, in tensor order for quadrilaterals and hexahedra, (0,0), (1,0), (0,1), (1,1).
-        cell_type: one of ``triangle``, ``quadrilateral``, ``tetrahedron``, ``hexahedron``.
-        degree: degree of the isoparametric map, 1 or 2.
+        blocks: the cells, one block a type. Cells are numbered through all blocks, those of block 0 first.
+            All have one dimension: that of space, or 1 (lines in 1-D, or a frame in 2-D or 3-D).
+        degree: degree of the isoparametric map, 1, 2 or 3, the same in all blocks.
         cell_tags: cell numbers by name.
         facet_tags: rows (cell, local facet) by name, local facets numbered as fenics-basix does.
         node_tags: point numbers by name.
-        shape: cells along each axis where the mesh is a structured lattice of quadrilaterals or hexahedra
-            with points and cells numbered x fastest; else None.
+        shape: cells along each axis where the mesh is a structured lattice of intervals, quadrilaterals or
+            hexahedra with points and cells numbered x fastest; else None.
 
     Raises:
         MeshError: for numbers out of range, points in no cell, coordinates that are not finite, inverted or
@@ -57,8 +65,7 @@ class Mesh(eqx.Module):
     """
 
     points: Float[Array | np.ndarray, "n_points dim"]
-    cells: Int[Array | np.ndarray, "n_cells n_nodes"]
-    cell_type: CellType = eqx.field(static=True)
+    blocks: tuple[CellBlock, ...]
     degree: int = eqx.field(static=True, default=1)
     cell_tags: dict[str, Any] = eqx.field(default_factory=dict)
     facet_tags: dict[str, Any] = eqx.field(default_factory=dict)
@@ -66,33 +73,42 @@ class Mesh(eqx.Module):
     shape: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        name = f"{self.cell_type} of degree {self.degree}"
-        element = coordinate_element(self.cell_type, self.degree)
-        if self.points.shape[1] != cell_dim(self.cell_type):
-            raise MeshError(
-                f"A mesh of {self.cell_type} cells needs points with {cell_dim(self.cell_type)} coordinates, "
-                f"not {self.points.shape[1]}."
-            )
+        check_blocks(self.blocks, self.dim)
+        for block in self.blocks:
+            coordinate_element(block.cell_type, self.degree)
         for tags, reserved in ((self.cell_tags, ALL), (self.facet_tags, BOUNDARY), (self.node_tags, ALL)):
             if reserved in tags:
                 raise MeshError(f"The tag name '{reserved}' is reserved: choose another.")
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self)):
             return
-        cells = np.asarray(self.cells)
-        check_connectivity(self.n_points, cells, element.dim, name)
-        n_facets = len(topology.cell_entities(self.cell_type, self.dim - 1))
+        check_connectivity(self.n_points, self.blocks, self.degree)
         for key, numbers in self.cell_tags.items():
             check_tags(key, "cell", np.asarray(numbers), None, (self.n_cells,))
         for key, numbers in self.facet_tags.items():
-            check_tags(key, "facet", np.asarray(numbers), 2, (self.n_cells, n_facets))
+            check_facet_tag(key, np.asarray(numbers), self.blocks)
         for key, numbers in self.node_tags.items():
             check_tags(key, "node", np.asarray(numbers), None, (self.n_points,))
-        check_geometry(np.asarray(self.points, dtype=np.float64), cells, self.cell_type, self.degree)
+        check_geometry(np.asarray(self.points, dtype=np.float64), self.blocks, self.degree)
+
+    @staticmethod
+    def of(
+        points: Float[Array | np.ndarray, "n_points dim"],
+        cells: Int[Array | np.ndarray, "n_cells n_nodes"],
+        cell_type: CellType,
+        **fields: Any,
+    ) -> "Mesh":
+        """A mesh of one cell type; ``fields`` are the further attributes of `Mesh`."""
+        return Mesh(points, (CellBlock(cell_type, cells),), **fields)
 
     @property
     def dim(self) -> int:
-        """Dimension of space and of the cells: 2 or 3."""
+        """Dimension of space: 1, 2 or 3."""
         return self.points.shape[1]
+
+    @property
+    def cell_dim(self) -> int:
+        """Dimension of the cells: that of space, or 1 for lines in a plane or in space."""
+        return self.blocks[0].cell_dim
 
     @property
     def n_points(self) -> int:
@@ -102,7 +118,22 @@ class Mesh(eqx.Module):
     @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return self.cells.shape[0]
+        return sum(block.n_cells for block in self.blocks)
+
+    @property
+    def offsets(self) -> Int[np.ndarray, " n_blocks_plus_1"]:
+        """The number of the first cell of every block, and the number of cells in all at the end."""
+        return block_offsets(self.blocks)
+
+    @property
+    def cell_type(self) -> CellType:
+        """The type of all cells; raises `MeshError` for a mesh of several types."""
+        return self._only_block().cell_type
+
+    @property
+    def cells(self) -> Int[Array | np.ndarray, "n_cells n_nodes"]:
+        """Nodes of all cells (n_cells, n_nodes); raises `MeshError` for a mesh of several types."""
+        return self._only_block().cells
 
     @property
     def bounding_box(self) -> Float[Array | np.ndarray, "2 dim"]:
@@ -110,29 +141,64 @@ class Mesh(eqx.Module):
         xp = np if isinstance(self.points, np.ndarray) else jnp
         return xp.stack([self.points.min(axis=0), self.points.max(axis=0)])
 
-    @property
-    def vertices(self) -> Int[Array | np.ndarray, "n_cells n_vertices"]:
-        """Nodes of every cell that are its vertices: all nodes for degree 1."""
-        return self.cells[:, : len(basix_vertices(self.cell_type))]
+    def block_of(self, cells: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+        """The block that each cell belongs to; its number there is ``cells - mesh.offsets[block]``."""
+        return np.searchsorted(self.offsets, cells, side="right") - 1
+
+    def facet_parts(self, facets: Int[np.ndarray, "n 2"]) -> tuple[FacetPart, ...]:
+        """Rows (cell, local facet) sorted out by block and facet type; parts without a facet are left out.
+
+        For ``part`` of the answer ``facets[part.rows]`` are all in block ``part.block`` and of one type.
+        """
+        facets = np.asarray(facets)
+        owner = self.block_of(facets[:, 0])
+        parts = [
+            FacetPart(number, facet_type, np.flatnonzero((owner == number) & np.isin(facets[:, 1], local)))
+            for number, block in enumerate(self.blocks)
+            for facet_type, local in facet_groups(block.cell_type)
+        ]
+        return tuple(part for part in parts if len(part.rows))
 
     def volume(self, tag: str = ALL) -> Float[Array | np.ndarray, ""]:
-        """Volume (area in 2-D) of the cells of a tag, in m³ (m²); differentiable in ``points``."""
-        cells = self.cells if tag == ALL else self.cells[self.cells_of(tag)]
-        return jnp.sum(jnp.asarray(cell_volumes(self.points, cells, self.cell_type, self.degree)))
+        """Volume (area in 2-D, length of lines) of the cells of a tag, in m³ (m², m); differentiable in ``points``."""
+        total = jnp.zeros(())
+        for block, first in zip(self.blocks, self.offsets, strict=False):
+            if tag == ALL:
+                total += jnp.sum(jnp.asarray(cell_volumes(self.points, block.cells, block.cell_type, self.degree)))
+                continue
+            # Masked, not selected, so that the tag may be traced.
+            numbers = self.cells_of(tag) - first
+            mine = (numbers >= 0) & (numbers < block.n_cells)
+            cells = block.cells[jnp.where(mine, numbers, 0)]
+            total += jnp.sum(jnp.where(mine, cell_volumes(self.points, cells, block.cell_type, self.degree), 0.0))
+        return total
 
     def area(self, tag: str = BOUNDARY) -> Float[Array | np.ndarray, ""]:
-        """Area (length in 2-D) of the facets of a tag, in m² (m); differentiable in ``points``.
+        """Area (length in 2-D, number of ends of lines) of the facets of a tag, in m² (m); differentiable.
 
         Exact for facets that are flat and affine; else by Gauss quadrature of degree 8.
         """
-        facets = self.facets(tag)
-        _, weights = facet_quadrature(self.cell_type, 8)
-        surface = facet_measures(self.points, self.cells, facets, self.cell_type, self.degree, 8)
-        return jnp.sum(jnp.asarray(surface @ weights))
+        facets = jnp.asarray(self.facets(tag))
+        total = jnp.zeros(())
+        for block, first in zip(self.blocks, self.offsets, strict=False):
+            for facet_type, numbers in facet_groups(block.cell_type):
+                cell = facets[:, 0] - first
+                mine = (cell >= 0) & (cell < block.n_cells) & jnp.isin(facets[:, 1], jnp.asarray(numbers))
+                chosen = jnp.where(mine[:, None], jnp.stack([cell, facets[:, 1]], axis=1), jnp.asarray([0, numbers[0]]))
+                _, weights = facet_quadrature(block.cell_type, 8, facet_type)
+                surface = facet_measures(
+                    jnp.asarray(self.points), block.cells, chosen, block.cell_type, self.degree, 8, facet_type
+                )
+                total += jnp.sum(jnp.where(mine, surface @ weights, 0.0))
+        return total
 
     def boundary_facets(self) -> Int[np.ndarray, "n 2"]:
         """Rows (cell, local facet) of the facets that belong to one cell only, ordered by cell."""
-        return topology.boundary_facets(self.cell_type, self._host_cells())
+        return topology.boundary_facets(self._host_blocks())
+
+    def interior_facets(self) -> Int[np.ndarray, "n 2 2"]:
+        """Pairs of rows (cell, local facet) of the facets between two cells; see `interior_facets`."""
+        return topology.interior_facets(self._host_blocks())
 
     def facets(self, tag: str) -> Int[Array | np.ndarray, "n 2"]:
         """Rows (cell, local facet) of a tag; ``"boundary"`` names the whole boundary."""
@@ -147,15 +213,15 @@ class Mesh(eqx.Module):
         return np.arange(self.n_points) if tag == ALL else _look_up("node", self.node_tags, tag, ALL)
 
     def nodes_of_facets(self, tag: str) -> Int[np.ndarray, " n"]:
-        """Sorted point numbers on the facets of a tag, with the nodes on edges and faces for degree 2."""
-        return np.unique(self._facet_nodes(np.asarray(self.facets(tag))))
+        """Sorted point numbers on the facets of a tag, with the nodes on edges and faces for degree 2 and 3."""
+        parts = self._facet_nodes(np.asarray(self.facets(tag)))
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(nodes.ravel() for _, nodes in parts)]))
 
     def with_points(self, points: Float[Array | np.ndarray, "n_points dim"]) -> "Mesh":
         """The same cells and tags with other coordinates, which may be traced and are checked otherwise."""
         return Mesh(
             points=points,
-            cells=self.cells,
-            cell_type=self.cell_type,
+            blocks=self.blocks,
             degree=self.degree,
             cell_tags=self.cell_tags,
             facet_tags=self.facet_tags,
@@ -176,10 +242,12 @@ class Mesh(eqx.Module):
         facets = self.boundary_facets()
         points = np.asarray(self.points)
         at_points = _ask(predicate, points)
-        nodes = self._facet_nodes(facets)
-        n_vertices = topology.cell_entities(self.cell_type, self.dim - 1).shape[1]
-        at_middle = _ask(predicate, points[nodes[:, :n_vertices]].mean(axis=1))
-        chosen = facets[at_points[nodes].all(axis=1) & (at_middle | (self.degree == 2))]
+        wanted = np.zeros(len(facets), dtype=bool)
+        for part, nodes in self._facet_nodes(facets):
+            n_vertices = topology.facet_vertices(self.blocks[part.block].cell_type, part.facet_type).shape[1]
+            at_middle = _ask(predicate, points[nodes[:, :n_vertices]].mean(axis=1))
+            wanted[part.rows] = at_points[nodes].all(axis=1) & (at_middle | (self.degree > 1))
+        chosen = facets[wanted]
         if len(chosen) == 0:
             raise MeshError(f"No boundary facet satisfies the predicate of the facet tag '{name}'.")
         return self.with_facet_tag(name, chosen)
@@ -190,35 +258,57 @@ class Mesh(eqx.Module):
         Raises:
             MeshError: when the name is in use, the predicate gives another shape, or no cell satisfies it.
         """
-        centroids = np.asarray(self.points)[np.asarray(self.vertices)].mean(axis=1)
+        points = np.asarray(self.points)
+        centroids = np.concatenate([points[np.asarray(block.vertices)].mean(axis=1) for block in self.blocks])
         chosen = np.flatnonzero(_ask(predicate, centroids))
         if len(chosen) == 0:
             raise MeshError(f"No cell satisfies the predicate of the cell tag '{name}'.")
         return self.with_cell_tag(name, chosen)
 
     def with_cell_tag(self, name: str, cells: Int[np.ndarray, " n"]) -> "Mesh":
-        """A mesh with one more cell tag; raises `MeshError` when the name is in use."""
+        """A mesh with one more cell tag; raises `MeshError` for a name in use or numbers out of range."""
+        check_tags(name, "cell", cells, None, (self.n_cells,))
         return self._with_tags("cell_tags", name, ALL, cells)
 
     def with_facet_tag(self, name: str, facets: Int[np.ndarray, "n 2"]) -> "Mesh":
-        """A mesh with one more tag of (cell, local facet) rows; raises `MeshError` when the name is in use."""
+        """A mesh with one more tag of (cell, local facet) rows; raises `MeshError` as `with_cell_tag` does."""
+        check_facet_tag(name, facets, self.blocks)
         return self._with_tags("facet_tags", name, BOUNDARY, facets)
+
+    def with_node_tag(self, name: str, nodes: Int[np.ndarray, " n"]) -> "Mesh":
+        """A mesh with one more tag of point numbers; raises `MeshError` as `with_cell_tag` does."""
+        check_tags(name, "node", nodes, None, (self.n_points,))
+        return self._with_tags("node_tags", name, ALL, nodes)
 
     def locate(
         self, points: Float[Array | np.ndarray, "n dim"], tolerance: float = 1e-8
-    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n dim"]]:
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n cell_dim"]]:
         """Cells and reference coordinates of physical points; see `gemel.meshes.locate`."""
         mine = np.asarray(self.points, dtype=np.float64)
-        return locate(mine, self._host_cells(), self.cell_type, self.degree, np.asarray(points), tolerance)
+        return locate(mine, self._host_blocks(), self.degree, np.asarray(points), tolerance)
 
-    def _host_cells(self) -> Int[np.ndarray, "n_cells n_nodes"]:
-        if isinstance(self.cells, Tracer):
+    def _only_block(self) -> CellBlock:
+        if len(self.blocks) != 1:
+            types = " and ".join(block.cell_type for block in self.blocks)
+            raise MeshError(f"The mesh has no one cell type but {types} cells: ask its blocks.")
+        return self.blocks[0]
+
+    def _host_blocks(self) -> tuple[CellBlock, ...]:
+        if any(isinstance(block.cells, Tracer) for block in self.blocks):
             raise MeshError("The topology of a mesh is found on the host: ask for it outside of jit.")
-        return np.asarray(self.cells)
+        return self.blocks
 
-    def _facet_nodes(self, facets: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n n_facet_nodes"]:
-        closure = np.asarray(coordinate_element(self.cell_type, self.degree).entity_closure_dofs[self.dim - 1])
-        return self._host_cells()[facets[:, :1], closure[facets[:, 1]]]
+    def _facet_nodes(self, facets: Int[np.ndarray, "n 2"]) -> list[tuple[FacetPart, Int[np.ndarray, "_n _n_nodes"]]]:
+        """The nodes of facets, vertices first, part by part (see `facet_parts`)."""
+        blocks, answer = self._host_blocks(), []
+        for part in self.facet_parts(facets):
+            block, rows = blocks[part.block], facets[part.rows]
+            closure = coordinate_element(block.cell_type, self.degree).entity_closure_dofs[block.cell_dim - 1]
+            numbers = dict(facet_groups(block.cell_type))[part.facet_type]
+            local = np.asarray([closure[number] for number in numbers])[np.searchsorted(numbers, rows[:, 1])]
+            cells = np.asarray(block.cells)[rows[:, 0] - self.offsets[part.block]]
+            answer.append((part, np.take_along_axis(cells, local, axis=1)))
+        return answer
 
     def _with_tags(self, field: str, name: str, reserved: str, numbers: np.ndarray) -> "Mesh":
         tags = getattr(self, field)

@@ -70,8 +70,9 @@ def file_cell_name(cell_type: str, degree: int) -> str:
 
 
 def mirrored(cell_type: str, degree: int) -> Int[np.ndarray, " n_nodes"]:
-    """The node order that swaps the first two reference axes, which turns a cell's orientation round."""
+    """The node order that turns a cell's orientation round: its first two axes swapped, a line reversed."""
     points = np.asarray(coordinate_element(cell_type, degree).points)
-    swapped = points.copy()
-    swapped[:, [0, 1]] = points[:, [1, 0]]
+    swapped = 1.0 - points if cell_type == "interval" else points.copy()
+    if cell_type != "interval":
+        swapped[:, [0, 1]] = points[:, [1, 0]]
     return np.abs(points[None, :] - swapped[:, None]).sum(axis=-1).argmin(axis=1)

@@ -1,19 +1,37 @@
 """Vertices, edges and facets of cells, numbered as fenics-basix numbers them; numpy on the host."""
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
 import basix
 import numpy as np
 from jaxtyping import Int
 
+from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
-from gemel.meshes.geometry import basix_cell
+from gemel.meshes.geometry import basix_cell, facet_groups
 
 
 def cell_entities(cell_type: str, dim: int) -> Int[np.ndarray, "n_entities n_vertices"]:
-    """Local vertices of the entities of one dimension of a cell; one row per vertex, edge or face."""
+    """Local vertices of the entities of one dimension of a cell; one row per vertex, edge or face.
+
+    Raises:
+        MeshError: for a dimension that the cell does not have, and for the faces of a prism, which have three
+            or four vertices: `facet_vertices` gives those of one type.
+    """
     topology = basix.topology(basix_cell(cell_type))
     if not 0 <= dim < len(topology):
         raise MeshError(f"A {cell_type} has no entities of dimension {dim}, only of 0 to {len(topology) - 1}.")
+    if len({len(entity) for entity in topology[dim]}) > 1:
+        raise MeshError(f"The entities of dimension {dim} of a {cell_type} have several types: ask for one type.")
     return np.asarray(topology[dim], dtype=np.int64)
+
+
+def facet_vertices(cell_type: str, facet_type: str) -> Int[np.ndarray, "n_facets n_vertices"]:
+    """Local vertices of the facets of one type, in the order of `facet_groups`."""
+    facets = basix.topology(basix_cell(cell_type))[-2]
+    return np.asarray([facets[number] for number in dict(facet_groups(cell_type))[facet_type]], dtype=np.int64)
 
 
 def unique_rows(rows: Int[np.ndarray, "n k"]) -> tuple[Int[np.ndarray, "m k"], Int[np.ndarray, " n"]]:
@@ -50,7 +68,7 @@ def entities(
     Args:
         cell_type: one of `CellType`.
         cells: nodes of the cells; only the vertices, which come first, are read, so any degree will do.
-        dim: 0 vertices, 1 edges, 2 faces, 3 cells.
+        dim: 0 vertices, 1 edges, 2 faces, 3 cells; not the faces of prisms, see `block_entities`.
 
     Returns:
         The sorted vertices of every entity, in lexicographic order (for the cells themselves: in the order of
@@ -64,37 +82,126 @@ def entities(
     return distinct, inverse.reshape(len(cells), len(local))
 
 
-def boundary_facets(cell_type: str, cells: Int[np.ndarray, "n_cells n_nodes"]) -> Int[np.ndarray, "n 2"]:
+def block_entities(
+    blocks: Sequence[CellBlock], dim: int
+) -> tuple[tuple[Int[np.ndarray, "_n_cells _n_local"], ...], int]:
+    """Entities of one dimension of all cells, in one numbering over all blocks.
+
+    Entities are the same where their vertices are. Those of fewer vertices come first (triangles before
+    quadrilaterals); among equals the order is that of their sorted vertices. Cells are numbered as in the mesh.
+
+    Args:
+        blocks: the blocks of a mesh, of any degree.
+        dim: 0 vertices, 1 edges, 2 faces, 3 cells.
+
+    Returns:
+        For every block the entity numbers of its cells in the local order of basix, and how many there are.
+    """
+    if any(block.cell_dim == dim for block in blocks):
+        offsets = block_offsets(blocks)
+        numbers = [np.arange(*ends, dtype=np.int64)[:, None] for ends in pairwise(offsets)]
+        return tuple(numbers), int(offsets[-1])
+    local = [basix.topology(basix_cell(block.cell_type))[dim] for block in blocks]
+    tables = [np.empty((block.n_cells, len(rows)), dtype=np.int64) for block, rows in zip(blocks, local, strict=True)]
+    count = 0
+    for width in sorted({len(row) for rows in local for row in rows}):
+        columns = [[number for number, row in enumerate(rows) if len(row) == width] for rows in local]
+        vertices = [
+            np.sort(np.asarray(block.cells)[:, np.asarray([rows[i] for i in chosen])], axis=-1).reshape(-1, width)
+            for block, rows, chosen in zip(blocks, local, columns, strict=True)
+            if chosen
+        ]
+        distinct, inverse = unique_rows(np.concatenate(vertices))
+        start = 0
+        for table, chosen in zip(tables, columns, strict=True):
+            size = len(table) * len(chosen)
+            table[:, chosen] = count + inverse[start : start + size].reshape(len(table), len(chosen))
+            start += size
+        count += len(distinct)
+    return tuple(tables), count
+
+
+class FacetTable(NamedTuple):
+    """All facets of all cells that have the same number of vertices, ordered by (cell, local facet)."""
+
+    vertices: Int[np.ndarray, "n n_vertices"]
+    owners: Int[np.ndarray, "n 2"]
+
+
+def facet_tables(blocks: Sequence[CellBlock]) -> dict[int, FacetTable]:
+    """The facets of all cells, by their number of vertices: sorted vertices and rows (cell, local facet)."""
+    parts: dict[int, list[FacetTable]] = {}
+    for block, first in zip(blocks, block_offsets(blocks), strict=False):
+        cells = np.asarray(block.cells)
+        for facet_type, numbers in facet_groups(block.cell_type):
+            local = facet_vertices(block.cell_type, facet_type)
+            rows = np.sort(cells[:, local], axis=-1).reshape(-1, local.shape[1])
+            cell = first + np.repeat(np.arange(len(cells)), len(numbers))
+            owners = np.stack([cell, np.tile(np.asarray(numbers), len(cells))], axis=-1)
+            parts.setdefault(local.shape[1], []).append(FacetTable(rows, owners))
+    return {
+        width: FacetTable(*(np.concatenate(arrays) for arrays in zip(*tables, strict=True)))
+        for width, tables in sorted(parts.items())
+    }
+
+
+def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
     """Facets that belong to one cell only, as (cell, local facet), ordered by cell.
 
     Raises:
-        MeshError: when a facet belongs to more than two cells.
+        MeshError: when a facet belongs to more than two cells; any number of intervals may share a point.
     """
-    dim = len(basix.topology(basix_cell(cell_type))) - 1
-    distinct, cell_facets = entities(cell_type, cells, dim - 1)
-    count = np.bincount(cell_facets.ravel(), minlength=len(distinct))
+    chosen = []
+    for vertices, owners in facet_tables(blocks).values():
+        distinct, inverse = unique_rows(vertices)
+        count = np.bincount(inverse, minlength=len(distinct))
+        if vertices.shape[1] > 1:
+            _check_count(distinct, count)
+        chosen.append(owners[count[inverse] == 1])
+    facets = np.concatenate(chosen)
+    return facets[np.lexsort(facets.T[::-1])]
+
+
+def interior_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2 2"]:
+    """Facets between two cells: (cell, local facet) of the cell with the lower number, then of the other.
+
+    Where several intervals meet in one point, each follows the one before it in a pair of its own.
+
+    Raises:
+        MeshError: when a facet of cells of dimension 2 or 3 belongs to more than two cells.
+    """
+    chosen = []
+    for vertices, owners in facet_tables(blocks).values():
+        distinct, inverse = unique_rows(vertices)
+        if vertices.shape[1] > 1:
+            _check_count(distinct, np.bincount(inverse, minlength=len(distinct)))
+        order = np.argsort(inverse, kind="stable")
+        same = np.flatnonzero(np.diff(inverse[order]) == 0)
+        chosen.append(np.stack([owners[order[same]], owners[order[same + 1]]], axis=1))
+    pairs = np.concatenate(chosen)
+    return pairs[np.lexsort(pairs[:, 0].T[::-1])]
+
+
+def match_facets(blocks: Sequence[CellBlock], facets: Int[np.ndarray, "n n_vertices"]) -> Int[np.ndarray, "n 2"]:
+    """The (cell, local facet) of facets given by their vertices in any order.
+
+    A facet between two cells is given by the cell with the lower number. A facet of no cell gives (-1, -1).
+    """
+    table = facet_tables(blocks).get(facets.shape[1])
+    if table is None:
+        return np.full((len(facets), 2), -1, dtype=np.int64)
+    rows, owners = table
+    _, number = unique_rows(np.concatenate([rows, np.sort(facets, axis=-1)]))
+    owner = np.full(len(rows) + len(facets), -1, dtype=np.int64)
+    owner[number[: len(rows)][::-1]] = np.arange(len(rows))[::-1]
+    found = owner[number[len(rows) :]]
+    return np.where((found < 0)[:, None], -1, owners[found])
+
+
+def _check_count(distinct: Int[np.ndarray, "n k"], count: Int[np.ndarray, " n"]) -> None:
     if count.size and count.max() > 2:
         worst = int(np.argmax(count))
         raise MeshError(
             f"The facet with vertices {distinct[worst].tolist()} belongs to {count[worst]} cells, "
             "but no facet may belong to more than two."
         )
-    return np.argwhere(count[cell_facets] == 1)
-
-
-def match_facets(
-    cell_type: str, cells: Int[np.ndarray, "n_cells n_nodes"], facets: Int[np.ndarray, "n n_vertices"]
-) -> Int[np.ndarray, "n 2"]:
-    """The (cell, local facet) of facets given by their vertices in any order.
-
-    A facet between two cells is given by the cell with the lower number. A facet of no cell gives (-1, -1).
-    """
-    dim = len(basix.topology(basix_cell(cell_type))) - 1
-    local = cell_entities(cell_type, dim - 1)
-    rows = np.sort(cells[:, local], axis=-1).reshape(-1, local.shape[1])
-    _, number = unique_rows(np.concatenate([rows, np.sort(facets, axis=-1)]))
-    owner = np.full(len(rows) + len(facets), -1, dtype=np.int64)
-    owner[number[: len(rows)][::-1]] = np.arange(len(rows))[::-1]
-    found = owner[number[len(rows) :]]
-    cell, facet = np.divmod(found, len(local))
-    return np.where((found < 0)[:, None], -1, np.stack([cell, facet], axis=-1))

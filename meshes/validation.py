@@ -1,14 +1,19 @@
 """Checks of a mesh on the host; every failure is one sentence."""
 
+from collections.abc import Sequence
+
 import basix
 import numpy as np
 from jaxtyping import Float, Int
 
+from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import (
     basix_cell,
     cell_dim,
+    coordinate_element,
     determinants,
+    facet_groups,
     jacobians,
     quadrature,
     tabulate,
@@ -21,19 +26,40 @@ _CHUNK = 50_000
 """Cells checked at a time, to bound the memory of the Jacobians."""
 
 
-def check_connectivity(n_points: int, cells: Int[np.ndarray, "n_cells n_nodes"], n_nodes: int, name: str) -> None:
-    """Refuse an empty mesh, cells of the wrong width, node numbers out of range, and points in no cell."""
-    if len(cells) == 0:
+def check_blocks(blocks: Sequence[CellBlock], dim: int) -> None:
+    """Refuse no blocks, a cell type in two of them, and dimensions that differ or do not fit the space."""
+    if not blocks or all(block.n_cells == 0 for block in blocks):
         raise MeshError("The mesh holds no cells.")
-    if cells.shape[1] != n_nodes:
-        raise MeshError(f"A {name} has {n_nodes} nodes, but the cells have {cells.shape[1]}.")
-    if cells.min() < 0 or cells.max() >= n_points:
-        wrong = np.flatnonzero(((cells < 0) | (cells >= n_points)).any(axis=1))
-        raise MeshError(
-            f"{len(wrong)} cells refer to points outside 0 to {n_points - 1}, "
-            f"the first of them number {wrong[0]} with nodes {cells[wrong[0]].tolist()}."
-        )
-    unused = np.flatnonzero(np.bincount(cells.ravel(), minlength=n_points) == 0)
+    types = [block.cell_type for block in blocks]
+    for block in blocks:
+        if block.n_cells == 0 or types.count(block.cell_type) > 1:
+            problem = "is empty" if block.n_cells == 0 else "is one of several of that type: join them"
+            raise MeshError(f"The block of {block.cell_type} cells {problem}.")
+        if block.cell_dim != blocks[0].cell_dim:
+            raise MeshError(f"A mesh has cells of one dimension, not both {types[0]} and {block.cell_type} cells.")
+        lines = block.cell_dim == 1 and 1 <= dim <= 3
+        if not lines and block.cell_dim != dim:
+            allowed = "1, 2 or 3" if block.cell_dim == 1 else block.cell_dim
+            raise MeshError(f"A mesh of {block.cell_type} cells needs points with {allowed} coordinates, not {dim}.")
+
+
+def check_connectivity(n_points: int, blocks: Sequence[CellBlock], degree: int) -> None:
+    """Refuse cells of the wrong width, node numbers out of range, and points in no cell."""
+    used = np.zeros(n_points, dtype=bool)
+    for block, first in zip(blocks, block_offsets(blocks), strict=False):
+        cells = np.asarray(block.cells)
+        n_nodes = coordinate_element(block.cell_type, degree).dim
+        if cells.shape[1] != n_nodes:
+            name = f"{'An' if block.cell_type == 'interval' else 'A'} {block.cell_type} of degree {degree}"
+            raise MeshError(f"{name} has {n_nodes} nodes, but the cells have {cells.shape[1]}.")
+        if cells.min() < 0 or cells.max() >= n_points:
+            wrong = np.flatnonzero(((cells < 0) | (cells >= n_points)).any(axis=1))
+            raise MeshError(
+                f"{len(wrong)} cells refer to points outside 0 to {n_points - 1}, "
+                f"the first of them number {first + wrong[0]} with nodes {cells[wrong[0]].tolist()}."
+            )
+        used[cells] = True
+    unused = np.flatnonzero(~used)
     if len(unused):
         raise MeshError(f"{len(unused)} points belong to no cell, the first of them number {unused[0]}.")
 
@@ -53,6 +79,19 @@ def check_tags(name: str, kind: str, numbers: np.ndarray, width: int | None, bou
         )
 
 
+def check_facet_tag(name: str, facets: np.ndarray, blocks: Sequence[CellBlock]) -> None:
+    """Refuse a facet tag whose array has the wrong shape, or numbers of facets that their cells do not have."""
+    offsets = block_offsets(blocks)
+    counts = np.asarray([sum(len(numbers) for _, numbers in facet_groups(block.cell_type)) for block in blocks])
+    check_tags(name, "facet", facets, 2, (int(offsets[-1]), int(counts.max())))
+    block = np.searchsorted(offsets, facets[:, 0], side="right") - 1
+    wrong = np.flatnonzero(facets[:, 1] >= counts[block])
+    if len(wrong):
+        cell, local = facets[wrong[0]].tolist()
+        kind = blocks[int(block[wrong[0]])].cell_type
+        raise MeshError(f"The facet tag '{name}' names facet {local} of cell {cell}, but a {kind} has no such facet.")
+
+
 def orientations(
     points: Float[np.ndarray, "n_points dim"],
     cells: Int[np.ndarray, "n_cells n_nodes"],
@@ -63,17 +102,25 @@ def orientations(
 
     It is looked at in the vertices and in the quadrature points that integrate :math:`\det J` exactly. A
     determinant counts as zero below rounding, relative to the product of the lengths of the Jacobian's
-    columns, so that thin but valid cells pass at any scale.
+    columns, so that thin but valid cells pass at any scale. A line embedded in 2-D or 3-D has the sign 1
+    unless it has no length or turns back on itself.
     """
     dim = cell_dim(cell_type)
     samples = np.concatenate([basix_vertices(cell_type), quadrature(cell_type, dim * degree)[0]])
     _, gradients = tabulate(cell_type, degree, samples)
+    embedded = dim != points.shape[1]
     sign = np.zeros(len(cells), dtype=np.int64)
     for start in range(0, len(cells), _CHUNK):
         part = slice(start, start + _CHUNK)
         jacobian = jacobians(points, cells[part], gradients)
-        floor = _ROUNDING * np.prod(np.linalg.norm(jacobian, axis=-2), axis=-1)
-        determinant = determinants(jacobian)
+        if embedded:
+            ends = points[cells[part]]
+            chord = (ends[:, 1] - ends[:, 0])[:, None, :]
+            floor = _ROUNDING * np.linalg.norm(np.ptp(points, axis=0)) * np.linalg.norm(chord, axis=-1)
+            determinant = (jacobian[..., 0] * chord).sum(axis=-1)
+        else:
+            floor = _ROUNDING * np.prod(np.linalg.norm(jacobian, axis=-2), axis=-1)
+            determinant = determinants(jacobian)
         sign[part] = (determinant > floor).all(axis=1).astype(int) - (determinant < -floor).all(axis=1)
     return sign
 
@@ -83,19 +130,17 @@ def basix_vertices(cell_type: str) -> Float[np.ndarray, "n_vertices dim"]:
     return np.asarray(basix.geometry(basix_cell(cell_type)))
 
 
-def check_geometry(
-    points: Float[np.ndarray, "n_points dim"],
-    cells: Int[np.ndarray, "n_cells n_nodes"],
-    cell_type: str,
-    degree: int,
-) -> None:
+def check_geometry(points: Float[np.ndarray, "n_points dim"], blocks: Sequence[CellBlock], degree: int) -> None:
     """Refuse coordinates that are not finite and cells that are inverted or degenerate."""
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(bad):
         raise MeshError(f"{len(bad)} points are not finite, the first of them number {bad[0]}.")
-    bad = np.flatnonzero(orientations(points, cells, cell_type, degree) != 1)
-    if len(bad):
-        raise MeshError(
-            f"{len(bad)} of {len(cells)} cells are inverted or degenerate (det J <= 0), "
-            f"the first of them number {bad[0]} with nodes {cells[bad[0]].tolist()}."
-        )
+    for block, first in zip(blocks, block_offsets(blocks), strict=False):
+        cells = np.asarray(block.cells)
+        bad = np.flatnonzero(orientations(points, cells, block.cell_type, degree) != 1)
+        if len(bad):
+            name = f" {block.cell_type}" if len(blocks) > 1 else ""
+            raise MeshError(
+                f"{len(bad)} of {len(cells)}{name} cells are inverted or degenerate (det J <= 0), "
+                f"the first of them number {first + bad[0]} with nodes {cells[bad[0]].tolist()}."
+            )

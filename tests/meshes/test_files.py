@@ -193,7 +193,7 @@ def test_sets_of_abaqus(tmp_path):
 
 def _tagged(mesh):
     mesh = mesh.tag_cells("low", lambda x: x[:, 0] < 0.5).tag_cells("high half", lambda x: x[:, 0] >= 0.5)
-    return type(mesh)(
+    return type(mesh).of(
         points=mesh.points,
         cells=mesh.cells,
         cell_type=mesh.cell_type,
@@ -209,7 +209,7 @@ def test_tags_and_points_survive_a_round_trip(tmp_path, cell, extension):
     flat = cell in ("triangle", "quadrilateral")
     mesh = _tagged(rectangle(4, 2, cell=cell) if flat else box(4, 2, 1, cell=cell))
     path = tmp_path / f"mesh{extension}"
-    temperature = mesh.points[:, 0] ** 2
+    temperature = np.asarray(mesh.points)[:, 0] ** 2
     cell_data = None if extension == ".msh" else {"q": np.arange(mesh.n_cells)}
     write_mesh(path, mesh, point_data={"T": temperature}, cell_data=cell_data)
     again = read_mesh(path)
@@ -231,7 +231,7 @@ def test_quadratic_cells_survive_a_round_trip(tmp_path, name, extension):
     points = np.array(coordinate_element(cell_type, degree).points)
     points[:, 1] += 0.3 * points[:, 0] * (1 - points[:, 0])
     make = rectangle(1, 1) if points.shape[1] == 2 else box(1, 1, 1)
-    mesh = type(make)(points=points, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
+    mesh = type(make).of(points=points, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
     mesh = mesh.tag_facets("back", lambda x: x[:, 0] < 1e-9)
     path = tmp_path / f"mesh{extension}"
     write_mesh(path, mesh)

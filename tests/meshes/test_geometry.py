@@ -62,8 +62,8 @@ def test_a_bent_quadratic_cell_has_its_exact_volume(cell_type):
     points = np.array(coordinate_element(cell_type, 2).points)
     bent = points.copy()
     bent[:, 1] += 0.3 * points[:, 0] * (1 - points[:, 0])
-    mesh = Mesh(points=bent, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
-    reference = Mesh(points=points, cells=mesh.cells, cell_type=cell_type, degree=2)
+    mesh = Mesh.of(points=bent, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
+    reference = Mesh.of(points=points, cells=mesh.cells, cell_type=cell_type, degree=2)
     assert float(mesh.volume()) == pytest.approx(float(reference.volume()), rel=1e-13)
     assert len(mesh.nodes_of_facets("boundary")) == len(points) - (cell_type in ("quadrilateral", "hexahedron"))
 
@@ -71,7 +71,7 @@ def test_a_bent_quadratic_cell_has_its_exact_volume(cell_type):
 def test_the_edge_of_a_parabola_has_its_exact_length():
     points = np.array(coordinate_element("quadrilateral", 2).points)
     points[:, 1] += 0.3 * points[:, 0] * (1 - points[:, 0])
-    mesh = Mesh(points=points, cells=np.arange(9)[None], cell_type="quadrilateral", degree=2)
+    mesh = Mesh.of(points=points, cells=np.arange(9)[None], cell_type="quadrilateral", degree=2)
     mesh = mesh.tag_facets("lower", lambda x: x[:, 1] < 0.4)
     s = 0.3
     exact = (s * np.sqrt(1 + s**2) + np.arcsinh(s)) / (2 * s)

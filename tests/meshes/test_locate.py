@@ -64,7 +64,7 @@ def test_a_point_in_a_hole_is_outside():
     mesh = rectangle(4, 4)
     keep = np.delete(np.arange(16), [5, 6, 9, 10])
     used, cells = np.unique(mesh.cells[keep], return_inverse=True)
-    ring = Mesh(points=mesh.points[used], cells=cells.reshape(-1, 4), cell_type="quadrilateral")
+    ring = Mesh.of(points=mesh.points[used], cells=cells.reshape(-1, 4), cell_type="quadrilateral")
     with pytest.raises(MeshError, match="lies outside"):
         ring.locate(np.array([[0.5, 0.5]]))
 
@@ -74,7 +74,7 @@ def test_long_cells_whose_centroids_are_far():
     y = np.concatenate([[0.0], np.linspace(0.9, 1.0, 40)])
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     lower = 2 * np.arange(40)[:, None]
-    mesh = Mesh(points=points, cells=lower + np.arange(4), cell_type="quadrilateral")
+    mesh = Mesh.of(points=points, cells=lower + np.arange(4), cell_type="quadrilateral")
     found, _ = mesh.locate(np.array([[99.0, 0.89]]))
     assert found[0] == 0
 
@@ -97,7 +97,7 @@ def test_no_points_give_no_cells():
 def test_round_trip_in_a_bent_quadratic_cell(cell_type):
     points = np.array(coordinate_element(cell_type, 2).points)
     points[:, 1] += 0.4 * points[:, 0] * (1 - points[:, 0])
-    mesh = Mesh(points=points, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
+    mesh = Mesh.of(points=points, cells=np.arange(len(points))[None], cell_type=cell_type, degree=2)
     reference = np.random.default_rng(3).dirichlet(np.ones(mesh.dim + 1), size=20)[:, : mesh.dim]
     _, where = mesh.locate(_image(mesh, np.zeros(20, dtype=int), reference))
     np.testing.assert_allclose(where, reference, atol=1e-10)

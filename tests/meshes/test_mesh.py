@@ -13,7 +13,7 @@ TRIANGLES = np.array([[0, 1, 2], [1, 3, 2]])
 
 
 def _mesh(points=SQUARE, cells=TRIANGLES, **fields):
-    return Mesh(points=points, cells=cells, cell_type="triangle", **fields)
+    return Mesh.of(points=points, cells=cells, cell_type="triangle", **fields)
 
 
 def test_a_valid_mesh_passes():
@@ -34,7 +34,7 @@ def test_a_valid_mesh_passes():
             "points are not finite, the first of them number 0",
         ),
         ({"points": np.column_stack([SQUARE, SQUARE[:, 0]])}, "needs points with 2 coordinates, not 3"),
-        ({"degree": 3}, "degree of the geometry is 3"),
+        ({"degree": 4}, "degree of the geometry is 4"),
         ({"cell_tags": {"a": np.array([2])}}, "cell tag 'a' holds numbers outside 0 to 1"),
         ({"facet_tags": {"a": np.array([[0, 3]])}}, "facet tag 'a' holds numbers outside 0 to 1 and 0 to 2"),
         ({"facet_tags": {"a": np.array([0])}}, r"facet tag 'a' must be an integer array of shape \(n, 2\)"),
@@ -52,9 +52,9 @@ def test_a_folded_quadrilateral_is_refused_and_a_thin_one_is_not():
     folded = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.2, 0.2]])
     cells = np.array([[0, 1, 2, 3]])
     with pytest.raises(MeshError, match="inverted or degenerate"):
-        Mesh(points=folded, cells=cells, cell_type="quadrilateral")
+        Mesh.of(points=folded, cells=cells, cell_type="quadrilateral")
     thin = SQUARE * [1e3, 1e-6]
-    assert float(Mesh(points=thin, cells=cells, cell_type="quadrilateral").volume()) == pytest.approx(1e-3)
+    assert float(Mesh.of(points=thin, cells=cells, cell_type="quadrilateral").volume()) == pytest.approx(1e-3)
 
 
 def test_unknown_tags_list_those_that_exist():

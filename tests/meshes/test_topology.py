@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gemel.meshes import MeshError, boundary_facets, box, cell_entities, entities, match_facets, rectangle
+from gemel.meshes import CellBlock, MeshError, boundary_facets, box, cell_entities, entities, match_facets, rectangle
 
 MESHES = [
     rectangle(4, 3),
@@ -39,7 +39,7 @@ def test_counts_of_a_lattice():
     n_faces = nx * ny * (nz + 1) + nx * (ny + 1) * nz + (nx + 1) * ny * nz
     assert len(entities("hexahedron", cells, 1)[0]) == n_edges
     assert len(entities("hexahedron", cells, 2)[0]) == n_faces
-    assert len(boundary_facets("hexahedron", cells)) == 2 * (nx * ny + ny * nz + nx * nz)
+    assert len(boundary_facets([CellBlock("hexahedron", cells)])) == 2 * (nx * ny + ny * nz + nx * nz)
 
 
 @pytest.mark.parametrize("mesh", MESHES, ids=lambda mesh: mesh.cell_type)
@@ -47,21 +47,21 @@ def test_facets_are_found_by_their_vertices_in_any_order(mesh):
     facets = mesh.boundary_facets()
     local = cell_entities(mesh.cell_type, mesh.dim - 1)
     vertices = mesh.cells[facets[:, :1], local[facets[:, 1]]]
-    np.testing.assert_array_equal(match_facets(mesh.cell_type, mesh.cells, vertices[:, ::-1]), facets)
+    np.testing.assert_array_equal(match_facets(mesh.blocks, vertices[:, ::-1]), facets)
     nowhere = np.full((1, vertices.shape[1]), mesh.n_points + 7)
-    np.testing.assert_array_equal(match_facets(mesh.cell_type, mesh.cells, nowhere), [[-1, -1]])
+    np.testing.assert_array_equal(match_facets(mesh.blocks, nowhere), [[-1, -1]])
 
 
 def test_an_inner_facet_is_given_by_the_lower_cell():
     mesh = rectangle(2, 1)
     inner = np.intersect1d(mesh.cells[0], mesh.cells[1])[None, :]
-    assert match_facets("quadrilateral", np.asarray(mesh.cells), inner)[0, 0] == 0
+    assert match_facets(mesh.blocks, inner)[0, 0] == 0
 
 
 def test_three_cells_on_one_facet_are_refused():
     cells = np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4]])
     with pytest.raises(MeshError, match=r"\[0, 1\] belongs to 3 cells"):
-        boundary_facets("triangle", cells)
+        boundary_facets([CellBlock("triangle", cells)])
 
 
 def test_unknown_dimension_and_cell_are_refused():
