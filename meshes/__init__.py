@@ -18,6 +18,10 @@ from gemel.meshes.geometry import (
     tabulate,
 )
 from gemel.meshes.mesh import FacetPart, Mesh
+from gemel.meshes.parts import Submesh, submesh
+from gemel.meshes.periodicity import match_points, periodic_pairs
+from gemel.meshes.quality import MeshQuality, quality
+from gemel.meshes.refinement import Refinement, refine
 from gemel.meshes.topology import (
     block_entities,
     boundary_facets,
@@ -36,6 +40,9 @@ __all__ = [
     "FacetPart",
     "Mesh",
     "MeshError",
+    "MeshQuality",
+    "Refinement",
+    "Submesh",
     "block_entities",
     "boundary_facets",
     "box",
@@ -53,9 +60,14 @@ __all__ = [
     "interior_facets",
     "jacobians",
     "match_facets",
+    "match_points",
+    "periodic_pairs",
     "quadrature",
+    "quality",
     "read_mesh",
     "rectangle",
+    "refine",
+    "submesh",
     "tabulate",
     "unique_rows",
     "write_mesh",

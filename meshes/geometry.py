@@ -22,7 +22,7 @@ Floats = Array | np.ndarray
 """An array of jax or numpy."""
 
 
-def _numpy_or_jax(*arrays: Floats) -> ModuleType:
+def numpy_or_jax(*arrays: Floats) -> ModuleType:
     """numpy where all arrays are numpy's, so that work on the host stays on the host; else jax.numpy."""
     return np if all(isinstance(array, np.ndarray) for array in arrays) else jnp
 
@@ -159,7 +159,7 @@ def jacobians(
         cells: nodes of the cells to map.
         gradients: reference gradients of the basis, from `tabulate`.
     """
-    xp = _numpy_or_jax(points, cells)
+    xp = numpy_or_jax(points, cells)
     return xp.einsum("cna,qnb->cqab", xp.asarray(points)[cells], gradients, optimize=True)
 
 
@@ -181,7 +181,7 @@ def cell_measures(jacobian: Float[Floats, "*batch dim ref"]) -> Float[Floats, "*
     r"""Signed :math:`\det J` of cells that fill space; the length :math:`|J|` of a line embedded in 2-D or 3-D."""
     if jacobian.shape[-2] == jacobian.shape[-1]:
         return determinants(jacobian)
-    return _numpy_or_jax(jacobian).sqrt((jacobian[..., 0] ** 2).sum(-1))
+    return numpy_or_jax(jacobian).sqrt((jacobian[..., 0] ** 2).sum(-1))
 
 
 def cell_volumes(
@@ -212,7 +212,7 @@ def facet_measures(
     ``facet_measures(...) @ weights`` with the weights of `facet_quadrature` gives the area of every facet:
     the length of an edge in 2-D, 1 for the end of an interval. All ``facets`` are of one type.
     """
-    xp = _numpy_or_jax(points, cells, facets)
+    xp = numpy_or_jax(points, cells, facets)
     samples, weights = facet_quadrature(cell_type, quadrature_degree, facet_type)
     n_facets, n_q, dim = samples.shape
     if dim == 1:

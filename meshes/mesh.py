@@ -15,11 +15,13 @@ from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import (
     CellType,
+    Floats,
     cell_volumes,
     coordinate_element,
     facet_groups,
     facet_measures,
     facet_quadrature,
+    numpy_or_jax,
 )
 from gemel.meshes.locate import locate
 from gemel.meshes.validation import check_blocks, check_connectivity, check_facet_tag, check_geometry, check_tags
@@ -161,36 +163,16 @@ class Mesh(eqx.Module):
 
     def volume(self, tag: str = ALL) -> Float[Array | np.ndarray, ""]:
         """Volume (area in 2-D, length of lines) of the cells of a tag, in m³ (m², m); differentiable in ``points``."""
-        total = jnp.zeros(())
-        for block, first in zip(self.blocks, self.offsets, strict=False):
-            if tag == ALL:
-                total += jnp.sum(jnp.asarray(cell_volumes(self.points, block.cells, block.cell_type, self.degree)))
-                continue
-            # Masked, not selected, so that the tag may be traced.
-            numbers = self.cells_of(tag) - first
-            mine = (numbers >= 0) & (numbers < block.n_cells)
-            cells = block.cells[jnp.where(mine, numbers, 0)]
-            total += jnp.sum(jnp.where(mine, cell_volumes(self.points, cells, block.cell_type, self.degree), 0.0))
-        return total
+        return jnp.asarray(sum(self._volume_of(number, tag) for number in range(len(self.blocks))))
 
     def area(self, tag: str = BOUNDARY) -> Float[Array | np.ndarray, ""]:
         """Area (length in 2-D, number of ends of lines) of the facets of a tag, in m² (m); differentiable.
 
         Exact for facets that are flat and affine; else by Gauss quadrature of degree 8.
         """
-        facets = jnp.asarray(self.facets(tag))
-        total = jnp.zeros(())
-        for block, first in zip(self.blocks, self.offsets, strict=False):
-            for facet_type, numbers in facet_groups(block.cell_type):
-                cell = facets[:, 0] - first
-                mine = (cell >= 0) & (cell < block.n_cells) & jnp.isin(facets[:, 1], jnp.asarray(numbers))
-                chosen = jnp.where(mine[:, None], jnp.stack([cell, facets[:, 1]], axis=1), jnp.asarray([0, numbers[0]]))
-                _, weights = facet_quadrature(block.cell_type, 8, facet_type)
-                surface = facet_measures(
-                    jnp.asarray(self.points), block.cells, chosen, block.cell_type, self.degree, 8, facet_type
-                )
-                total += jnp.sum(jnp.where(mine, surface @ weights, 0.0))
-        return total
+        facets = self.facets(tag)
+        groups = [(n, *group) for n, block in enumerate(self.blocks) for group in facet_groups(block.cell_type)]
+        return jnp.asarray(sum(self._area_of(number, facets, kind, local) for number, kind, local in groups))
 
     def boundary_facets(self) -> Int[np.ndarray, "n 2"]:
         """Rows (cell, local facet) of the facets that belong to one cell only, ordered by cell."""
@@ -229,17 +211,36 @@ class Mesh(eqx.Module):
             shape=self.shape,
         )
 
-    def tag_facets(self, name: str, predicate: Predicate) -> "Mesh":
+    def refined(self, times: int = 1) -> "Mesh":
+        """Every edge halved, so often; see `refine`, which also gives the prolongation."""
+        from gemel.meshes.refinement import refine  # it makes meshes itself
+
+        return refine(self, times).mesh
+
+    def submesh(self, tag: str, interface: str = "interface") -> Any:
+        """The cells of a tag as a mesh of their own, with the way back; see `submesh`."""
+        from gemel.meshes.parts import submesh  # it makes meshes itself
+
+        return submesh(self, tag, interface)
+
+    def quality(self) -> Any:
+        """Shape, angles and volumes of all cells; see `quality`."""
+        from gemel.meshes.quality import quality  # it asks about meshes itself
+
+        return quality(self)
+
+    def tag_facets(self, name: str, predicate: Predicate, interior: bool = False) -> "Mesh":
         """A mesh with one more facet tag: the boundary facets whose nodes and midpoint satisfy a predicate.
 
         Args:
             name: a name that is not in use.
             predicate: from coordinates (n, dim) to booleans (n,), such as ``lambda x: x[:, 0] < 1e-9``.
+            interior: choose among the facets between two cells instead, named by the cell with the lower number.
 
         Raises:
             MeshError: when the name is in use, the predicate gives another shape, or no facet satisfies it.
         """
-        facets = self.boundary_facets()
+        facets = self.interior_facets()[:, 0] if interior else self.boundary_facets()
         points = np.asarray(self.points)
         at_points = _ask(predicate, points)
         wanted = np.zeros(len(facets), dtype=bool)
@@ -249,7 +250,9 @@ class Mesh(eqx.Module):
             wanted[part.rows] = at_points[nodes].all(axis=1) & (at_middle | (self.degree > 1))
         chosen = facets[wanted]
         if len(chosen) == 0:
-            raise MeshError(f"No boundary facet satisfies the predicate of the facet tag '{name}'.")
+            raise MeshError(
+                f"No {'interior' if interior else 'boundary'} facet satisfies the predicate of the facet tag '{name}'."
+            )
         return self.with_facet_tag(name, chosen)
 
     def tag_cells(self, name: str, predicate: Predicate) -> "Mesh":
@@ -286,6 +289,28 @@ class Mesh(eqx.Module):
         """Cells and reference coordinates of physical points; see `gemel.meshes.locate`."""
         mine = np.asarray(self.points, dtype=np.float64)
         return locate(mine, self._host_blocks(), self.degree, np.asarray(points), tolerance)
+
+    def _volume_of(self, number: int, tag: str) -> Any:
+        """Volume of the cells of a tag in one block; masked, not selected, so that the tag may be traced."""
+        block, first = self.blocks[number], self.offsets[number]
+        if tag == ALL:
+            return cell_volumes(self.points, block.cells, block.cell_type, self.degree).sum()
+        xp = numpy_or_jax(self.points, block.cells, self.cells_of(tag))
+        cells = xp.asarray(self.cells_of(tag)) - first
+        mine = (cells >= 0) & (cells < block.n_cells)
+        nodes = xp.asarray(block.cells)[xp.where(mine, cells, 0)]
+        return xp.where(mine, cell_volumes(self.points, nodes, block.cell_type, self.degree), 0.0).sum()
+
+    def _area_of(self, number: int, facets: Floats, facet_type: str, local: tuple[int, ...]) -> Any:
+        """Area of those facets that are of one block and type; masked as `_volume_of`."""
+        block, first = self.blocks[number], self.offsets[number]
+        xp = numpy_or_jax(self.points, block.cells, facets)
+        cells = xp.asarray(facets)[:, 0] - first
+        mine = (cells >= 0) & (cells < block.n_cells) & xp.isin(xp.asarray(facets)[:, 1], xp.asarray(local))
+        rows = xp.stack([xp.where(mine, cells, 0), xp.where(mine, xp.asarray(facets)[:, 1], local[0])], axis=1)
+        _, weights = facet_quadrature(block.cell_type, 8, facet_type)
+        surface = facet_measures(self.points, block.cells, rows, block.cell_type, self.degree, 8, facet_type)
+        return xp.where(mine, surface @ weights, 0.0).sum()
 
     def _only_block(self) -> CellBlock:
         if len(self.blocks) != 1:
