@@ -2,9 +2,20 @@
 
 from gemel.engine.analyses import AdaptiveOde, Analysis, Modal, Ode, Steady, Transient, modes, solve
 from gemel.engine.calibration import CalibrationProblem, Fit, ParameterRow, calibrate, conclude
-from gemel.engine.coefficients import ByTag, Input, Law, PerCell, Profile, Vector, by_tag
+from gemel.engine.coefficients import (
+    ByTag,
+    FieldCoefficient,
+    Input,
+    Law,
+    PerCell,
+    Profile,
+    QuadratureField,
+    Vector,
+    by_tag,
+)
 from gemel.engine.constraints import Constraint, Dirichlet
 from gemel.engine.domains import integrate
+from gemel.engine.elementgroups import ElementGroup, ElementKernel
 from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.fields import Jet, Point, div, grad, inner, sym_grad
 from gemel.engine.forecasting import Forecast, forecast
@@ -16,6 +27,7 @@ from gemel.engine.physics import (
     Capacitance,
     Convection,
     Curve,
+    Dashpots,
     Elasticity,
     ElasticSupport,
     EquivalentCircuit,
@@ -33,11 +45,12 @@ from gemel.engine.physics import (
     lame,
     nodal_stress,
 )
-from gemel.engine.problems import DiscreteProblem, Term
+from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summand, Term
+from gemel.engine.recovery import nodal_average
 from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
-from gemel.engine.spaces import FunctionSpace
+from gemel.engine.spaces import FunctionSpace, MixedSpace, RealSpace
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError, load_twin
 
@@ -52,14 +65,19 @@ __all__ = [
     "CalibrationProblem",
     "Capacitance",
     "Constraint",
+    "Contribution",
     "Convection",
     "Curve",
+    "Dashpots",
     "Dirichlet",
     "DiscreteProblem",
     "ElasticSupport",
     "Elasticity",
+    "ElementGroup",
+    "ElementKernel",
     "Energy",
     "EquivalentCircuit",
+    "FieldCoefficient",
     "Fit",
     "Flux",
     "Forecast",
@@ -70,12 +88,14 @@ __all__ = [
     "Heat",
     "HeatSource",
     "Input",
+    "Integral",
     "Jet",
     "LagrangeElement",
     "Law",
     "LogNormal",
     "LumpedHeat",
     "MissingDataError",
+    "MixedSpace",
     "Modal",
     "Noise",
     "Normal",
@@ -92,12 +112,15 @@ __all__ = [
     "Pressure",
     "Prior",
     "Profile",
+    "QuadratureField",
     "Radiation",
+    "RealSpace",
     "Record",
     "Run",
     "Sensor",
     "Series",
     "Steady",
+    "Summand",
     "Term",
     "Traction",
     "Transient",
@@ -120,6 +143,7 @@ __all__ = [
     "lame",
     "load_twin",
     "modes",
+    "nodal_average",
     "nodal_stress",
     "parameters_of",
     "respond",

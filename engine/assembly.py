@@ -2,15 +2,14 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from gemel.engine.domains import Domain
-from gemel.engine.spaces import FunctionSpace
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
 
@@ -62,57 +61,80 @@ def _bucket_widths(counts: np.ndarray) -> list[int]:
     return [*widths, largest] if largest else []
 
 
+class VectorPlan(eqx.Module):
+    """The assembly of element vectors whose entries come in groups of ``width`` neighbouring unknowns."""
+
+    gather: GatherSum
+    width: int = eqx.field(static=True)
+
+    def __call__(self, local: Sequence[Float[Array, "_ _"]]) -> Float[Array, " n"]:
+        """Sum element vectors, one array ``(n_elements, n_local)`` for each group of elements."""
+        flat = jnp.concatenate([values.reshape(-1) for values in local])
+        return self.gather(flat.reshape(-1, self.width)).reshape(-1)
+
+
 class MatrixLayout(eqx.Module):
-    """The sparsity of the operators on a space: all pairs of unknowns that share a cell."""
+    """The sparsity of the operators of a problem: all pairs of unknowns that share an element.
+
+    Unknowns come in blocks of ``width`` (the components at a node); the sparsity is that of the blocks.
+    """
 
     pattern: SparsityPattern
     rows: np.ndarray | Array
     columns: np.ndarray | Array
     keys: np.ndarray | Array
-    n_components: int = eqx.field(static=True)
-    n_nodes: int = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    n_blocks: int = eqx.field(static=True)
 
     @staticmethod
-    def of(space: FunctionSpace) -> "MatrixLayout":
-        """Collect the pairs of nodes of every cell and expand them by components."""
-        cells = np.asarray(space.cell_nodes, dtype=np.int64)
-        keys = np.unique(_node_keys(cells, space.n_nodes))
-        rows, columns = np.divmod(keys, space.n_nodes)
-        c = space.n_components
-        per_row = np.bincount(rows, minlength=space.n_nodes)
-        starts = np.concatenate([[0], np.cumsum(per_row)])
-        widths = np.repeat(per_row * c, c)
+    def of(n_dofs: int, width: int, couplings: Sequence[np.ndarray]) -> "MatrixLayout":
+        """Collect the pairs of blocks of all elements, given by their unknowns ``(n_elements, n_local)``."""
+        n_blocks = n_dofs // width
+        diagonal = np.arange(n_blocks, dtype=np.int64) * (n_blocks + 1)
+        pairs = [np.unique(_pair_keys(_blocks(dofs, width)[0], n_blocks)) for dofs in _distinct(couplings)]
+        keys = np.unique(np.concatenate([diagonal, *pairs]))
+        rows, columns = np.divmod(keys, n_blocks)
+        per_row = np.bincount(rows, minlength=n_blocks)
+        starts = np.repeat(np.concatenate([[0], np.cumsum(per_row)])[:-1] * width, width)
+        widths = np.repeat(per_row * width, width)
         indptr = np.concatenate([[0], np.cumsum(widths)])
-        node_columns = (columns[:, None] * c + np.arange(c)).astype(np.int32)
-        blocks = (
-            [
-                np.broadcast_to(node_columns[starts[n] : starts[n + 1]].ravel(), (c, per_row[n] * c)).ravel()
-                for n in range(space.n_nodes)
-            ]
-            if c > 1
-            else [columns.astype(np.int32)]
-        )
-        indices = np.concatenate(blocks)
+        expanded = (columns[:, None] * width + np.arange(width)).astype(np.int32).ravel()
+        indices = expanded[np.repeat(starts - indptr[:-1], widths) + np.arange(indptr[-1])]
         pattern = SparsityPattern.build(indptr, indices)
-        all_rows = np.repeat(np.arange(space.n_dofs, dtype=np.int32), widths)
-        return MatrixLayout(pattern, jnp.asarray(all_rows), jnp.asarray(indices), keys, c, space.n_nodes)
+        all_rows = np.repeat(np.arange(n_dofs, dtype=np.int32), widths)
+        return MatrixLayout(pattern, jnp.asarray(all_rows), jnp.asarray(indices), keys, width, n_blocks)
 
-    def positions(self, domain: Domain) -> np.ndarray:
-        """Where each entry of the element matrices ``(n, a, i, b, j)`` stands in the CSR values."""
-        nodes = np.asarray(domain.nodes, dtype=np.int64)
-        c = self.n_components
-        pair = np.searchsorted(self.keys, _node_keys(nodes, self.n_nodes)).reshape(len(nodes), *(2 * nodes.shape[1:]))
-        row_starts = np.searchsorted(self.keys, np.arange(self.n_nodes, dtype=np.int64) * self.n_nodes)
-        widths = np.diff(np.append(row_starts, len(self.keys)))
-        start, width = row_starts[nodes], widths[nodes]
-        base = start[:, :, None] * c * c + (pair - start[:, :, None]) * c
-        i, j = np.arange(c)[:, None, None], np.arange(c)[None, None, :]
-        positions = base[:, :, None, :, None] + i * (width * c)[:, :, None, None, None] + j
-        return positions.reshape(-1)
+    def positions(self, dofs: np.ndarray) -> np.ndarray:
+        """Where each entry of the element matrices ``(n_elements, n_local, n_local)`` stands in the CSR values."""
+        blocks, whole = _blocks(dofs, self.width)
+        c = self.width
+        pair = np.searchsorted(self.keys, _pair_keys(blocks, self.n_blocks)).reshape(*blocks.shape, blocks.shape[1])
+        bounds = np.searchsorted(self.keys, np.arange(self.n_blocks + 1, dtype=np.int64) * self.n_blocks)
+        start = bounds[blocks][:, :, None]
+        width = (bounds[blocks + 1] - bounds[blocks])[:, :, None]
+        base = start * c * c + (pair - start) * c
+        if whole:
+            i, j = np.arange(c)[:, None, None], np.arange(c)[None, None, :]
+            entries = base[:, :, None, :, None] + i * (width * c)[:, :, None, :, None] + j
+        else:
+            component = np.asarray(dofs) % c
+            entries = base + component[:, :, None] * (width * c) + component[:, None, :]
+        return entries.reshape(-1)
 
-    def plan(self, domain: Domain) -> GatherSum:
-        """Plan the assembly of a domain's element matrices into CSR values."""
-        return GatherSum.plan(self.positions(domain), len(self.keys) * self.n_components**2)
+    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> GatherSum:
+        """Plan the assembly of element matrices into CSR values, for groups of elements with these unknowns."""
+        empty = np.zeros(0, dtype=np.int64)
+        positions = np.concatenate([empty, *(self.positions(group) for group in dofs)])
+        return GatherSum.plan(positions, len(self.keys) * self.width**2)
+
+    def plan_vector(self, dofs: Sequence[np.ndarray]) -> VectorPlan:
+        """Plan the assembly of element vectors into a flat vector of unknowns."""
+        blocks = [_blocks(group, self.width) for group in dofs]
+        if all(whole for _, whole in blocks):
+            targets = np.concatenate([np.zeros(0, np.int64), *(rows.ravel() for rows, _ in blocks)])
+            return VectorPlan(GatherSum.plan(targets, self.n_blocks), self.width)
+        targets = np.concatenate([np.asarray(group).ravel() for group in dofs])
+        return VectorPlan(GatherSum.plan(targets, self.n_blocks * self.width), 1)
 
     def operator(
         self,
@@ -133,5 +155,25 @@ class MatrixLayout(eqx.Module):
         return self.pattern.operator(values, symmetric=symmetric)
 
 
-def _node_keys(nodes: np.ndarray, n_nodes: int) -> np.ndarray:
-    return (nodes[:, :, None] * n_nodes + nodes[:, None, :]).ravel()
+def _blocks(dofs: np.ndarray, width: int) -> tuple[np.ndarray, bool]:
+    """The blocks of each element, and whether its unknowns are whole blocks in order (then one entry a block)."""
+    dofs = np.asarray(dofs, dtype=np.int64)
+    if dofs.shape[1] % width == 0:
+        blocks = dofs[:, ::width] // width
+        expanded = (blocks[:, :, None] * width + np.arange(width)).reshape(dofs.shape)
+        if np.array_equal(expanded, dofs):
+            return blocks, True
+    return dofs // width, False
+
+
+def _distinct(couplings: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The couplings without arrays that occur twice, such as those of stiffness and mass on the same cells."""
+    distinct: list[np.ndarray] = []
+    for dofs in couplings:
+        if not any(dofs.shape == other.shape and np.array_equal(dofs, other) for other in distinct):
+            distinct.append(dofs)
+    return distinct
+
+
+def _pair_keys(blocks: np.ndarray, n_blocks: int) -> np.ndarray:
+    return (blocks[:, :, None] * n_blocks + blocks[:, None, :]).ravel()

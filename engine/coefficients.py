@@ -54,6 +54,35 @@ class PerCell(eqx.Module):
     values: Array
 
 
+class PerPoint(eqx.Module):
+    """A value for each quadrature point of a domain: leading axes run over its elements and their points."""
+
+    values: Any
+
+
+class QuadratureField(eqx.Module):
+    """A value for each quadrature point of a term: history variables, or a field computed elsewhere.
+
+    Args:
+        values: one entry for each group of elements that the term acts on (one group a cell type, or a type of
+            facet): a pytree of arrays ``(n_elements, n_points, ...)``.
+    """
+
+    values: tuple[Any, ...]
+
+
+class FieldCoefficient(eqx.Module):
+    """A finite-element function on the problem's mesh as a coefficient: a temperature, a stiffness that varies.
+
+    Args:
+        space: the function space it lives in.
+        values: its nodal values ``(n_nodes, *shape)``; may be a parameter or traced.
+    """
+
+    space: Any
+    values: Any
+
+
 class Profile(eqx.Module):
     r"""A number that depends on the place alone: ``function(x, *parameters)``.
 
@@ -116,7 +145,7 @@ def evaluate(value: Any, u: Jet, point: Point) -> Array:
         return jnp.asarray(value.function(u.value, point.x, *value.parameters))
     if isinstance(value, Profile):
         return jnp.asarray(value.function(point.x, *value.parameters))
-    if isinstance(value, PerCell):
+    if isinstance(value, PerCell | PerPoint):
         return value.values
     if isinstance(value, Vector):
         return jnp.stack([evaluate(entry, u, point) for entry in value.entries])

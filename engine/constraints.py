@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import Profile
-from gemel.engine.spaces import FunctionSpace
+from gemel.engine.spaces import FunctionSpace, Space, field_of
 
 
 class Dirichlet(eqx.Module):
@@ -19,11 +19,13 @@ class Dirichlet(eqx.Module):
         on: a tag of facets, or ``"boundary"``.
         value: $g$ in the field's SI unit: a number, parameter, input, or a `Profile`.
         component: which component of a vector field; all when None.
+        field: which field of a mixed space.
     """
 
     on: str = eqx.field(static=True)
     value: Any = 0.0
     component: int | None = eqx.field(static=True, default=None)
+    field: str | None = eqx.field(static=True, default=None)
 
 
 class _Group(eqx.Module):
@@ -54,26 +56,30 @@ class Constraint(eqx.Module):
     groups: tuple[_Group, ...]
 
     @staticmethod
-    def of(space: FunctionSpace, conditions: tuple[Dirichlet, ...]) -> "Constraint":
+    def of(space: Space, conditions: tuple[Dirichlet, ...]) -> "Constraint":
         """Collect the unknowns of each condition; a later condition wins where two meet.
 
         Raises `ValueError` for a component that the field does not have.
         """
         free = np.ones(space.n_dofs, dtype=bool)
         groups: list[_Group] = []
-        c = space.n_components
-        points = space.nodes() if conditions else np.zeros((0, space.mesh.dim))
         for condition in conditions:
+            part, first = field_of(space, condition.field)
+            if not isinstance(part, FunctionSpace):
+                raise ValueError(
+                    f"The field '{condition.field}' has no places: its numbers cannot be prescribed on a tag."
+                )
+            c = part.n_components
             if condition.component is not None and not 0 <= condition.component < c:
                 raise ValueError(
                     f"Component {condition.component} of the condition on '{condition.on}' does not exist: "
                     f"the field has components 0 to {c - 1}."
                 )
-            nodes = space.nodes_on(condition.on)
+            nodes = part.nodes_on(condition.on)
             chosen = np.arange(c) if condition.component is None else np.array([condition.component])
-            dofs = (nodes[:, None] * c + chosen).astype(np.int32)
+            dofs = (first + nodes[:, None] * c + chosen).astype(np.int32)
             free[dofs] = False
-            groups.append(_Group(dofs, points[nodes], condition.value))
+            groups.append(_Group(dofs, part.nodes()[nodes], condition.value))
         return Constraint(jnp.asarray(free), tuple(groups))
 
     def lift(self, u: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -1,4 +1,4 @@
-"""Quadrature over sets of cells or facets, and the element kernels on them."""
+"""Quadrature over sets of cells or facets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,181 +9,173 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import ByTag, PerCell
-from gemel.engine.fields import Jet, Point
+from gemel.engine.coefficients import ByTag, FieldCoefficient, PerCell, PerPoint, QuadratureField
+from gemel.engine.elements import LagrangeElement
+from gemel.engine.fields import Point
 from gemel.engine.forms import Form
-from gemel.engine.spaces import FunctionSpace
-from gemel.meshes import determinants, facet_frames, facet_quadrature, quadrature
+from gemel.engine.kernels import Frame, as_argument, at_points, element_residual, element_tangent, frame, jets
+from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
+from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
 
 _CHUNK_BYTES = 2**27
 
 
-class Domain(eqx.Module):
-    """Cells or facets with their nodes, tables of basis functions and quadrature weights.
+class FieldTable(eqx.Module):
+    """One field on a domain: its nodes in every element and its basis at the quadrature points.
 
-    Tables carry a leading axis over reference facets (of length one for cells); ``reference`` says
-    which entry an element uses.
+    Tables carry a leading axis over reference facets, of length one for cells.
     """
 
     nodes: Any
+    basis: Any
+    gradient: Any
+    name: str = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+    n_nodes: int = eqx.field(static=True)
+    offset: int = eqx.field(static=True)
+
+    @property
+    def n_components(self) -> int:
+        """Unknowns at one node."""
+        return int(np.prod(self.shape, dtype=int))
+
+    def gather(self, u: Array) -> Array:
+        """The coefficients ``(n_nodes, *shape)`` of this field, from the flat vector of unknowns."""
+        return u[self.offset : self.offset + self.n_nodes * self.n_components].reshape(self.n_nodes, *self.shape)
+
+    def dofs(self) -> np.ndarray:
+        """The unknowns of every element ``(n_elements, n_local)``, node by node; on the host."""
+        nodes = np.asarray(self.nodes, dtype=np.int64)
+        c = self.n_components
+        return (self.offset + nodes[:, :, None] * c + np.arange(c)).reshape(len(nodes), -1)
+
+
+class Domain(eqx.Module):
+    """Cells of one type, or facets of one type of such cells, with quadrature and the tables of fields.
+
+    ``reference`` says which entry of the tables an element uses.
+    """
+
+    tables: tuple[FieldTable, ...]
     corners: Any
     cells: Any
     reference: Any
     weights: Any
-    basis: Any
-    basis_gradient: Any
     geometry: Any
     geometry_gradient: Any
     tangents: Any
     normals: Any
+    coefficients: tuple[FieldTable, ...]
     is_facets: bool = eqx.field(static=True)
 
     @property
     def n_elements(self) -> int:
         """How many cells or facets."""
-        return self.nodes.shape[0]
+        return self.corners.shape[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields that a form is given."""
+        return tuple(table.name for table in self.tables)
 
     def measure(self, points: Float[Array, "n_points dim"]) -> Array:
         """The volume (area, length) of the domain in SI units."""
-        if not self.n_elements:
-            return jnp.zeros(())
-        return jnp.sum(jax.vmap(lambda c, f: _frame(self, points[c], f).measure)(self.corners, self.reference))
+        return jnp.sum(jax.vmap(lambda c, f: frame(self, points[c], f).measure)(self.corners, self.reference))
 
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
-        r"""The integrals $\int \varphi_a$ of the basis functions over each element."""
+        r"""The integrals $\int \varphi_a$ of the first field's basis functions over each element."""
 
         def one(corners: Array, reference: Array) -> Array:
-            frame = _frame(self, points[corners], reference)
-            return frame.measure @ frame.basis
+            at = frame(self, points[corners], reference)
+            return at.measure @ at.basis[0]
 
         return jax.vmap(one)(self.corners, self.reference)
 
-    def integrate(
-        self, integrand: Callable[[Jet, Point], Array], u: Array, points: Float[Array, "n_points dim"]
-    ) -> Array:
-        """The integral of ``integrand(u, point)`` for a field ``u (n_nodes, *shape)``."""
+    def integrate(self, integrand: Callable[[Any, Point], Array], u: Array, points: Array) -> Array:
+        """The integral of ``integrand(u, point)`` for the flat vector of unknowns ``u``."""
 
-        def one(corners: Array, nodes: Array, reference: Array) -> Array:
-            frame = _frame(self, points[corners], reference)
-            values = jax.vmap(integrand)(_fields(frame, u[nodes]), Point(frame.x, frame.normal))
-            return jnp.tensordot(frame.measure, values, axes=1)
+        def kernel(_: Any, local: tuple[Array, ...], at: Frame) -> Array:
+            fields = as_argument(self.names, jets(at, local))
+            return jnp.tensordot(at.measure, jax.vmap(integrand)(fields, at.point), axes=1)
 
-        return jnp.sum(jax.vmap(one)(self.corners, self.nodes, self.reference), axis=0)
+        return jnp.sum(self.map(kernel, None, u, points), axis=0)
 
-    def residuals(self, form: Form, u: Array, points: Array) -> Float[Array, "n_elements n_nodes components"]:
-        """Element residuals of a form at a field ``u (n_nodes, *shape)``."""
-        return self._map(_element_residual, form, u, points)
+    def residuals(self, form: Form, u: Array, points: Array, group: int = 0) -> Float[Array, "n_elements n_local"]:
+        """Element residuals of a form at the flat vector of unknowns ``u``."""
+        return self.map(lambda *a: element_residual(self.names, *a), form, u, points, group)
 
-    def tangents_of(self, form: Form, u: Array, points: Array) -> Float[Array, "n nodes c nodes c"]:
-        """Element tangents of a form at a field ``u``."""
-        return self._map(_element_tangent, form, u, points)
+    def tangents_of(self, form: Form, u: Array, points: Array, group: int = 0) -> Float[Array, "n n_local n_local"]:
+        """Element tangents of a form at ``u``."""
+        return self.map(lambda *a: element_tangent(self.names, *a), form, u, points, group)
 
-    def _map(self, kernel: Any, form: Form, u: Array, points: Array) -> Array:
-        form = jax.tree.map(
-            lambda leaf: leaf.at(self.cells) if isinstance(leaf, ByTag) else leaf,
-            form,
-            is_leaf=lambda leaf: isinstance(leaf, ByTag),
-        )
-        rows, shared = eqx.partition(form, lambda leaf: isinstance(leaf, PerCell), is_leaf=_is_per_cell)
+    def evaluate(self, function: Callable[[Any, Any, Point], Any], form: Any, u: Array, points: Array, group: int = 0):
+        """``function(form, u, point)`` at every quadrature point: arrays ``(n_elements, n_points, ...)``."""
 
-        def one(item: Any) -> Array:
+        def kernel(form: Any, local: tuple[Array, ...], at: Frame) -> Any:
+            return at_points(
+                lambda form, fields, point: function(form, as_argument(self.names, fields), point),
+                form,
+                at,
+                jets(at, local),
+            )
+
+        return self.map(kernel, form, u, points, group)
+
+    def map(self, kernel: Any, form: Any, u: Array, points: Array, group: int = 0) -> Any:
+        """``kernel(form, local unknowns of each field, frame)`` for every element.
+
+        ``group`` says which entry of the form's quadrature fields belongs to this domain.
+        """
+        form = self._localised(form, group)
+        rows, shared = eqx.partition(form, _has_rows, is_leaf=_has_rows)
+        fields = tuple(table.gather(u) for table in self.tables)
+
+        def one(item: Any) -> Any:
             row, corners, nodes, reference = item
-            frame = _frame(self, points[corners], reference)
-            return kernel(eqx.combine(row, shared, is_leaf=_is_per_cell), u[nodes], frame)
+            local = tuple(values[mine] for values, mine in zip(fields, nodes, strict=True))
+            at = frame(self, points[corners], reference)
+            return kernel(eqx.combine(row, shared, is_leaf=_has_rows), local, at)
 
-        items = (rows, self.corners, self.nodes, self.reference)
-        chunk = max(256, _CHUNK_BYTES // self._bytes_per_element(u))
+        items = (rows, self.corners, tuple(table.nodes for table in self.tables), self.reference)
+        chunk = max(256, _CHUNK_BYTES // self._bytes_per_element())
         if self.n_elements <= chunk:
             return jax.vmap(one)(items)
         return jax.lax.map(one, items, batch_size=chunk)
 
-    def _bytes_per_element(self, u: Array) -> int:
-        size = self.nodes.shape[1] * int(np.prod(u.shape[1:], dtype=int))
-        return 8 * size * (size + 4 * len(self.weights))
+    def _localised(self, form: Any, group: int) -> Any:
+        """Values by tag become values by element, fields become values by quadrature point."""
+        tables = iter(self.coefficients)
+
+        def resolve(leaf: Any) -> Any:
+            if isinstance(leaf, ByTag):
+                return leaf.at(self.cells)
+            if isinstance(leaf, QuadratureField):
+                return PerPoint(leaf.values[group])
+            if isinstance(leaf, FieldCoefficient):
+                table = next(tables)
+                nodal = jnp.asarray(leaf.values).reshape(table.n_nodes, *table.shape)[table.nodes]
+                basis = jnp.asarray(table.basis)[self.reference if self.is_facets else jnp.zeros_like(self.reference)]
+                return PerPoint(jnp.einsum("eqa,ea...->eq...", basis, nodal))
+            return leaf
+
+        return jax.tree.map(resolve, form, is_leaf=lambda leaf: isinstance(leaf, _LOCAL))
+
+    def _bytes_per_element(self) -> int:
+        size = sum(table.nodes.shape[1] * table.n_components for table in self.tables)
+        return 8 * size * (size + 4 * self.weights.shape[0])
 
 
-def _is_per_cell(leaf: Any) -> bool:
-    return isinstance(leaf, PerCell)
+_LOCAL = (ByTag, QuadratureField, FieldCoefficient)
 
 
-class _Frame(eqx.Module):
-    """What one element needs: positions, measures, basis values and physical gradients at its points."""
-
-    x: Array
-    measure: Array
-    basis: Array
-    basis_gradient: Array
-    normal: Array | None
-
-
-def _frame(domain: Domain, corners: Array, reference: Array) -> _Frame:
-    """Map the tables of one element to physical space; ``corners (n_geometry, dim)``."""
-    pick = (lambda table: jnp.asarray(table)[reference]) if domain.is_facets else (lambda table: jnp.asarray(table)[0])
-    jacobian = jnp.einsum("gd,qgk->qdk", corners, pick(domain.geometry_gradient))
-    inverse = _inverse(jacobian)
-    gradient = jnp.einsum("qak,qkd->qad", pick(domain.basis_gradient), inverse)
-    x = pick(domain.geometry) @ corners
-    if not domain.is_facets:
-        return _Frame(x, domain.weights * jnp.abs(determinants(jacobian)), pick(domain.basis), gradient, None)
-    tangents = jnp.einsum("qdk,tk->qdt", jacobian, pick(domain.tangents))
-    gram = jnp.einsum("qdt,qds->qts", tangents, tangents)
-    area = jnp.sqrt(determinants(gram) if gram.shape[-1] == 2 else gram[..., 0, 0])
-    normal = jnp.einsum("qkd,k->qd", inverse, pick(domain.normals))
-    normal = normal / jnp.linalg.norm(normal, axis=-1, keepdims=True)
-    return _Frame(x, domain.weights * area, pick(domain.basis), gradient, normal)
-
-
-def _inverse(a: Array) -> Array:
-    """Inverse of (..., n, n) matrices with n = 2 or 3, by cofactors."""
-    if a.shape[-1] == 2:
-        adjugate = jnp.stack(
-            [jnp.stack([a[..., 1, 1], -a[..., 0, 1]], -1), jnp.stack([-a[..., 1, 0], a[..., 0, 0]], -1)], -2
-        )
-    else:
-        columns = [a[..., i, :] for i in range(3)]
-        adjugate = jnp.stack([jnp.cross(columns[(i + 1) % 3], columns[(i + 2) % 3]) for i in range(3)], -1)
-    return adjugate / determinants(a)[..., None, None]
-
-
-def _fields(frame: _Frame, local: Array) -> Jet:
-    """The field at all quadrature points of one element."""
-    value = jnp.einsum("qa,a...->q...", frame.basis, local)
-    gradient = jnp.einsum("qad,a...->q...d", frame.basis_gradient, local)
-    return Jet(value, gradient)
-
-
-def _element_residual(form: Form, local: Array, frame: _Frame) -> Array:
-    jets = _fields(frame, local)
-    dual = jax.vmap(form.dual)(jets, Point(frame.x, frame.normal))
-    source = jnp.einsum("q,qa,q...->a...", frame.measure, frame.basis, dual.value)
-    flux = jnp.einsum("q,qad,q...d->a...", frame.measure, frame.basis_gradient, dual.grad)
-    return (source + flux).reshape(len(local), -1)
-
-
-def _element_tangent(form: Form, local: Array, frame: _Frame) -> Array:
-    """K[a, i, b, j] = Σ_q w B[q, a, m] T[q, i, m, j, n] B[q, b, n], T the pointwise tangent, B values and gradients."""
-    jets = _fields(frame, local)
-    components = int(np.prod(local.shape[1:], dtype=int))
-
-    def pack(jet: Jet) -> Array:
-        return jnp.concatenate([jet.value.reshape(components, 1), jet.grad.reshape(components, -1)], axis=1)
-
-    def unpack(packed: Array, like: Jet) -> Jet:
-        return Jet(packed[:, 0].reshape(like.value.shape), packed[:, 1:].reshape(like.grad.shape))
-
-    def at_point(jet: Jet, point: Point) -> Array:
-        return jax.jacfwd(lambda packed: pack(form.dual(unpack(packed, jet), point)))(pack(jet))
-
-    tangent = jax.vmap(at_point)(jets, Point(frame.x, frame.normal))
-    basis = jnp.concatenate([frame.basis[:, :, None], frame.basis_gradient], axis=2)
-    right = jnp.einsum("q,qimjn,qbn->qimbj", frame.measure, tangent, basis)
-    return jnp.einsum("qam,qimbj->aibj", basis, right)
+def _has_rows(leaf: Any) -> bool:
+    return isinstance(leaf, PerCell | PerPoint)
 
 
 def integrate(
-    space: FunctionSpace,
-    integrand: Callable[[Jet, Point], Array],
-    u: Float[Array, "n_nodes *shape"] | None = None,
+    space: Space,
+    integrand: Callable[[Any, Point], Array],
+    u: Any = None,
     on: str = "all",
     facets: bool = False,
     degree: int | None = None,
@@ -195,8 +187,8 @@ def integrate(
 
     Args:
         space: the space of ``u``; also without a field it gives the mesh and the degree.
-        integrand: pure, of a `Jet` and a `Point`; any array shape.
-        u: the field; zero when None.
+        integrand: pure, of a `Jet` (a dictionary of them on a mixed space) and a `Point`; any array shape.
+        u: the field as `solve` returns it; zero when None.
         on: a tag.
         facets: whether ``on`` names facets.
         degree: polynomial degree that the rule integrates exactly; twice the element's by default.
@@ -204,76 +196,148 @@ def integrate(
     Raises:
         ValueError: for an unknown tag.
     """
-    domain = (facet_domain if facets else cell_domain)(space, on, degree)
-    return domain.integrate(integrand, space.zeros() if u is None else u, jnp.asarray(space.mesh.points))
+    flat = jnp.zeros(space.n_dofs) if u is None else space.flatten(u)
+    points = jnp.asarray(space.mesh.points)
+    parts = [domain.integrate(integrand, flat, points) for domain in domains(space, on, facets, degree)]
+    return jax.tree.map(lambda *values: sum(values[1:], values[0]), *parts)
 
 
-def cell_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Domain:
-    """The cells called ``tag`` (or ``"all"``) with a rule exact to ``degree`` (twice the element's by default)."""
+def domains(
+    space: Space,
+    tag: str,
+    facets: bool = False,
+    degree: int | None = None,
+    fields: tuple[str, ...] | str | None = None,
+    coefficients: tuple[FunctionSpace, ...] = (),
+) -> tuple[Domain, ...]:
+    """The cells (or facets) called ``tag``, in groups of one type, with a quadrature rule exact to ``degree``.
+
+    Args:
+        space: where the unknowns live.
+        tag: a tag of cells (or ``"all"``) or of facets (or ``"boundary"``).
+        facets: which of both.
+        degree: twice the element's by default, and more where cells are curved.
+        fields: names of the fields that integrands are given; one name alone is given without a dictionary.
+            None is every function space.
+        coefficients: the spaces of fields that integrands use as coefficients.
+
+    Raises:
+        ValueError: for an unknown tag or field, or a tag that holds nothing.
+    """
     mesh = space.mesh
-    points, weights = quadrature(mesh.cell_type, _default_degree(space) if degree is None else degree)
-    cells = np.asarray(mesh.cells_of(tag), dtype=np.int32)
-    zeros = np.zeros(len(cells), dtype=np.int32)
-    empty = np.zeros((1, 0, mesh.dim))
-    return _domain(space, cells, zeros, points[None], weights, empty, empty, is_facets=False)
+    if mesh.cell_dim != mesh.dim:
+        raise ValueError(
+            f"Integrals need cells that fill space, but these are {mesh.cell_dim}-D cells in {mesh.dim}-D space: "
+            "use structural elements."
+        )
+    degree = _default_degree(space) if degree is None else degree
+    rows = np.asarray(mesh.facets(tag) if facets else mesh.cells_of(tag), dtype=np.int64).reshape(
+        -1, 2 if facets else 1
+    )
+    if not len(rows):
+        raise ValueError(f"The tag '{tag}' holds no {'facets' if facets else 'cells'}.")
+    chosen = _chosen_fields(space, fields)
+    found = []
+    for block, (start, end) in enumerate(zip(mesh.offsets[:-1], mesh.offsets[1:], strict=True)):
+        mine = rows[(rows[:, 0] >= start) & (rows[:, 0] < end)]
+        groups = facet_groups(mesh.blocks[block].cell_type) if facets else ((None, ()),)
+        for kind, locals_ in groups:
+            part = mine[np.isin(mine[:, 1], locals_)] if facets else mine
+            if len(part):
+                found.append(_domain(space, chosen, coefficients, block, part, kind, locals_, degree))
+    return tuple(found)
 
 
-def facet_domain(space: FunctionSpace, tag: str, degree: int | None = None) -> Domain:
-    """The facets called ``tag`` (or ``"boundary"``) with a rule exact to ``degree``."""
-    mesh = space.mesh
-    points, weights = facet_quadrature(mesh.cell_type, _default_degree(space) if degree is None else degree)
-    facets = np.asarray(mesh.facets(tag), dtype=np.int32)
-    tangents, normals = facet_frames(mesh.cell_type)
-    return _domain(space, facets[:, 0], facets[:, 1], points, weights, tangents, normals, is_facets=True)
+def _default_degree(space: Space) -> int:
+    return 2 * space.degree + (space.mesh.degree - 1) * space.mesh.dim
 
 
-def _default_degree(space: FunctionSpace) -> int:
-    return 2 * space.element.degree + (space.mesh.degree - 1) * space.mesh.dim
+def _chosen_fields(space: Space, names: tuple[str, ...] | str | None) -> list[tuple[str, Any, int]]:
+    """Name, space and first unknown of the fields that integrands are given."""
+    if isinstance(names, str):
+        return [("", *field_of(space, names))]
+    if isinstance(names, tuple):
+        return [(name, *field_of(space, name)) for name in names]
+    return [field for field in space.fields if isinstance(field[1], FunctionSpace)]
 
 
 def _domain(
-    space: FunctionSpace,
-    cells: np.ndarray,
-    reference: np.ndarray,
-    points: np.ndarray,
-    weights: np.ndarray,
-    tangents: np.ndarray,
-    normals: np.ndarray,
-    *,
-    is_facets: bool,
+    space: Space,
+    chosen: list[tuple[str, Any, int]],
+    coefficients: tuple[FunctionSpace, ...],
+    block: int,
+    rows: np.ndarray,
+    kind: str | None,
+    locals_: tuple[int, ...],
+    degree: int,
 ) -> Domain:
-    basis = [space.element.tabulate(block) for block in points]
-    geometry = [space.geometry.tabulate(block) for block in points]
+    """The elements ``rows`` of one block, facets of type ``kind`` with local numbers ``locals_`` or cells."""
+    mesh = space.mesh
+    cell_type, start = mesh.blocks[block].cell_type, mesh.offsets[block]
+    if kind is None:
+        samples, weights = quadrature(cell_type, degree)
+        samples, reference = samples[None], np.zeros(len(rows), dtype=np.int32)
+        tangents, normals = np.zeros((1, 0, mesh.dim)), np.zeros((1, mesh.dim))
+    else:
+        samples, weights = facet_quadrature(cell_type, degree, kind)
+        reference = np.searchsorted(np.asarray(locals_), rows[:, 1]).astype(np.int32)
+        tangents, normals = facet_frames(cell_type, kind)
+    cells = rows[:, 0] - start
+    values, gradients = _tabulated(LagrangeElement(cell_type, mesh.degree), samples)
     domain = Domain(
-        nodes=np.asarray(space.cell_nodes)[cells],
-        corners=np.asarray(space.mesh.cells)[cells],
-        cells=cells,
+        tables=tuple(_table(name, part, first, block, cells, samples) for name, part, first in chosen),
+        corners=np.asarray(mesh.blocks[block].cells)[cells],
+        cells=rows[:, 0].astype(np.int32),
         reference=reference,
         weights=weights,
-        basis=np.stack([values for values, _ in basis]),
-        basis_gradient=np.stack([gradients for _, gradients in basis]),
-        geometry=np.stack([values for values, _ in geometry]),
-        geometry_gradient=np.stack([gradients for _, gradients in geometry]),
+        geometry=values,
+        geometry_gradient=gradients,
         tangents=tangents,
         normals=normals,
-        is_facets=is_facets,
+        coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
+        is_facets=kind is not None,
     )
     return jax.tree.map(jnp.asarray, domain)
 
 
-def at_cell_nodes(
-    space: FunctionSpace, form: Form, evaluate_at: Callable[[Any, Jet, Point], Array], u: Array
-) -> Float[Array, "n_cells n_nodes *value"]:
-    """Evaluate ``evaluate_at(form, u, point)`` at the nodes of every cell, from inside the cell."""
-    points = space.element.node_points
-    cells = np.arange(space.mesh.n_cells, dtype=np.int32)
-    empty = np.zeros((1, 0, space.mesh.dim))
-    weights = np.ones(len(points))
-    domain = _domain(space, cells, np.zeros_like(cells), points[None], weights, empty, empty, is_facets=False)
+def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, samples: np.ndarray) -> FieldTable:
+    """The table of one field; the numbers of a `RealSpace` are the same in every element."""
+    if isinstance(space, RealSpace):
+        ones = np.ones((*samples.shape[:2], 1))
+        nodes = np.zeros((len(cells), 1), dtype=np.int32)
+        return FieldTable(nodes, ones, np.zeros((*ones.shape, samples.shape[2])), name, space.shape, 1, first)
+    values, gradients = _tabulated(space.elements[block], samples)
+    nodes = np.asarray(space.cell_nodes[block])[cells]
+    return FieldTable(nodes, values, gradients, name, space.shape, space.n_nodes, first)
 
-    def kernel(form: Form, local: Array, frame: _Frame) -> Array:
-        return jax.vmap(lambda jet, point: evaluate_at(form, jet, point))(
-            _fields(frame, local), Point(frame.x, frame.normal)
+
+def _tabulated(element: LagrangeElement, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Basis and reference gradients at the samples ``(n_reference, n_points, dim)``."""
+    tables = [element.tabulate(block) for block in samples]
+    return np.stack([values for values, _ in tables]), np.stack([gradients for _, gradients in tables])
+
+
+def node_domains(space: FunctionSpace, coefficients: tuple[FunctionSpace, ...] = ()) -> tuple[Domain, ...]:
+    """All cells, with the nodes of the space in place of quadrature points and weights of one."""
+    mesh = space.mesh
+    found = []
+    for block, element in enumerate(space.elements):
+        samples = element.node_points[None]
+        rows = np.arange(*mesh.offsets[block : block + 2])
+        cells = rows - mesh.offsets[block]
+        values, gradients = _tabulated(LagrangeElement(element.cell_type, mesh.degree), samples)
+        domain = Domain(
+            tables=(_table("", space, 0, block, cells, samples),),
+            corners=np.asarray(mesh.blocks[block].cells),
+            cells=rows.astype(np.int32),
+            reference=np.zeros(len(rows), dtype=np.int32),
+            weights=np.ones(samples.shape[1]),
+            geometry=values,
+            geometry_gradient=gradients,
+            tangents=np.zeros((1, 0, mesh.dim)),
+            normals=np.zeros((1, mesh.dim)),
+            coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
+            is_facets=False,
         )
-
-    return domain._map(kernel, form, u, jnp.asarray(space.mesh.points))
+        found.append(jax.tree.map(jnp.asarray, domain))
+    return tuple(found)

@@ -1,23 +1,35 @@
-"""Lagrange elements, tabulated by fenics-basix on the host."""
+"""Lagrange elements of any degree on any cell, tabulated by fenics-basix on the host."""
 
 import dataclasses
+import functools
+import re
+from typing import NamedTuple
 
 import basix
 import numpy as np
 
-from gemel.meshes import coordinate_element, tabulate
+FAMILIES = {
+    "interval": "P",
+    "triangle": "P",
+    "tetrahedron": "P",
+    "prism": "P",
+    "quadrilateral": "Q",
+    "hexahedron": "Q",
+}
+"""The letter of the elements of each cell."""
 
-_FAMILIES = {"triangle": "P", "tetrahedron": "P", "quadrilateral": "Q", "hexahedron": "Q"}
-_DEGREES = (1, 2)
+_NAME = re.compile(r"(D?)([PQ])([0-9])")
 
 
 @dataclasses.dataclass(frozen=True)
 class LagrangeElement:
-    r"""The Lagrange element of degree 1 or 2 on one reference cell.
+    r"""The Lagrange element of one degree on one reference cell.
 
-    The basis $\{\varphi_a\}$ is nodal at the vertices (degree 1) and at the midpoints of edges,
-    quadrilateral faces and quadrilateral or hexahedral interiors (degree 2). On triangles and
-    tetrahedra it spans $P_k$, on quadrilaterals and hexahedra $Q_k$.
+    The basis $\{\varphi_a\}$ is nodal in points placed by Gauss, Lobatto and Legendre's rule on edges (equally
+    spaced up to degree 2) and warped from there into faces and interiors. It spans $P_k$ on intervals,
+    triangles and tetrahedra, $Q_k$ on quadrilaterals and hexahedra, and the product of $P_k$ of the triangle
+    with $P_k$ of the interval on prisms. A discontinuous element shares no nodes between cells; only it may have
+    degree 0.
 
     Source: Ciarlet, *The Finite Element Method for Elliptic Problems*, 1978; tables by
     Scroggs et al., *Basix*, JOSS 2022.
@@ -25,49 +37,81 @@ class LagrangeElement:
 
     cell_type: str
     degree: int
+    continuous: bool = True
 
     @property
     def name(self) -> str:
-        """The element's short name, such as ``P2`` or ``Q1``."""
-        return f"{_FAMILIES[self.cell_type]}{self.degree}"
+        """The element's short name, such as ``P2``, ``Q1`` or ``DP0``."""
+        return f"{'' if self.continuous else 'D'}{FAMILIES[self.cell_type]}{self.degree}"
 
     @property
     def n_nodes(self) -> int:
         """Nodes in one cell."""
-        return _basix_element(self).dim
+        return len(_layout(self).points)
 
     @property
     def entity_nodes(self) -> list[list[list[int]]]:
-        """Local nodes of each reference entity: ``entity_nodes[dim][entity]``."""
-        return _basix_element(self).entity_dofs
+        """Local nodes inside each reference entity: ``entity_nodes[dim][entity]``; for continuous elements."""
+        return _layout(self).inside
 
     @property
-    def facet_nodes(self) -> np.ndarray:
-        """Local nodes on each reference facet with its edges and vertices, ``(n_facets, n_facet_nodes)``."""
-        return np.asarray(_basix_element(self).entity_closure_dofs[-2])
+    def facet_nodes(self) -> list[list[int]]:
+        """Local nodes on each reference facet with its edges and vertices; none for degree 0."""
+        if self.degree == 0:
+            return [[] for _ in basix.topology(basix.CellType[self.cell_type])[-2]]
+        return _layout(dataclasses.replace(self, continuous=True)).closures[-2]
 
     @property
     def node_points(self) -> np.ndarray:
         """Reference coordinates of the nodes, ``(n_nodes, dim)``."""
-        return np.asarray(_basix_element(self).points)
+        return _layout(self).points
 
     def tabulate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Basis values ``(n_points, n_nodes)`` and reference gradients ``(n_points, n_nodes, dim)``."""
-        return tabulate(self.cell_type, self.degree, np.asarray(points, dtype=np.float64))
+        table = np.asarray(_basix_element(self).tabulate(1, np.asarray(points, dtype=np.float64)))[..., 0]
+        return table[0], np.moveaxis(table[1:], 0, -1)
+
+
+class _Layout(NamedTuple):
+    """Nodes of the reference cell: their places, those inside each entity, and those on its closure."""
+
+    points: np.ndarray
+    inside: list[list[list[int]]]
+    closures: list[list[list[int]]]
+
+
+@functools.cache
+def _layout(element: LagrangeElement) -> _Layout:
+    """Kept for each element; the basix object itself is not, since it must not outlive the interpreter."""
+    tables = _basix_element(element)
+    return _Layout(np.array(tables.points), tables.entity_dofs, tables.entity_closure_dofs)
 
 
 def _basix_element(element: LagrangeElement) -> basix.finite_element.FiniteElement:
-    return coordinate_element(element.cell_type, element.degree)
+    return basix.create_element(
+        basix.ElementFamily.P,
+        basix.CellType[element.cell_type],
+        element.degree,
+        basix.LagrangeVariant.gll_warped,
+        discontinuous=not element.continuous,
+    )
 
 
-def lagrange(name: str, cell_type: str) -> LagrangeElement:
-    """The element called ``name`` ("P1", "P2", "Q1", "Q2") on a cell type.
+def lagrange(name: str, *cell_types: str) -> tuple[LagrangeElement, ...]:
+    """The elements called ``name`` on the cell types of a mesh, one each.
 
-    Raises `ValueError` where the name is unknown or does not fit the cell.
+    "P1" to "P9" on intervals, triangles, tetrahedra and prisms; "Q1" to "Q9" on quadrilaterals and hexahedra;
+    with "D" before it and from degree 0 on, discontinuous. On a mesh of several cell types "P2" means the
+    Lagrange element of degree 2 in every cell.
+
+    Raises `ValueError` where the name is unknown or does not fit the cells.
     """
-    allowed = [f"{_FAMILIES[cell_type]}{degree}" for degree in _DEGREES]
-    if name not in allowed:
+    match = _NAME.fullmatch(name)
+    letter = FAMILIES[cell_types[0]] if len(cell_types) == 1 else "P"
+    if not match or match[2] != letter or (match[3] == "0" and not match[1]):
+        cells = " and ".join(cell_types)
         raise ValueError(
-            f"Element '{name}' does not exist on a mesh of {cell_type} cells: allowed are {' and '.join(allowed)}."
+            f"Element '{name}' does not exist on a mesh of {cells} cells: allowed are {letter}1, {letter}2, "
+            f"{letter}3 and so on, and D{letter}0, D{letter}1 and so on for discontinuous ones."
         )
-    return LagrangeElement(cell_type, int(name[1]))
+    return tuple(LagrangeElement(cell_type, int(match[3]), not match[1]) for cell_type in cell_types)

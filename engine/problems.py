@@ -1,106 +1,193 @@
-"""Discrete problems: a space, integrals of forms over its domains, and constraints."""
+"""Discrete problems: a space, contributions to its residual, and constraints."""
 
-from collections.abc import Sequence
+import abc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly import GatherSum, MatrixLayout
-from gemel.engine.coefficients import inputs_of
+from gemel.engine.assembly import GatherSum, MatrixLayout, VectorPlan
+from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.constraints import Constraint, Dirichlet
-from gemel.engine.domains import Domain, cell_domain, facet_domain
+from gemel.engine.domains import Domain, domains
+from gemel.engine.fields import Point
 from gemel.engine.forms import Form
-from gemel.engine.spaces import FunctionSpace
+from gemel.engine.spaces import FunctionSpace, Space
 from gemel.solvers.sparse import SparseOperator
 
 
-class Integral(eqx.Module):
-    """A form on a domain with the plans that assemble it.
+class Contribution(eqx.Module):
+    """What is added to the residual of a problem: integrals of forms, structural elements.
 
-    With ``total`` the form's numbers are totals over the domain (a power in W, a mass in kg) and are
-    divided by the domain's measure.
+    It gives the arrays of its elements; the problem assembles them. An element's local unknowns are those
+    named by `dofs`.
     """
 
-    form: Form
-    domain: Domain
-    to_vector: GatherSum
-    to_matrix: GatherSum
-    total: bool = eqx.field(static=True)
+    @abc.abstractmethod
+    def dofs(self) -> list[np.ndarray]:
+        """For each group of elements their unknowns in the flat vector, ``(n_elements, n_local)``; on the host."""
 
-    def scale(self, points: Array) -> Array:
-        """One, or the inverse of the domain's measure."""
-        return 1.0 / self.domain.measure(points) if self.total else jnp.ones(())
+    @abc.abstractmethod
+    def residuals(self, u: Float[Array, " n"], points: Array) -> list[Float[Array, "_ _"]]:
+        """For each group its residuals ``(n_elements, n_local)`` at the flat vector of unknowns."""
 
-    def residual(self, u: Array, points: Array) -> Float[Array, "n_nodes components"]:
-        """The assembled residual of the form at ``u (n_nodes, *shape)``."""
-        local = self.domain.residuals(self.form, u, points)
-        return self.scale(points) * self.to_vector(local.reshape(-1, local.shape[-1]))
+    @abc.abstractmethod
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Float[Array, "_ _ _"]]:
+        """For each group its tangents ``(n_elements, n_local, n_local)``."""
 
-    def tangent(self, u: Array, points: Array) -> Float[Array, " nnz"]:
-        """The assembled CSR values of the form's tangent at ``u``."""
-        local = self.domain.tangents_of(self.form, u, points)
-        return self.scale(points) * self.to_matrix(local.reshape(-1))
+    @property
+    @abc.abstractmethod
+    def linear(self) -> bool:
+        """True where the residual is affine in the unknowns."""
+
+    @property
+    @abc.abstractmethod
+    def symmetric(self) -> bool:
+        """True where the tangent is symmetric."""
+
+    @property
+    @abc.abstractmethod
+    def tangent_parameters(self) -> Any:
+        """What the tangent depends on besides the unknowns."""
 
 
-class Term(eqx.Module):
-    """Where a form acts: ``facets`` or cells called ``on``; see `Integral` for ``total``."""
+class Summand(eqx.Module):
+    """What a problem is told to add up, before it is planned on a space."""
+
+    @abc.abstractmethod
+    def plan(self, space: Space) -> Contribution:
+        """Find the elements that it acts on; on the host. Raises `ValueError` where there are none."""
+
+
+class Term(Summand):
+    """Where a form acts.
+
+    Args:
+        form: the integrand.
+        on: a tag of cells (``"all"``) or facets.
+        facets: which of both.
+        total: the form's numbers are totals over all of ``on`` (a power in W, a mass in kg) and are divided by
+            its measure.
+        degree: polynomial degree that the quadrature integrates exactly; chosen from the element when None.
+        fields: on a mixed space, the one field that the form sees as a plain `Jet`, or several in a dictionary;
+            None is every function space.
+    """
 
     form: Form
     on: str = eqx.field(static=True, default="all")
     facets: bool = eqx.field(static=True, default=False)
     total: bool = eqx.field(static=True, default=False)
     degree: int | None = eqx.field(static=True, default=None)
+    fields: str | tuple[str, ...] | None = eqx.field(static=True, default=None)
+
+    def plan(self, space: Space) -> "Integral":
+        """The integral over the elements of ``on``. Raises `ValueError` where its domain is unknown or empty."""
+        degree = self.degree
+        if degree is None and not self.form.linear:
+            degree = 2 * space.degree + 3  # the integrand is no product of two basis functions
+        found = jax.tree.leaves(self.form, is_leaf=_is_field)
+        spaces = tuple(leaf.space for leaf in found if _is_field(leaf))
+        places = domains(space, self.on, self.facets, degree, self.fields, spaces)
+        return Integral(self.form, places, self.total)
 
 
-class DiscreteProblem(eqx.Module):
-    r"""Find $u$ with $R(u; v) = 0$ for all $v$, $R$ a sum of integrals, $u = g$ on constrained parts.
+def _is_field(leaf: Any) -> bool:
+    return isinstance(leaf, FieldCoefficient)
 
-    Unknowns are flat vectors ``(n_dofs,)``, node by node. The residual at a prescribed unknown is
-    $u - g$; the tangent has the identity there and keeps its symmetry.
+
+class Integral(Contribution):
+    """A form on the elements of a tag.
+
+    With ``total`` the form's numbers are totals and are divided by the measure of the domain.
     """
 
-    space: FunctionSpace
-    layout: MatrixLayout
-    integrals: tuple[Integral, ...]
-    constraint: Constraint
+    form: Form
+    domains: tuple[Domain, ...]
+    total: bool = eqx.field(static=True, default=False)
 
-    @staticmethod
-    def of(
-        space: FunctionSpace,
-        terms: Sequence[Term],
-        conditions: Sequence[Dirichlet] = (),
-        layout: MatrixLayout | None = None,
-    ) -> "DiscreteProblem":
-        """Plan the integrals of ``terms`` on the host; ``layout`` may be shared between problems on one space."""
-        layout = layout or MatrixLayout.of(space)
-        integrals = tuple(integral(space, layout, term) for term in terms)
-        return DiscreteProblem(space, layout, integrals, Constraint.of(space, tuple(conditions)))
+    def dofs(self) -> list[np.ndarray]:
+        """The unknowns of the elements, field by field, node by node."""
+        return [np.concatenate([table.dofs() for table in domain.tables], axis=1) for domain in self.domains]
+
+    def scale(self, points: Array) -> Array | float:
+        """One, or the inverse of the domain's measure."""
+        return 1.0 / sum(domain.measure(points) for domain in self.domains) if self.total else 1.0
+
+    def residuals(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+        """The element residuals of the form."""
+        scale = self.scale(points)
+        return [scale * part.residuals(self.form, u, points, k) for k, part in enumerate(self.domains)]
+
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+        """The element tangents of the form."""
+        scale = self.scale(points)
+        return [scale * part.tangents_of(self.form, u, points, k) for k, part in enumerate(self.domains)]
+
+    def evaluate(self, function: Callable[[Any, Any, Point], Any], u: Float[Array, " n"], points: Array) -> Any:
+        """``function(form, u, point)`` at every quadrature point, as a `QuadratureField`."""
+        parts = [part.evaluate(function, self.form, u, points, k) for k, part in enumerate(self.domains)]
+        return QuadratureField(tuple(parts))
 
     @property
     def linear(self) -> bool:
-        """True where every form is affine in the field."""
-        return all(part.form.linear for part in self.integrals)
+        """As the form says."""
+        return self.form.linear
+
+    @property
+    def symmetric(self) -> bool:
+        """As the form says."""
+        return self.form.symmetric
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """As the form says."""
+        return self.form.tangent_parameters
+
+
+class DiscreteProblem(eqx.Module):
+    r"""Find $u$ with $R(u; v) = 0$ for all $v$, $R$ a sum of contributions, $u = g$ on constrained parts.
+
+    Unknowns are flat vectors ``(n_dofs,)``: field by field, node by node. The residual at a prescribed unknown is
+    $u - g$; the tangent has the identity there and keeps its symmetry.
+    """
+
+    space: Space
+    layout: MatrixLayout
+    contributions: tuple[Contribution, ...]
+    to_vector: tuple[VectorPlan, ...]
+    to_matrix: tuple[GatherSum, ...]
+    constraint: Constraint
+
+    @staticmethod
+    def of(space: Space, summands: Sequence[Summand], conditions: Sequence[Dirichlet] = ()) -> "DiscreteProblem":
+        """Plan one problem on the host."""
+        return discretise(space, conditions, summands)[0]
+
+    @property
+    def linear(self) -> bool:
+        """True where every contribution is affine in the unknowns."""
+        return all(part.linear for part in self.contributions)
 
     @property
     def steady_tangent(self) -> bool:
         """True where no input enters the tangent, so that it is the same at all times."""
-        return not any(inputs_of(part.form.tangent_parameters) for part in self.integrals)
+        return not any(inputs_of(part.tangent_parameters) for part in self.contributions)
 
     @property
     def symmetric(self) -> bool:
         """True where the tangent is symmetric."""
-        return all(part.form.symmetric for part in self.integrals)
+        return all(part.symmetric for part in self.contributions)
 
     def unconstrained(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """The assembled residual before constraints: at a solution, minus the reactions."""
-        field = u.reshape(self.space.n_nodes, *self.space.shape)
         points = jnp.asarray(self.space.mesh.points)
         total = jnp.zeros_like(u)
-        for part in self.integrals:
-            total = total + part.residual(field, points).reshape(-1)
+        for part, gather in zip(self.contributions, self.to_vector, strict=True):
+            total = total + gather(part.residuals(u, points))
         return total
 
     def residual(self, u: Float[Array, " n"], scale: Any = 1.0) -> Float[Array, " n"]:
@@ -110,11 +197,11 @@ class DiscreteProblem(eqx.Module):
 
     def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, " nnz"]:
         """The CSR values of the tangent before constraints."""
-        field = u.reshape(self.space.n_nodes, *self.space.shape)
         points = jnp.asarray(self.space.mesh.points)
         total = jnp.zeros(self.layout.rows.shape[0])
-        for part in self.integrals:
-            total = total + part.tangent(field, points)
+        for part, gather in zip(self.contributions, self.to_matrix, strict=True):
+            local = [values.reshape(-1) for values in part.tangents(u, points)]
+            total = total + gather(jnp.concatenate(local))
         return total
 
     def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
@@ -123,16 +210,26 @@ class DiscreteProblem(eqx.Module):
         return self.layout.operator(values, self.constraint.free, scale, self.symmetric)
 
 
-def integral(space: FunctionSpace, layout: MatrixLayout, term: Term) -> Integral:
-    """Plan one term on a space.
+def discretise(
+    space: Space, conditions: Sequence[Dirichlet], *groups: Sequence[Summand]
+) -> tuple[DiscreteProblem, ...]:
+    """Plan several problems that share a space, constraints and a sparsity: stiffness, mass and damping.
 
-    Raises `ValueError` where its domain is unknown or empty.
+    Raises `ValueError` where a domain is unknown or empty.
     """
-    degree = term.degree
-    if degree is None and not term.form.linear:
-        degree = 2 * space.element.degree + 3  # the integrand is no product of two basis functions
-    domain = (facet_domain if term.facets else cell_domain)(space, term.on, degree)
-    if not domain.n_elements:
-        raise ValueError(f"The tag '{term.on}' holds no {'facets' if term.facets else 'cells'}.")
-    to_vector = GatherSum.plan(np.asarray(domain.nodes), space.n_nodes)
-    return Integral(term.form, domain, to_vector, layout.plan(domain), term.total)
+    planned = [tuple(summand.plan(space) for summand in group) for group in groups]
+    couplings = [dofs for group in planned for part in group for dofs in part.dofs()]
+    width = space.n_components if isinstance(space, FunctionSpace) else 1
+    layout = MatrixLayout.of(space.n_dofs, width, couplings)
+    constraint = Constraint.of(space, tuple(conditions))
+    return tuple(
+        DiscreteProblem(
+            space,
+            layout,
+            parts,
+            tuple(layout.plan_vector(part.dofs()) for part in parts),
+            tuple(layout.plan_matrix(part.dofs()) for part in parts),
+            constraint,
+        )
+        for parts in planned
+    )

@@ -11,8 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.engine.domains import cell_domain, facet_domain
-from gemel.engine.spaces import FunctionSpace
+from gemel.engine.domains import domains
+from gemel.engine.spaces import FunctionSpace, Space, field_of
 
 
 class Noise(eqx.Module):
@@ -54,6 +54,7 @@ class FieldSensor(Sensor):
 
     lag: eqx.AbstractVar[Any]
     offset: eqx.AbstractVar[Any]
+    field: eqx.AbstractVar[str | None]
 
     @abstractmethod
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +72,7 @@ class PointSensor(FieldSensor):
         component: which component of a vector field.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        field: which field of a mixed space.
     """
 
     name: str = eqx.field(static=True)
@@ -80,6 +82,7 @@ class PointSensor(FieldSensor):
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
     offset: Any = None
+    field: str | None = eqx.field(static=True, default=None)
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
         """Evaluation at the point. Raises `ValueError` outside the mesh or for a component that is not there."""
@@ -106,6 +109,7 @@ class AverageSensor(FieldSensor):
         component: which component of a vector field.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        field: which field of a mixed space.
     """
 
     name: str = eqx.field(static=True)
@@ -116,12 +120,15 @@ class AverageSensor(FieldSensor):
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
     offset: Any = None
+    field: str | None = eqx.field(static=True, default=None)
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
         """The normalised integral. Raises `ValueError` for an unknown tag."""
-        domain = (facet_domain if self.facets else cell_domain)(space, self.on)
-        shares = np.asarray(domain.loads(jnp.asarray(space.mesh.points)))
-        totals = np.bincount(np.asarray(domain.nodes).ravel(), shares.ravel(), minlength=space.n_nodes)
+        points = jnp.asarray(space.mesh.points)
+        totals = np.zeros(space.n_nodes)
+        for domain in domains(space, self.on, self.facets):
+            shares = np.asarray(domain.loads(points)).ravel()
+            totals += np.bincount(np.asarray(domain.tables[0].nodes).ravel(), shares, minlength=space.n_nodes)
         nodes = np.flatnonzero(totals)
         return _unknowns(space, nodes, self), totals[nodes] / totals.sum()
 
@@ -174,13 +181,17 @@ class FieldObservation(eqx.Module):
     weights: np.ndarray | Array
 
     @staticmethod
-    def of(space: FunctionSpace, sensors: Sequence[Sensor]) -> "FieldObservation":
+    def of(space: Space, sensors: Sequence[Sensor]) -> "FieldObservation":
         """Collect the sensors' functionals. Raises `ValueError` for a sensor that does not read fields."""
         rows = []
         for sensor in sensors:
             if not isinstance(sensor, FieldSensor):
                 raise ValueError(f"Sensor '{sensor.name}' cannot read a field: use a point or an average sensor.")
-            rows.append(sensor.functional(space))
+            part, first = field_of(space, sensor.field)
+            if not isinstance(part, FunctionSpace):
+                raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")
+            unknowns, weights = sensor.functional(part)
+            rows.append((first + unknowns, weights))
         width = max((len(unknowns) for unknowns, _ in rows), default=0)
         unknowns = np.zeros((len(rows), width), dtype=np.int32)
         weights = np.zeros((len(rows), width))

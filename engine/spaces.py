@@ -1,6 +1,7 @@
 """Finite-element spaces: a mesh, an element and the numbering of their nodes."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,47 +11,69 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.elements import LagrangeElement, lagrange
+from gemel.engine.numbering import number_nodes
 from gemel.engine.precision import require_double
-from gemel.meshes import Mesh, entities
+from gemel.meshes import Mesh
 
 
 class FunctionSpace(eqx.Module):
-    r"""The Lagrange functions of degree 1 or 2 on a mesh, scalar or vector valued.
+    r"""The Lagrange functions of one degree on a mesh, with scalars, vectors or tensors as values.
 
     A function is $u(x) = \sum_a U_a \varphi_a(x)$ with one row of coefficients a node:
     an array of shape ``(n_nodes, *shape)``.
 
     Args:
         mesh: the mesh.
-        element: "P1" or "P2" on triangles and tetrahedra, "Q1" or "Q2" on quadrilaterals and hexahedra.
-        shape: ``()`` for a scalar field (temperature), ``(dim,)`` for a vector field (displacement).
+        element: "P1", "P2", "P3", ... on intervals, triangles, tetrahedra and prisms, "Q1", "Q2", "Q3", ... on
+            quadrilaterals and hexahedra; on a mesh of several cell types "P2" is degree 2 in every cell. "DP0",
+            "DQ1" and so on are discontinuous.
+        shape: ``()`` for a scalar field (temperature), ``(dim,)`` for a vector field (displacement),
+            ``(a, b)`` for a tensor field.
 
     Raises:
         RuntimeError: where jax computes in single precision.
-        ValueError: for an element that does not fit the mesh, or a shape that is not ``()`` or ``(c,)``.
+        ValueError: for an element that does not fit the mesh, or a shape with an entry below 1.
     """
 
     mesh: Mesh
-    element: LagrangeElement = eqx.field(static=True)
+    elements: tuple[LagrangeElement, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
-    cell_nodes: np.ndarray | Array
+    cell_nodes: tuple[np.ndarray | Array, ...]
     places: np.ndarray | Array
     n_nodes: int = eqx.field(static=True)
 
     def __init__(self, mesh: Mesh, element: str, shape: tuple[int, ...] = ()) -> None:
         require_double("A function space")
-        if len(shape) > 1 or any(size < 1 for size in shape):
-            raise ValueError(f"The shape of a function space must be () or (components,), not {shape}.")
+        if any(size < 1 for size in shape):
+            raise ValueError(
+                f"The shape of a function space must be (), (components,) or (rows, columns), not {shape}."
+            )
         self.mesh = mesh
-        self.element = lagrange(element, mesh.cell_type)
+        self.elements = lagrange(element, *(block.cell_type for block in mesh.blocks))
         self.shape = tuple(shape)
-        self.cell_nodes, self.n_nodes = _number_nodes(mesh, self.element)
-        self.places = _first_occurrence(self.cell_nodes)
+        self.cell_nodes, self.n_nodes = number_nodes(mesh, self.elements)
+        _, self.places = np.unique(np.concatenate([nodes.ravel() for nodes in self.cell_nodes]), return_index=True)
+
+    @property
+    def name(self) -> str:
+        """The name of its element, such as "P2"."""
+        first = self.elements[0]
+        return first.name if len(self.elements) == 1 else f"{'' if first.continuous else 'D'}P{first.degree}"
+
+    @property
+    def degree(self) -> int:
+        """Polynomial degree of its element."""
+        return self.elements[0].degree
+
+    @property
+    def continuous(self) -> bool:
+        """Whether cells share nodes."""
+        return self.elements[0].continuous
 
     @property
     def n_components(self) -> int:
         """Unknowns at one node."""
-        return self.shape[0] if self.shape else 1
+        return math.prod(self.shape)
 
     @property
     def n_dofs(self) -> int:
@@ -58,21 +81,36 @@ class FunctionSpace(eqx.Module):
         return self.n_nodes * self.n_components
 
     @property
-    def geometry(self) -> LagrangeElement:
-        """The element that maps the reference cell to each cell of the mesh."""
-        return LagrangeElement(self.mesh.cell_type, self.mesh.degree)
+    def fields(self) -> tuple[tuple[str, "FunctionSpace", int], ...]:
+        """Name, space and first unknown of every field: one field without a name."""
+        return (("", self, 0),)
+
+    def geometry(self, block: int) -> LagrangeElement:
+        """The element that maps the reference cell to each cell of a block of the mesh."""
+        return LagrangeElement(self.mesh.blocks[block].cell_type, self.mesh.degree)
 
     def nodes(self) -> Float[Array, "n_nodes dim"]:
         """Coordinates of the nodes in m; differentiable in the mesh's points."""
-        values, _ = self.geometry.tabulate(self.element.node_points)
-        points, cells = self.mesh.points, self.mesh.cells
-        xp = np if isinstance(points, np.ndarray) and isinstance(cells, np.ndarray) else jnp
-        at_cells = xp.einsum("ag,cgd->cad", values, xp.asarray(points)[cells]).reshape(-1, self.mesh.dim)
-        return jnp.asarray(at_cells[self.places])
+        points = self.mesh.points
+        rows = []
+        for number, (block, element) in enumerate(zip(self.mesh.blocks, self.elements, strict=True)):
+            values, _ = self.geometry(number).tabulate(element.node_points)
+            cells = block.cells
+            xp = np if isinstance(points, np.ndarray) and isinstance(cells, np.ndarray) else jnp
+            rows.append(xp.einsum("ag,cgd->cad", values, xp.asarray(points)[cells]).reshape(-1, points.shape[1]))
+        return jnp.asarray((np if isinstance(rows[0], np.ndarray) else jnp).concatenate(rows)[self.places])
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""
         return jnp.zeros((self.n_nodes, *self.shape))
+
+    def unflatten(self, u: Float[Array, " n_dofs"]) -> Float[Array, "n_nodes *shape"]:
+        """The coefficients of a function, one row a node, from the flat vector of unknowns."""
+        return u.reshape(self.n_nodes, *self.shape)
+
+    def flatten(self, values: Float[Array, "n_nodes *shape"]) -> Float[Array, " n_dofs"]:
+        """The flat vector of unknowns, node by node."""
+        return jnp.asarray(values).reshape(-1)
 
     def interpolate(self, function: Callable[[Array], Any]) -> Float[Array, "n_nodes *shape"]:
         """The nodal values of ``function(x)``, where ``x`` has shape ``(dim,)`` in m."""
@@ -81,8 +119,14 @@ class FunctionSpace(eqx.Module):
     def nodes_on(self, tag: str) -> np.ndarray:
         """The sorted numbers of the nodes on the facets called ``tag`` (or ``"boundary"``)."""
         facets = np.asarray(self.mesh.facets(tag))
-        local = self.element.facet_nodes[facets[:, 1]]
-        return np.unique(np.asarray(self.cell_nodes)[facets[:, :1], local])
+        found = [np.zeros(0, dtype=np.int64)]
+        for number, element in enumerate(self.elements):
+            start, end = self.mesh.offsets[number : number + 2]
+            mine = facets[(facets[:, 0] >= start) & (facets[:, 0] < end)] - [start, 0]
+            nodes = np.asarray(self.cell_nodes[number])
+            for local, closure in enumerate(element.facet_nodes):
+                found.append(nodes[mine[mine[:, 1] == local, 0]][:, closure].ravel())
+        return np.unique(np.concatenate(found))
 
     def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""The rows of the operator that evaluates a function at physical points.
@@ -92,42 +136,143 @@ class FunctionSpace(eqx.Module):
 
         Returns:
             ``nodes (n, n_cell_nodes)`` and ``weights`` of the same shape with
-            $u(x_i) = \sum_a w_{ia} U_{n_{ia}}$.
+            $u(x_i) = \sum_a w_{ia} U_{n_{ia}}$; rows of cells with fewer nodes than others end in zeros.
 
         Raises:
             ValueError: for a point outside the mesh.
         """
-        cells, reference = self.mesh.locate(points)
-        values = np.concatenate([self.element.tabulate(point[None])[0] for point in np.asarray(reference)])
-        return np.asarray(self.cell_nodes)[np.asarray(cells)], values
+        cells, reference = map(np.asarray, self.mesh.locate(points))
+        width = max(element.n_nodes for element in self.elements)
+        nodes, weights = np.zeros((len(cells), width), dtype=np.int32), np.zeros((len(cells), width))
+        for number, element in enumerate(self.elements):
+            start, end = self.mesh.offsets[number : number + 2]
+            mine = np.flatnonzero((cells >= start) & (cells < end))
+            if len(mine):
+                nodes[mine, : element.n_nodes] = np.asarray(self.cell_nodes[number])[cells[mine] - start]
+                weights[mine, : element.n_nodes] = element.tabulate(reference[mine])[0]
+        return nodes, weights
 
 
-def _number_nodes(mesh: Mesh, element: LagrangeElement) -> tuple[np.ndarray, int]:
-    """Number vertices first, then edges, faces and interiors; at most one node on each beyond vertices."""
-    layout = element.entity_nodes
-    cells = np.asarray(mesh.cells)
-    n_vertices = len(layout[0])
-    used, vertices = np.unique(cells[:, :n_vertices], return_inverse=True)
-    vertices = vertices.reshape(len(cells), n_vertices)
-    columns = {local[0]: vertices[:, i] for i, local in enumerate(layout[0])}
-    count = len(used)
-    for dim in range(1, mesh.dim + 1):
-        if not any(layout[dim]):
-            continue
-        if dim == mesh.dim:
-            to_entity = np.arange(len(cells))[:, None]
-            n_entities = len(cells)
-        else:
-            unique, to_entity = entities(mesh.cell_type, vertices, dim)
-            n_entities = len(unique)
-        for i, local in enumerate(layout[dim]):
-            columns[local[0]] = count + np.asarray(to_entity)[:, i]
-        count += n_entities
-    numbers = np.stack([columns[a] for a in range(element.n_nodes)], axis=1)
-    return numbers.astype(np.int32), int(count)
+class RealSpace(eqx.Module):
+    """A few numbers that belong to no place: a multiplier, the motions of a reference node.
+
+    Args:
+        size: how many numbers.
+    """
+
+    size: int = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One axis."""
+        return (self.size,)
+
+    @property
+    def n_nodes(self) -> int:
+        """One row."""
+        return 1
+
+    @property
+    def n_components(self) -> int:
+        """The numbers."""
+        return self.size
+
+    @property
+    def n_dofs(self) -> int:
+        """The numbers."""
+        return self.size
+
+    def zeros(self) -> Float[Array, "1 size"]:
+        """Zeros."""
+        return jnp.zeros((1, self.size))
 
 
-def _first_occurrence(cell_nodes: np.ndarray) -> np.ndarray:
-    """For each node, one place in the flattened cell-to-node table that holds it."""
-    _, first = np.unique(cell_nodes.ravel(), return_index=True)
-    return first
+class MixedSpace(eqx.Module):
+    """Several fields on one mesh, solved for together.
+
+    The flat vector of unknowns holds one field after the other. Forms on a mixed space get a dictionary of
+    `Jet`, one a field, and return one.
+
+    Args:
+        spaces: `FunctionSpace` (or `RealSpace`) by name; all function spaces on one mesh.
+
+    Raises:
+        ValueError: for no function space, or function spaces on different meshes.
+    """
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    parts: tuple[FunctionSpace | RealSpace, ...]
+
+    def __init__(self, spaces: Mapping[str, FunctionSpace | RealSpace]) -> None:
+        self.names, self.parts = tuple(spaces), tuple(spaces.values())
+        meshes = [part.mesh for part in self.parts if isinstance(part, FunctionSpace)]
+        if not meshes:
+            raise ValueError("A mixed space needs at least one function space.")
+        if any(mesh is not meshes[0] for mesh in meshes):
+            raise ValueError("The function spaces of a mixed space must share one mesh object.")
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh of its function spaces."""
+        return next(part.mesh for part in self.parts if isinstance(part, FunctionSpace))
+
+    @property
+    def degree(self) -> int:
+        """The highest degree among its function spaces."""
+        return max(part.degree for part in self.parts if isinstance(part, FunctionSpace))
+
+    @property
+    def n_dofs(self) -> int:
+        """Unknowns in all."""
+        return sum(part.n_dofs for part in self.parts)
+
+    @property
+    def fields(self) -> tuple[tuple[str, FunctionSpace | RealSpace, int], ...]:
+        """Name, space and first unknown of every field."""
+        starts = np.cumsum([0, *(part.n_dofs for part in self.parts)])
+        return tuple(
+            (name, part, int(start)) for name, part, start in zip(self.names, self.parts, starts, strict=False)
+        )
+
+    def __getitem__(self, name: str) -> FunctionSpace | RealSpace:
+        """The space of one field. Raises `ValueError` for a name that is not there."""
+        return self.field(name)[0]
+
+    def field(self, name: str) -> tuple[FunctionSpace | RealSpace, int]:
+        """The space of one field and its first unknown. Raises `ValueError` for a name that is not there."""
+        for mine, space, start in self.fields:
+            if mine == name:
+                return space, start
+        raise ValueError(f"There is no field '{name}': the fields are {', '.join(self.names)}.")
+
+    def zeros(self) -> dict[str, Array]:
+        """The zero functions."""
+        return {name: part.zeros() for name, part in zip(self.names, self.parts, strict=True)}
+
+    def unflatten(self, u: Float[Array, " n_dofs"]) -> dict[str, Array]:
+        """The coefficients ``(n_nodes, *shape)`` of every field, from the flat vector of unknowns."""
+        return {
+            name: u[start : start + part.n_dofs].reshape(part.n_nodes, *part.shape) for name, part, start in self.fields
+        }
+
+    def flatten(self, values: Mapping[str, Array]) -> Float[Array, " n_dofs"]:
+        """The flat vector of unknowns from the coefficients of every field."""
+        return jnp.concatenate([jnp.asarray(values[name]).reshape(-1) for name in self.names])
+
+
+Space = FunctionSpace | MixedSpace
+"""What a problem may be posed on."""
+
+
+def field_of(space: Space, name: str | None) -> tuple[FunctionSpace | RealSpace, int]:
+    """One field of a space and its first unknown; None is the only field there is.
+
+    Raises `ValueError` for a name that is not there, and for None where there are several.
+    """
+    if isinstance(space, FunctionSpace):
+        if name:
+            raise ValueError(f"There is no field '{name}': this problem has one field without a name.")
+        return space, 0
+    if name is None:
+        raise ValueError(f"Say which field is meant: the fields are {', '.join(space.names)}.")
+    return space.field(name)

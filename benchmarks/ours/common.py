@@ -97,14 +97,14 @@ def peak() -> float | None:
 
 def relative_error(space: gm.FunctionSpace, u: Any, exact: Any) -> float:
     """‖u − exact‖ / ‖exact‖ in L2."""
-    degree = ERROR_DEGREE[space.element.name]
+    degree = ERROR_DEGREE[space.name]
 
     @jax.jit
     def squares(field: jax.Array) -> tuple[jax.Array, jax.Array]:
         off = gm.integrate(space, lambda u, p: jnp.sum((u.value - exact(p.x)) ** 2), field, degree=degree)
         return off, gm.integrate(space, lambda u, p: jnp.sum(exact(p.x) ** 2), degree=degree)
 
-    off, size = squares(u.reshape(space.n_nodes, *space.shape))
+    off, size = squares(space.unflatten(u))
     return float(jnp.sqrt(off / size))
 
 

@@ -18,7 +18,7 @@ from gemel.engine.coefficients import PerCell
 
 def with_conductivities(heat: gm.Physics, values: jax.Array) -> gm.Physics:
     """The same problem with one conductivity for each cell."""
-    return eqx.tree_at(lambda h: h.problem.integrals[0].form.coefficient, heat, PerCell(values))
+    return eqx.tree_at(lambda h: h.problem.contributions[0].form.coefficient, heat, PerCell(values))
 
 
 def centre_values(heat: gm.Physics) -> jax.Array:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -13,6 +14,7 @@ from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import FrequencySensor, Sensor
 from gemel.engine.signals import Series
+from gemel.engine.spaces import FunctionSpace
 from gemel.solvers.eigen import ShiftInvert, eigen_solve
 from gemel.solvers.solution import Solution
 
@@ -106,7 +108,12 @@ class Modal(Analysis):
         assert inertia is not None
         mass = inertia.layout.operator(inertia.matrix_values(jnp.zeros(modes.shape[0])))
         moved = jnp.stack([mass.mv(mode) for mode in modes.T], axis=1)
-        energy = (modes * moved).reshape(inertia.space.n_nodes, -1, modes.shape[1]).sum(axis=0).T
+        space = inertia.space
+        if not isinstance(space, FunctionSpace):
+            raise ValueError(
+                "The directions of modes are known for one field of displacements, not for several fields."
+            )
+        energy = (modes * moved).reshape(space.n_nodes, -1, modes.shape[1]).sum(axis=0).T
         return energy / energy.sum(axis=1, keepdims=True)
 
 
@@ -118,9 +125,9 @@ def _nth(frequencies: Array, wanted: Array, n: int) -> Array:
 
 @eqx.filter_jit
 def modes(analysis: Modal) -> Solution[tuple[Array, Array]]:
-    """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, components)`` with unit modal mass."""
+    """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, *shape)`` with unit modal mass."""
     solution = analysis.solve()
     frequencies, vectors = solution.value
     space = analysis.physics.problem.space
-    shapes = vectors.T.reshape(-1, space.n_nodes, space.n_components)
+    shapes = jax.vmap(space.unflatten)(vectors.T)
     return Solution((frequencies, shapes), solution.status, solution.statistics)

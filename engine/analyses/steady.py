@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series
+from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
     AMG,
     CG,
@@ -21,15 +22,21 @@ from gemel.solvers import (
     LinearSolver,
     Newton,
     Solution,
+    SparseDirect,
     SparseOperator,
     linear_solve,
     nonlinear_solve,
 )
 
 
-def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> CG | GMRES:
-    """Conjugate gradients, or GMRES where the tangent is not symmetric, with smoothed aggregation."""
+def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
+    """Conjugate gradients, or GMRES where the tangent is not symmetric, with smoothed aggregation.
+
+    Several fields make tangents that are indefinite or badly scaled against each other: they are solved directly.
+    """
     space = physics.problem.space
+    if isinstance(space, MixedSpace):
+        return SparseDirect(rtol=max(rtol, 1e-8))
     modes = physics.near_nullspace()
     if modes is not None:
         modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
@@ -47,9 +54,10 @@ class Steady(Analysis):
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with smoothed
-            aggregation.
+            aggregation; on a mixed space, the sparse direct solver.
         newton_steps: limit of Newton steps.
-        initial: where Newton's method starts, one number in the field's SI unit.
+        initial: where Newton's method starts: a number, `Profile` or nodal values in SI units; on a mixed space a
+            mapping from fields to those.
     """
 
     physics: Physics
@@ -108,11 +116,14 @@ class Steady(Analysis):
         return nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
 
 
-def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solution[Array]:
-    """Prepare and solve a steady analysis: nodal values ``(n_nodes, *shape)`` with status and statistics."""
+def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solution[Any]:
+    """Prepare and solve a steady analysis: nodal values ``(n_nodes, *shape)`` with status and statistics.
+
+    On a mixed space the value is a dictionary of nodal values by field.
+    """
     solution = _solve(analysis, analysis.prepare(), dict(inputs or {}))
     space = analysis.physics.problem.space
-    return Solution(solution.value.reshape(space.n_nodes, *space.shape), solution.status, solution.statistics)
+    return Solution(space.unflatten(solution.value), solution.status, solution.statistics)
 
 
 @eqx.filter_jit
@@ -134,7 +145,7 @@ def _tangent(u: Array, problem: DiscreteProblem) -> Any:
 
 
 def _start(problem: DiscreteProblem, initial: Any) -> Array:
-    return problem.constraint.lift(jnp.full(problem.space.n_dofs, initial, float))
+    return problem.constraint.lift(initial_field(problem.space, initial))
 
 
 def _undriven(problem: DiscreteProblem) -> DiscreteProblem:

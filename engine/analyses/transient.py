@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
-from gemel.engine.coefficients import Profile, drive, inputs_of
+from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
@@ -38,7 +39,8 @@ class Transient(Analysis):
 
     Args:
         physics: a physics with inertia (`Heat` with a capacity that does not depend on temperature).
-        initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values ``(n_nodes,)``.
+        initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values; on a mixed space a
+            mapping from fields to those.
         step: time step in s. Held inputs enter by their mean over each step.
             Sensors are read at every step and interpolated linearly in between.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
@@ -72,7 +74,7 @@ class Transient(Analysis):
     ) -> None:
         if physics.inertia is None:
             raise ValueError("A transient analysis needs a capacity.")
-        if inputs_of([part.form for part in physics.inertia.integrals]):
+        if inputs_of(physics.inertia.contributions):
             raise ValueError("The capacity of a transient analysis must not follow an input.")
         if not physics.inertia.linear:
             raise ValueError("The capacity of a transient analysis must not depend on the field.")
@@ -121,13 +123,8 @@ class Transient(Analysis):
 
     def start(self, inputs: Mapping[str, Series], t: Array) -> Float[Array, " n_dofs"]:
         """The field at the start, with the prescribed values of that time."""
-        space = self.physics.problem.space
-        if isinstance(self.initial, Profile):
-            profile = self.initial
-            nodal = jax.vmap(lambda x: profile.function(x, *profile.parameters))(space.nodes())
-        else:
-            nodal = jnp.broadcast_to(jnp.asarray(self.initial, float), (space.n_nodes, *space.shape))
-        return _driven(self.physics.problem, inputs, t).constraint.lift(nodal.reshape(-1))
+        problem = self.physics.problem
+        return _driven(problem, inputs, t).constraint.lift(initial_field(problem.space, self.initial))
 
     def _integrator(self) -> SDIRK2:
         if self._linear:

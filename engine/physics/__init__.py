@@ -4,6 +4,7 @@ from gemel.engine.physics.circuit import Curve, EquivalentCircuit, LumpedHeat
 from gemel.engine.physics.elasticity import (
     AddedMass,
     BodyForce,
+    Dashpots,
     Elasticity,
     ElasticSupport,
     Pressure,
@@ -22,6 +23,7 @@ __all__ = [
     "Capacitance",
     "Convection",
     "Curve",
+    "Dashpots",
     "ElasticSupport",
     "Elasticity",
     "EquivalentCircuit",

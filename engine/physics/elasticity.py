@@ -14,15 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly import MatrixLayout
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
 from gemel.engine.constraints import Dirichlet
-from gemel.engine.domains import at_cell_nodes
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.physics.physics import Physics
-from gemel.engine.problems import DiscreteProblem, Term
+from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
+from gemel.engine.recovery import nodal_average
 from gemel.engine.spaces import FunctionSpace
 
 _KINEMATICS = ("solid", "plane strain", "plane stress")
@@ -120,6 +119,11 @@ def BodyForce(on: str, density: Any) -> Term:
     return Term(Load(density), on)
 
 
+def Dashpots(on: str, viscosity: Any) -> Term:
+    """A bed of dashpots on facets, N s/m³ (force per velocity and area), the same in all directions."""
+    return Term(Reaction(viscosity), on, facets=True)
+
+
 def AddedMass(on: str, mass: Any) -> Term:
     """A mass in kg glued to facets (a sensor, a coating), spread evenly over their area."""
     return Term(Reaction(mass), on, facets=True, total=True)
@@ -137,6 +141,7 @@ class Elasticity(Physics):
         conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`.
         masses: `AddedMass` terms.
         kinematics: "solid" in 3-D; "plane strain" or "plane stress" in 2-D (unit thickness).
+        dampings: terms whose tangent is the damping matrix, such as `Dashpots`.
 
     Raises:
         ValueError: for a space of another shape, unknown kinematics or tags.
@@ -144,6 +149,7 @@ class Elasticity(Physics):
 
     problem: DiscreteProblem
     inertia: DiscreteProblem | None
+    damping: DiscreteProblem | None
 
     def __init__(
         self,
@@ -151,9 +157,10 @@ class Elasticity(Physics):
         youngs_modulus: Any | Mapping[str, Any],
         poisson_ratio: Any | Mapping[str, Any],
         density: Any | Mapping[str, Any] = None,
-        conditions: Sequence[Term | Dirichlet] = (),
-        masses: Sequence[Term] = (),
+        conditions: Sequence[Summand | Dirichlet] = (),
+        masses: Sequence[Summand] = (),
         kinematics: str = "solid",
+        dampings: Sequence[Summand] = (),
     ) -> None:
         dim = space.mesh.dim
         if space.shape != (dim,):
@@ -167,15 +174,13 @@ class Elasticity(Physics):
                 f"allowed are {' and '.join(map(repr, allowed))}."
             )
         mesh = space.mesh
-        layout = MatrixLayout.of(space)
         hooke = Hooke(coefficient(mesh, youngs_modulus), coefficient(mesh, poisson_ratio), kinematics)
-        terms = [Term(hooke), *(condition for condition in conditions if isinstance(condition, Term))]
+        terms = [Term(hooke), *(condition for condition in conditions if isinstance(condition, Summand))]
         essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
-        self.problem = DiscreteProblem.of(space, terms, essential, layout)
-        self.inertia = None
-        if density is not None:
-            storage = [Term(Reaction(coefficient(mesh, density))), *masses]
-            self.inertia = DiscreteProblem.of(space, storage, essential, layout)
+        storage = [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
+        self.problem, inertia, damping = discretise(space, essential, terms, storage, dampings)
+        self.inertia = inertia if storage else None
+        self.damping = damping if dampings else None
 
     def near_nullspace(self) -> np.ndarray | None:
         """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
@@ -201,11 +206,6 @@ def nodal_stress(body: Elasticity, u: Float[Array, "n_nodes dim"]) -> Float[Arra
 
     Between regions of different material the average is over both sides.
     """
-    problem = body.problem
-    hooke = problem.integrals[0]
-    assert isinstance(hooke.form, Hooke)
-    local = at_cell_nodes(problem.space, hooke.form, Hooke.stress, u)
-    ones = jnp.ones((*local.shape[:2], 1))
-    flat = jnp.concatenate([local.reshape(*local.shape[:2], -1), ones], axis=-1)
-    summed = hooke.to_vector(flat.reshape(-1, flat.shape[-1]))
-    return (summed[:, :-1] / summed[:, -1:]).reshape(-1, *local.shape[2:])
+    hooke = body.problem.contributions[0]
+    assert isinstance(hooke, Integral)
+    return nodal_average(body.problem.space, Hooke.stress, hooke.form, u)

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gemel.engine.assembly import MatrixLayout
 from gemel.engine.constraints import Dirichlet
 from gemel.engine.physics.physics import Physics
-from gemel.engine.problems import DiscreteProblem, Term
-from gemel.engine.spaces import FunctionSpace
+from gemel.engine.problems import DiscreteProblem, Summand, discretise
+from gemel.engine.spaces import Space
 
 
 class Formulation(Physics):
     r"""Find $u$ with $\sum_k R_k(u; v) = 0$ for all $v$, the $R_k$ given as terms.
 
     Args:
-        space: where $u$ lives.
+        space: where $u$ lives: a `FunctionSpace`, or a `MixedSpace` for several fields.
         terms: `Term` of a `WeakForm`, an `Energy` or another `Form`, on cells or facets.
         conditions: `Dirichlet` values.
         masses: terms whose tangent is the mass matrix, for transient and modal analyses.
+        dampings: terms whose tangent is the damping matrix, for dynamic analyses.
         nullspace: fields that cost almost no energy, ``(n_dofs, k)``, for multigrid; the constants when None.
 
     Raises:
@@ -27,21 +27,23 @@ class Formulation(Physics):
 
     problem: DiscreteProblem
     inertia: DiscreteProblem | None
+    damping: DiscreteProblem | None
     nullspace: np.ndarray | None
 
     def __init__(
         self,
-        space: FunctionSpace,
-        terms: Sequence[Term],
+        space: Space,
+        terms: Sequence[Summand],
         conditions: Sequence[Dirichlet] = (),
-        masses: Sequence[Term] = (),
+        masses: Sequence[Summand] = (),
         nullspace: np.ndarray | None = None,
+        dampings: Sequence[Summand] = (),
     ) -> None:
         if not terms:
             raise ValueError("A formulation needs at least one term.")
-        layout = MatrixLayout.of(space)
-        self.problem = DiscreteProblem.of(space, terms, conditions, layout)
-        self.inertia = DiscreteProblem.of(space, masses, conditions, layout) if masses else None
+        self.problem, inertia, damping = discretise(space, conditions, terms, masses, dampings)
+        self.inertia = inertia if masses else None
+        self.damping = damping if dampings else None
         self.nullspace = nullspace
 
     def near_nullspace(self) -> np.ndarray | None:

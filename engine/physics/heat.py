@@ -12,14 +12,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.assembly import MatrixLayout
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
 from gemel.engine.constraints import Dirichlet
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Diffusion, Load, Reaction
 from gemel.engine.physics.physics import Physics
-from gemel.engine.problems import DiscreteProblem, Term
+from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace
 
 STEFAN_BOLTZMANN = 5.670374419e-8
@@ -128,28 +127,27 @@ class Heat(Physics):
 
     problem: DiscreteProblem
     inertia: DiscreteProblem | None
+    damping: DiscreteProblem | None
 
     def __init__(
         self,
         space: FunctionSpace,
         conductivity: Any | Mapping[str, Any],
         capacity: Any | Mapping[str, Any] = None,
-        conditions: Sequence[Term | Dirichlet] = (),
-        masses: Sequence[Term] = (),
+        conditions: Sequence[Summand | Dirichlet] = (),
+        masses: Sequence[Summand] = (),
     ) -> None:
         if space.shape:
             raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
         if np.ndim(conductivity) == 2 and not np.allclose(conductivity, np.transpose(conductivity)):
             raise ValueError("A conductivity tensor must be symmetric.")
-        layout = MatrixLayout.of(space)
         terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
-        terms += [condition for condition in conditions if isinstance(condition, Term)]
+        terms += [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
-        self.problem = DiscreteProblem.of(space, terms, essential, layout)
-        self.inertia = None
-        if capacity is not None:
-            storage = [Term(Reaction(coefficient(space.mesh, capacity))), *masses]
-            self.inertia = DiscreteProblem.of(space, storage, essential, layout)
+        storage = [] if capacity is None else [Term(Reaction(coefficient(space.mesh, capacity))), *masses]
+        self.problem, inertia = discretise(space, essential, terms, storage)
+        self.inertia = inertia if storage else None
+        self.damping = None
 
     def near_nullspace(self) -> np.ndarray | None:
         """None: the constants."""

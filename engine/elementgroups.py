@@ -1,0 +1,100 @@
+"""Structural elements: contributions given by a residual of a few unknowns instead of an integrand."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from gemel.engine.coefficients import ByTag, PerCell
+from gemel.engine.problems import Contribution
+
+
+class ElementKernel(eqx.Module):
+    """The residual of one structural element: a truss, a beam, a spring between two nodes.
+
+    Its numbers may be coefficients: parameters, inputs, values by tag or by element; the kernel is called with
+    plain arrays in their place.
+    """
+
+    @abstractmethod
+    def residual(self, u: Float[Array, " n_local"], x: Float[Array, "n_corners dim"]) -> Float[Array, " n_local"]:
+        """The residual at the element's unknowns ``u``, with the coordinates of its corners in m."""
+
+    @property
+    @abstractmethod
+    def linear(self) -> bool:
+        """True where the residual is affine in the unknowns."""
+
+    @property
+    @abstractmethod
+    def symmetric(self) -> bool:
+        """True where the tangent is symmetric."""
+
+    @property
+    @abstractmethod
+    def tangent_parameters(self) -> Any:
+        """What the tangent depends on besides the unknowns."""
+
+
+class ElementGroup(Contribution):
+    """Structural elements of one kind.
+
+    Args:
+        kernel: the residual of one element.
+        unknowns: the unknowns of each element in the flat vector.
+        corners: the numbers of each element's points in the mesh.
+        cells: the cells they are, for values by tag; may be empty where there are none.
+    """
+
+    kernel: ElementKernel
+    unknowns: Int[np.ndarray | Array, "n_elements n_local"]
+    corners: Int[np.ndarray | Array, "n_elements n_corners"]
+    cells: Int[np.ndarray | Array, " n"]
+
+    def dofs(self) -> list[np.ndarray]:
+        """One group."""
+        return [np.asarray(self.unknowns, dtype=np.int64)]
+
+    def residuals(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+        """The kernel's residuals."""
+        return [self._map(lambda kernel, local, x: kernel.residual(local, x), u, points)]
+
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+        """The kernel's tangents, by forward-mode differentiation."""
+        return [self._map(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)]
+
+    def _map(self, function: Any, u: Array, points: Array) -> Array:
+        kernel = jax.tree.map(
+            lambda leaf: leaf.at(self.cells) if isinstance(leaf, ByTag) else leaf,
+            self.kernel,
+            is_leaf=lambda leaf: isinstance(leaf, ByTag),
+        )
+        rows, shared = eqx.partition(kernel, _is_row, is_leaf=_is_row)
+
+        def one(row: Any, unknowns: Array, corners: Array) -> Array:
+            mine = jax.tree.map(lambda leaf: leaf.values if _is_row(leaf) else leaf, row, is_leaf=_is_row)
+            return function(eqx.combine(mine, shared), u[unknowns], points[corners])
+
+        return jax.vmap(one)(rows, self.unknowns, self.corners)
+
+    @property
+    def linear(self) -> bool:
+        """As the kernel says."""
+        return self.kernel.linear
+
+    @property
+    def symmetric(self) -> bool:
+        """As the kernel says."""
+        return self.kernel.symmetric
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """As the kernel says."""
+        return self.kernel.tangent_parameters
+
+
+def _is_row(leaf: Any) -> bool:
+    return isinstance(leaf, PerCell)
