@@ -139,10 +139,14 @@ def coefficient(mesh: Any, value: Any) -> Any:
     return by_tag(mesh, value) if isinstance(value, Mapping) else value
 
 
-def evaluate(value: Any, u: Jet, point: Point) -> Array:
-    """The number that a coefficient has at one quadrature point."""
+def evaluate(value: Any, u: Any, point: Point) -> Array:
+    """The number that a coefficient has at one quadrature point, where the field is ``u``.
+
+    On several fields ``u`` is a dictionary of jets, and a `Law` is given a dictionary of their values.
+    """
     if isinstance(value, Law):
-        return jnp.asarray(value.function(u.value, point.x, *value.parameters))
+        state = u.value if isinstance(u, Jet) else {name: jet.value for name, jet in u.items()}
+        return jnp.asarray(value.function(state, point.x, *value.parameters))
     if isinstance(value, Profile):
         return jnp.asarray(value.function(point.x, *value.parameters))
     if isinstance(value, PerCell | PerPoint):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gemel.engine.coefficients import is_constant
-from gemel.engine.fields import Jet, Point
+from gemel.engine.fields import Point
 
 
 class Form(eqx.Module):
@@ -22,8 +22,11 @@ class Form(eqx.Module):
     """
 
     @abstractmethod
-    def dual(self, u: Jet, point: Point) -> Jet:
-        """The source (``value``) and the flux (``grad``) at one quadrature point."""
+    def dual(self, u: Any, point: Point) -> Any:
+        """The source (``value``) and the flux (``grad``) at one quadrature point.
+
+        ``u`` is a `Jet` and so is the result; for several fields of a mixed space both are dictionaries of them.
+        """
 
     @property
     @abstractmethod
@@ -45,7 +48,7 @@ class WeakForm(Form):
     """A form written as mathematics, ``integrand(u, v, point, *parameters)``, linear in the test function ``v``.
 
     For example diffusion: ``lambda u, v, point, k: k * inner(grad(u), grad(v))``, with ``affine`` and
-    ``symmetric`` set because it is.
+    ``symmetric`` set because it is. On several fields of a mixed space ``u`` and ``v`` are dictionaries of jets.
     """
 
     integrand: Callable[..., Any] = eqx.field(static=True)
@@ -53,7 +56,7 @@ class WeakForm(Form):
     affine: bool = eqx.field(static=True, default=False)
     symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleMethodOverride]
 
-    def dual(self, u: Jet, point: Point) -> Jet:
+    def dual(self, u: Any, point: Point) -> Any:
         """Differentiate the integrand by the test function."""
         zero = jax.tree.map(jnp.zeros_like, u)
         return jax.grad(lambda v: self.integrand(u, v, point, *self.parameters))(zero)
@@ -78,7 +81,7 @@ class Energy(Form):
     parameters: tuple[Any, ...] = ()
     quadratic: bool = eqx.field(static=True, default=False)
 
-    def dual(self, u: Jet, point: Point) -> Jet:
+    def dual(self, u: Any, point: Point) -> Any:
         """Differentiate the energy density by the field and its gradient."""
         return jax.grad(lambda w: self.density(w, point, *self.parameters))(u)
 
