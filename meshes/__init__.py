@@ -1,9 +1,11 @@
 """Meshes: points, blocks of cells, named tags; boxes, files, topology and the isoparametric map."""
 
 from gemel.meshes.blocks import CellBlock
-from gemel.meshes.boxes import box, grid, rectangle
+from gemel.meshes.boxes import box, grid, line, rectangle
 from gemel.meshes.errors import MeshError
+from gemel.meshes.extrusion import extrude
 from gemel.meshes.files import read_mesh
+from gemel.meshes.frames import frame, polyline
 from gemel.meshes.geometry import (
     CellType,
     cell_volumes,
@@ -51,17 +53,21 @@ __all__ = [
     "coordinate_element",
     "determinants",
     "entities",
+    "extrude",
     "facet_frames",
     "facet_groups",
     "facet_measures",
     "facet_quadrature",
     "facet_vertices",
+    "frame",
     "grid",
     "interior_facets",
     "jacobians",
+    "line",
     "match_facets",
     "match_points",
     "periodic_pairs",
+    "polyline",
     "quadrature",
     "quality",
     "read_mesh",

@@ -1,4 +1,4 @@
-"""Rectangles and boxes of structured cells, graded where wanted, with named sides."""
+"""Lines, rectangles and boxes of structured cells, graded where wanted, with named sides."""
 
 from collections.abc import Sequence
 from itertools import permutations, product
@@ -15,10 +15,25 @@ Coordinates = Sequence[float] | np.ndarray
 """Strictly increasing coordinates of grid lines, in metres."""
 
 _SIDES = {
+    1: (("left", "right"),),
     2: (("left", "right"), ("bottom", "top")),
     3: (("left", "right"), ("front", "back"), ("bottom", "top")),
 }
-_CELLS = {2: ("quadrilateral", "triangle"), 3: ("hexahedron", "tetrahedron")}
+_CELLS = {1: ("interval",), 2: ("quadrilateral", "triangle"), 3: ("hexahedron", "tetrahedron")}
+
+
+def line(n: int, *, length: float = 1.0, origin: float = 0.0) -> Mesh:
+    """A line of ``n`` equal intervals in 1-D.
+
+    Args:
+        n: number of intervals.
+        length: length of the whole, in metres.
+        origin: the smallest coordinate.
+
+    Returns:
+        A mesh with the facet tags ``left`` and ``right`` of its two ends.
+    """
+    return grid(_line("x", n, length, origin))
 
 
 def rectangle(
@@ -68,29 +83,34 @@ def box(
     return grid(x, y, z, cell=cell)
 
 
-def grid(x: Coordinates, y: Coordinates, z: Coordinates | None = None, *, cell: str | None = None) -> Mesh:
-    """A rectangle or box whose grid lines lie at given coordinates, so that it may be graded.
+def grid(
+    x: Coordinates, y: Coordinates | None = None, z: Coordinates | None = None, *, cell: str | None = None
+) -> Mesh:
+    """A line, rectangle or box whose grid lines lie at given coordinates, so that it may be graded.
 
     Simplices are those of Kuhn's subdivision: one for every path along the edges from the lowest to the
     highest corner of a cell, two in 2-D and six in 3-D, which conforms from cell to cell.
     (H. W. Kuhn, Some combinatorial lemmas in topology, IBM J. Res. Dev. 4, 1960.)
 
     Args:
-        x, y, z: strictly increasing coordinates, in metres; no ``z`` for two dimensions.
-        cell: ``"quadrilateral"`` (default) or ``"triangle"`` in 2-D; ``"hexahedron"`` (default) or
-            ``"tetrahedron"`` in 3-D.
+        x, y, z: strictly increasing coordinates, in metres; no ``z`` for two dimensions, no ``y`` for one.
+        cell: ``"interval"`` in 1-D; ``"quadrilateral"`` (default) or ``"triangle"`` in 2-D;
+            ``"hexahedron"`` (default) or ``"tetrahedron"`` in 3-D.
 
     Returns:
-        A mesh with the tags of `rectangle` or `box`; points are numbered with x fastest.
+        A mesh with the tags of `line`, `rectangle` or `box`; points are numbered with x fastest.
 
     Raises:
-        MeshError: for coordinates that do not increase, and for another cell.
+        MeshError: for coordinates that do not increase, ``z`` without ``y``, and for another cell.
     """
+    if y is None and z is not None:
+        raise MeshError("A grid with coordinates along z needs those along y too.")
     lines = [_checked(name, line) for name, line in zip("xyz", (x, y, z), strict=True) if line is not None]
     dim = len(lines)
     cell = _CELLS[dim][0] if cell is None else cell
     if cell not in _CELLS[dim]:
-        raise MeshError(f"A {dim}-D grid has cells '{_CELLS[dim][0]}' or '{_CELLS[dim][1]}', not '{cell}'.")
+        allowed = " or ".join(f"'{name}'" for name in _CELLS[dim])
+        raise MeshError(f"A {dim}-D grid has cells {allowed}, not '{cell}'.")
     counts = tuple(len(line) - 1 for line in lines)
     points = np.stack([a.ravel(order="F") for a in np.meshgrid(*lines, indexing="ij")], axis=-1)
     cubes = _cubes(counts)
