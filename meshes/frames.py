@@ -50,6 +50,7 @@ def frame(
         cells.append(windows[:, [0, degree, *range(1, degree)]])
     rows = np.concatenate(cells).astype(np.int32)
     member = np.repeat(np.arange(len(ends)), counts)
+    chosen = {tag: _numbers("member", tag, numbers, len(ends)) for tag, numbers in (member_tags or {}).items()}
     cell_tags = {tag: np.flatnonzero(np.isin(member, numbers)) for tag, numbers in chosen.items()}
     node_tags = {name: _numbers("joint", name, numbers, len(corners)) for name, numbers in (joint_tags or {}).items()}
     facet_tags = {name: _ends_at(rows, numbers) for name, numbers in node_tags.items()}
