@@ -13,7 +13,17 @@ from gemel.engine.coefficients import (
     Vector,
     by_tag,
 )
-from gemel.engine.constraints import Constraint, Dirichlet
+from gemel.engine.constraints import (
+    Condition,
+    Constraint,
+    Dirichlet,
+    MultiPoint,
+    Periodic,
+    RigidConnection,
+    Tie,
+    Tied,
+    periodic_pairs,
+)
 from gemel.engine.domains import integrate
 from gemel.engine.elementgroups import ElementGroup, ElementKernel
 from gemel.engine.elements import LagrangeElement, lagrange
@@ -64,6 +74,7 @@ __all__ = [
     "ByTag",
     "CalibrationProblem",
     "Capacitance",
+    "Condition",
     "Constraint",
     "Contribution",
     "Convection",
@@ -97,6 +108,7 @@ __all__ = [
     "MissingDataError",
     "MixedSpace",
     "Modal",
+    "MultiPoint",
     "Noise",
     "Normal",
     "Ode",
@@ -105,6 +117,7 @@ __all__ = [
     "Parameter",
     "ParameterRow",
     "PerCell",
+    "Periodic",
     "Physics",
     "Point",
     "PointSensor",
@@ -116,12 +129,15 @@ __all__ = [
     "Radiation",
     "RealSpace",
     "Record",
+    "RigidConnection",
     "Run",
     "Sensor",
     "Series",
     "Steady",
     "Summand",
     "Term",
+    "Tie",
+    "Tied",
     "Traction",
     "Transient",
     "Twin",
@@ -146,6 +162,7 @@ __all__ = [
     "nodal_average",
     "nodal_stress",
     "parameters_of",
+    "periodic_pairs",
     "respond",
     "simulate",
     "solve",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum, MatrixLayout, VectorPlan
 from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
-from gemel.engine.constraints import Constraint, Dirichlet
+from gemel.engine.constraints import Condition, Constraint
 from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
@@ -163,7 +163,7 @@ class DiscreteProblem(eqx.Module):
     constraint: Constraint
 
     @staticmethod
-    def of(space: Space, summands: Sequence[Summand], conditions: Sequence[Dirichlet] = ()) -> "DiscreteProblem":
+    def of(space: Space, summands: Sequence[Summand], conditions: Sequence[Condition] = ()) -> "DiscreteProblem":
         """Plan one problem on the host."""
         return discretise(space, conditions, summands)[0]
 
@@ -207,11 +207,11 @@ class DiscreteProblem(eqx.Module):
     def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
         values = self.matrix_values(self.constraint.lift(u))
-        return self.layout.operator(values, self.constraint.free, scale, self.symmetric)
+        return self.constraint.operator(self.layout, values, scale, self.symmetric)
 
 
 def discretise(
-    space: Space, conditions: Sequence[Dirichlet], *groups: Sequence[Summand]
+    space: Space, conditions: Sequence[Condition], *groups: Sequence[Summand]
 ) -> tuple[DiscreteProblem, ...]:
     """Plan several problems that share a space, constraints and a sparsity: stiffness, mass and damping.
 
@@ -221,7 +221,7 @@ def discretise(
     couplings = [dofs for group in planned for part in group for dofs in part.dofs()]
     width = space.n_components if isinstance(space, FunctionSpace) else 1
     layout = MatrixLayout.of(space.n_dofs, width, couplings)
-    constraint = Constraint.of(space, tuple(conditions))
+    constraint = Constraint.of(space, conditions, layout)
     return tuple(
         DiscreteProblem(
             space,

@@ -94,12 +94,13 @@ class Modal(Analysis):
         assert inertia is not None
         zero = jnp.zeros(problem.space.n_dofs)
         stiffness = problem.tangent(zero)
-        mass = inertia.layout.operator(inertia.matrix_values(zero), inertia.constraint.free, diagonal=0.0)
+        mass = inertia.constraint.operator(inertia.layout, inertia.matrix_values(zero), diagonal=0.0)
         shift = -((2 * np.pi * self.shift_frequency) ** 2)
         solver = ShiftInvert(k=self.count, shift=shift, rtol=self.rtol, max_steps=self.max_steps)
         solution = eigen_solve(stiffness, mass, solver)
         values, vectors = solution.value
         frequencies = jnp.sqrt(jnp.maximum(values, 1e-30)) / (2 * np.pi)
+        vectors = jax.vmap(problem.constraint.extend, 1, 1)(vectors)
         return Solution((frequencies, vectors), solution.status, solution.statistics)
 
     def participation(self, modes: Float[Array, "n_dofs count"]) -> Float[Array, "count components"]:

@@ -108,12 +108,14 @@ class Steady(Analysis):
         signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
         problem = drive(self.physics.problem, signals)
         start = _start(problem, self.initial)
+        complete = problem.constraint.complete
         if problem.linear:
             increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
-            return Solution(start + increment.value, increment.status, increment.statistics)
+            return Solution(complete(start + increment.value), increment.status, increment.statistics)
         xtol = min(self.rtol, 1e-8)
         newton = Newton(self.linear_solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol)
-        return nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
+        solution = nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
+        return Solution(complete(solution.value), solution.status, solution.statistics)
 
 
 def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solution[Any]:

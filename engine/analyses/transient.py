@@ -119,7 +119,16 @@ class Transient(Analysis):
         args = (self.physics.problem, self.physics.inertia, means, self._scale())
         start = self.start(inputs, grid[0])
         integrator = self._integrator()
-        return integrate(system, start, grid, args, integrator, 1, prepared, keep, uniform=True, final=True)
+
+        def complete(t: Array, u: Array) -> Array:
+            return _driven(self.physics.problem, means, t).constraint.complete(u)
+
+        def read(t: Array, u: Array) -> Any:
+            return keep(t, complete(t, u))
+
+        solution = integrate(system, start, grid, args, integrator, 1, prepared, read, uniform=True, final=True)
+        saved, last = solution.value
+        return Solution((saved, complete(grid[-1], last)), solution.status, solution.statistics)
 
     def start(self, inputs: Mapping[str, Series], t: Array) -> Float[Array, " n_dofs"]:
         """The field at the start, with the prescribed values of that time."""
@@ -152,7 +161,7 @@ class _System(FirstOrderSystem):
     def mass(self, args: Any) -> SparseOperator:
         """The mass matrix without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
-        return inertia.layout.operator(_mass_values(inertia), inertia.constraint.free, diagonal=0.0)
+        return inertia.constraint.operator(inertia.layout, _mass_values(inertia), diagonal=0.0)
 
     def residual(self, t: Array, u: Array, args: Any) -> Array:
         r"""$r(t, u)$, with $M \dot g$ for prescribed values $g(t)$ that move."""

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
-from gemel.engine.constraints import Dirichlet
+from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Load, Reaction
@@ -157,7 +157,7 @@ class Elasticity(Physics):
         youngs_modulus: Any | Mapping[str, Any],
         poisson_ratio: Any | Mapping[str, Any],
         density: Any | Mapping[str, Any] = None,
-        conditions: Sequence[Summand | Dirichlet] = (),
+        conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
         kinematics: str = "solid",
         dampings: Sequence[Summand] = (),
@@ -176,7 +176,7 @@ class Elasticity(Physics):
         mesh = space.mesh
         hooke = Hooke(coefficient(mesh, youngs_modulus), coefficient(mesh, poisson_ratio), kinematics)
         terms = [Term(hooke), *(condition for condition in conditions if isinstance(condition, Summand))]
-        essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
+        essential = [condition for condition in conditions if isinstance(condition, Condition)]
         storage = [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
         self.problem, inertia, damping = discretise(space, essential, terms, storage, dampings)
         self.inertia = inertia if storage else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gemel.engine.constraints import Dirichlet
+from gemel.engine.constraints import Condition
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Summand, discretise
 from gemel.engine.spaces import Space
@@ -16,7 +16,7 @@ class Formulation(Physics):
     Args:
         space: where $u$ lives: a `FunctionSpace`, or a `MixedSpace` for several fields.
         terms: `Term` of a `WeakForm`, an `Energy` or another `Form`, on cells or facets.
-        conditions: `Dirichlet` values.
+        conditions: `Dirichlet` values and ties between unknowns.
         masses: terms whose tangent is the mass matrix, for transient and modal analyses.
         dampings: terms whose tangent is the damping matrix, for dynamic analyses.
         nullspace: fields that cost almost no energy, ``(n_dofs, k)``, for multigrid; the constants when None.
@@ -34,7 +34,7 @@ class Formulation(Physics):
         self,
         space: Space,
         terms: Sequence[Summand],
-        conditions: Sequence[Dirichlet] = (),
+        conditions: Sequence[Condition] = (),
         masses: Sequence[Summand] = (),
         nullspace: np.ndarray | None = None,
         dampings: Sequence[Summand] = (),

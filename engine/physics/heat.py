@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
-from gemel.engine.constraints import Dirichlet
+from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Diffusion, Load, Reaction
@@ -134,7 +134,7 @@ class Heat(Physics):
         space: FunctionSpace,
         conductivity: Any | Mapping[str, Any],
         capacity: Any | Mapping[str, Any] = None,
-        conditions: Sequence[Summand | Dirichlet] = (),
+        conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
     ) -> None:
         if space.shape:
@@ -143,7 +143,7 @@ class Heat(Physics):
             raise ValueError("A conductivity tensor must be symmetric.")
         terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
         terms += [condition for condition in conditions if isinstance(condition, Summand)]
-        essential = [condition for condition in conditions if isinstance(condition, Dirichlet)]
+        essential = [condition for condition in conditions if isinstance(condition, Condition)]
         storage = [] if capacity is None else [Term(Reaction(coefficient(space.mesh, capacity))), *masses]
         self.problem, inertia = discretise(space, essential, terms, storage)
         self.inertia = inertia if storage else None
