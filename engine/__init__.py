@@ -61,6 +61,7 @@ from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSe
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
 from gemel.engine.spaces import FunctionSpace, MixedSpace, RealSpace
+from gemel.engine.structures import PointDashpot, PointLoad, PointMass, PointSpring
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError, load_twin
 
@@ -120,7 +121,11 @@ __all__ = [
     "Periodic",
     "Physics",
     "Point",
+    "PointDashpot",
+    "PointLoad",
+    "PointMass",
     "PointSensor",
+    "PointSpring",
     "Power",
     "Pressure",
     "Prior",

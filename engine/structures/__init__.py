@@ -23,12 +23,18 @@ from gemel.engine.structures.member import (
     mass,
     stiffness,
 )
+from gemel.engine.structures.points import PointDashpot, PointElement, PointLoad, PointMass, PointSpring
 from gemel.engine.structures.sections import Section, SectionConstants
 
 __all__ = [
     "THEORIES",
     "Member",
     "MemberLoad",
+    "PointDashpot",
+    "PointElement",
+    "PointLoad",
+    "PointMass",
+    "PointSpring",
     "Section",
     "SectionConstants",
     "default_orientation",
