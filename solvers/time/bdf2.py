@@ -1,0 +1,94 @@
+"""Gear's backward differentiation formula of order 2."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.newton import NonlinearSolver
+from gemel.solvers.solution import Status
+from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage
+from gemel.solvers.time.systems import System
+
+_WEIGHT = 2.0 / 3.0
+
+
+class Memory(eqx.Module):
+    """u, u one step before, the size of that step, and whether it exists (0 or 1)."""
+
+    u: Float[Array, " n"]
+    before: Float[Array, " n"]
+    dt: Float[Array, ""]
+    known: Float[Array, ""]
+
+
+class _Prepared(eqx.Module):
+    """The stage, and whether its weight follows the ratio of steps."""
+
+    stage: Prepared
+    variable: bool = eqx.field(static=True)
+
+
+class BDF2(StageMethod):
+    """The L-stable two-step method of order 2, on variable steps with ω = Δt/Δt₋₁:
+    M [(1 + 2ω) u₁ − (1 + ω)² u₀ + ω² u₋₁] + (1 + ω) Δt r(t₁, u₁) = 0.
+
+    One solve a step, with the operator M + ⅔Δt K for equal steps. The first step is one of the θ-method
+    with θ = ⅔, which has the same operator and whose error, made once, is of the order of the method. Where
+    a run of equal steps is continued with another step it starts anew in this way. Zero-stable for
+    ω < 1 + √2. ``solver`` is a `LinearSolver` for linear systems, a `NonlinearSolver` for others.
+
+    Gear, *Numerical Initial Value Problems in Ordinary Differential Equations*, Prentice-Hall (1971);
+    Grigorieff, *Stability of multistep-methods on variable grids*, Numer. Math. 42 (1983).
+    """
+
+    solver: LinearSolver | NonlinearSolver
+
+    @property
+    def implicit_weight(self) -> float:
+        """⅔, that of equal steps."""
+        return _WEIGHT
+
+    def prepare(self, assembled: Any, state: Any, memory: Memory | None, dt: Array) -> _Prepared:
+        """Return M, the operator M + wK where there is a K, and the state of the linear solver for it."""
+        weight = _WEIGHT if memory is None else _weight(memory, dt)
+        return _Prepared(prepare_stages(assembled, state, weight * dt, self.solver), memory is not None)
+
+    def start(
+        self, system: System, assembled: Any, state: Any, t: Array, initial: Float[Array, " n"], args: PyTree
+    ) -> tuple[Memory, Status]:
+        """Return u without a step before it."""
+        return Memory(initial, initial, jnp.ones((), t.dtype), jnp.zeros((), t.dtype)), Status(jnp.zeros((), jnp.int32))
+
+    def step(
+        self, system: System, prepared: _Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
+    ) -> tuple[Memory, Status, Array]:
+        """Advance by one stage."""
+        stage, u = prepared.stage, memory.u
+        known = memory.known > 0
+        if not prepared.variable:
+            known = known & (jnp.abs(memory.dt - dt) <= 1e-6 * jnp.abs(dt))
+        ratio = dt / memory.dt if prepared.variable else jnp.ones_like(dt)
+        base = u + ratio**2 / (1 + 2 * ratio) * (u - memory.before)
+        base = jnp.where(known, base, u)
+        load = jax.lax.cond(
+            known,
+            lambda: jnp.zeros_like(u),
+            lambda: (1 - _WEIGHT) * dt * explicit_rate(system, stage.mass, t, u, args),
+        )
+        guess = u + memory.known * dt / memory.dt * (u - memory.before)
+        solution, count = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args)
+        return Memory(solution.value, u, dt, jnp.ones_like(memory.known)), solution.status, count
+
+    def output(self, memory: Memory) -> Float[Array, " n"]:
+        """Return u."""
+        return memory.u
+
+
+def _weight(memory: Memory, dt: Array) -> Array:
+    """(1 + ω)/(1 + 2ω), or ⅔ for a first step."""
+    ratio = dt / memory.dt
+    return jnp.where(memory.known > 0, (1 + ratio) / (1 + 2 * ratio), _WEIGHT)

@@ -1,0 +1,136 @@
+"""Implicit stages M (U − base) + w r(t, U) + load = 0, which all implicit methods of first order are made of."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.linear import linear_solve_ready
+from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.newton import NonlinearSolver, nonlinear_solve
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.solution import Solution, Status
+from gemel.solvers.sparse import linear_combination
+from gemel.solvers.time.integrator import TimeIntegrator
+from gemel.solvers.time.systems import FirstOrderSystem, System
+
+
+class Prepared(eqx.Module):
+    """M, the operator M + w K of all stages where there is a K, the state of its linear solver, and w."""
+
+    mass: LinearOperator
+    operator: LinearOperator | None
+    state: Any
+    weight: Array
+
+
+class _Stage(eqx.Module):
+    """The residual of a stage and its tangent M + w ∂r/∂u."""
+
+    system: System
+
+    def residual(self, u: Array, parameters: Any) -> Array:
+        mass, base, load, t, weight, args = parameters
+        return mass.mv(u - base) + weight * self.system.residual(t, u, args) + load
+
+    def tangent(self, u: Array, parameters: Any) -> LinearOperator:
+        mass, _, _, t, weight, args = parameters
+        return linear_combination(1.0, mass, weight, self.system.tangent(t, u, args))
+
+
+def linear_solver_of(solver: LinearSolver | NonlinearSolver) -> LinearSolver:
+    """Return the linear solver itself, or that of a nonlinear solver."""
+    return solver.linear_solver if isinstance(solver, NonlinearSolver) else solver
+
+
+def check_solver(method: TimeIntegrator, solver: LinearSolver | NonlinearSolver, system: System) -> None:
+    """Raise `ValueError` for a linear solver where the system needs Newton's method."""
+    if not system.linear and not isinstance(solver, NonlinearSolver):
+        name = type(method).__name__
+        raise ValueError(f"{name} was given a linear solver for a nonlinear system: give it a Newton.")
+
+
+class StageMethod(TimeIntegrator):
+    """What implicit methods of first order share: set-up and solution of stages with one weight w = γΔt.
+
+    ``solver`` is a `LinearSolver` for linear systems, a `NonlinearSolver` for
+    others.
+    """
+
+    solver: eqx.AbstractVar[LinearSolver | NonlinearSolver]
+
+    @property
+    @abc.abstractmethod
+    def implicit_weight(self) -> float:
+        """γ."""
+
+    def init(
+        self,
+        system: System,
+        t: Array | float,
+        initial: Float[Array, " n"],
+        dt: Array | float,
+        args: PyTree,
+    ) -> Any:
+        """Set the linear solver up for M + γΔt ∂r/∂u at (t, u)."""
+        tangent = system.tangent(jnp.asarray(t), initial, args)
+        operator = linear_combination(1.0, system.mass(args), self.implicit_weight * dt, tangent)
+        return linear_solver_of(self.solver).init(operator)
+
+    def assemble(self, system: System, t: Array, initial: Float[Array, " n"], args: PyTree) -> Any:
+        """Return (M, K), with None for K where the system is not linear."""
+        if not isinstance(system, FirstOrderSystem):
+            raise ValueError(f"{type(self).__name__} integrates a FirstOrderSystem, not a {type(system).__name__}.")
+        check_solver(self, self.solver, system)
+        return system.mass(args), system.tangent(t, initial, args) if system.linear else None
+
+    def verdict(self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree) -> Status:
+        """Success: the stages have been judged by their solver."""
+        return Status(jnp.zeros((), jnp.int32))
+
+
+def prepare_stages(assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver) -> Prepared:
+    """Return what all stages of one weight share."""
+    mass, tangent = assembled
+    if tangent is None:
+        return Prepared(mass, None, state, weight)
+    operator = linear_combination(1.0, mass, weight, tangent)
+    frozen, linear = stop_gradient(operator), linear_solver_of(solver)
+    state = linear.init(frozen) if state is None else linear.update(state, frozen)
+    return Prepared(mass, operator, state, weight)
+
+
+def solve_stage(
+    system: System,
+    solver: LinearSolver | NonlinearSolver,
+    prepared: Prepared,
+    base: Float[Array, " n"],
+    load: Float[Array, " n"] | float,
+    t: Array,
+    guess: Float[Array, " n"],
+    args: PyTree,
+) -> tuple[Solution[Array], Array]:
+    """Solve M (U − base) + w r(t, U) + load = 0 for U. Returns it and the number of linear iterations."""
+    mass, weight = prepared.mass, prepared.weight
+    if prepared.operator is not None:
+        rhs = mass.mv(base) - weight * system.residual(t, jnp.zeros_like(base), args) - load
+        linear = linear_solver_of(solver)
+        solution = linear_solve_ready(prepared.operator, rhs, linear, prepared.state, guess)
+        return solution, solution.statistics["steps"]
+    assert isinstance(solver, NonlinearSolver)
+    stage = _Stage(system)
+    parameters = (mass, base, jnp.broadcast_to(load, base.shape), t, weight, args)
+    solution = nonlinear_solve(
+        stage.residual, guess, parameters, solver, stage.tangent, prepared.state, symmetric=mass.symmetric
+    )
+    return solution, solution.statistics["linear_steps"]
+
+
+def explicit_rate(
+    system: System, mass: LinearOperator, t: Array, u: Float[Array, " n"], args: PyTree
+) -> Float[Array, " n"]:
+    """Return r(t, u) in the rows that have mass, zero in the algebraic ones: M u̇ = −r, for methods that use u̇."""
+    return jnp.where(mass.diagonal() != 0, system.residual(t, u, args), 0.0)
