@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -68,13 +69,13 @@ class ElementGroup(Contribution):
 
     def _map(self, function: Any, u: Array, points: Array) -> Array:
         kernel = jax.tree.map(
-            lambda leaf: leaf.at(self.cells) if isinstance(leaf, ByTag) else leaf,
+            lambda leaf: leaf.at(jnp.asarray(self.cells)) if isinstance(leaf, ByTag) else leaf,
             self.kernel,
             is_leaf=lambda leaf: isinstance(leaf, ByTag),
         )
         rows, shared = eqx.partition(kernel, _is_row, is_leaf=_is_row)
 
-        def one(row: Any, unknowns: Array, corners: Array) -> Array:
+        def one(row: Any, unknowns: Any, corners: Any) -> Array:
             mine = jax.tree.map(lambda leaf: leaf.values if _is_row(leaf) else leaf, row, is_leaf=_is_row)
             return function(eqx.combine(mine, shared), u[unknowns], points[corners])
 

@@ -95,8 +95,8 @@ def peak() -> float | None:
     return peak_mib()
 
 
-def relative_error(space: gm.FunctionSpace, u: Any, exact: Any) -> float:
-    """‖u − exact‖ / ‖exact‖ in L2."""
+def relative_error(space: Any, u: Any, exact: Any) -> float:
+    """‖u − exact‖ / ‖exact‖ in L2, for one field."""
     degree = ERROR_DEGREE[space.name]
 
     @jax.jit

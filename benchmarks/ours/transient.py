@@ -55,6 +55,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     (_, slope), gradient_time = timed(lambda: backward(at, transient, state), repeat, jax.block_until_ready)
     memory = peak()
     _, last = solution.checked()
+    assert isinstance(space, gm.FunctionSpace)
     truth = space.interpolate(lambda x: exact.transient_scalar(jnp, x, times[-1]))
     return {
         **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},

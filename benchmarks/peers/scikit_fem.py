@@ -36,12 +36,14 @@ def _assemble(form: Any, basis: Any, **fields: Any) -> Any:
 
 @skfem.BilinearForm
 def _conduction(u: Any, v: Any, w: Any) -> Any:
-    return exact.conductivity(np, w.x) * dot(grad(u), grad(v))
+    gradients: list[Any] = [grad(u), grad(v)]
+    return exact.conductivity(np, w.x) * dot(*gradients)
 
 
 @skfem.BilinearForm
 def _cell_conduction(u: Any, v: Any, w: Any) -> Any:
-    return w["k"] * dot(grad(u), grad(v))
+    gradients: list[Any] = [grad(u), grad(v)]
+    return w["k"] * dot(*gradients)
 
 
 @skfem.BilinearForm

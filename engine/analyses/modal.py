@@ -125,7 +125,7 @@ def _nth(frequencies: Array, wanted: Array, n: int) -> Array:
 
 
 @eqx.filter_jit
-def modes(analysis: Modal) -> Solution[tuple[Array, Array]]:
+def modes(analysis: Modal) -> Solution[tuple[Array, Any]]:
     """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, *shape)`` with unit modal mass."""
     solution = analysis.solve()
     frequencies, vectors = solution.value

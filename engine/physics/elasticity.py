@@ -184,8 +184,9 @@ class Elasticity(Physics):
 
     def near_nullspace(self) -> np.ndarray | None:
         """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
-        x = np.asarray(self.problem.space.nodes())
-        return rigid_body_modes(x)
+        space = self.problem.space
+        assert isinstance(space, FunctionSpace)
+        return rigid_body_modes(np.asarray(space.nodes()))
 
 
 def rigid_body_modes(x: np.ndarray) -> np.ndarray:
@@ -206,6 +207,7 @@ def nodal_stress(body: Elasticity, u: Float[Array, "n_nodes dim"]) -> Float[Arra
 
     Between regions of different material the average is over both sides.
     """
-    hooke = body.problem.contributions[0]
+    hooke, space = body.problem.contributions[0], body.problem.space
     assert isinstance(hooke, Integral)
-    return nodal_average(body.problem.space, Hooke.stress, hooke.form, u)
+    assert isinstance(space, FunctionSpace)
+    return nodal_average(space, Hooke.stress, hooke.form, u)

@@ -6,7 +6,7 @@ $$ \rho c\, \dot T - \nabla\cdot(k \nabla T) = q \quad\text{with}\quad k\,\parti
 Source: Incropera et al., *Fundamentals of Heat and Mass Transfer*, 7th ed., chapters 1 and 2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -132,8 +132,8 @@ class Heat(Physics):
     def __init__(
         self,
         space: FunctionSpace,
-        conductivity: Any | Mapping[str, Any],
-        capacity: Any | Mapping[str, Any] = None,
+        conductivity: Any,
+        capacity: Any = None,
         conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
     ) -> None:

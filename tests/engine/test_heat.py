@@ -105,7 +105,7 @@ def test_a_lagging_sensor_follows_its_differential_equation():
         (lambda s: gm.Heat(s, 1.0, conditions=[gm.Flux("topp", 1.0)]), "topp"),
         (lambda s: gm.Transient(gm.Heat(s, 1.0), 0.0, 1.0), "needs a capacity"),
         (lambda s: gm.Transient(gm.Heat(s, 1.0, 1.0), 0.0, -1.0), "must be positive"),
-        (lambda s: gm.FunctionSpace(s.mesh, "P2"), "allowed are Q1 and Q2"),
+        (lambda s: gm.FunctionSpace(s.mesh, "P2"), "allowed are Q1, Q2, Q3"),
     ],
 )
 def test_mistakes_are_named(build, sentence):

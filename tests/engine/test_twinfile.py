@@ -127,7 +127,7 @@ def test_energy_goes_where_the_file_says(folder):
 
 MISTAKES = [
     ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
-    ('element = "Q1"', 'element = "P2"', "allowed are Q1 and Q2"),
+    ('element = "Q1"', 'element = "P2"', "allowed are Q1, Q2, Q3"),
     ('element = "Q1"', "", "model.element: the key 'element' is missing"),
     ('physics = "heat"', 'physics = "flow"', "'flow' is not allowed"),
     ('analysis = "transient"', 'analysis = "modal"', "'modal' is not allowed: choose 'steady' or 'transient'"),
