@@ -12,7 +12,14 @@ from gemel.solvers.time.loop import integrate
 from gemel.solvers.time.newmark import Newmark
 from gemel.solvers.time.sdirk2 import SDIRK2
 from gemel.solvers.time.sdirk4 import SDIRK4
-from gemel.solvers.time.systems import FirstOrderSystem, Motion, SecondOrderSystem, System, lifted_motion
+from gemel.solvers.time.systems import (
+    FirstOrderSystem,
+    Motion,
+    SecondOrderSystem,
+    StoringSystem,
+    System,
+    lifted_motion,
+)
 from gemel.solvers.time.theta import CrankNicolson, ImplicitEuler
 
 __all__ = [
@@ -32,6 +39,7 @@ __all__ = [
     "Motion",
     "Newmark",
     "SecondOrderSystem",
+    "StoringSystem",
     "System",
     "TimeIntegrator",
     "integrate",

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, PyTree
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Status
-from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage
-from gemel.solvers.time.systems import System
+from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage, stored
+from gemel.solvers.time.systems import StoringSystem, System
 
 _WEIGHT = 2.0 / 3.0
 
@@ -72,11 +72,12 @@ class BDF2(StageMethod):
         if not prepared.variable:
             known = known & (jnp.abs(memory.dt - dt) <= 1e-6 * jnp.abs(dt))
         ratio = dt / memory.dt if prepared.variable else jnp.ones_like(dt)
-        base = u + ratio**2 / (1 + 2 * ratio) * (u - memory.before)
-        base = jnp.where(known, base, u)
+        past = ratio**2 / (1 + 2 * ratio)
+        storing = isinstance(system, StoringSystem)
+        base = u if storing else jnp.where(known, u + past * (u - memory.before), u)
         load = jax.lax.cond(
             known,
-            lambda: jnp.zeros_like(u),
+            lambda: -past * stored(system, stage.mass, u, memory.before, args) if storing else jnp.zeros_like(u),
             lambda: (1 - _WEIGHT) * dt * explicit_rate(system, stage.mass, t, u, args),
         )
         guess = u + memory.known * dt / memory.dt * (u - memory.before)

@@ -12,8 +12,8 @@ from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Code, Status
 from gemel.solvers.sparse import linear_combination
-from gemel.solvers.time.stages import Prepared, linear_solver_of, prepare_stages, solve_stage
-from gemel.solvers.time.systems import System
+from gemel.solvers.time.stages import Prepared, linear_solver_of, prepare_stages, solve_stage, stored
+from gemel.solvers.time.systems import StoringSystem, System
 
 
 class Tableau(eqx.Module):
@@ -71,19 +71,23 @@ def sdirk_step(
     """Advance one step, all stages by one body.
 
     Stage i at tᵢ = t + cᵢΔt: M (Uᵢ − base) + γΔt r(tᵢ, Uᵢ) = 0 with base u + Δt Σⱼ aᵢⱼ U̇ⱼ, j < i. Its slope
-    U̇ᵢ = (Uᵢ − base)/(γΔt) needs no inverse of M.
+    U̇ᵢ = (Uᵢ − base)/(γΔt) needs no inverse of M. Where the content is not linear in u, the slopes are those
+    of the content: m(Uᵢ) − m(u) − Δt Σⱼ aᵢⱼ ṁⱼ + γΔt r(tᵢ, Uᵢ) = 0.
     """
+    storing = isinstance(system, StoringSystem)
     u, dtype = memory.u, memory.u.dtype
     stages = len(tableau.nodes)
 
     def stage(carry, coefficients):
-        _, slopes, older, last, code, count = carry
+        current, slopes, older, last, code, count = carry
         i, node, behind, ahead = coefficients
-        base = u + dt * (behind @ slopes)
+        before = dt * (behind @ slopes)
+        base, load = (u, -before) if storing else (u + before, jnp.zeros_like(u))
         weight = ahead * memory.known if system.linear else 0.0
-        guess = base + tableau.gamma * dt * (last + weight * (last - older))
-        solution, taken = solve_stage(system, solver, prepared, base, 0.0, t + node * dt, guess, args)
-        slope = (solution.value - base) / (tableau.gamma * dt)
+        guess = current if storing else base + tableau.gamma * dt * (last + weight * (last - older))
+        solution, taken = solve_stage(system, solver, prepared, base, load, t + node * dt, guess, args)
+        gain = stored(system, prepared.mass, solution.value, u, args) - before if storing else solution.value - base
+        slope = gain / (tableau.gamma * dt)
         code = jnp.where(code == Code.SUCCESS, solution.status.code, code)
         slopes = jax.lax.dynamic_update_index_in_dim(slopes, slope, i, 0)
         return (solution.value, slopes, last, slope, code, count + taken), None
@@ -111,15 +115,17 @@ def filtered_error(
     dt: Array,
     args: PyTree,
 ) -> Float[Array, " n"]:
-    """Return (M + γΔt K)⁻¹ M e for the difference e of the two methods.
+    """Return (M + γΔt K)⁻¹ M e for the difference e of the two methods (M e itself where contents are compared).
 
     In stiff components e is of the size of what the step has damped already, and algebraic rows have no error of
     their own: both leave the estimate in this way, while it stays e as Δt tends to zero. Shampine's remedy, as in
     Hairer, Wanner, *Solving Ordinary Differential Equations II*, 2nd ed., Springer (1996), IV.8.
     """
     linear, operator, state = linear_solver_of(solver), prepared.operator, prepared.state
+    storing = isinstance(system, StoringSystem)
     if operator is None:
-        tangent = system.tangent(t, memory.u, args)
-        operator = linear_combination(1.0, prepared.mass, tableau.gamma * dt, tangent)
+        capacity = system.capacity(memory.u, args) if storing else prepared.mass
+        operator = linear_combination(1.0, capacity, tableau.gamma * dt, system.tangent(t, memory.u, args))
         state = linear.init(operator) if state is None else linear.update(state, operator)
-    return linear.compute(state, operator, prepared.mass.mv(memory.error)).value
+    difference = memory.error if storing else prepared.mass.mv(memory.error)
+    return linear.compute(state, operator, difference).value

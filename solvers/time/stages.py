@@ -15,7 +15,7 @@ from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution, Status
 from gemel.solvers.sparse import linear_combination
 from gemel.solvers.time.integrator import TimeIntegrator
-from gemel.solvers.time.systems import FirstOrderSystem, System
+from gemel.solvers.time.systems import FirstOrderSystem, StoringSystem, System
 
 
 class Prepared(eqx.Module):
@@ -34,11 +34,22 @@ class _Stage(eqx.Module):
 
     def residual(self, u: Array, parameters: Any) -> Array:
         mass, base, load, t, weight, args = parameters
-        return mass.mv(u - base) + weight * self.system.residual(t, u, args) + load
+        gain = stored(self.system, mass, u, base, args)
+        return gain + weight * self.system.residual(t, u, args) + load
 
     def tangent(self, u: Array, parameters: Any) -> LinearOperator:
         mass, _, _, t, weight, args = parameters
-        return linear_combination(1.0, mass, weight, self.system.tangent(t, u, args))
+        capacity = self.system.capacity(u, args) if isinstance(self.system, StoringSystem) else mass
+        return linear_combination(1.0, capacity, weight, self.system.tangent(t, u, args))
+
+
+def stored(
+    system: System, mass: LinearOperator, u: Float[Array, " n"], base: Float[Array, " n"], args: PyTree
+) -> Float[Array, " n"]:
+    """Return what u holds more than ``base``: M (u − base), or m(u) − m(base)."""
+    if isinstance(system, StoringSystem):
+        return system.content(u, args) - system.content(base, args)
+    return mass.mv(u - base)
 
 
 def linear_solver_of(solver: LinearSolver | NonlinearSolver) -> LinearSolver:
@@ -82,7 +93,7 @@ class StageMethod(TimeIntegrator):
 
     def assemble(self, system: System, t: Array, initial: Float[Array, " n"], args: PyTree) -> Any:
         """Return (M, K), with None for K where the system is not linear."""
-        if not isinstance(system, FirstOrderSystem):
+        if not isinstance(system, FirstOrderSystem | StoringSystem):
             raise ValueError(f"{type(self).__name__} integrates a FirstOrderSystem, not a {type(system).__name__}.")
         check_solver(self, self.solver, system)
         return system.mass(args), system.tangent(t, initial, args) if system.linear else None

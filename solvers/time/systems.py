@@ -41,6 +41,22 @@ class FirstOrderSystem(System):
     """
 
 
+class StoringSystem(System):
+    """The semi-discrete problem d/dt m(u, args) + r(t, u, args) = 0, whose content m need not be linear in u.
+
+    Heat with an enthalpy is one: m is what is stored, and a step conserves it whatever its slope does.
+    ``mass`` is the capacity ∂m/∂u at u = 0; its zero rows are the algebraic equations.
+    """
+
+    @abc.abstractmethod
+    def content(self, u: Float[Array, " n"], args: PyTree) -> Float[Array, " n"]:
+        """Return m(u), zero in algebraic rows."""
+
+    @abc.abstractmethod
+    def capacity(self, u: Float[Array, " n"], args: PyTree) -> LinearOperator:
+        """Return ∂m/∂u at u."""
+
+
 class Motion(eqx.Module):
     """The state of a problem of second order: displacement u, velocity v = u̇, acceleration a = ü."""
 
