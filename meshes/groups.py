@@ -31,6 +31,17 @@ def file_groups(raw: Any) -> Groups:
     return groups
 
 
+def file_nodes(raw: Any) -> dict[str, np.ndarray]:
+    """Named sets of points, and the groups of points of MED."""
+    nodes = {str(name): np.asarray(numbers, dtype=np.int64) for name, numbers in raw.point_sets.items()}
+    numbers = np.asarray(raw.point_data.get("point_tags", ())).ravel()
+    for number, names in getattr(raw, "point_tags", {}).items():
+        for name in names:
+            members = np.flatnonzero(numbers == number)
+            nodes[str(name)] = np.union1d(nodes[str(name)], members) if str(name) in nodes else members
+    return nodes
+
+
 def _add(groups: Groups, name: str, block: int, numbers: Any) -> None:
     if numbers is None or len(numbers) == 0:
         return

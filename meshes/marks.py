@@ -1,14 +1,16 @@
 """Tags as integer data of cells and points, which every format with data can carry."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
+import basix
 import numpy as np
 from jaxtyping import Int
 
+from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
-from gemel.meshes.topology import cell_entities
+from gemel.meshes.geometry import basix_cell
 
 MARKS = {"cells": "gemel:cells:", "facets": "gemel:facets:", "nodes": "gemel:nodes:"}
 """Prefixes of data names. Cells and nodes are marked by 1; bit f of a cell's number marks its facet f."""
@@ -28,23 +30,30 @@ _SKFEM = {
 """Local facets that scikit-fem's ``skfem:b:<name>`` data count in bits, by basix's vertices."""
 
 
-def marked_tags(
-    raw: Any, blocks: list[int], cells: Int[np.ndarray, "n_cells n_nodes"], cell_type: str
-) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Tags in the data of a mesh that meshio has read: kind, name, members (facets by their vertices)."""
-    dim = 2 if cell_type in ("triangle", "quadrilateral") else 3
-    own_facets = cell_entities(cell_type, dim - 1)
+def marked_tags(raw: Any, order: list[int], blocks: Sequence[CellBlock]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Tags in the data of a mesh that meshio has read: kind, name, members (facets by their vertices).
+
+    Args:
+        raw: what meshio has read.
+        order: its blocks that hold the cells, in the order of ``blocks``.
+        blocks: the cells, one block a type.
+    """
     for key, values in raw.cell_data.items():
         if key.startswith((MARKS["cells"], "skfem:s:")):
-            yield "cells", _tag_name(key), np.flatnonzero(_integers(key, values, blocks))
+            yield "cells", _tag_name(key), np.flatnonzero(_integers(key, values, order))
         elif key.startswith(MARKS["facets"]):
-            yield "facets", _tag_name(key), _facets(key, _integers(key, values, blocks), cells, own_facets)
+            for found in _facets(key, _integers(key, values, order), blocks, _own_facets):
+                yield "facets", _tag_name(key), found
         elif key.startswith("skfem:b:"):
-            local = np.asarray(_SKFEM[cell_type])
-            yield "facets", _tag_name(key), _facets(key, _integers(key, values, blocks), cells, local)
+            for found in _facets(key, _integers(key, values, order), blocks, _SKFEM.get):
+                yield "facets", _tag_name(key), found
     for key, values in raw.point_data.items():
         if key.startswith(MARKS["nodes"]):
             yield "nodes", _tag_name(key), np.flatnonzero(np.asarray(values).ravel())
+
+
+def _own_facets(cell_type: str) -> list[list[int]]:
+    return basix.topology(basix_cell(cell_type))[-2]
 
 
 def _tag_name(key: str) -> str:
@@ -63,10 +72,13 @@ def _integers(key: str, values: Any, blocks: list[int]) -> Int[np.ndarray, " n_c
 def _facets(
     key: str,
     bits: Int[np.ndarray, " n_cells"],
-    cells: Int[np.ndarray, "n_cells n_nodes"],
-    local: Int[np.ndarray, "n_facets n_vertices"],
-) -> Int[np.ndarray, "n n_vertices"]:
-    if len(bits) != len(cells) or ((bits < 0) | (bits >= 1 << len(local))).any():
-        raise MeshError(f"its cell data '{key}' mark facets that the cells do not have.")
-    marked = np.argwhere(bits[:, None] >> np.arange(len(local)) & 1)
-    return cells[marked[:, :1], local[marked[:, 1]]]
+    blocks: Sequence[CellBlock],
+    facets_of: Callable[[str], Any],
+) -> Iterator[Int[np.ndarray, "_n _n_vertices"]]:
+    """Vertices of the marked facets, block by block and facet by facet."""
+    for block, mine in zip(blocks, np.split(bits, block_offsets(blocks)[1:-1]), strict=True):
+        local = facets_of(block.cell_type) or ()
+        if ((mine < 0) | (mine >= 1 << len(local))).any():
+            raise MeshError(f"its cell data '{key}' mark facets that the cells do not have.")
+        for number, vertices in enumerate(local):
+            yield np.asarray(block.cells)[np.flatnonzero(mine >> number & 1)][:, list(vertices)]

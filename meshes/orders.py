@@ -17,6 +17,8 @@ class FileCell(NamedTuple):
 
 
 FILE_CELLS: dict[str, FileCell] = {
+    "line": FileCell("interval", 1, (0, 1)),
+    "line3": FileCell("interval", 2, (0, 1, 2)),
     "triangle": FileCell("triangle", 1, (0, 1, 2)),
     "triangle6": FileCell("triangle", 2, (0, 1, 2, 4, 5, 3)),
     "quad": FileCell("quadrilateral", 1, (0, 1, 3, 2)),
@@ -28,39 +30,26 @@ FILE_CELLS: dict[str, FileCell] = {
         "hexahedron",
         2,
         (
-            0,
-            1,
-            3,
-            2,
-            4,
-            5,
-            7,
-            6,
-            8,
-            11,
-            16,
-            9,
-            17,
-            10,
-            19,
-            18,
-            12,
-            15,
-            13,
-            14,
-            24,
-            22,
-            20,
-            21,
-            23,
-            25,
-            26,
+            *(0, 1, 3, 2, 4, 5, 7, 6),
+            *(8, 11, 16, 9, 17, 10, 19, 18, 12, 15, 13, 14),
+            *(24, 22, 20, 21, 23, 25, 26),
         ),
     ),
+    "wedge": FileCell("prism", 1, (0, 1, 2, 3, 4, 5)),
+    "wedge18": FileCell("prism", 2, (0, 1, 2, 3, 4, 5, 6, 8, 12, 7, 13, 14, 9, 11, 10, 15, 17, 16)),
 }
 """Supported cells by meshio's names."""
 
-FACET_VERTICES = {"line": 2, "line3": 2, "triangle": 3, "triangle6": 3, "quad": 4, "quad8": 4, "quad9": 4}
+FACET_VERTICES = {
+    "vertex": 1,
+    "line": 2,
+    "line3": 2,
+    "triangle": 3,
+    "triangle6": 3,
+    "quad": 4,
+    "quad8": 4,
+    "quad9": 4,
+}
 """Vertices, which come first, of the cells of meshio that can be facets."""
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from gemel.meshes.errors import MeshError
 from gemel.meshes.files import quiet
+from gemel.meshes.geometry import facet_groups
 from gemel.meshes.marks import mark
 from gemel.meshes.mesh import Mesh
 from gemel.meshes.orders import FILE_CELLS, file_cell_name
-from gemel.meshes.topology import cell_entities
+from gemel.meshes.topology import facet_vertices
 
 _FORMATS = {".msh": "gmsh22", ".vtu": "vtu", ".vtk": "vtk", ".xdmf": "xdmf"}
-_FACET_ORDER = {2: ("line", [0, 1]), 3: ("triangle", [0, 1, 2]), 4: ("quad", [0, 1, 3, 2])}
+_FACETS = {1: ("vertex", [0]), 2: ("line", [0, 1]), 3: ("triangle", [0, 1, 2]), 4: ("quad", [0, 1, 3, 2])}
 """meshio's name and node order of a facet by its number of vertices, from basix's order of the facet."""
 
 Data = Mapping[str, np.ndarray]
@@ -64,9 +65,12 @@ def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _file_cells(mesh: Mesh) -> tuple[str, Any]:
-    name = file_cell_name(mesh.cell_type, mesh.degree)
-    return name, np.asarray(mesh.cells)[:, np.argsort(FILE_CELLS[name].order)]
+def _file_cells(mesh: Mesh) -> list[Any]:
+    names = [file_cell_name(block.cell_type, mesh.degree) for block in mesh.blocks]
+    return [
+        (name, np.asarray(block.cells)[:, np.argsort(FILE_CELLS[name].order)])
+        for name, block in zip(names, mesh.blocks, strict=True)
+    ]
 
 
 def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
@@ -80,8 +84,8 @@ def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dic
         cell_data[mark("facets", tag)] = bits
     for tag, numbers in mesh.node_tags.items():
         point_data[mark("nodes", tag)] = _flags(mesh.n_points, numbers)
-    cells: list[Any] = [_file_cells(mesh)]
-    return meshio.Mesh(points, cells, point_data, {name: [values] for name, values in cell_data.items()})
+    by_block: dict[str, Any] = {name: np.split(values, mesh.offsets[1:-1]) for name, values in cell_data.items()}
+    return meshio.Mesh(points, _file_cells(mesh), point_data, by_block)
 
 
 def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
@@ -94,32 +98,51 @@ def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: di
     """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
     if cell_data:
         raise MeshError(f"A .msh file cannot hold the cell data '{', '.join(cell_data)}': write .vtu, .vtk or .xdmf.")
-    blocks: list[Any] = [_file_cells(mesh)]
-    groups = [np.zeros(mesh.n_cells, dtype=np.int32)]
+    blocks = _file_cells(mesh)
+    for number, (name, rows) in enumerate(blocks):
+        if name == "wedge18":  # meshio keeps gmsh's order of these nodes, which is basix's
+            blocks[number] = (name, rows[:, FILE_CELLS[name].order])
+    group = np.zeros(mesh.n_cells, dtype=np.int32)
     names: dict[str, np.ndarray] = {}
     for number, (tag, cells) in enumerate(mesh.cell_tags.items(), start=1):
-        if groups[0][np.asarray(cells)].any():
+        if group[np.asarray(cells)].any():
             raise MeshError(
                 f"The cell tag '{tag}' overlaps another, which a .msh file cannot hold: write .vtu, .vtk or .xdmf."
             )
-        groups[0][np.asarray(cells)] = number
-        names[tag] = np.array([number, mesh.dim])
-    local = cell_entities(mesh.cell_type, mesh.dim - 1)
-    kind, order = _FACET_ORDER[local.shape[1]]
-    lower = [("facet", mesh.dim - 1, mesh.facet_tags), ("node", 0, mesh.node_tags)]
-    for what, dim, tags in lower:
-        for tag, members in tags.items():
-            if tag in names:
-                raise MeshError(f"The tag name '{tag}' is used twice, which a .msh file cannot hold: rename one.")
-            members = np.asarray(members)
-            if what == "facet":
-                blocks.append((kind, np.asarray(mesh.cells)[members[:, :1], local[members[:, 1]]][:, order]))
-            else:
-                blocks.append(("vertex", members[:, None]))
-            names[tag] = np.array([len(names) + 1, dim])
-            groups.append(np.full(len(members), len(names), dtype=np.int32))
+        group[np.asarray(cells)] = number
+        names[tag] = np.array([number, mesh.cell_dim])
+    groups = np.split(group, mesh.offsets[1:-1])
+    facets = [("facet", mesh.cell_dim - 1, tag, _facet_cells(mesh, rows)) for tag, rows in mesh.facet_tags.items()]
+    nodes = [("node", 0, tag, [("vertex", np.asarray(rows)[:, None])]) for tag, rows in mesh.node_tags.items()]
+    known = _same_groups(facets, nodes) if mesh.cell_dim == 1 else set()
+    for _, dim, tag, parts in [*facets, *[node for node in nodes if node[2] not in known]]:
+        if tag in names:
+            raise MeshError(f"The tag name '{tag}' is used twice, which a .msh file cannot hold: rename one.")
+        names[tag] = np.array([len(names) + 1, dim])
+        for part in parts:
+            blocks.append(part)
+            groups.append(np.full(len(part[1]), len(names), dtype=np.int32))
     data: dict[str, Any] = {"gmsh:physical": groups, "gmsh:geometrical": groups}
     return meshio.Mesh(points, blocks, point_data, data, field_data=names)
+
+
+def _facet_cells(mesh: Mesh, facets: np.ndarray) -> list[Any]:
+    """Facets by their vertices, as cells of meshio, one block a type."""
+    rows, parts = np.asarray(facets), []
+    for part in mesh.facet_parts(rows):
+        block, mine = mesh.blocks[part.block], rows[part.rows]
+        numbers = dict(facet_groups(block.cell_type))[part.facet_type]
+        local = facet_vertices(block.cell_type, part.facet_type)[np.searchsorted(numbers, mine[:, 1])]
+        kind, order = _FACETS[local.shape[1]]
+        cells = np.asarray(block.cells)[mine[:, 0] - mesh.offsets[part.block]]
+        parts.append((kind, np.take_along_axis(cells, local, axis=1)[:, order]))
+    return parts
+
+
+def _same_groups(facets: list[Any], nodes: list[Any]) -> set[str]:
+    """Names of tags of a line's nodes that are tags of the ends there too, which are one group in a file."""
+    ends = {tag: np.unique(np.concatenate([rows for _, rows in parts])) for _, _, tag, parts in facets if parts}
+    return {tag for _, _, tag, parts in nodes if tag in ends and np.array_equal(np.unique(parts[0][1]), ends[tag])}
 
 
 def _write(path: Path, content: meshio.Mesh) -> None:

@@ -16,17 +16,25 @@ from gemel.meshes import (
 )
 from gemel.meshes.orders import FILE_CELLS, mirrored
 
-CELLS = ["triangle", "quadrilateral", "tetrahedron", "hexahedron"]
+CELLS = ["triangle", "quadrilateral", "tetrahedron", "hexahedron", "prism"]
 
 VTK_CORNERS = {
+    "line": [(0,), (1,)],
+    "wedge": [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 1)],
     "triangle": [(0, 0), (1, 0), (0, 1)],
     "quad": [(0, 0), (1, 0), (1, 1), (0, 1)],
     "tetra": [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)],
     "hexahedron": [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)],
 }
 # Corners between which the further nodes lie, from the documentation of VTK's classes (vtkQuadraticTriangle,
-# vtkBiQuadraticQuad, vtkQuadraticTetra, vtkTriQuadraticHexahedron).
+# vtkBiQuadraticQuad, vtkQuadraticTetra, vtkTriQuadraticHexahedron,
+# vtkBiQuadraticQuadraticWedge).
 VTK_BETWEEN = {
+    "line3": [(0, 1)],
+    "wedge18": [
+        *[(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3), (0, 3), (1, 4), (2, 5)],
+        *[(0, 1, 3, 4), (1, 2, 4, 5), (2, 0, 3, 5)],
+    ],
     "triangle6": [(0, 1), (1, 2), (2, 0)],
     "quad9": [(0, 1), (1, 2), (2, 3), (3, 0), (0, 1, 2, 3)],
     "tetra10": [(0, 1), (1, 2), (2, 0), (0, 3), (1, 3), (2, 3)],
