@@ -1,6 +1,16 @@
 """Elements, spaces, forms, physics, twins, calibration and results."""
 
-from gemel.engine.analyses import AdaptiveOde, Analysis, Modal, Ode, Steady, Transient, modes, solve
+from gemel.engine.analyses import (
+    AdaptiveOde,
+    Analysis,
+    Modal,
+    Ode,
+    Steady,
+    Transient,
+    modes,
+    solve,
+    unconstrained_modes,
+)
 from gemel.engine.calibration import CalibrationProblem, Fit, ParameterRow, calibrate, conclude
 from gemel.engine.coefficients import (
     ByTag,
@@ -22,7 +32,7 @@ from gemel.engine.constraints import (
     RigidConnection,
     Tie,
     Tied,
-    periodic_pairs,
+    periodic_nodes,
 )
 from gemel.engine.domains import integrate
 from gemel.engine.elementgroups import ElementGroup, ElementKernel
@@ -30,6 +40,7 @@ from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.fields import Jet, Point, div, grad, inner, sym_grad
 from gemel.engine.forecasting import Forecast, forecast
 from gemel.engine.forms import Energy, Form, WeakForm
+from gemel.engine.generalisedforce import GeneralisedForce
 from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
 from gemel.engine.physics import (
     AddedMass,
@@ -56,6 +67,7 @@ from gemel.engine.physics import (
     nodal_stress,
 )
 from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summand, Term
+from gemel.engine.reactions import nodal_reactions, reactions
 from gemel.engine.recovery import nodal_average
 from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
 from gemel.engine.signals import Record, Series
@@ -97,6 +109,7 @@ __all__ = [
     "Formulation",
     "FrequencySensor",
     "FunctionSpace",
+    "GeneralisedForce",
     "Heat",
     "HeatSource",
     "Input",
@@ -165,11 +178,14 @@ __all__ = [
     "load_twin",
     "modes",
     "nodal_average",
+    "nodal_reactions",
     "nodal_stress",
     "parameters_of",
-    "periodic_pairs",
+    "periodic_nodes",
+    "reactions",
     "respond",
     "simulate",
     "solve",
     "sym_grad",
+    "unconstrained_modes",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
@@ -86,9 +87,13 @@ class Steady(Analysis):
         return FieldObservation.of(self.physics.problem.space, sensors)
 
     def prepare(self) -> Any:
-        """The multigrid hierarchy at the bound parameters."""
-        problem = _undriven(self.physics.problem)
-        return self.linear_solver.init(_first_tangent(problem, self.initial))
+        """The multigrid hierarchy at the bound parameters.
+
+        Raises `ValueError` where nothing holds a body against a rigid motion.
+        """
+        tangent = _first_tangent(_undriven(self.physics.problem), self.initial)
+        check_held(self.physics, tangent)
+        return self.linear_solver.init(tangent)
 
     def grid(self, times: np.ndarray | None) -> None:
         """None; raises `ValueError` where times are given."""

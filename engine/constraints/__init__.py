@@ -3,7 +3,7 @@
 from gemel.engine.constraints.condition import Condition, Equations, Tie
 from gemel.engine.constraints.constraint import Constraint
 from gemel.engine.constraints.dirichlet import Dirichlet
-from gemel.engine.constraints.periodic import Periodic, periodic_pairs
+from gemel.engine.constraints.periodic import Periodic, periodic_nodes
 from gemel.engine.constraints.rigid import RigidConnection
 from gemel.engine.constraints.ties import MultiPoint, Tied
 
@@ -17,5 +17,5 @@ __all__ = [
     "RigidConnection",
     "Tie",
     "Tied",
-    "periodic_pairs",
+    "periodic_nodes",
 ]

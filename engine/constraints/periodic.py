@@ -7,14 +7,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from scipy.spatial import KDTree
 
 from gemel.engine.constraints.condition import Equations, Offset, Tie
-from gemel.engine.constraints.selection import components_of, host_nodes, places_of
+from gemel.engine.constraints.selection import NEAR, components_of, host_nodes, places_of
 from gemel.engine.spaces import FunctionSpace, Space
-
-_NEAR = 1e-6
-"""How far partners may lie from one another's image, relative to the diagonal of the mesh."""
+from gemel.meshes import match_points
 
 
 class Jump(Offset):
@@ -52,7 +49,7 @@ class Periodic(Tie):
         jump: $E$: ``(dim,)`` for a scalar field, ``(components, dim)`` for a vector field; an array, or nested
             tuples of numbers, parameters and inputs.
         rotation: $Q$, ``(components, components)``, for vector fields on sectors (all components).
-        pairs: node numbers ``(n, 2)`` (on, to) from `periodic_pairs`, which spares the search; needed where
+        pairs: node numbers ``(n, 2)`` (on, to) from `periodic_nodes`, which spares the search; needed where
             coordinates are traced.
         field: which field of a mixed space.
 
@@ -84,7 +81,7 @@ class Periodic(Tie):
         c = part.n_components
         pairs = self.pairs
         if pairs is None:
-            pairs = periodic_pairs(part, self.on, self.to, self.translation, self.image)
+            pairs = periodic_nodes(part, self.on, self.to, self.translation, self.image)
         pairs = pairs[pairs[:, 0] != pairs[:, 1]] if self.rotation is None else pairs
         dependent = start + (pairs[:, :1] * c + chosen).ravel()
         if self.rotation is None:
@@ -103,7 +100,7 @@ class Periodic(Tie):
         return Equations(who, nodes, dependent, masters, weights, offset, redundant=True)
 
 
-def periodic_pairs(
+def periodic_nodes(
     space: FunctionSpace,
     on: str,
     to: str,
@@ -115,22 +112,14 @@ def periodic_pairs(
     Raises:
         ValueError: where the sides have different numbers of nodes, or a node has no partner.
     """
-    who = f"Periodic on '{on}'"
-    x = host_nodes(space, who)
+    x = host_nodes(space, f"Periodic on '{on}'")
     plus, minus = space.nodes_on(on), space.nodes_on(to)
-    if len(plus) != len(minus):
-        raise ValueError(f"{who} needs matching meshes: '{on}' has {len(plus)} nodes and '{to}' has {len(minus)}.")
-    if image is not None:
-        images = np.asarray(image(x[plus]), float)
-    else:
-        centre = lambda nodes: 0.5 * (x[nodes].min(axis=0) + x[nodes].max(axis=0))  # noqa: E731
-        span = centre(plus) - centre(minus) if translation is None else np.asarray(translation, float)
-        images = x[plus] - span
-    distance, partner = map(np.asarray, KDTree(x[minus]).query(images))
-    worst = int(np.argmax(distance))
-    if distance[worst] > _NEAR * float(np.linalg.norm(np.ptp(x, axis=0))):
-        raise ValueError(
-            f"{who}: node {int(plus[worst])} at {x[plus[worst]].tolist()} has no partner on '{to}' at "
-            f"{images[worst].tolist()}."
-        )
+    span = _centre(x[plus]) - _centre(x[minus]) if translation is None else np.asarray(translation, float)
+    tolerance = NEAR * float(np.linalg.norm(np.ptp(x, axis=0)))
+    partner = match_points(x[plus], x[minus], -span if image is None else image, tolerance, (on, to))
     return np.stack([plus, minus[partner]], axis=1)
+
+
+def _centre(x: np.ndarray) -> np.ndarray:
+    """The middle of the smallest box around points."""
+    return 0.5 * (x.min(axis=0) + x.max(axis=0))

@@ -5,10 +5,9 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from gemel.engine.constraints.condition import Equations, Tie
-from gemel.engine.constraints.selection import places_of
+from gemel.engine.constraints.condition import Equations, Tie, is_known
+from gemel.engine.constraints.selection import host_nodes, places_of
 from gemel.engine.spaces import RealSpace, Space, field_of
 
 
@@ -21,13 +20,13 @@ class RigidConnection(Tie):
 
     Args:
         on: a tag of facets.
-        reference: $x_0$ in m; need not be a node.
+        reference: $x_0$ in m, coordinates that may be traced; need not be a node.
         motion: the name of the field that holds the motion.
         field: the name of the displacement field.
     """
 
     on: str = eqx.field(static=True)
-    reference: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    reference: Any
     motion: str = eqx.field(static=True)
     field: str = eqx.field(static=True, default="u")
 
@@ -46,9 +45,11 @@ class RigidConnection(Tie):
         if not isinstance(motion, RealSpace) or motion.size != count:
             raise ValueError(f"{who} needs RealSpace({count}) as its field '{self.motion}'.")
         nodes = part.nodes_on(self.on)
-        points = part.nodes()[nodes]
-        xp = jnp if isinstance(points, Tracer) else np
-        masters, weights = rigid_rows(xp.asarray(points) - xp.asarray(self.reference))
+        if is_known((part.mesh.points, self.reference)):
+            r = host_nodes(part, who)[nodes] - np.asarray(self.reference, float)
+        else:
+            r = part.nodes()[nodes] - jnp.stack([jnp.asarray(entry, float) for entry in self.reference])
+        masters, weights = rigid_rows(r)
         dependent = start + (nodes[:, None] * dim + np.arange(dim)).ravel()
         return Equations(who, np.repeat(nodes, dim), dependent, first + masters, weights)
 

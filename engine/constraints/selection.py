@@ -13,7 +13,7 @@ Place = str | tuple[float, ...]
 ALL = "all"
 """Reserved name of all nodes."""
 
-_NEAR = 1e-6
+NEAR = 1e-6
 """How far a node may lie from where it is asked for, relative to the diagonal of the mesh."""
 
 
@@ -49,8 +49,22 @@ def nodes_at(space: FunctionSpace, where: Place, who: str) -> np.ndarray:
     if where == ALL:
         return np.arange(space.n_nodes)
     if where in mesh.node_tags and where not in mesh.facet_tags:
-        return nearest(space, np.asarray(mesh.points)[np.asarray(mesh.nodes_of(where))], who)
+        return _at_points(space, np.asarray(mesh.nodes_of(where)), who)
     return space.nodes_on(where)
+
+
+def _at_points(space: FunctionSpace, numbers: np.ndarray, who: str) -> np.ndarray:
+    """The nodes at points of the mesh, by their numbers; raises `ValueError` for a point without one."""
+    found = np.full(space.mesh.n_points, -1)
+    for number, (block, element) in enumerate(zip(space.mesh.blocks, space.elements, strict=True)):
+        values, _ = element.tabulate(space.geometry(number).node_points)
+        local = np.flatnonzero(values.max(axis=1) > 1 - 1e-9)
+        mine = np.asarray(space.cell_nodes[number])[:, values[local].argmax(axis=1)]
+        found[np.asarray(block.cells)[:, local]] = mine
+    lost = numbers[found[numbers] < 0]
+    if len(lost):
+        raise ValueError(f"{who} finds no node of the field at point {int(lost[0])} of the mesh.")
+    return found[numbers]
 
 
 def nearest(space: FunctionSpace, places: np.ndarray, who: str) -> np.ndarray:
@@ -60,7 +74,7 @@ def nearest(space: FunctionSpace, places: np.ndarray, who: str) -> np.ndarray:
         raise ValueError(f"{who} needs {x.shape[1]} coordinates for a place, not {places.shape[1]}.")
     distance, node = map(np.asarray, KDTree(x).query(places))
     worst = int(np.argmax(distance))
-    if distance[worst] > _NEAR * float(np.linalg.norm(np.ptp(x, axis=0))):
+    if distance[worst] > NEAR * float(np.linalg.norm(np.ptp(x, axis=0))):
         at, close = places[worst].tolist(), x[node[worst]].tolist()
         raise ValueError(f"{who} finds no node at {at}: the nearest one lies at {close}.")
     return np.asarray(node)

@@ -1,5 +1,7 @@
 """Prescribed values and ties: the affine map u = T q + g, its transpose, and condensed matrices."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -65,9 +67,10 @@ def test_condensed_matrices_are_those_of_dense_algebra(name):
 
 @pytest.mark.parametrize("name", ["a sum", "a chain", "periodic", "prescribed on the dependent side"])
 def test_lifted_functions_meet_their_conditions(name):
-    problem = stiffness(square(), CONDITIONS[name])
+    space = square()
+    problem = stiffness(space, CONDITIONS[name])
     u = problem.constraint.lift(jnp.asarray(np.random.default_rng(1).normal(size=25)))
-    at = {tuple(x): float(value) for x, value in zip(np.round(np.asarray(problem.space.nodes()), 9), u, strict=True)}
+    at = {tuple(x): float(value) for x, value in zip(np.round(np.asarray(space.nodes()), 9), u, strict=True)}
     match name:
         case "a sum":
             assert at[1.0, 1.0] == pytest.approx(0.5 * at[0.0, 0.0] - 2.0 * at[0.5, 0.5] + 3.0)
@@ -104,16 +107,16 @@ def test_vector_fields_are_tied_by_component_and_turned():
         np.testing.assert_allclose(q @ u[node], u[partner], atol=1e-12)
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[Any, str]] = {
     "component": ([gm.MultiPoint((1.0, 1.0), [(1.0, (0.0, 0.0))], component=1)], "Component 1 .* components 0 to 0"),
     "no node": ([gm.MultiPoint((0.9, 0.9), [])], r"no node at \[0.9, 0.9\]: the nearest one lies at \[1.0, 1.0\]"),
     "coordinates": ([gm.Dirichlet((0.0, 0.0, 0.0))], "needs 2 coordinates"),
     "several masters": ([gm.MultiPoint((1.0, 1.0), [(1.0, "left")])], "one node for each master: 'left' has 5"),
     "master": ([gm.MultiPoint((1.0, 1.0), [(1.0,)])], "a master is"),
     "tag": ([gm.Periodic("right", "leftt")], "leftt"),
-    "nodes": ([gm.Periodic("right", "boundary")], "'right' has 5 nodes and 'boundary' has 16"),
-    "partner": ([gm.Periodic("right", "top")], "node 4 at .* has no partner on 'top'"),
-    "translation": ([gm.Periodic("right", "left", translation=(0.9, 0.0))], "has no partner on 'left'"),
+    "nodes": ([gm.Periodic("right", "boundary")], "'right' has 5 points and 'boundary' 16"),
+    "partner": ([gm.Periodic("right", "top")], "points of 'right' have no partner on 'top'"),
+    "translation": ([gm.Periodic("right", "left", translation=(0.9, 0.0))], "have no partner on 'left'"),
     "both": (lambda: gm.Periodic("right", "left", (1.0, 0.0), lambda x: x), "a translation or an image"),
     "rotated": (lambda: gm.Periodic("right", "left", component=0, rotation=np.eye(2)), "ties all components"),
     "rotation": ([gm.Periodic("right", "left", rotation=np.eye(2))], r"a rotation of shape \(1, 1\), not \(2, 2\)"),
@@ -137,4 +140,4 @@ MISTAKES = {
 def test_mistakes_are_named(name):
     conditions, sentence = MISTAKES[name]
     with pytest.raises(ValueError, match=sentence):
-        gm.Constraint.of(square(), conditions() if callable(conditions) else conditions)
+        gm.Constraint.of(square(), list(conditions() if callable(conditions) else conditions))

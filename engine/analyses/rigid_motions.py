@@ -1,0 +1,138 @@
+"""Which rigid motions of a body nothing holds; on the host, before a solve."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from gemel.engine.physics import Physics
+from gemel.engine.spaces import FunctionSpace
+
+_TOLERANCE = 1e-13
+"""Forces and violations below this, per unit motion and root of the number of unknowns, are rounding errors."""
+
+_AXES = "xyz"
+
+
+def check_held(physics: Physics, tangent: Any) -> None:
+    """Raise `ValueError` with the rigid motions that neither conditions nor springs hold, where there are any.
+
+    Skipped where values are traced, and where an input enters the tangent.
+    """
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((tangent, physics.problem.space.mesh.points))):
+        return
+    if not physics.problem.steady_tangent:
+        return
+    motions = unconstrained_modes(physics, tangent)
+    if motions:
+        listed = motions[0] if len(motions) == 1 else f"{', '.join(motions[:-1])} and {motions[-1]}"
+        raise ValueError(f"Nothing holds the body against {listed}: prescribe displacements there or add springs.")
+
+
+def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
+    r"""The names of the rigid motions $r$ that the conditions admit and that cost no force, $T^\top K T r = 0$.
+
+    Args:
+        physics: a body; a physics without `near_nullspace` has no rigid motions.
+        tangent: its condensed tangent, a `SparseOperator` with known values.
+
+    Returns:
+        Such as ``("translation along x", "rotation about z")``, empty for a body that is held. Cheap: one
+        product with the tangent for each motion.
+    """
+    modes, space = physics.near_nullspace(), physics.problem.space
+    if modes is None or not isinstance(space, FunctionSpace) or modes.shape[0] != space.n_dofs:
+        return ()
+    constraint = physics.problem.constraint
+    free = np.asarray(constraint.free)
+    modes = modes / np.maximum(np.abs(modes).max(axis=0), 1e-300)
+    if constraint.ties is None:
+        violation = modes[~free]
+    else:
+        violation = modes - np.asarray(jax.vmap(constraint.extend, 1, 1)(modes))
+    limit = _TOLERANCE * np.sqrt(len(modes))
+    if len(violation) >= modes.shape[1] and np.linalg.svd(_triangle(violation), compute_uv=False)[-1] > 1e-3:
+        return ()
+    moved = np.where(free[:, None], modes, 0.0)
+    forces = tangent.to_scipy() @ moved
+    scale = float(np.abs(np.asarray(tangent.diagonal()) * free).max())
+    stacked = np.concatenate([violation, forces * free[:, None] / max(scale, 1e-300)])
+    _, sizes, rows = np.linalg.svd(_triangle(stacked))
+    null = rows[np.concatenate([sizes, np.zeros(len(rows) - len(sizes))]) <= limit]
+    if not len(null):
+        return ()
+    return _named(space, modes @ null.T)
+
+
+def _triangle(matrix: np.ndarray) -> np.ndarray:
+    """The triangular factor of a tall matrix: the same singular values, few rows."""
+    return np.asarray(np.linalg.qr(matrix, mode="r")) if len(matrix) > matrix.shape[1] else matrix
+
+
+def _named(space: FunctionSpace, motions: np.ndarray) -> tuple[str, ...]:
+    """Names of rigid motions ``(n_dofs, k)``; the first components at a node are its displacements."""
+    with jax.ensure_compile_time_eval():
+        x = np.asarray(space.nodes())
+    n, dim = x.shape
+    if space.n_components < dim:
+        return ("a motion that costs no energy",)
+    centre = x.mean(axis=0)
+    rigid = _rigid(x - centre)
+    fields = motions.reshape(n, -1, motions.shape[1])[:, :dim].reshape(n * dim, -1)
+    shares, *_ = np.linalg.lstsq(rigid, fields, rcond=None)
+    if np.abs(rigid @ shares - fields).max() > 1e-6 * np.abs(fields).max():
+        return ("a motion that costs no energy",)
+    basis = np.linalg.qr(shares)[0]
+    translations = [i for i in range(dim) if np.linalg.norm(basis[i]) > 1 - 1e-6]
+    names = [f"translation along {_AXES[i]}" for i in translations]
+    rest = _echelon(np.delete(basis, translations, axis=0).T if translations else basis.T, len(basis[0]) - len(names))
+    for row in rest:
+        whole = np.zeros(len(rigid[0]))
+        whole[np.setdiff1d(np.arange(len(whole)), translations)] = row
+        names.append(_name(whole[:dim], whole[dim:], centre, bool(translations)))
+    return tuple(names)
+
+
+def _rigid(r: np.ndarray) -> np.ndarray:
+    """Translations, then rotations about the coordinate axes through the origin of ``r``."""
+    n, dim = r.shape
+    planes = [(0, 1)] if dim == 2 else [(1, 2), (2, 0), (0, 1)]
+    modes = np.zeros((n, dim, dim + len(planes)))
+    modes[:, np.arange(dim), np.arange(dim)] = 1.0
+    for k, (i, j) in enumerate(planes):
+        modes[:, i, dim + k], modes[:, j, dim + k] = -r[:, j], r[:, i]
+    return modes.reshape(n * dim, -1)
+
+
+def _echelon(rows: np.ndarray, rank: int) -> np.ndarray:
+    """A basis of the span of ``rows`` by elimination from the last column, so that rotations come one by one."""
+    rows, found = rows.copy(), []
+    for column in range(rows.shape[1] - 1, -1, -1):
+        if len(found) == rank or not len(rows):
+            break
+        pivot = int(np.argmax(np.abs(rows[:, column])))
+        if abs(rows[pivot, column]) < 1e-6:
+            continue
+        row = rows[pivot] / rows[pivot, column]
+        rows = np.delete(rows, pivot, axis=0)
+        rows = rows - rows[:, column : column + 1] * row
+        found = [other - other[column] * row for other in found] + [row]
+    return np.array(found[::-1]).reshape(len(found), rows.shape[1])
+
+
+def _name(shift: np.ndarray, turn: np.ndarray, centre: np.ndarray, anywhere: bool) -> str:
+    """One motion in words, given its translation of the centre and its rotation."""
+    dim = len(shift)
+    if np.linalg.norm(turn) < 1e-6 * np.linalg.norm(shift):
+        return f"translation along {_numbers(shift / np.abs(shift).max())}"
+    full = np.array([0.0, 0.0, turn[0]]) if dim == 2 else turn
+    lever = np.cross(full, np.append(shift, [0.0] * (3 - dim)))[:dim] / (full @ full)
+    size = np.abs(full).max()
+    aligned = np.sort(np.abs(full))[1] < 1e-6 * size
+    axis = _AXES[int(np.argmax(np.abs(full)))] if aligned else f"the direction {_numbers(full / size)}"
+    return f"rotation about {axis}" + ("" if anywhere else f" through {_numbers(centre + lever)}")
+
+
+def _numbers(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value + 0.0:.4g}" for value in np.where(np.abs(values) < 1e-9, 0.0, values)) + ")"
