@@ -82,6 +82,9 @@ class FieldCoefficient(eqx.Module):
     space: Any
     values: Any
 
+    def __check_init__(self) -> None:
+        require_no_nan("A field that serves as a coefficient", self.values)
+
 
 class Profile(eqx.Module):
     r"""A number that depends on the place alone: ``function(x, *parameters)``.
@@ -175,3 +178,16 @@ def is_constant(values: Sequence[Any] | Any) -> bool:
     """True where no coefficient in a tree depends on the state."""
     nodes = jax.tree.leaves(values, is_leaf=lambda node: isinstance(node, Law))
     return not any(isinstance(node, Law) for node in nodes)
+
+
+def require_no_nan(what: str, values: Any) -> None:
+    """Raise `ValueError` where known values of a field, one row a node, are NaN or infinite; traced ones pass."""
+    if not isinstance(values, np.ndarray | jax.Array) or isinstance(values, jax.core.Tracer):
+        return
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.inexact):
+        return
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)) if array.ndim else []
+    if len(bad) or (array.ndim == 0 and not np.isfinite(array)):
+        where = f" at {len(bad)} of {len(array)} nodes, the first of them number {bad[0]}" if len(bad) else ""
+        raise ValueError(f"{what} is not finite{where}.")

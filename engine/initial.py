@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Profile
+from gemel.engine.coefficients import Profile, require_no_nan
 from gemel.engine.spaces import FunctionSpace, MixedSpace, Space
 
 
@@ -16,8 +16,10 @@ def initial_field(space: Space, value: Any) -> Float[Array, " n_dofs"]:
 
     On a mixed space a mapping gives each field its own, zero where a field is left out.
 
-    Raises `ValueError` for a shape that does not fit, or a field that is not there.
+    Raises `ValueError` for a shape that does not fit, a field that is not there, or values that are not finite.
     """
+    for part in value.values() if isinstance(value, Mapping) else (value,):
+        require_no_nan("The initial field", part)
     if isinstance(space, MixedSpace) and isinstance(value, Mapping):
         for name in value:
             space.field(name)

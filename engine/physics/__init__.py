@@ -13,9 +13,20 @@ from gemel.engine.physics.elasticity import (
     nodal_stress,
 )
 from gemel.engine.physics.formulation import Formulation
-from gemel.engine.physics.heat import Capacitance, Convection, Flux, Heat, HeatSource, Power, Radiation
+from gemel.engine.physics.heat import (
+    Capacitance,
+    Convection,
+    Flux,
+    Heat,
+    HeatSource,
+    MovingSource,
+    Power,
+    Radiation,
+)
+from gemel.engine.physics.phase_change import PhaseChange, liquid_fraction
 from gemel.engine.physics.physics import Physics
 from gemel.engine.physics.system import OdeSystem
+from gemel.engine.physics.thermoelasticity import Thermoelasticity
 
 __all__ = [
     "AddedMass",
@@ -32,12 +43,16 @@ __all__ = [
     "Heat",
     "HeatSource",
     "LumpedHeat",
+    "MovingSource",
     "OdeSystem",
+    "PhaseChange",
     "Physics",
     "Power",
     "Pressure",
     "Radiation",
+    "Thermoelasticity",
     "Traction",
     "lame",
+    "liquid_fraction",
     "nodal_stress",
 ]

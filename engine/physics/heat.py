@@ -6,17 +6,17 @@ $$ \rho c\, \dot T - \nabla\cdot(k \nabla T) = q \quad\text{with}\quad k\,\parti
 Source: Incropera et al., *Fundamentals of Heat and Mass Transfer*, 7th ed., chapters 1 and 2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.coefficients import coefficient, evaluate, is_constant
+from gemel.engine.coefficients import Law, Profile, by_tag, coefficient, evaluate, is_constant
 from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
-from gemel.engine.physics.integrands import Diffusion, Load, Reaction
+from gemel.engine.physics.integrands import Diffusion, Load, Reaction, Storage
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace
@@ -104,6 +104,30 @@ def Power(on: str, value: Any) -> Term:
     return Term(Load(value), on, total=True)
 
 
+def MovingSource(on: str, power: Any, position: Sequence[Any], radius: Any, facets: bool = True) -> Term:
+    r"""A Gaussian spot of heat that moves over facets (a laser, a weld) or through cells.
+
+    $$ q = \frac{Q}{(\pi r^2)^{k/2}} \exp\Big(-\frac{|x - x_0(t)|^2}{r^2}\Big), \quad k = 2 \text{ on facets of a
+       3-D body and in 2-D cells},\ 3 \text{ in 3-D cells},\ 1 \text{ on edges}; $$
+
+    all of the power $Q$ enters where the spot lies well inside ``on`` and its surface is flat.
+
+    Args:
+        on: a tag of facets or cells; each cell should be smaller than the radius.
+        power: $Q$ in W (per m of depth in 2-D): a number, parameter or input.
+        position: the coordinates of the centre in m, each a number, parameter or input.
+        radius: $r$ in m, where the density has fallen to 1/e.
+        facets: whether ``on`` names facets.
+    """
+    spread = float(len(position) - facets)
+    return Term(Load(Profile(_spot, (power, tuple(position), radius, spread))), on, facets=facets)
+
+
+def _spot(x: Any, power: Any, position: tuple[Any, ...], radius: Any, spread: Any) -> Any:
+    distance = sum((x[i] - centre) ** 2 for i, centre in enumerate(position))
+    return power / (jnp.pi * radius**2) ** (0.5 * spread) * jnp.exp(-distance / radius**2)
+
+
 def Capacitance(on: str, value: Any) -> Term:
     """Heat capacity in J/K of parts that the mesh does not show, spread evenly over a region of cells."""
     return Term(Reaction(value), on, total=True)
@@ -120,9 +144,12 @@ class Heat(Physics):
         conditions: `Dirichlet` temperatures and any of `Convection`, `Radiation`, `Flux`, `HeatSource`,
             `Power`; surfaces without any are insulated.
         masses: `Capacitance` terms that add to the capacity.
+        enthalpy: in place of the capacity, the heat content $H$ in J/m³ as a `Law` of temperature, such as
+            `PhaseChange`, or a law by region: $\dot H$ then stands for $\rho c\,\dot T$.
 
     Raises:
-        ValueError: for a vector-valued space or an unknown tag.
+        ValueError: for a vector-valued space, an unknown tag, a capacity that depends on the temperature, or both
+            capacity and enthalpy.
     """
 
     problem: DiscreteProblem
@@ -136,7 +163,14 @@ class Heat(Physics):
         capacity: Any = None,
         conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
+        enthalpy: Law | Mapping[str, Law] | None = None,
     ) -> None:
+        if enthalpy is not None and capacity is not None:
+            raise ValueError("Give the heat content of a body by its capacity or by its enthalpy, not by both.")
+        if not is_constant(capacity):
+            raise ValueError(
+                "The capacity must not depend on the temperature: give its integral over temperature as the enthalpy."
+            )
         if space.shape:
             raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
         if np.ndim(conductivity) == 2 and not np.allclose(conductivity, np.transpose(conductivity)):
@@ -144,7 +178,7 @@ class Heat(Physics):
         terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
         terms += [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
-        storage = [] if capacity is None else [Term(Reaction(coefficient(space.mesh, capacity))), *masses]
+        storage = [*_stored(space, capacity, enthalpy), *masses]
         self.problem, inertia = discretise(space, essential, terms, storage)
         self.inertia = inertia if storage else None
         self.damping = None
@@ -152,3 +186,13 @@ class Heat(Physics):
     def near_nullspace(self) -> np.ndarray | None:
         """None: the constants."""
         return None
+
+
+def _stored(space: FunctionSpace, capacity: Any, enthalpy: Any) -> list[Term]:
+    """What the body takes up, as terms of the inertia."""
+    if isinstance(enthalpy, Mapping):
+        by_tag(space.mesh, dict.fromkeys(enthalpy, 0.0))  # the regions must cover the mesh and not overlap
+        return [Term(Storage(law), tag) for tag, law in enthalpy.items()]
+    if enthalpy is not None:
+        return [Term(Storage(enthalpy))]
+    return [] if capacity is None else [Term(Reaction(coefficient(space.mesh, capacity)))]

@@ -85,3 +85,28 @@ class Load(Form):
     def tangent_parameters(self) -> Any:
         """None: the load itself has no tangent."""
         return ()
+
+
+class Storage(Form):
+    """A density that depends on the field as source: an enthalpy, whose rate is what a body takes up."""
+
+    density: Any
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        return Jet(evaluate(self.density, u, point), jnp.zeros_like(u.grad))
+
+    @property
+    def linear(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def symmetric(self) -> bool:
+        """Always: a scalar source without gradients."""
+        return True
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """The density."""
+        return self.density
