@@ -20,6 +20,7 @@ from gemel.solvers import (
     AMG,
     CG,
     GMRES,
+    Backtracking,
     LinearSolver,
     Newton,
     Solution,
@@ -28,6 +29,10 @@ from gemel.solvers import (
     linear_solve,
     nonlinear_solve,
 )
+from gemel.solvers.implicit import stop_gradient
+
+_HALVINGS = 12
+"""Newton's method shortens a step that does not bring the residual down at most so often."""
 
 
 def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
@@ -118,7 +123,7 @@ class Steady(Analysis):
             increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
             return Solution(complete(start + increment.value), increment.status, increment.statistics)
         xtol = min(self.rtol, 1e-8)
-        newton = Newton(self.linear_solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol)
+        newton = Newton(self.linear_solver, self.rtol, 0.0, self.newton_steps, Backtracking(_HALVINGS), xtol)
         solution = nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
         return Solution(complete(solution.value), solution.status, solution.statistics)
 
@@ -128,7 +133,8 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
 
     On a mixed space the value is a dictionary of nodal values by field.
     """
-    solution = _solve(analysis, analysis.prepare(), dict(inputs or {}))
+    prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
+    solution = _solve(analysis, prepared, dict(inputs or {}))
     space = analysis.physics.problem.space
     return Solution(space.unflatten(solution.value), solution.status, solution.statistics)
 
