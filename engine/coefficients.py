@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from gemel.engine.fields import Jet, Point
@@ -182,7 +183,7 @@ def is_constant(values: Sequence[Any] | Any) -> bool:
 
 def require_no_nan(what: str, values: Any) -> None:
     """Raise `ValueError` where known values of a field, one row a node, are NaN or infinite; traced ones pass."""
-    if not isinstance(values, np.ndarray | jax.Array) or isinstance(values, jax.core.Tracer):
+    if not isinstance(values, np.ndarray | jax.Array) or isinstance(values, Tracer):
         return
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.inexact):

@@ -140,8 +140,8 @@ class Thermoelasticity(Physics):
         _require_fields(space)
         conditions = [*on_field("T", thermal), *on_field("u", mechanical)]
         mesh = space.mesh
-        values = [coefficient(mesh, value) for value in (youngs_modulus, poisson_ratio, expansion)]
-        stress = ThermalStress(*values, reference)
+        modulus, nu, alpha = (coefficient(mesh, value) for value in (youngs_modulus, poisson_ratio, expansion))
+        stress = ThermalStress(modulus, nu, alpha, reference)
         loads = [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
         both = ("T", "u")

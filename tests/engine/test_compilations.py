@@ -15,7 +15,7 @@ def compilations():
     """A list that grows by one entry with each compiled program."""
     found: list[str] = []
 
-    def listen(event: str, duration: float, **_) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event == COMPILED:
             found.append(event)
 
@@ -61,7 +61,7 @@ def test_other_values_compile_nothing(build, compilations):
 def test_other_parameters_and_inputs_of_a_twin_compile_nothing(compilations):
     conductivity = gm.Parameter("k", gm.LogNormal(2.0, 2.0), "W/(m K)")
     body = heat(conductivity, gm.Input("load"), gm.Input("edge"))
-    sensor = gm.PointSensor("T", (0.9, 0.5), noise=0.1)
+    sensor = gm.PointSensor("T", position=(0.9, 0.5), noise=gm.Noise(0.1))
     twin = gm.Twin("plate", gm.Steady(body, linear_solver=gm.SparseDirect(rtol=1e-8)), [sensor])
 
     def reading(k, load, edge):

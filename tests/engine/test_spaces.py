@@ -201,7 +201,7 @@ def test_mistakes_with_fields_are_named():
         gm.Formulation(space, [gm.Term(form, fields="v")])
     with pytest.raises(ValueError, match="Say which field is meant: the fields are u, c"):
         gm.Formulation(space, [gm.Term(form, fields="u")], [gm.Dirichlet("left")])
-    with pytest.raises(ValueError, match="has no places"):
+    with pytest.raises(ValueError, match="have no places"):
         gm.Formulation(space, [gm.Term(form, fields="u")], [gm.Dirichlet("left", field="c")])
     with pytest.raises(ValueError, match="share one mesh"):
         gm.MixedSpace({"u": gm.FunctionSpace(mesh, "Q1"), "p": gm.FunctionSpace(gm.rectangle(1, 1), "Q1")})
