@@ -19,6 +19,7 @@ from gemel.meshes.geometry import (
     quadrature,
     tabulate,
 )
+from gemel.meshes.lagrange import vtk_lagrange_order
 from gemel.meshes.mesh import FacetPart, Mesh
 from gemel.meshes.parts import Submesh, submesh
 from gemel.meshes.periodicity import match_points, periodic_pairs
@@ -34,6 +35,7 @@ from gemel.meshes.topology import (
     match_facets,
     unique_rows,
 )
+from gemel.meshes.vtkhdf import write_vtkhdf
 from gemel.meshes.writing import write_mesh
 
 __all__ = [
@@ -76,5 +78,7 @@ __all__ = [
     "submesh",
     "tabulate",
     "unique_rows",
+    "vtk_lagrange_order",
     "write_mesh",
+    "write_vtkhdf",
 ]

@@ -13,19 +13,22 @@ from meshio._mesh import topological_dimension
 from gemel.meshes.abaqus import read_abaqus
 from gemel.meshes.conversion import convert
 from gemel.meshes.errors import MeshError
+from gemel.meshes.geometry import coordinate_element
+from gemel.meshes.lagrange import vtk_lagrange_order
 from gemel.meshes.mesh import Mesh
-from gemel.meshes.orders import FILE_CELLS
+from gemel.meshes.orders import FILE_CELLS, FILE_ORDERS, LAGRANGE_CELLS, file_cell_name
+from gemel.meshes.vtkhdf import read_vtkhdf
 
-_GMSH_WEDGE18 = np.argsort(FILE_CELLS["wedge18"].order)
-"""From gmsh's order of the nodes of a wedge18, which is basix's and which meshio keeps, to VTK's."""
+_READERS = {".inp": read_abaqus, ".vtkhdf": read_vtkhdf}
+"""Readers of our own, where meshio has none or one that reads less."""
 
 
 def read_mesh(path: str | Path, dim: int | None = None) -> Mesh:
     """Read a mesh from a file: lines, triangles, quadrilaterals, tetrahedra, hexahedra, prisms, or several of them.
 
-    Cells are straight or quadratic; serendipity cells (quad8, hexahedron20, wedge15) are completed by the nodes
-    inside of faces and cells that their own interpolation gives. Cells of one type make one block, in the
-    order of the file.
+    Cells are straight or quadratic, or of degree 3 (VTK's Lagrange cells); serendipity cells (quad8,
+    hexahedron20, wedge15) are completed by the nodes inside of faces and cells that their own interpolation
+    gives. Cells of one type make one block, in the order of the file.
 
     Groups become tags under their names: gmsh's physical groups, sets and surfaces of Abaqus, groups of MED,
     boundaries of scikit-fem, and what `write_mesh` wrote. A group with a number only is called
@@ -38,7 +41,7 @@ def read_mesh(path: str | Path, dim: int | None = None) -> Mesh:
     (det J < 0 throughout) are turned round.
 
     Args:
-        path: a file with an extension that meshio knows, such as .msh, .vtu, .vtk, .xdmf, .inp, .med, .bdf or .e.
+        path: a file .vtkhdf, or with an extension that meshio knows, such as .msh, .vtu, .xdmf, .inp, .med, .bdf or .e.
         dim: dimension of the space that lines lie in, when it is less than the file's number of coordinates.
 
     Raises:
@@ -58,7 +61,7 @@ def _load(path: Path) -> Any:
     """Read with meshio, which prints, warns and exits where it fails."""
     if not path.is_file():
         raise MeshError(f"The mesh file '{path}' does not exist or is not a file.")
-    known = meshio.extension_to_filetypes
+    known = {**meshio.extension_to_filetypes, ".vtkhdf": ["vtkhdf"]}
     names = path.name.lower()
     if not any(names.endswith(extension) for extension in known):
         raise MeshError(
@@ -69,7 +72,7 @@ def _load(path: Path) -> Any:
     with quiet():
         topological_dimension.setdefault("wedge15", 3)  # meshio knows the cell but forgot its dimension
         try:
-            raw = read_abaqus(path) if path.suffix.lower() == ".inp" else meshio.read(path)
+            raw = _READERS.get(path.suffix.lower(), meshio.read)(path)
         except MeshError as error:
             raise MeshError(f"The mesh file '{path}' cannot be read: {error}") from None
         except (Exception, SystemExit) as error:
@@ -78,11 +81,27 @@ def _load(path: Path) -> Any:
             raise MeshError(
                 f"The mesh file '{path}' cannot be read: it is damaged or not what its extension says{detail}."
             ) from None
-    if path.suffix.lower() == ".msh":
-        for block in raw.cells:
-            if block.type == "wedge18":
-                block.data = np.asarray(block.data)[:, _GMSH_WEDGE18]
+    for block in raw.cells:
+        order = FILE_ORDERS.get((path.suffix.lower(), block.type), ())
+        if np.shape(block.data)[1:] == (len(order),):
+            block.data = np.asarray(block.data)[:, np.argsort(order)]
+        if block.type.startswith("VTK_LAGRANGE_"):
+            _name_plainly(block)
     return raw
+
+
+def _name_plainly(block: Any) -> None:
+    """A block of VTK's Lagrange cells of degree 1 or 2 in the names and order of the classical cells."""
+    kind = block.type.removeprefix("VTK_LAGRANGE_")
+    if kind not in LAGRANGE_CELLS:
+        return
+    cell_type = LAGRANGE_CELLS[kind]
+    for degree in (1, 2):
+        if np.shape(block.data)[1:] == (coordinate_element(cell_type, degree).dim,):
+            name = file_cell_name(cell_type, degree)
+            to_basix = np.argsort(vtk_lagrange_order(cell_type, degree))
+            block.data = np.asarray(block.data)[:, to_basix][:, np.argsort(FILE_CELLS[name].order)]
+            block.type = name
 
 
 @contextlib.contextmanager

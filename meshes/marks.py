@@ -11,6 +11,7 @@ from jaxtyping import Int
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import basix_cell
+from gemel.meshes.mesh import Mesh
 
 MARKS = {"cells": "gemel:cells:", "facets": "gemel:facets:", "nodes": "gemel:nodes:"}
 """Prefixes of data names. Cells and nodes are marked by 1; bit f of a cell's number marks its facet f."""
@@ -19,6 +20,24 @@ MARKS = {"cells": "gemel:cells:", "facets": "gemel:facets:", "nodes": "gemel:nod
 def mark(kind: str, tag: str) -> str:
     """The data name of a tag; characters that VTK files cannot hold in a name are percent-encoded."""
     return MARKS[kind] + quote(tag, safe="")
+
+
+def marks(mesh: Mesh) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The tags of a mesh as integer data of its points and of its cells."""
+    points = {mark("nodes", tag): _flags(mesh.n_points, numbers) for tag, numbers in mesh.node_tags.items()}
+    cells = {mark("cells", tag): _flags(mesh.n_cells, numbers) for tag, numbers in mesh.cell_tags.items()}
+    for tag, facets in mesh.facet_tags.items():
+        bits = np.zeros(mesh.n_cells, dtype=np.int32)
+        cell, local = np.asarray(facets).T
+        np.bitwise_or.at(bits, cell, (1 << local).astype(np.int32))
+        cells[mark("facets", tag)] = bits
+    return points, cells
+
+
+def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
+    flags = np.zeros(count, dtype=np.int32)
+    flags[np.asarray(numbers)] = 1
+    return flags
 
 
 _SKFEM = {

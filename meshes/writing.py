@@ -12,9 +12,9 @@ import numpy as np
 from gemel.meshes.errors import MeshError
 from gemel.meshes.files import quiet
 from gemel.meshes.geometry import facet_groups
-from gemel.meshes.marks import mark
+from gemel.meshes.marks import marks
 from gemel.meshes.mesh import Mesh
-from gemel.meshes.orders import FILE_CELLS, file_cell_name
+from gemel.meshes.orders import FILE_CELLS, FILE_ORDERS, file_cell_name
 from gemel.meshes.topology import facet_vertices
 
 _FORMATS = {".msh": "gmsh22", ".vtu": "vtu", ".vtk": "vtk", ".xdmf": "xdmf"}
@@ -38,21 +38,26 @@ def write_mesh(path: str | Path, mesh: Mesh, point_data: Data | None = None, cel
         cell_data: arrays (n_cells, ...) by name.
 
     Raises:
-        MeshError: for another extension, a folder that does not exist, data of the wrong length, and for a
-            .msh file cell tags that overlap, since its cells belong to one group each, names used twice,
-            and cell data, which meshio does not read back.
+        MeshError: for another extension, a folder that does not exist, data of the wrong length, cells of
+            degree 3 in .msh and .xdmf files, and for a .msh file cell tags that overlap, since its cells belong
+            to one group each, names used twice, and cell data, which meshio does not read back.
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise MeshError(f"Cannot write '{path}': the extension must be one of {', '.join(_FORMATS)}.")
+    if mesh.degree > 2 and path.suffix.lower() in (".msh", ".xdmf"):
+        raise MeshError(f"Cannot write '{path}': cells of degree {mesh.degree} need a .vtu, .vtk or .vtkhdf file.")
     if not path.parent.is_dir():
         raise MeshError(f"Cannot write '{path}': the folder '{path.parent}' does not exist.")
     points_by_name = _checked("point", point_data or {}, mesh.n_points)
     cells_by_name = _checked("cell", cell_data or {}, mesh.n_cells)
     points = np.asarray(mesh.points, dtype=np.float64)
     points = np.concatenate([points, np.zeros((mesh.n_points, 3 - mesh.dim))], axis=1)
-    build = _with_groups if path.suffix.lower() == ".msh" else _with_marks
-    _write(path, build(mesh, points, points_by_name, cells_by_name))
+    suffix = path.suffix.lower()
+    if suffix == ".msh":
+        _write(path, _with_groups(mesh, points, points_by_name, cells_by_name))
+    else:
+        _write(path, _with_marks(mesh, suffix, points, points_by_name, cells_by_name))
 
 
 def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
@@ -65,43 +70,31 @@ def _checked(kind: str, data: Data, count: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _file_cells(mesh: Mesh) -> list[Any]:
-    names = [file_cell_name(block.cell_type, mesh.degree) for block in mesh.blocks]
-    return [
-        (name, np.asarray(block.cells)[:, np.argsort(FILE_CELLS[name].order)])
-        for name, block in zip(names, mesh.blocks, strict=True)
-    ]
+def _file_cells(mesh: Mesh, suffix: str) -> list[Any]:
+    """Names and nodes of the cells in the order of a format."""
+    cells = []
+    for block in mesh.blocks:
+        name = file_cell_name(block.cell_type, mesh.degree)
+        rows = np.asarray(block.cells)[:, np.argsort(FILE_CELLS[name].order)]
+        cells.append((name, rows[:, list(FILE_ORDERS.get((suffix, name), range(rows.shape[1])))]))
+    return cells
 
 
-def _with_marks(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
+def _with_marks(mesh: Mesh, suffix: str, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as integer data."""
-    for tag, numbers in mesh.cell_tags.items():
-        cell_data[mark("cells", tag)] = _flags(mesh.n_cells, numbers)
-    for tag, facets in mesh.facet_tags.items():
-        bits = np.zeros(mesh.n_cells, dtype=np.int32)
-        cell, local = np.asarray(facets).T
-        np.bitwise_or.at(bits, cell, (1 << local).astype(np.int32))
-        cell_data[mark("facets", tag)] = bits
-    for tag, numbers in mesh.node_tags.items():
-        point_data[mark("nodes", tag)] = _flags(mesh.n_points, numbers)
-    by_block: dict[str, Any] = {name: np.split(values, mesh.offsets[1:-1]) for name, values in cell_data.items()}
-    return meshio.Mesh(points, _file_cells(mesh), point_data, by_block)
-
-
-def _flags(count: int, numbers: np.ndarray) -> np.ndarray:
-    flags = np.zeros(count, dtype=np.int32)
-    flags[np.asarray(numbers)] = 1
-    return flags
+    of_points, of_cells = marks(mesh)
+    by_block: dict[str, Any] = {
+        name: np.split(values, mesh.offsets[1:-1]) for name, values in (cell_data | of_cells).items()
+    }
+    by_point: dict[str, Any] = point_data | of_points
+    return meshio.Mesh(points, _file_cells(mesh, suffix), by_point, by_block)
 
 
 def _with_groups(mesh: Mesh, points: np.ndarray, point_data: dict, cell_data: dict) -> meshio.Mesh:
     """Tags as gmsh's physical groups, with a block of vertices or facets for each node or facet tag."""
     if cell_data:
         raise MeshError(f"A .msh file cannot hold the cell data '{', '.join(cell_data)}': write .vtu, .vtk or .xdmf.")
-    blocks = _file_cells(mesh)
-    for number, (name, rows) in enumerate(blocks):
-        if name == "wedge18":  # meshio keeps gmsh's order of these nodes, which is basix's
-            blocks[number] = (name, rows[:, FILE_CELLS[name].order])
+    blocks = _file_cells(mesh, ".msh")
     group = np.zeros(mesh.n_cells, dtype=np.int32)
     names: dict[str, np.ndarray] = {}
     for number, (tag, cells) in enumerate(mesh.cell_tags.items(), start=1):

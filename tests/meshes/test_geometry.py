@@ -46,7 +46,7 @@ VTK_BETWEEN = {
 }
 
 
-@pytest.mark.parametrize("name", FILE_CELLS)
+@pytest.mark.parametrize("name", [name for name in FILE_CELLS if not name.startswith("VTK_LAGRANGE_")])
 def test_nodes_of_a_file_land_on_the_nodes_of_basix(name):
     cell_type, degree, order = FILE_CELLS[name]
     corners = np.array(VTK_CORNERS[name.rstrip("0123456789")], dtype=float)
