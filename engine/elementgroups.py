@@ -61,13 +61,14 @@ class ElementGroup(Contribution):
 
     def residuals(self, u: Float[Array, " n"], points: Array) -> list[Array]:
         """The kernel's residuals."""
-        return [self._map(lambda kernel, local, x: kernel.residual(local, x), u, points)]
+        return [self.each(lambda kernel, local, x: kernel.residual(local, x), u, points)]
 
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
         """The kernel's tangents, by forward-mode differentiation."""
-        return [self._map(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)]
+        return [self.each(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)]
 
-    def _map(self, function: Any, u: Array, points: Array) -> Array:
+    def each(self, function: Any, u: Float[Array, " n"], points: Array) -> Any:
+        """``function(kernel, u_local, x)`` for every element, with plain numbers in its kernel; stacked."""
         kernel = jax.tree.map(
             lambda leaf: leaf.at(jnp.asarray(self.cells)) if isinstance(leaf, ByTag) else leaf,
             self.kernel,

@@ -15,6 +15,7 @@ from gemel.solvers.least_squares import (
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.lobpcg import LOBPCG
+from gemel.solvers.mass_invert import MassInvert
 from gemel.solvers.multigrid import AMG
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
 from gemel.solvers.operators import (
@@ -96,6 +97,7 @@ __all__ = [
     "Linearisation",
     "LoadPath",
     "LoadSteps",
+    "MassInvert",
     "Motion",
     "Newmark",
     "Newton",

@@ -13,6 +13,7 @@ from gemel.engine.physics.elasticity import (
     nodal_stress,
 )
 from gemel.engine.physics.formulation import Formulation
+from gemel.engine.physics.frame import Frame, member_forces
 from gemel.engine.physics.heat import (
     Capacitance,
     Convection,
@@ -40,6 +41,7 @@ __all__ = [
     "EquivalentCircuit",
     "Flux",
     "Formulation",
+    "Frame",
     "Heat",
     "HeatSource",
     "LumpedHeat",
@@ -54,5 +56,6 @@ __all__ = [
     "Traction",
     "lame",
     "liquid_fraction",
+    "member_forces",
     "nodal_stress",
 ]

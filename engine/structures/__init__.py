@@ -8,6 +8,15 @@ from gemel.engine.structures.axes import (
     planar_orientation,
     transformation,
 )
+from gemel.engine.structures.conditions import (
+    Heating,
+    LineLoad,
+    MemberCondition,
+    Release,
+    RigidOffset,
+    SelfWeight,
+    Support,
+)
 from gemel.engine.structures.loads import (
     MemberLoad,
     end_forces,
@@ -28,15 +37,22 @@ from gemel.engine.structures.sections import Section, SectionConstants
 
 __all__ = [
     "THEORIES",
+    "Heating",
+    "LineLoad",
     "Member",
+    "MemberCondition",
     "MemberLoad",
     "PointDashpot",
     "PointElement",
     "PointLoad",
     "PointMass",
     "PointSpring",
+    "Release",
+    "RigidOffset",
     "Section",
     "SectionConstants",
+    "SelfWeight",
+    "Support",
     "default_orientation",
     "end_forces",
     "geometric_stiffness",

@@ -82,7 +82,8 @@ def local_stiffness(member: Member, length: Any) -> Float[Array, "12 12"]:
         bent = modulus * inertia / ((1 + phi) * length**3)
         factors += [12 * bent, 6 * length * bent, (4 + phi) * length**2 * bent, (2 - phi) * length**2 * bent]
     factors = factors[:1] if member.theory == "truss" else factors
-    return jnp.tensordot(jnp.stack([jnp.asarray(factor, float) for factor in factors]), _PATTERNS[: len(factors)], 1)
+    stacked = jnp.stack([jnp.asarray(factor, float) for factor in factors])
+    return jnp.tensordot(stacked, STIFFNESS_PATTERNS[: len(factors)], 1)
 
 
 def _patterns() -> np.ndarray:
@@ -104,7 +105,7 @@ def _patterns() -> np.ndarray:
     return found
 
 
-_PATTERNS = _patterns()
+STIFFNESS_PATTERNS = _patterns()
 
 
 def local_mass(member: Member, length: Any) -> Float[Array, "12 12"]:

@@ -58,6 +58,11 @@ class Section(eqx.Module):
         """The constants for a material of the given Poisson's ratio (parameters must be bound)."""
         return self.law(poisson_ratio, **self.dimensions)
 
+    @property
+    def is_bar(self) -> bool:
+        """Whether it carries axial force alone."""
+        return self.law is _bar
+
     @staticmethod
     def general(
         area: Any,
