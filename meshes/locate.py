@@ -57,19 +57,21 @@ def locate(
     corners = [points[np.asarray(block.cells)] for block in blocks]
     low = np.concatenate([nodes.min(axis=1) for nodes in corners])
     high = np.concatenate([nodes.max(axis=1) for nodes in corners])
+    margin = allowed + (_BULGE * (high - low).max(axis=1, keepdims=True) if degree > 1 else 0.0)
+    low, high = low - margin, high + margin
     n_near = min(_NEAREST, len(low))
     # k as a list keeps two axes in the answer for one neighbour; scipy's stubs know an integer only.
     neighbours: Any = list(range(1, n_near + 1))
-    near = KDTree((low + high) / 2).query(targets, k=neighbours)[1]
+    near = KDTree((low + high) / 2).query(targets, k=neighbours)[1].ravel()
     which = np.repeat(np.arange(len(targets)), n_near)
-    found, reference, distance = _closest(points, blocks, degree, targets, which, near.ravel())
-    margin = allowed + (_BULGE * (high - low).max(axis=1, keepdims=True) if degree > 1 else 0.0)
-    for number in np.flatnonzero(distance > allowed):
-        inside = ((targets[number] >= low - margin) & (targets[number] <= high + margin)).all(axis=1)
+    within = ((targets[which] >= low[near]) & (targets[which] <= high[near])).all(axis=1)
+    found, reference, distance = _closest(points, blocks, degree, targets, which[within], near[within])
+    for number in np.flatnonzero(~(distance <= allowed)):
+        inside = ((targets[number] >= low) & (targets[number] <= high)).all(axis=1)
         candidates = np.flatnonzero(inside)
         one = np.zeros_like(candidates)
         hit = _closest(points, blocks, degree, targets[number : number + 1], one, candidates)
-        if hit[2][0] > allowed:
+        if not hit[2][0] <= allowed:
             raise MeshError(f"Point {number} at {targets[number].tolist()} lies outside of the mesh.")
         found[number], reference[number] = hit[0][0], hit[1][0]
     return found, reference
@@ -102,18 +104,20 @@ def _invert(nodes, cell_type, degree, targets):
     """Newton's method for all pairs; reference coordinates moved into the cell and the gap that leaves."""
     x = np.empty((len(targets), cell_dim(cell_type)))
     x[:] = _START.get(cell_type, 0.5)
+    active = np.arange(len(x))
     for _ in range(_NEWTON_STEPS):
-        values, gradients = tabulate(cell_type, degree, x)
-        residual = targets - np.einsum("pn,pna->pa", values, nodes)
-        jacobian = np.einsum("pna,pnb->pab", nodes, gradients)
+        values, gradients = tabulate(cell_type, degree, x[active])
+        residual = targets[active] - np.einsum("pn,pna->pa", values, nodes[active])
+        jacobian = np.einsum("pna,pnb->pab", nodes[active], gradients)
         if jacobian.shape[-2] != jacobian.shape[-1]:
             residual = np.einsum("pab,pa->pb", jacobian, residual)
             jacobian = np.einsum("pab,pac->pbc", jacobian, jacobian)
         step = np.linalg.solve(_regular(jacobian), residual[..., None])[..., 0]
-        moved = np.clip(x + step, -0.5, 1.5)
-        done = np.abs(moved - x).max(initial=0.0) < 1e-14
-        x = moved
-        if done:
+        moved = np.clip(x[active] + step, -0.5, 1.5)
+        unsettled = np.abs(moved - x[active]).max(axis=1, initial=0.0) >= 1e-14
+        x[active] = moved
+        active = active[unsettled]
+        if not len(active):
             break
     x = np.clip(x, 0.0, 1.0)
     if cell_type in ("triangle", "tetrahedron"):

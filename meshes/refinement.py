@@ -59,6 +59,18 @@ def refine(mesh: Mesh, times: int = 1) -> Refinement:
     return fine
 
 
+class _Pieces(NamedTuple):
+    """What a fine mesh is made of."""
+
+    prolongation: sp.csr_matrix
+    blocks: tuple[CellBlock, ...]
+    cell_tags: dict[str, np.ndarray]
+    facet_tags: dict[str, np.ndarray]
+    node_tags: dict[str, np.ndarray]
+    parents: Int[np.ndarray, " n_fine_cells"]
+    shape: tuple[int, ...] | None = None
+
+
 def _refined_once(mesh: Mesh) -> Refinement:
     points = np.asarray(mesh.points, dtype=np.float64)
     ways = [_chosen_ways(points, block, mesh.degree) for block in mesh.blocks]
@@ -70,13 +82,26 @@ def _refined_once(mesh: Mesh) -> Refinement:
     )
     n_children = 2**mesh.cell_dim
     children = np.arange(mesh.n_cells * n_children).reshape(mesh.n_cells, n_children)
-    facet_tags = {tag: _child_facets(mesh, ways, np.asarray(facets)) for tag, facets in mesh.facet_tags.items()}
-    cell_tags = {tag: children[np.asarray(cells)].ravel() for tag, cells in mesh.cell_tags.items()}
-    fine = Mesh(prolongation @ points, blocks, mesh.degree, cell_tags, facet_tags, dict(mesh.node_tags))
-    parents = np.repeat(np.arange(mesh.n_cells), n_children)
-    if mesh.shape is None or mesh.degree > 1:
-        return Refinement(fine, prolongation, parents)
-    return _in_lattice_order(mesh.shape, Refinement(fine, prolongation, parents))
+    pieces = _Pieces(
+        prolongation,
+        blocks,
+        {tag: children[np.asarray(cells)].ravel() for tag, cells in mesh.cell_tags.items()},
+        {tag: _child_facets(mesh, ways, np.asarray(facets)) for tag, facets in mesh.facet_tags.items()},
+        {tag: np.asarray(nodes) for tag, nodes in mesh.node_tags.items()},
+        np.repeat(np.arange(mesh.n_cells), n_children),
+    )
+    if mesh.shape is not None and mesh.degree == 1:
+        pieces = _in_lattice_order(mesh.shape, pieces)
+    fine = Mesh(
+        pieces.prolongation @ points,
+        pieces.blocks,
+        mesh.degree,
+        pieces.cell_tags,
+        pieces.facet_tags,
+        pieces.node_tags,
+        pieces.shape,
+    )
+    return Refinement(fine, pieces.prolongation, pieces.parents)
 
 
 def _chosen_ways(points: Float[np.ndarray, "n d"], block: CellBlock, degree: int) -> Int[np.ndarray, " n_cells"]:
@@ -164,26 +189,25 @@ def _child_facets(mesh: Mesh, ways: list[np.ndarray], facets: Int[np.ndarray, "n
     return np.concatenate(chosen)[np.argsort(np.concatenate(order), kind="stable")]
 
 
-def _in_lattice_order(shape: tuple[int, ...], plain: Refinement) -> Refinement:
+def _in_lattice_order(shape: tuple[int, ...], plain: _Pieces) -> _Pieces:
     """Points and cells numbered with the first axis fastest."""
     fine = tuple(2 * n for n in shape)
     coarse = np.stack(np.unravel_index(np.arange(np.prod([n + 1 for n in shape])), [n + 1 for n in shape], order="F"))
     places = np.rint(2 * (plain.prolongation @ coarse.T)).astype(np.int64).T
     points = np.asarray(np.ravel_multi_index(tuple(places), [n + 1 for n in fine], order="F"))
-    lowest = places[:, np.asarray(plain.mesh.cells)[:, 0]]
+    block = plain.blocks[0]
+    lowest = places[:, np.asarray(block.cells)[:, 0]]
     cells = np.asarray(np.ravel_multi_index(tuple(lowest), fine, order="F"))
     by_point, by_cell = np.argsort(points), np.argsort(cells)
-    mesh = plain.mesh
-    ordered = Mesh.of(
-        np.asarray(mesh.points)[by_point],
-        points[np.asarray(mesh.cells)[by_cell]].astype(np.int32),
-        mesh.cell_type,
-        cell_tags={tag: np.sort(cells[numbers]) for tag, numbers in mesh.cell_tags.items()},
-        facet_tags={tag: np.stack([cells[rows[:, 0]], rows[:, 1]], axis=1) for tag, rows in mesh.facet_tags.items()},
-        node_tags={tag: points[np.asarray(numbers)] for tag, numbers in mesh.node_tags.items()},
-        shape=fine,
+    return _Pieces(
+        sp.csr_matrix(plain.prolongation[by_point]),
+        (CellBlock(block.cell_type, points[np.asarray(block.cells)[by_cell]].astype(np.int32)),),
+        {tag: np.sort(cells[numbers]) for tag, numbers in plain.cell_tags.items()},
+        {tag: np.stack([cells[rows[:, 0]], rows[:, 1]], axis=1) for tag, rows in plain.facet_tags.items()},
+        {tag: points[numbers] for tag, numbers in plain.node_tags.items()},
+        plain.parents[by_cell],
+        fine,
     )
-    return Refinement(ordered, sp.csr_matrix(plain.prolongation[by_point]), plain.parents[by_cell])
 
 
 def _pairs(mesh: Mesh, lattice: list[Subdivision]) -> list[tuple[CellBlock, Subdivision]]:

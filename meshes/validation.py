@@ -22,6 +22,9 @@ from gemel.meshes.geometry import (
 _ROUNDING = 1e-12
 """A cell is degenerate when its Jacobian's columns span less than this fraction of their box."""
 
+_PARALLEL = 1e-9
+"""Opposite edges count as parallel when they differ by less than this fraction of the shortest extent."""
+
 _CHUNK = 50_000
 """Cells checked at a time, to bound the memory of the Jacobians."""
 
@@ -100,29 +103,61 @@ def orientations(
 ) -> Int[np.ndarray, " n_cells"]:
     r"""The sign of :math:`\det J` in every cell: 1, -1, or 0 where it vanishes or changes within the cell.
 
-    It is looked at in the vertices and in the quadrature points that integrate :math:`\det J` exactly. A
-    determinant counts as zero below rounding, relative to the product of the lengths of the Jacobian's
-    columns, so that thin but valid cells pass at any scale. A line embedded in 2-D or 3-D has the sign 1
-    unless it has no length or turns back on itself.
+    It is looked at in the vertices and in the quadrature points that integrate :math:`\det J` exactly, or in
+    one point of a cell that is affine. A determinant counts as zero below rounding, relative to the product of
+    the lengths of the Jacobian's columns, so that thin but valid cells pass at any scale. A line embedded in
+    2-D or 3-D has the sign 1 unless it has no length or turns back on itself.
     """
-    dim = cell_dim(cell_type)
-    samples = np.concatenate([basix_vertices(cell_type), quadrature(cell_type, dim * degree)[0]])
-    _, gradients = tabulate(cell_type, degree, samples)
-    embedded = dim != points.shape[1]
     sign = np.zeros(len(cells), dtype=np.int64)
     for start in range(0, len(cells), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        jacobian = jacobians(points, cells[part], gradients)
-        if embedded:
-            ends = points[cells[part]]
-            chord = (ends[:, 1] - ends[:, 0])[:, None, :]
-            floor = _ROUNDING * np.linalg.norm(np.ptp(points, axis=0)) * np.linalg.norm(chord, axis=-1)
-            determinant = (jacobian[..., 0] * chord).sum(axis=-1)
-        else:
-            floor = _ROUNDING * np.prod(np.linalg.norm(jacobian, axis=-2), axis=-1)
-            determinant = determinants(jacobian)
-        sign[part] = (determinant > floor).all(axis=1).astype(int) - (determinant < -floor).all(axis=1)
+        part = cells[start : start + _CHUNK]
+        constant = _affine(points[part], cell_type, degree)
+        for chosen, samples in ((constant, _middle(cell_type)), (~constant, _samples(cell_type, degree))):
+            rows = np.flatnonzero(chosen)
+            if len(rows):
+                sign[start + rows] = _sign_at(points, part[rows], cell_type, degree, samples)
     return sign
+
+
+def _affine(nodes: Float[np.ndarray, "c n dim"], cell_type: str, degree: int) -> np.ndarray:
+    """Which cells of degree 1 are affine images of the reference cell to rounding, so that J is constant."""
+    if degree > 1 or cell_type in ("interval", "triangle", "tetrahedron"):
+        return np.full(len(nodes), degree == 1)
+    vertices = basix_vertices(cell_type)
+    axes = [int(np.flatnonzero((vertices == unit).all(axis=1))[0]) for unit in np.eye(vertices.shape[1])]
+    edges = nodes[:, axes] - nodes[:, :1]
+    gap = np.abs(nodes - nodes[:, :1] - np.einsum("va,cad->cvd", vertices, edges)).max(axis=(1, 2))
+    return gap <= _PARALLEL * np.abs(edges).max(axis=2).min(axis=1)
+
+
+def _middle(cell_type: str) -> Float[np.ndarray, "1 dim"]:
+    return basix_vertices(cell_type).mean(axis=0, keepdims=True)
+
+
+def _samples(cell_type: str, degree: int) -> Float[np.ndarray, "n dim"]:
+    vertices = basix_vertices(cell_type)
+    return np.concatenate([vertices, quadrature(cell_type, vertices.shape[1] * degree)[0]])
+
+
+def _sign_at(
+    points: Float[np.ndarray, "n_points dim"],
+    cells: Int[np.ndarray, "n_cells n_nodes"],
+    cell_type: str,
+    degree: int,
+    samples: Float[np.ndarray, "n ref"],
+) -> Int[np.ndarray, " n_cells"]:
+    """The sign of the determinant at sample points, 0 where it is not the same at all."""
+    _, gradients = tabulate(cell_type, degree, samples)
+    jacobian = jacobians(points, cells, gradients)
+    if cell_dim(cell_type) != points.shape[1]:
+        ends = points[cells]
+        chord = (ends[:, 1] - ends[:, 0])[:, None, :]
+        floor = _ROUNDING * np.linalg.norm(np.ptp(points, axis=0)) * np.linalg.norm(chord, axis=-1)
+        determinant = (jacobian[..., 0] * chord).sum(axis=-1)
+    else:
+        floor = _ROUNDING * np.prod(np.sqrt((jacobian**2).sum(axis=-2)), axis=-1)
+        determinant = determinants(jacobian)
+    return (determinant > floor).all(axis=1).astype(int) - (determinant < -floor).all(axis=1)
 
 
 def basix_vertices(cell_type: str) -> Float[np.ndarray, "n_vertices dim"]:
