@@ -14,12 +14,13 @@ from gemel.meshes.abaqus import read_abaqus
 from gemel.meshes.conversion import convert
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import coordinate_element
+from gemel.meshes.gmsh import read_gmsh
 from gemel.meshes.lagrange import vtk_lagrange_order
 from gemel.meshes.mesh import Mesh
 from gemel.meshes.orders import FILE_CELLS, FILE_ORDERS, LAGRANGE_CELLS, file_cell_name
 from gemel.meshes.vtkhdf import read_vtkhdf
 
-_READERS = {".inp": read_abaqus, ".vtkhdf": read_vtkhdf}
+_READERS = {".inp": read_abaqus, ".msh": read_gmsh, ".vtkhdf": read_vtkhdf}
 """Readers of our own, where meshio has none or one that reads less."""
 
 

@@ -278,13 +278,18 @@ def small_files(tmp_path_factory):
     meshio.write(folder / "mesh.inp", text)
     contents[".inp"] = (folder / "mesh.inp").read_bytes()
     meshio.write(folder / "ascii.msh", text, file_format="gmsh22", binary=False)
+    physical: dict[str, Any] = {"gmsh:physical": [np.full(6, 4)], "gmsh:geometrical": [np.full(6, 1)]}
+    four = meshio.Mesh(mesh.points, text.cells, {"gmsh:dim_tags": np.tile([3, 1], (8, 1))}, physical)
+    for name, binary in (("four.msh", True), ("ascii4.msh", False)):
+        meshio.write(folder / name, four, file_format="gmsh", binary=binary)
+        contents[name] = (folder / name).read_bytes()
     contents["ascii.msh"] = (folder / "ascii.msh").read_bytes()
     return folder, contents
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
-    extension=st.sampled_from([".msh", ".vtk", ".vtu", ".inp", "ascii.msh"]),
+    extension=st.sampled_from([".msh", ".vtk", ".vtu", ".inp", "ascii.msh", "four.msh", "ascii4.msh"]),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4),
     keep=st.floats(0, 1) | st.just(1.0),
 )

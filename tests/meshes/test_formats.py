@@ -264,6 +264,59 @@ def test_gmsh_four(tmp_path):
     assert float(mesh.area("hot side")) == pytest.approx(0.5)
 
 
+def test_gmsh_four_with_entities_in_several_groups_and_in_none(tmp_path):
+    path = tmp_path / "m.msh"
+    text = MSH4.replace("1 0 0 0 1 1 1 1 2 0", "1 0 0 0 1 1 1 2 2 9 0").replace(
+        "2 0 0 0 1 1 1 1 3 0", "2 0 0 0 1 1 1 0 0"
+    )
+    path.write_text(text)
+    mesh = read_mesh(path)
+    assert mesh.n_cells == 2
+    assert {tag: cells.tolist() for tag, cells in mesh.cell_tags.items()} == {"core": [0], "3:9": [0]}
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_gmsh_four_binary(tmp_path, order):
+    def pack(kind, *numbers):
+        return np.asarray(numbers, dtype=order + kind).tobytes()
+
+    points = [(0.0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
+    surface = [pack("i4", 1), pack("f8", 0, 0, 0, 1, 1, 0), pack("u8", 1), pack("i4", 1), pack("u8", 0)]
+    volume = [pack("i4", 1), pack("f8", 0, 0, 0, 1, 1, 1), pack("u8", 1), pack("i4", 2), pack("u8", 1), pack("i4", 1)]
+    content = [
+        *[b"$MeshFormat\n4.1 1 8\n", pack("i4", 1), b"\n$EndMeshFormat\n"],
+        b'$PhysicalNames\n2\n2 1 "hot side"\n3 2 "core"\n$EndPhysicalNames\n',
+        *[b"$Entities\n", pack("u8", 0, 0, 1, 1), *surface, *volume, b"\n$EndEntities\n"],
+        *[b"$Nodes\n", pack("u8", 1, 5, 1, 9), pack("i4", 3, 1, 0), pack("u8", 5), pack("u8", 1, 2, 3, 4, 9)],
+        *[pack("f8", *np.ravel(points)), b"\n$EndNodes\n$Elements\n", pack("u8", 2, 3, 1, 3)],
+        *[pack("i4", 2, 1, 2), pack("u8", 1), pack("u8", 1, 1, 2, 3)],
+        *[pack("i4", 3, 1, 4), pack("u8", 2), pack("u8", 2, 1, 2, 3, 4), pack("u8", 3, 2, 3, 4, 9)],
+        b"\n$EndElements\n",
+    ]
+    path = tmp_path / "m.msh"
+    path.write_bytes(b"".join(content))
+    mesh = read_mesh(path)
+    np.testing.assert_array_equal(mesh.points, points)
+    np.testing.assert_array_equal(mesh.cells_of("core"), [0, 1])
+    assert float(mesh.area("hot side")) == pytest.approx(0.5)
+    path.write_bytes(b"".join(content)[:-60])
+    with pytest.raises(MeshError, match=r"m\.msh' cannot be read: it is damaged"):
+        read_mesh(path)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_gmsh_four_as_meshio_writes_it(tmp_path, binary):
+    path = tmp_path / "m.msh"
+    mesh = box(2, 2, 1, cell="tetrahedron")
+    data: dict[str, Any] = {"gmsh:physical": [np.full(mesh.n_cells, 4)], "gmsh:geometrical": [np.full(mesh.n_cells, 1)]}
+    raw = meshio.Mesh(np.asarray(mesh.points), [("tetra", np.asarray(mesh.cells))], cell_data=data)
+    raw.point_data["gmsh:dim_tags"] = np.tile([3, 1], (mesh.n_points, 1))
+    meshio.write(path, raw, file_format="gmsh", binary=binary)
+    again = read_mesh(path)
+    np.testing.assert_array_equal(again.cells, mesh.cells)
+    np.testing.assert_array_equal(again.cells_of("3:4"), np.arange(mesh.n_cells))
+
+
 # Corners between which gmsh's further nodes lie, from its manual (node ordering of Hexahedron20, 27, Prism15, 18).
 GMSH_HEXAHEDRON = [(0, 1), (0, 3), (0, 4), (1, 2), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 7), (5, 6), (6, 7)]
 GMSH_FACES = [(0, 3, 2, 1), (0, 1, 5, 4), (0, 4, 7, 3), (1, 2, 6, 5), (2, 3, 7, 6), (4, 5, 6, 7), tuple(range(8))]
@@ -281,13 +334,21 @@ PRISM = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1], [0, 1
         (13, PRISM, [*GMSH_PRISM, *GMSH_SIDES]),
     ],
 )
-def test_quadratic_cells_of_gmsh_are_straight(tmp_path, kind, corners, between):
+@pytest.mark.parametrize("version", ["2.2", "4.1"])
+def test_quadratic_cells_of_gmsh_are_straight(tmp_path, version, kind, corners, between):
     points = np.concatenate([corners, [corners[list(ends)].mean(axis=0) for ends in between]])
-    lines = [f"{number} {x} {y} {z}" for number, (x, y, z) in enumerate(points, start=1)]
-    nodes = " ".join(str(number + 1) for number in range(len(points)))
+    n, coordinates = len(points), [f"{x} {y} {z}" for x, y, z in points]
+    numbers = [str(number + 1) for number in range(n)]
+    cell = " ".join(numbers)
+    if version == "2.2":
+        nodes = [str(n), *(f"{number} {x}" for number, x in zip(numbers, coordinates, strict=True))]
+        elements = ["1", f"1 {kind} 2 1 1 {cell}"]
+    else:
+        nodes = [f"1 {n} 1 {n}", f"3 1 0 {n}", *numbers, *coordinates]
+        elements = ["1 1 1 1", f"3 1 {kind} 1", f"1 {cell}"]
     text = [
-        *["$MeshFormat", "2.2 0 8", "$EndMeshFormat", "$Nodes", str(len(points)), *lines, "$EndNodes"],
-        *["$Elements", "1", f"1 {kind} 2 1 1 {nodes}", "$EndElements", ""],
+        *["$MeshFormat", f"{version} 0 8", "$EndMeshFormat", "$Nodes", *nodes, "$EndNodes"],
+        *["$Elements", *elements, "$EndElements", ""],
     ]
     path = tmp_path / "cell.msh"
     path.write_text("\n".join(text))
