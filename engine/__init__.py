@@ -4,12 +4,15 @@ from gemel.engine.analyses import (
     AdaptiveOde,
     Analysis,
     Buckling,
+    Dynamic,
+    Harmonic,
     Modal,
     Ode,
     Steady,
     Transient,
     buckle,
     modes,
+    response,
     solve,
     unconstrained_modes,
 )
@@ -43,6 +46,7 @@ from gemel.engine.fields import Jet, Point, div, grad, inner, sym_grad
 from gemel.engine.forecasting import Forecast, forecast
 from gemel.engine.forms import Energy, Form, WeakForm
 from gemel.engine.generalisedforce import GeneralisedForce
+from gemel.engine.lumping import lumped_mass
 from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
 from gemel.engine.physics import (
     AddedMass,
@@ -77,7 +81,16 @@ from gemel.engine.physics import (
 from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summand, Term
 from gemel.engine.reactions import nodal_reactions, reactions
 from gemel.engine.recovery import nodal_average
-from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
+from gemel.engine.sensors import (
+    AverageSensor,
+    FrequencySensor,
+    MotionSensor,
+    Noise,
+    OutputSensor,
+    PointSensor,
+    ResponseSensor,
+    Sensor,
+)
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
 from gemel.engine.spaces import FunctionSpace, MixedSpace, RealSpace
@@ -117,6 +130,7 @@ __all__ = [
     "Dashpots",
     "Dirichlet",
     "DiscreteProblem",
+    "Dynamic",
     "ElasticSupport",
     "Elasticity",
     "ElementGroup",
@@ -133,6 +147,7 @@ __all__ = [
     "FrequencySensor",
     "FunctionSpace",
     "GeneralisedForce",
+    "Harmonic",
     "Heat",
     "HeatSource",
     "Heating",
@@ -147,6 +162,7 @@ __all__ = [
     "MissingDataError",
     "MixedSpace",
     "Modal",
+    "MotionSensor",
     "MovingSource",
     "MultiPoint",
     "Noise",
@@ -175,6 +191,7 @@ __all__ = [
     "RealSpace",
     "Record",
     "Release",
+    "ResponseSensor",
     "RigidConnection",
     "RigidOffset",
     "Run",
@@ -212,6 +229,7 @@ __all__ = [
     "lame",
     "liquid_fraction",
     "load_twin",
+    "lumped_mass",
     "member_forces",
     "modes",
     "nodal_average",
@@ -221,6 +239,7 @@ __all__ = [
     "periodic_nodes",
     "reactions",
     "respond",
+    "response",
     "simulate",
     "solve",
     "sym_grad",

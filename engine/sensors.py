@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.domains import domains
 from gemel.engine.spaces import FunctionSpace, Space, field_of
+from gemel.solvers import Motion
 
 
 class Noise(eqx.Module):
@@ -133,6 +134,100 @@ class AverageSensor(FieldSensor):
         return _unknowns(space, nodes, self), totals[nodes] / totals.sum()
 
 
+class MotionSensor(FieldSensor):
+    """Reads the velocity or the acceleration where another sensor reads the displacement; for dynamic analyses.
+
+    Args:
+        sensor: the place and the component, with the name, the noise and the unit of this reading.
+        derivative: 1 for the velocity, 2 for the acceleration.
+
+    Raises:
+        ValueError: for another derivative.
+    """
+
+    sensor: FieldSensor
+    derivative: int = eqx.field(static=True)
+
+    def __init__(self, sensor: FieldSensor, derivative: int) -> None:
+        if derivative not in (1, 2):
+            raise ValueError(
+                f"Sensor '{sensor.name}': derivative {derivative} is neither 1 (velocity) nor 2 (acceleration)."
+            )
+        self.sensor, self.derivative = sensor, derivative
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.name
+
+    @property
+    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.noise
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.unit
+
+    @property
+    def lag(self) -> Any:
+        """As the sensor's."""
+        return self.sensor.lag
+
+    @property
+    def offset(self) -> Any:
+        """As the sensor's."""
+        return self.sensor.offset
+
+    @property
+    def field(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.field
+
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+        """As the sensor's, to be applied to the velocity or the acceleration."""
+        return self.sensor.functional(space)
+
+
+class ResponseSensor(Sensor):
+    """Reads the complex amplitude of a vibration at one frequency; for harmonic analyses.
+
+    Args:
+        sensor: the place and the component, with the name, the noise and the unit of this reading.
+        frequency: in Hz, one of those of the analysis.
+        quantity: "amplitude", "phase" (in rad, ahead of the load), "real" or "imaginary".
+
+    Raises:
+        ValueError: for another quantity.
+    """
+
+    sensor: FieldSensor
+    frequency: float = eqx.field(static=True)
+    quantity: str = eqx.field(static=True)
+
+    def __init__(self, sensor: FieldSensor, frequency: float, quantity: str = "amplitude") -> None:
+        allowed = ("amplitude", "phase", "real", "imaginary")
+        if quantity not in allowed:
+            raise ValueError(f"Sensor '{sensor.name}': quantity '{quantity}' is not one of {', '.join(allowed)}.")
+        self.sensor, self.frequency, self.quantity = sensor, float(frequency), quantity
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.name
+
+    @property
+    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.noise
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.unit
+
+
 class FrequencySensor(Sensor):
     """Reads a natural frequency in Hz.
 
@@ -187,6 +282,8 @@ class FieldObservation(eqx.Module):
         for sensor in sensors:
             if not isinstance(sensor, FieldSensor):
                 raise ValueError(f"Sensor '{sensor.name}' cannot read a field: use a point or an average sensor.")
+            if isinstance(sensor, MotionSensor):
+                raise ValueError(f"Sensor '{sensor.name}' reads a motion, which only a dynamic analysis has.")
             part, first = field_of(space, sensor.field)
             if not isinstance(part, FunctionSpace):
                 raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")
@@ -202,6 +299,27 @@ class FieldObservation(eqx.Module):
     def read(self, u: Float[Array, " n"]) -> Float[Array, " n_sensors"]:
         """The raw readings of a flat field."""
         return jnp.sum(u[self.unknowns] * self.weights, axis=1)
+
+
+class MotionObservation(eqx.Module):
+    """The linear maps from a displacement, velocity and acceleration to the raw readings of several sensors."""
+
+    places: FieldObservation
+    derivatives: tuple[int, ...] = eqx.field(static=True)
+
+    @staticmethod
+    def of(space: Space, sensors: Sequence[Sensor]) -> "MotionObservation":
+        """Collect the sensors' functionals. Raises `ValueError` for a sensor that does not read fields."""
+        plain = [sensor.sensor if isinstance(sensor, MotionSensor) else sensor for sensor in sensors]
+        orders = tuple(sensor.derivative if isinstance(sensor, MotionSensor) else 0 for sensor in sensors)
+        return MotionObservation(FieldObservation.of(space, plain), orders)
+
+    def read(self, motion: Motion) -> Float[Array, " n_sensors"]:
+        """The raw readings of a motion."""
+        if not self.derivatives:
+            return jnp.zeros(0)
+        readings = [self.places.read(part) for part in (motion.u, motion.v, motion.a)]
+        return jnp.stack([readings[order][i] for i, order in enumerate(self.derivatives)])
 
 
 def lagged(times: Float[Array, " n"], raw: Float[Array, " n"], lag: Any) -> Float[Array, " n"]:

@@ -3,6 +3,7 @@
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
 from gemel.solvers.krylov import CG, GMRES
 from gemel.solvers.least_squares import (
@@ -86,6 +87,8 @@ __all__ = [
     "FunctionOperator",
     "GeneralizedAlpha",
     "GradientDescent",
+    "HarmonicDirect",
+    "HarmonicOperator",
     "Identity",
     "Implicit",
     "ImplicitEuler",

@@ -56,7 +56,7 @@ class ShiftInvert(EigenSolver):
     """
 
     k: int = eqx.field(static=True)
-    shift: float
+    shift: Float[Array, ""] | float
     rtol: float
     max_steps: int = eqx.field(static=True)
 

@@ -2,6 +2,8 @@
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.buckling import Buckling, buckle
+from gemel.engine.analyses.dynamic import Dynamic
+from gemel.engine.analyses.harmonic import Harmonic, response
 from gemel.engine.analyses.modal import Modal, modes
 from gemel.engine.analyses.ode import AdaptiveOde, Ode
 from gemel.engine.analyses.rigid_motions import unconstrained_modes
@@ -12,12 +14,15 @@ __all__ = [
     "AdaptiveOde",
     "Analysis",
     "Buckling",
+    "Dynamic",
+    "Harmonic",
     "Modal",
     "Ode",
     "Steady",
     "Transient",
     "buckle",
     "modes",
+    "response",
     "solve",
     "unconstrained_modes",
 ]

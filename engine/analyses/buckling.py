@@ -1,4 +1,4 @@
-"""Linear buckling: the factors by which loads may grow before a frame becomes unstable."""
+"""Linear buckling: the factors by which loads may grow before a structure becomes unstable."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import drive
+from gemel.engine.physics import Physics
 from gemel.engine.physics.frame import Frame, stress_stiffness
 from gemel.engine.sensors import OutputSensor, Sensor
 from gemel.engine.signals import Series
@@ -31,29 +32,41 @@ class Buckling(Analysis):
 
     All loads grow together, prescribed motions and temperatures too; the displacements before buckling do not change
     the geometry (linear buckling). Factors of modes that need the loads reversed are not found: a factor is infinite
-    where there are fewer modes. Members need several intervals each for modes between their ends.
+    where there are fewer modes. In a `Frame`, $K_g$ is the stress stiffness of the axial forces, and members need
+    several intervals each for modes between their ends. In a body, $K$ is the tangent at rest and $K_g$ its
+    derivative along $u$, by automatic differentiation, so that its physics must be geometrically nonlinear, with a
+    finite-strain material. Not for shallow arches and imperfect shells, which a load path answers.
 
     Sensors are `OutputSensor` with output "load_factor_1" for the lowest, "load_factor_2" and so on.
 
     Args:
-        physics: the frame under its loads.
+        physics: a frame, or a nonlinear physics with a symmetric tangent, under its loads.
         count: how many factors.
         rtol: the relative residual of a pair that counts as success.
         max_steps: limit of Lanczos restarts.
 
     Raises:
-        ValueError: for a count that the frame does not allow.
+        ValueError: for a count that the structure does not allow, a linear physics that is no frame, or a tangent
+            that is not symmetric.
 
-    Source: Przemieniecki, *Theory of Matrix Structural Analysis*, 1968, chapter 15.
+    Source: Przemieniecki, *Theory of Matrix Structural Analysis*, 1968, chapter 15; Bathe, *Finite Element
+    Procedures*, 2nd ed., 2014, section 6.8.2.
     """
 
-    physics: Frame
+    physics: Physics
     count: int = eqx.field(static=True)
     rtol: float = eqx.field(static=True, default=1e-6)
     max_steps: int = eqx.field(static=True, default=1000)
 
     def __check_init__(self) -> None:
-        free = self.physics.problem.constraint.free
+        problem = self.physics.problem
+        if problem.linear and not isinstance(self.physics, Frame):
+            raise ValueError(
+                "A buckling analysis needs a frame or a geometrically nonlinear physics: this one is linear."
+            )
+        if not problem.symmetric:
+            raise ValueError("A buckling analysis needs a symmetric tangent.")
+        free = problem.constraint.free
         if not isinstance(free, Tracer) and not 1 <= self.count < int(np.sum(free)):
             raise ValueError(f"Buckling cannot find {self.count} modes: {int(np.sum(free))} unknowns are free.")
 
@@ -86,26 +99,34 @@ class Buckling(Analysis):
         self, signals: Mapping[str, Any] | None = None
     ) -> Solution[tuple[Float[Array, " count"], Float[Array, "n_dofs count"]]]:
         r"""Load factors, ascending, and mode shapes with $\varphi^\top K \varphi = 1$ as columns."""
-        frame = drive(self.physics, signals or {})
-        problem = frame.problem
-        start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
-        elastic = problem.tangent(start)
+        physics = drive(self.physics, signals or {})
+        problem, zero = physics.problem, jnp.zeros(self.physics.problem.space.n_dofs)
+        constraint, layout, values = problem.constraint, problem.layout, problem.matrix_values(zero)
+        elastic, support = constraint.operator(layout, values, 1.0, symmetric=True), constraint.lift(zero)
+        load = constraint.reduce(-problem.unconstrained(zero) - layout.operator(values).mv(support))
         # The state before buckling must be accurate, not its residual small: slender members leave one of 1e-8.
-        increment = linear_solve(elastic, -problem.residual(start), SparseDirect(1e-7))
-        u = problem.constraint.complete(start + increment.value)
-        stressed = problem.constraint.operator(problem.layout, stress_stiffness(frame, u), diagonal=0.0)
+        before = linear_solve(elastic, load, SparseDirect(1e-7))
+        stress = _stress_stiffness(physics, constraint.extend(before.value) + support)
+        stressed = constraint.operator(layout, stress, diagonal=0.0)
         solution = eigen_solve(stressed, elastic, MassInvert(self.count, self.rtol, self.max_steps))
         values, vectors = solution.value
         unstable = values < -_ROUNDING * jnp.max(jnp.abs(stressed.diagonal())) / jnp.max(elastic.diagonal())
         factors = jnp.where(unstable, -1.0 / jnp.where(unstable, values, -1.0), jnp.inf)
-        shapes = jax.vmap(problem.constraint.extend, 1, 1)(vectors)
-        status = Status.combine(increment.status, solution.status)
+        shapes = jax.vmap(constraint.extend, 1, 1)(vectors)
+        status = Status.combine(before.status, solution.status)
         return Solution((factors, shapes), status, solution.statistics)
+
+
+def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, " nnz"]:
+    """The CSR values of the stress stiffness in the linear state ``u``."""
+    if isinstance(physics, Frame):
+        return stress_stiffness(physics, u)
+    return jax.jvp(physics.problem.matrix_values, (jnp.zeros_like(u),), (u,))[1]
 
 
 @eqx.filter_jit
 def buckle(analysis: Buckling) -> Solution[tuple[Array, Any]]:
-    """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, components)``."""
+    """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, *shape)``."""
     solution = analysis.solve()
     factors, vectors = solution.value
     shapes = jax.vmap(analysis.physics.problem.space.unflatten)(vectors.T)

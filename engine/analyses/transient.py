@@ -1,7 +1,7 @@
 r"""Transient analysis of first order in time: $M\dot u + r(t, u) = 0$."""
 
+import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
@@ -19,10 +20,15 @@ from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series, interval_means
 from gemel.solvers import (
+    BDF2,
     CG,
     GMRES,
     SDIRK2,
+    SDIRK4,
+    CrankNicolson,
+    ErrorControl,
     FirstOrderSystem,
+    ImplicitEuler,
     Jacobi,
     LinearOperator,
     LinearSolver,
@@ -30,29 +36,38 @@ from gemel.solvers import (
     Solution,
     SparseOperator,
     integrate,
+    integrate_adaptive,
     linear_combination,
 )
 
+Method = SDIRK2 | SDIRK4 | ImplicitEuler | CrankNicolson | BDF2
+
 
 class Transient(Analysis):
-    r"""The history of a field from a given start, by Alexander's SDIRK2 (L-stable, order 2) with a fixed step.
+    r"""The history of a field from a given start, with a fixed step, or with steps that an error control chooses.
 
     Args:
         physics: a physics with inertia (`Heat` with a capacity that does not depend on temperature).
         initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values; on a mixed space a
-            mapping from fields to those.
-        step: time step in s. Held inputs enter by their mean over each step.
-            Sensors are read at every step and interpolated linearly in between.
+            mapping from fields to those. The state of an earlier run continues it; that of a `BDF2` remembers the
+            step before too.
+        step: time step in s. Held inputs enter by their mean over each step (over the halves of the two steps that
+            meet at a time, for `BDF2` and `CrankNicolson`). Sensors are read at every step and interpolated linearly
+            in between.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
             preconditioner, which suits steps short
             enough that the mass dominates; for long steps on fine meshes give ``CG(AMG(), ...)``.
         newton_steps: limit of Newton steps.
+        method: `SDIRK2` (L-stable, order 2), `ImplicitEuler`, `CrankNicolson`, `BDF2` or `SDIRK4`; where it has no
+            solver it takes that of the analysis.
+        control: chooses the steps between the requested times, for `SDIRK4`; ``step`` then only weighs the rows of
+            prescribed unknowns. Inputs are taken at the times of the stages. None for equal steps.
 
     Raises:
-        ValueError: for a physics without inertia, a capacity that depends on the field, or a step that is
-            not positive.
+        ValueError: for a physics without inertia, a capacity that depends on the field, a step that is not
+            positive, or a control for a method that does not estimate its error.
     """
 
     physics: Physics
@@ -61,6 +76,8 @@ class Transient(Analysis):
     rtol: float = eqx.field(static=True)
     linear_solver: LinearSolver
     newton_steps: int = eqx.field(static=True)
+    method: Method
+    control: ErrorControl | None
 
     def __init__(
         self,
@@ -71,6 +88,8 @@ class Transient(Analysis):
         max_steps: int = 2000,
         linear_solver: LinearSolver | None = None,
         newton_steps: int = 20,
+        method: Method | None = None,
+        control: ErrorControl | None = None,
     ) -> None:
         if physics.inertia is None:
             raise ValueError("A transient analysis needs a capacity.")
@@ -78,8 +97,10 @@ class Transient(Analysis):
             raise ValueError("The capacity of a transient analysis must not follow an input.")
         if not physics.inertia.linear:
             raise ValueError("The capacity of a transient analysis must not depend on the field.")
-        if not (math.isfinite(step) and step > 0):
-            raise ValueError(f"The time step must be positive, not {step} s.")
+        check_step(step)
+        self.method, self.control = SDIRK2() if method is None else method, control
+        if control is not None and not isinstance(self.method, SDIRK4):
+            raise ValueError(f"An error control needs the method SDIRK4, not {type(self.method).__name__}.")
         self.physics, self.initial, self.step, self.rtol = physics, initial, float(step), rtol
         krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
         self.linear_solver = linear_solver or krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
@@ -94,52 +115,79 @@ class Transient(Analysis):
         return self.linear_solver.init(_stage_operator(self))
 
     def grid(self, times: np.ndarray | None) -> np.ndarray:
-        """Equal steps from the first time past the last one. Raises `ValueError` for times that do not fit."""
-        if times is None or np.ndim(times) != 1 or len(times) < 2:
-            raise ValueError("A transient analysis needs 'times': at least two, in s.")
-        if not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
-            raise ValueError("The times of a transient analysis must increase.")
-        count = max(1, math.ceil((times[-1] - times[0]) / self.step - 1e-9))
-        return times[0] + self.step * np.arange(count + 1)
+        """Equal steps from the first time past the last one; the times themselves where a control chooses the steps.
+
+        Raises `ValueError` for times that do not fit.
+        """
+        if self.control is not None:
+            return check_increasing(times, "A transient analysis")
+        return equal_steps(times, self.step, "A transient analysis")
 
     def run(
         self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
-        """The raw readings at every step, ``(m, n_sensors)``, and the flat field at the last one."""
+        """The raw readings at every step, ``(m, n_sensors)``, and the state at the last one: the flat field, or what
+        a `BDF2` remembers of it.
+        """
         return self.solve(prepared, inputs, grid, lambda t, u: observation.read(u))
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any
     ) -> Solution[Any]:
-        """``keep(t, u)`` at every time of ``grid`` (equally spaced), stacked, and the flat field at the last one."""
-        system = _System(linear=self._linear)
-        grid = jnp.asarray(grid)
-        moving = inputs_of(self.physics.problem.constraint)
-        means = {name: series if name in moving else _step_means(series, grid) for name, series in inputs.items()}
-        args = (self.physics.problem, self.physics.inertia, means, self._scale())
-        start = self.start(inputs, grid[0])
-        integrator = self._integrator()
+        """``keep(t, u)`` at every time of ``grid``, stacked, and the state at the last one.
+
+        The times of ``grid`` are equally spaced where no control chooses the steps.
+        """
+        grid, problem = jnp.asarray(grid), self.physics.problem
+        integrator, system = self._integrator(), _System(linear=self._linear)
+        moving = inputs_of(problem.constraint)
+        seen = {name: series if name in moving else self._seen(series, grid) for name, series in inputs.items()}
+        args = (problem, self.physics.inertia, seen, self._scale())
+        start, memory = self.start(inputs, grid[0]), self._memory()
 
         def complete(t: Array, u: Array) -> Array:
-            return _driven(self.physics.problem, means, t).constraint.complete(u)
+            return _driven(problem, seen, t).constraint.complete(u)
 
         def read(t: Array, u: Array) -> Any:
             return keep(t, complete(t, u))
 
-        solution = integrate(system, start, grid, args, integrator, 1, prepared, read, uniform=True, final=True)
+        if self.control is not None:
+            free = integrate_adaptive(system, start, grid, args, integrator, self.control, state=prepared, save=read)
+            saved, _, last = free.value
+            return Solution((saved, complete(grid[-1], integrator.output(last))), free.status, free.statistics)
+        solution = integrate(
+            system, start, grid, args, integrator, 1, prepared, read, uniform=True, memory=memory, remember=True
+        )
         saved, last = solution.value
-        return Solution((saved, complete(grid[-1], last)), solution.status, solution.statistics)
+        state = _remembered(last) if isinstance(self.method, BDF2) else complete(grid[-1], integrator.output(last))
+        return Solution((saved, state), solution.status, solution.statistics)
 
     def start(self, inputs: Mapping[str, Series], t: Array) -> Float[Array, " n_dofs"]:
         """The field at the start, with the prescribed values of that time."""
         problem = self.physics.problem
-        return _driven(problem, inputs, t).constraint.lift(initial_field(problem.space, self.initial))
+        given = self.initial["u"] if _is_memory(self.initial) else self.initial
+        return _driven(problem, inputs, t).constraint.lift(initial_field(problem.space, given))
 
-    def _integrator(self) -> SDIRK2:
-        if self._linear:
-            return SDIRK2(self.linear_solver)
-        xtol = min(self.rtol, 1e-8)
-        return SDIRK2(Newton(self.linear_solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol))
+    def _memory(self) -> Any:
+        """What a `BDF2` remembers of an earlier run; None where there is none."""
+        if not (_is_memory(self.initial) and isinstance(self.method, BDF2)):
+            return None
+        return self.method.recall(*(jnp.asarray(self.initial[name], float) for name in _MEMORY))
+
+    def _integrator(self) -> Method:
+        if self.method.solver is not None:
+            return self.method
+        solver: Any = self.linear_solver
+        if not self._linear:
+            xtol = min(self.rtol, 1e-8)
+            solver = Newton(solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol)
+        return dataclasses.replace(self.method, solver=solver)
+
+    def _seen(self, series: Series, grid: Array) -> Series:
+        """A signal as the method should see it."""
+        if self.control is not None or not series.hold:
+            return series
+        return (_node_means if isinstance(self.method, BDF2 | CrankNicolson) else _step_means)(series, grid)
 
     @property
     def _linear(self) -> bool:
@@ -188,7 +236,8 @@ def _stage_operator(analysis: Transient) -> LinearOperator:
     system = _System(linear=problem.linear)
     start = args[0].constraint.lift(jnp.zeros(problem.space.n_dofs))
     tangent = system.tangent(jnp.zeros(()), start, args)
-    return linear_combination(1.0, system.mass(args), 0.3 * analysis.step, tangent)
+    weight = analysis.method.implicit_weight * analysis.step
+    return linear_combination(1.0, system.mass(args), weight, tangent)
 
 
 def _step_means(series: Series, grid: Array) -> Series:
@@ -196,9 +245,27 @@ def _step_means(series: Series, grid: Array) -> Series:
 
     The means start a little after their step does: a stage at the end of a step then still sees its own.
     """
-    if not series.hold:
-        return series
     return Series(grid[:-1] + 1e-6 * (grid[1] - grid[0]), interval_means(series, grid), hold=True)
+
+
+def _node_means(series: Series, grid: Array) -> Series:
+    """A held input as its mean over the halves of the two steps that meet at each time, for methods that take loads
+    at the ends of steps.
+    """
+    ends = jnp.concatenate([grid[:1], 0.5 * (grid[:-1] + grid[1:]), grid[-1:]])
+    return Series(grid, interval_means(series, ends), hold=False)
+
+
+_MEMORY = ("u", "before", "dt", "known")
+
+
+def _is_memory(initial: Any) -> bool:
+    """True for the state of a run with `BDF2`."""
+    return isinstance(initial, Mapping) and set(initial) == set(_MEMORY)
+
+
+def _remembered(memory: Any) -> dict[str, Array]:
+    return {name: getattr(memory, name) for name in _MEMORY}
 
 
 def _mass_values(inertia: DiscreteProblem) -> Array:

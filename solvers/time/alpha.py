@@ -134,11 +134,11 @@ class AlphaMethod(TimeIntegrator):
     if TYPE_CHECKING:
         # For type checkers a property: an abstract variable would take the first place in every constructor.
         @property
-        def solver(self) -> LinearSolver | NonlinearSolver:
+        def solver(self) -> LinearSolver | NonlinearSolver | None:
             """What solves the steps."""
             ...
     else:
-        solver: eqx.AbstractVar[LinearSolver | NonlinearSolver]
+        solver: eqx.AbstractVar[LinearSolver | NonlinearSolver | None]
 
     @property
     @abc.abstractmethod
@@ -207,6 +207,10 @@ class AlphaMethod(TimeIntegrator):
         return nonlinear_solve(
             step.residual, guess, parameters, self.solver, step.tangent, prepared.state, symmetric=symmetric
         )
+
+    def recall(self, motion: Motion) -> Motion:
+        """Return the memory of a run that came to this motion."""
+        return motion
 
     def output(self, memory: Motion) -> Motion:
         """Return the motion."""

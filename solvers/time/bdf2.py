@@ -45,7 +45,7 @@ class BDF2(StageMethod):
     Grigorieff, *Stability of multistep-methods on variable grids*, Numer. Math. 42 (1983).
     """
 
-    solver: LinearSolver | NonlinearSolver
+    solver: LinearSolver | NonlinearSolver | None = None
 
     @property
     def implicit_weight(self) -> float:
@@ -83,6 +83,12 @@ class BDF2(StageMethod):
         guess = u + memory.known * dt / memory.dt * (u - memory.before)
         solution, count = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args)
         return Memory(solution.value, u, dt, jnp.ones_like(memory.known)), solution.status, count
+
+    def recall(
+        self, u: Float[Array, " n"], before: Float[Array, " n"], dt: Float[Array, ""], known: Float[Array, ""]
+    ) -> Memory:
+        """Return the memory of a run that came to u from ``before`` in a step of ``dt``; ``known`` is 1."""
+        return Memory(u, before, dt, known)
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""

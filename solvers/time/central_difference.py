@@ -91,6 +91,10 @@ class CentralDifference(TimeIntegrator):
         code = jnp.where(dt > prepared.stable, Code.DIVERGENCE, Code.SUCCESS).astype(jnp.int32)
         return _Memory(end, motion.u), Status(code), jnp.zeros((), jnp.int32)
 
+    def recall(self, motion: Motion) -> _Memory:
+        """Return the memory of a run that came to this motion."""
+        return _Memory(motion, motion.u)
+
     def output(self, memory: _Memory) -> Motion:
         """Return the motion."""
         return memory.motion

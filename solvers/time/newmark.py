@@ -25,9 +25,9 @@ class Newmark(AlphaMethod):
     Newmark, *A method of computation for structural dynamics*, J. Eng. Mech. Div. ASCE 85 (1959).
     """
 
-    beta: float = eqx.field(static=True)
-    gamma: float = eqx.field(static=True)
-    solver: LinearSolver | NonlinearSolver  # pyright: ignore
+    beta: float = eqx.field(static=True, default=0.25)
+    gamma: float = eqx.field(static=True, default=0.5)
+    solver: LinearSolver | NonlinearSolver | None = None  # pyright: ignore
 
     def __check_init__(self):
         if not 2 * self.beta >= self.gamma >= 0.5:

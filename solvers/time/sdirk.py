@@ -52,7 +52,7 @@ def first_memory(u: Float[Array, " n"], estimates: bool) -> Memory:
 
 
 def prepare_sdirk(
-    tableau: Tableau, assembled: Any, state: Any, dt: Array, solver: LinearSolver | NonlinearSolver
+    tableau: Tableau, assembled: Any, state: Any, dt: Array, solver: LinearSolver | NonlinearSolver | None
 ) -> Prepared:
     """Return M + γΔt K with the state of its solver."""
     return prepare_stages(assembled, state, tableau.gamma * dt, solver)
@@ -60,7 +60,7 @@ def prepare_sdirk(
 
 def sdirk_step(
     tableau: Tableau,
-    solver: LinearSolver | NonlinearSolver,
+    solver: LinearSolver | NonlinearSolver | None,
     system: System,
     prepared: Prepared,
     memory: Memory,
@@ -107,7 +107,7 @@ def sdirk_step(
 
 def filtered_error(
     tableau: Tableau,
-    solver: LinearSolver | NonlinearSolver,
+    solver: LinearSolver | NonlinearSolver | None,
     system: System,
     prepared: Prepared,
     memory: Memory,

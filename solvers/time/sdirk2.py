@@ -35,7 +35,7 @@ class SDIRK2(StageMethod):
     Alexander, *Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s*, SIAM J. Numer. Anal. 14 (1977).
     """
 
-    solver: LinearSolver | NonlinearSolver
+    solver: LinearSolver | NonlinearSolver | None = None
 
     @property
     def implicit_weight(self) -> float:

@@ -43,7 +43,7 @@ class SDIRK4(StageMethod, EmbeddedIntegrator):
     Hairer, Wanner, *Solving Ordinary Differential Equations II*, 2nd ed., Springer (1996), table IV.6.5.
     """
 
-    solver: LinearSolver | NonlinearSolver
+    solver: LinearSolver | NonlinearSolver | None = None
 
     @property
     def implicit_weight(self) -> float:

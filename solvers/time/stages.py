@@ -52,13 +52,16 @@ def stored(
     return mass.mv(u - base)
 
 
-def linear_solver_of(solver: LinearSolver | NonlinearSolver) -> LinearSolver:
+def linear_solver_of(solver: LinearSolver | NonlinearSolver | None) -> LinearSolver:
     """Return the linear solver itself, or that of a nonlinear solver."""
+    if solver is None:
+        raise ValueError("The time integrator has no solver: give it a LinearSolver, or a Newton.")
     return solver.linear_solver if isinstance(solver, NonlinearSolver) else solver
 
 
-def check_solver(method: TimeIntegrator, solver: LinearSolver | NonlinearSolver, system: System) -> None:
-    """Raise `ValueError` for a linear solver where the system needs Newton's method."""
+def check_solver(method: TimeIntegrator, solver: LinearSolver | NonlinearSolver | None, system: System) -> None:
+    """Raise `ValueError` for no solver, or a linear one where the system needs Newton's method."""
+    linear_solver_of(solver)
     if not system.linear and not isinstance(solver, NonlinearSolver):
         name = type(method).__name__
         raise ValueError(f"{name} was given a linear solver for a nonlinear system: give it a Newton.")
@@ -68,10 +71,10 @@ class StageMethod(TimeIntegrator):
     """What implicit methods of first order share: set-up and solution of stages with one weight w = γΔt.
 
     ``solver`` is a `LinearSolver` for linear systems, a `NonlinearSolver` for
-    others.
+    others; None where whoever uses the method gives it one.
     """
 
-    solver: eqx.AbstractVar[LinearSolver | NonlinearSolver]
+    solver: eqx.AbstractVar[LinearSolver | NonlinearSolver | None]
 
     @property
     @abc.abstractmethod
@@ -103,7 +106,9 @@ class StageMethod(TimeIntegrator):
         return Status(jnp.zeros((), jnp.int32))
 
 
-def prepare_stages(assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver) -> Prepared:
+def prepare_stages(
+    assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver | None
+) -> Prepared:
     """Return what all stages of one weight share."""
     mass, tangent = assembled
     if tangent is None:
@@ -116,7 +121,7 @@ def prepare_stages(assembled: Any, state: Any, weight: Array, solver: LinearSolv
 
 def solve_stage(
     system: System,
-    solver: LinearSolver | NonlinearSolver,
+    solver: LinearSolver | NonlinearSolver | None,
     prepared: Prepared,
     base: Float[Array, " n"],
     load: Float[Array, " n"] | float,

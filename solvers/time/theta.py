@@ -26,7 +26,7 @@ class ImplicitEuler(StageMethod):
     ``solver`` is a `LinearSolver` for linear systems, a `NonlinearSolver` for others.
     """
 
-    solver: LinearSolver | NonlinearSolver
+    solver: LinearSolver | NonlinearSolver | None = None
 
     @property
     def implicit_weight(self) -> float:
@@ -68,7 +68,7 @@ class CrankNicolson(StageMethod):
     equations of the heat-conduction type*, Proc. Camb. Phil. Soc. 43 (1947).
     """
 
-    solver: LinearSolver | NonlinearSolver
+    solver: LinearSolver | NonlinearSolver | None = None
     theta: float = eqx.field(static=True, default=0.5)
 
     def __check_init__(self):

@@ -11,18 +11,28 @@ from gemel.engine import *  # noqa: F403
 from gemel.meshes import Mesh, MeshError, box, grid, read_mesh, rectangle, write_mesh
 from gemel.solvers import (
     AMG,
+    BDF2,
     CG,
     GMRES,
+    SDIRK2,
+    SDIRK4,
+    CentralDifference,
     Code,
+    CrankNicolson,
     DenseDirect,
+    ErrorControl,
+    GeneralizedAlpha,
     GradientDescent,
+    ImplicitEuler,
     Jacobi,
     LevenbergMarquardt,
+    Newmark,
     Newton,
     Solution,
     SolveError,
     SparseDirect,
     Status,
+    step_grid,
 )
 
 if TYPE_CHECKING:
@@ -31,16 +41,25 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AMG",
+    "BDF2",
     "CG",
     "GMRES",
+    "SDIRK2",
+    "SDIRK4",
+    "CentralDifference",
     "Client",
     "Code",
+    "CrankNicolson",
     "DenseDirect",
+    "ErrorControl",
+    "GeneralizedAlpha",
     "GradientDescent",
+    "ImplicitEuler",
     "Jacobi",
     "LevenbergMarquardt",
     "Mesh",
     "MeshError",
+    "Newmark",
     "Newton",
     "Solution",
     "SolveError",
@@ -53,6 +72,7 @@ __all__ = [
     "read_mesh",
     "rectangle",
     "solvers",
+    "step_grid",
     "write_mesh",
 ]
 __all__ += engine.__all__
