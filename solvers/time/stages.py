@@ -34,12 +34,15 @@ class _Stage(eqx.Module):
 
     def residual(self, u: Array, parameters: Any) -> Array:
         mass, base, load, t, weight, args = parameters
-        gain = stored(self.system, mass, u, base, args)
+        complete = self.system.complete(t, u, args) if isinstance(self.system, StoringSystem) else u
+        gain = stored(self.system, mass, complete, base, args)
         return gain + weight * self.system.residual(t, u, args) + load
 
     def tangent(self, u: Array, parameters: Any) -> LinearOperator:
         mass, _, _, t, weight, args = parameters
-        capacity = self.system.capacity(u, args) if isinstance(self.system, StoringSystem) else mass
+        capacity = mass
+        if isinstance(self.system, StoringSystem):
+            capacity = self.system.capacity(self.system.complete(t, u, args), args)
         return linear_combination(1.0, capacity, weight, self.system.tangent(t, u, args))
 
 

@@ -53,6 +53,14 @@ class StoringSystem(System):
         """Return m(u), zero in algebraic rows."""
 
     @abc.abstractmethod
+    def complete(self, t: Float[Array, ""], u: Float[Array, " n"], args: PyTree) -> Float[Array, " n"]:
+        """Return u with its prescribed entries set to what they are at t; u itself where nothing is prescribed.
+
+        A stage takes the content of that, so that the rows with content do not see the prescribed unknowns before
+        their own rows hold, and the capacity comes without their columns.
+        """
+
+    @abc.abstractmethod
     def capacity(self, u: Float[Array, " n"], args: PyTree) -> LinearOperator:
         """Return ∂m/∂u at u."""
 

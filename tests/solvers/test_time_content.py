@@ -36,6 +36,9 @@ class Exponential(StoringSystem):
     def content(self, u: Array, args) -> Array:
         return jnp.stack([0.0 * u[0], jnp.exp(u[1])])
 
+    def complete(self, t: Array, u: Array, args) -> Array:
+        return u
+
     def capacity(self, u: Array, args) -> LinearOperator:
         return DenseOperator(jax.jacfwd(lambda v: self.content(v, args))(u), False)
 
