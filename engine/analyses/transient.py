@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.content import ContentSystem
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.initial import initial_field
@@ -19,12 +20,14 @@ from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series, interval_means
+from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
     BDF2,
     CG,
     GMRES,
     SDIRK2,
     SDIRK4,
+    Backtracking,
     CrankNicolson,
     ErrorControl,
     FirstOrderSystem,
@@ -34,11 +37,14 @@ from gemel.solvers import (
     LinearSolver,
     Newton,
     Solution,
+    SparseDirect,
     SparseOperator,
     integrate,
     integrate_adaptive,
     linear_combination,
 )
+
+_HALVINGS = 12
 
 Method = SDIRK2 | SDIRK4 | ImplicitEuler | CrankNicolson | BDF2
 
@@ -47,7 +53,7 @@ class Transient(Analysis):
     r"""The history of a field from a given start, with a fixed step, or with steps that an error control chooses.
 
     Args:
-        physics: a physics with inertia (`Heat` with a capacity that does not depend on temperature).
+        physics: a physics with inertia, such as `Heat` with a capacity or an enthalpy.
         initial: the field at the start in SI: a number, parameter, `Profile`, or nodal values; on a mixed space a
             mapping from fields to those. The state of an earlier run continues it; that of a `BDF2` remembers the
             step before too.
@@ -57,8 +63,8 @@ class Transient(Analysis):
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
-            preconditioner, which suits steps short
-            enough that the mass dominates; for long steps on fine meshes give ``CG(AMG(), ...)``.
+            preconditioner, which suits steps short enough that the mass dominates; for long steps on fine meshes
+            give ``CG(AMG(), ...)``. On a mixed space it replaces the sparse direct solver.
         newton_steps: limit of Newton steps.
         method: `SDIRK2` (L-stable, order 2), `ImplicitEuler`, `CrankNicolson`, `BDF2` or `SDIRK4`; where it has no
             solver it takes that of the analysis.
@@ -66,8 +72,8 @@ class Transient(Analysis):
             prescribed unknowns. Inputs are taken at the times of the stages. None for equal steps.
 
     Raises:
-        ValueError: for a physics without inertia, a capacity that depends on the field, a step that is not
-            positive, or a control for a method that does not estimate its error.
+        ValueError: for a physics without inertia, a capacity that follows an input, a step that is not positive, or
+            a control for a method that does not estimate its error.
     """
 
     physics: Physics
@@ -95,15 +101,12 @@ class Transient(Analysis):
             raise ValueError("A transient analysis needs a capacity.")
         if inputs_of(physics.inertia.contributions):
             raise ValueError("The capacity of a transient analysis must not follow an input.")
-        if not physics.inertia.linear:
-            raise ValueError("The capacity of a transient analysis must not depend on the field.")
         check_step(step)
         self.method, self.control = SDIRK2() if method is None else method, control
         if control is not None and not isinstance(self.method, SDIRK4):
             raise ValueError(f"An error control needs the method SDIRK4, not {type(self.method).__name__}.")
         self.physics, self.initial, self.step, self.rtol = physics, initial, float(step), rtol
-        krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
-        self.linear_solver = linear_solver or krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+        self.linear_solver = linear_solver or _default_solver(physics, rtol, max_steps)
         self.newton_steps = newton_steps
 
     def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
@@ -139,7 +142,7 @@ class Transient(Analysis):
         The times of ``grid`` are equally spaced where no control chooses the steps.
         """
         grid, problem = jnp.asarray(grid), self.physics.problem
-        integrator, system = self._integrator(), _System(linear=self._linear)
+        integrator, system = self._integrator(), self._system()
         moving = inputs_of(problem.constraint)
         seen = {name: series if name in moving else self._seen(series, grid) for name, series in inputs.items()}
         args = (problem, self.physics.inertia, seen, self._scale())
@@ -180,7 +183,7 @@ class Transient(Analysis):
         solver: Any = self.linear_solver
         if not self._linear:
             xtol = min(self.rtol, 1e-8)
-            solver = Newton(solver, self.rtol, atol=0.0, max_steps=self.newton_steps, xtol=xtol)
+            solver = Newton(solver, self.rtol, 0.0, self.newton_steps, Backtracking(_HALVINGS), xtol)
         return dataclasses.replace(self.method, solver=solver)
 
     def _seen(self, series: Series, grid: Array) -> Series:
@@ -192,13 +195,28 @@ class Transient(Analysis):
     @property
     def _linear(self) -> bool:
         """Whether one operator serves all steps: linear in the field, and no input in the tangent."""
-        return self.physics.problem.linear and self.physics.problem.steady_tangent
+        problem, inertia = self.physics.problem, self.physics.inertia
+        assert inertia is not None
+        return problem.linear and problem.steady_tangent and inertia.linear
+
+    def _system(self) -> "_System | ContentSystem":
+        """The semi-discrete problem, by whether its content is linear in the field."""
+        inertia = self.physics.inertia
+        assert inertia is not None
+        return _System(linear=self._linear) if inertia.linear else ContentSystem()
 
     def _scale(self) -> Array:
         """The weight of the rows of prescribed unknowns: as heavy as the others, so that tolerances mean both."""
         inertia = self.physics.inertia
         assert inertia is not None
         return jnp.mean(inertia.layout.operator(_mass_values(inertia)).diagonal()) / self.step
+
+
+def _default_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
+    if isinstance(physics.problem.space, MixedSpace):
+        return SparseDirect(rtol=max(rtol, 1e-8))
+    krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
+    return krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
 
 
 class _System(FirstOrderSystem):
@@ -233,7 +251,7 @@ def _stage_operator(analysis: Transient) -> LinearOperator:
     """About the operator of a step, with inputs at zero: enough for a preconditioner."""
     problem, inertia = analysis.physics.problem, analysis.physics.inertia
     args = (drive(problem, dict.fromkeys(inputs_of(problem), 0.0)), inertia, {}, analysis._scale())
-    system = _System(linear=problem.linear)
+    system = analysis._system()
     start = args[0].constraint.lift(jnp.zeros(problem.space.n_dofs))
     tangent = system.tangent(jnp.zeros(()), start, args)
     weight = analysis.method.implicit_weight * analysis.step

@@ -59,7 +59,7 @@ def test_what_enters_is_stored(method):
 
 def test_a_moving_source_brings_all_of_its_power():
     space = gm.FunctionSpace(gm.box(12, 8, 2, size=(0.12, 0.08, 0.02)), "Q2")
-    source = gm.MovingSource("top", 50.0, (gm.Input("x"), 0.04), 0.012)
+    source = gm.MovingSource("top", 50.0, (gm.Input("x"), 0.04, 0.02), 0.012)
     body = gm.Heat(space, 20.0, 4e6, [source])
     inputs = {"x": gm.Series([0.0, 10.0], [0.04, 0.08], hold=False)}
     analysis = gm.Transient(body, 300.0, 2.0)
