@@ -125,9 +125,7 @@ def MovingSource(on: str, power: Any, position: Sequence[Any], radius: Any, face
 
 def _spot(x: Any, power: Any, position: tuple[Any, ...], radius: Any, spread: Any) -> Any:
     if len(position) != x.shape[0]:
-        raise ValueError(
-            f"The position of a moving source has {len(position)} coordinates on a {x.shape[0]}-D mesh: give all of them."
-        )
+        raise ValueError(f"The position of a moving source has {len(position)} coordinates on a {x.shape[0]}-D mesh.")
     distance = sum((x[i] - centre) ** 2 for i, centre in enumerate(position))
     return power / (jnp.pi * radius**2) ** (0.5 * spread) * jnp.exp(-distance / radius**2)
 
