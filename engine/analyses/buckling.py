@@ -61,9 +61,7 @@ class Buckling(Analysis):
     def __check_init__(self) -> None:
         problem = self.physics.problem
         if problem.linear and not isinstance(self.physics, Frame):
-            raise ValueError(
-                "A buckling analysis needs a frame or a geometrically nonlinear physics: this one is linear."
-            )
+            raise ValueError("A buckling analysis needs a frame or geometric nonlinearity: this one is linear.")
         if not problem.symmetric:
             raise ValueError("A buckling analysis needs a symmetric tangent.")
         free = problem.constraint.free
