@@ -3,14 +3,21 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
+import scipy.sparse.csgraph
 from jax.core import Tracer
 
 from gemel.engine.physics import Physics
+from gemel.engine.problems import DiscreteProblem
 from gemel.engine.spaces import FunctionSpace
 
 _TOLERANCE = 1e-13
 """Forces and violations below this, per unit motion and root of the number of unknowns, are rounding errors."""
+
+_MOST_PARTS = 20
+"""Bodies in more parts are looked at as one."""
 
 _AXES = "xyz"
 
@@ -44,25 +51,51 @@ def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
     modes, space = physics.near_nullspace(), physics.problem.space
     if modes is None or not isinstance(space, FunctionSpace) or modes.shape[0] != space.n_dofs:
         return ()
-    constraint = physics.problem.constraint
-    free = np.asarray(constraint.free)
+    with jax.ensure_compile_time_eval():
+        x = np.asarray(space.nodes())
     modes = modes / np.maximum(np.abs(modes).max(axis=0), 1e-300)
+    parts = _parts(physics.problem, space.n_components)
+    names: list[str] = []
+    for mine in parts:
+        rows = np.repeat(mine, space.n_components)
+        null = _unheld(physics.problem, tangent, modes * rows[:, None])
+        motions = (modes[rows] @ null.T).reshape(int(mine.sum()), space.n_components, len(null))
+        where = "" if len(parts) == 1 else f" of the part around {_numbers(x[mine].mean(axis=0))}"
+        names += [name + where for name in (_named(x[mine], motions) if len(null) else ())]
+    return tuple(names)
+
+
+def _parts(problem: DiscreteProblem, block: int) -> list[np.ndarray]:
+    """The nodes of each part that neither cells nor ties connect to the others; the whole where there are many."""
+    pattern, ties = problem.layout.pattern, problem.constraint.ties
+    n = problem.space.n_dofs
+    rows = np.repeat(np.arange(n), np.diff(np.asarray(pattern.indptr)))
+    columns = np.asarray(pattern.indices)
+    if ties is not None:
+        tied, masters = ties.connections()
+        rows, columns = np.concatenate([rows, tied]), np.concatenate([columns, masters])
+    ones, size = np.ones(len(rows), dtype=np.int32), n // block
+    graph = scipy.sparse.csr_array((ones, (rows // block, columns // block)), shape=(size, size))
+    count, part = scipy.sparse.csgraph.connected_components(graph, directed=False)
+    return [part == number for number in range(count)] if count <= _MOST_PARTS else [np.ones(size, dtype=bool)]
+
+
+def _unheld(problem: DiscreteProblem, tangent: Any, modes: np.ndarray) -> np.ndarray:
+    """The combinations ``(k, n_modes)`` of modes that are admissible and cost no force."""
+    constraint = problem.constraint
+    free = np.asarray(constraint.free)
     if constraint.ties is None:
         violation = modes[~free]
     else:
-        violation = modes - np.asarray(jax.vmap(constraint.extend, 1, 1)(modes))
-    limit = _TOLERANCE * np.sqrt(len(modes))
+        violation = modes - np.asarray(jax.vmap(constraint.extend, 1, 1)(jnp.asarray(modes)))
     if len(violation) >= modes.shape[1] and np.linalg.svd(_triangle(violation), compute_uv=False)[-1] > 1e-3:
-        return ()
-    moved = np.where(free[:, None], modes, 0.0)
-    forces = tangent.to_scipy() @ moved
+        return np.zeros((0, modes.shape[1]))
+    forces = tangent.to_scipy() @ np.where(free[:, None], modes, 0.0)
     scale = float(np.abs(np.asarray(tangent.diagonal()) * free).max())
     stacked = np.concatenate([violation, forces * free[:, None] / max(scale, 1e-300)])
     _, sizes, rows = np.linalg.svd(_triangle(stacked))
-    null = rows[np.concatenate([sizes, np.zeros(len(rows) - len(sizes))]) <= limit]
-    if not len(null):
-        return ()
-    return _named(space, modes @ null.T)
+    sizes = np.concatenate([sizes, np.zeros(len(rows) - len(sizes))])
+    return rows[sizes <= _TOLERANCE * np.sqrt(len(modes))]
 
 
 def _triangle(matrix: np.ndarray) -> np.ndarray:
@@ -70,16 +103,14 @@ def _triangle(matrix: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.qr(matrix, mode="r")) if len(matrix) > matrix.shape[1] else matrix
 
 
-def _named(space: FunctionSpace, motions: np.ndarray) -> tuple[str, ...]:
-    """Names of rigid motions ``(n_dofs, k)``; the first components at a node are its displacements."""
-    with jax.ensure_compile_time_eval():
-        x = np.asarray(space.nodes())
+def _named(x: np.ndarray, motions: np.ndarray) -> tuple[str, ...]:
+    """Names of rigid motions ``(n, components, k)`` of nodes ``x (n, dim)``, the first components displacements."""
     n, dim = x.shape
-    if space.n_components < dim:
+    if motions.shape[1] < dim:
         return ("a motion that costs no energy",)
     centre = x.mean(axis=0)
     rigid = _rigid(x - centre)
-    fields = motions.reshape(n, -1, motions.shape[1])[:, :dim].reshape(n * dim, -1)
+    fields = motions[:, :dim].reshape(n * dim, -1)
     shares, *_ = np.linalg.lstsq(rigid, fields, rcond=None)
     if np.abs(rigid @ shares - fields).max() > 1e-6 * np.abs(fields).max():
         return ("a motion that costs no energy",)

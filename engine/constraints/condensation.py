@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from gemel.engine.assembly import GatherSum, MatrixLayout
+from gemel.engine.assembly import GatherSum, MatrixLayout, sorted_unique
 from gemel.engine.constraints.elimination import Dependence
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
@@ -29,12 +29,11 @@ class TreeSum(eqx.Module):
             order = np.argsort(targets, kind="stable")
             ordered = targets[order]
             first = np.searchsorted(ordered, ordered)
-            key = ordered.astype(np.int64) * len(targets) + (np.arange(len(targets)) - first) // _WIDTH
-            kept, piece = np.unique(key, return_inverse=True)
+            starts = (np.arange(len(targets)) - first) % _WIDTH == 0
             into = np.empty(len(targets), dtype=np.int64)
-            into[order] = piece
-            stages.append(GatherSum.plan(into, len(kept)))
-            targets = kept // len(targets)
+            into[order] = np.cumsum(starts) - 1
+            stages.append(GatherSum.plan(into, int(starts.sum())))
+            targets = ordered[starts]
         return TreeSum((*stages, GatherSum.plan(targets, size)))
 
     def __call__(self, x: Array) -> Array:
@@ -68,19 +67,19 @@ class Condensation(eqx.Module):
         entry, left_to, right_to, left, right = _expansion(rows, columns, free, dependence)
         plain, summed = rows[both] * n + columns[both], left_to * n + right_to
         diagonal = np.arange(n, dtype=np.int64) * (n + 1)
-        keys = np.unique(np.concatenate([plain, summed, diagonal]))
+        targets = sorted_unique(summed)
+        keys = sorted_unique(np.concatenate([plain, targets, diagonal]))
         indptr = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n)
         pattern = SparsityPattern.build(indptr, keys % n)
         copied = np.full(len(keys), len(rows))
         copied[np.searchsorted(keys, plain)] = both
-        targets, which = np.unique(summed, return_inverse=True)
         return Condensation(
             pattern=pattern,
             copied=jnp.asarray(copied, jnp.int32),
             added=jnp.asarray(entry, jnp.int32),
             left=jnp.asarray(left, jnp.int32),
             right=jnp.asarray(right, jnp.int32),
-            total=TreeSum.plan(which, len(targets)),
+            total=TreeSum.plan(np.searchsorted(targets, summed), len(targets)),
             places=jnp.asarray(np.searchsorted(keys, targets), jnp.int32),
             idle=jnp.asarray(np.searchsorted(keys, diagonal[~free]), jnp.int32),
         )

@@ -60,6 +60,11 @@ class Ties(eqx.Module):
             return self.constants
         return jnp.where(self.sources >= 0, jnp.concatenate(self.traced)[self.sources], self.constants)
 
+    def connections(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tied unknowns and free masters, one pair an entry; on the host."""
+        columns = np.asarray(self.columns)[np.asarray(self.chosen)]
+        return np.asarray(self.unknowns)[np.asarray(self.rows)], columns
+
     def offset_values(self, like: Array) -> Float[Array, " constants"]:
         """The constants of the equations."""
         return jnp.concatenate([jnp.zeros(0, like.dtype), *(offset().astype(like.dtype) for offset in self.offsets)])

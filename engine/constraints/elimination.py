@@ -149,6 +149,7 @@ def _solve_rest(
 ) -> dict[int, Row]:
     """Gaussian elimination of the equations that meet one another or prescribed values, in order."""
     definitions: dict[int, Row] = {}
+    known = _known_constants(ties) if len(equations) else np.zeros(0)
     for e in map(int, equations):
         unknown = int(table.dependent[e])
         left = unknown not in definitions and not prescribed[unknown]
@@ -167,7 +168,7 @@ def _solve_rest(
             raise ValueError(f"{who} leads back to itself at node {node}: no node can depend on itself.")
         free = {column: weight for column, weight in balance.items() if not prescribed[column]}
         if not balance:
-            _check_constants(constants, e, ties)
+            _check_constants(constants, known, e, ties)
         if not free:
             continue
         pivot = unknown if unknown in free else max(free, key=lambda column: abs(free[column]))
@@ -179,14 +180,25 @@ def _solve_rest(
     return definitions
 
 
-def _check_constants(constants: dict[int, float], e: int, ties: Sequence[Equations]) -> None:
+def _known_constants(ties: Sequence[Equations]) -> np.ndarray:
+    """The values of all constants, NaN for those that hold parameters or traced numbers."""
+    values = [np.zeros(0)]
+    for tie in ties:
+        if tie.offset is None:
+            continue
+        if is_known(tie.offset):
+            with jax.ensure_compile_time_eval():
+                values.append(np.asarray(tie.offset()))
+        else:
+            values.append(np.full(len(tie.dependent), np.nan))
+    return np.concatenate(values)
+
+
+def _check_constants(constants: dict[int, float], values: np.ndarray, e: int, ties: Sequence[Equations]) -> None:
     """Raise `ValueError` where an equation reads 0 = c with a known c that is not zero."""
     constants = {constant: weight for constant, weight in constants.items() if weight}
-    offsets = [tie.offset for tie in ties if tie.offset is not None]
-    if not constants or not all(is_known(offset) for offset in offsets):
+    if not constants:
         return
-    with jax.ensure_compile_time_eval():
-        values = np.concatenate([np.asarray(offset()) for offset in offsets])
     terms = [weight * float(values[constant]) for constant, weight in constants.items()]
     if abs(sum(terms)) > 1e-8 * max(map(abs, terms)):
         who, node = _name(e, ties)

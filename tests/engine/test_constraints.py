@@ -136,8 +136,13 @@ MISTAKES: dict[str, tuple[Any, str]] = {
 }
 
 
+def constrained(conditions: Any) -> gm.Constraint:
+    """The constraint on a square; conditions that are refused when they are made come in a function."""
+    return gm.Constraint.of(square(), conditions() if callable(conditions) else conditions)
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_named(name):
     conditions, sentence = MISTAKES[name]
     with pytest.raises(ValueError, match=sentence):
-        gm.Constraint.of(square(), list(conditions() if callable(conditions) else conditions))
+        constrained(conditions)
