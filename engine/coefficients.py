@@ -138,6 +138,12 @@ def by_tag(mesh: Any, values: Mapping[str, Any]) -> ByTag:
     return ByTag(tuple(values.values()), index)
 
 
+def localise(mesh: Any, tree: Tree) -> Tree:
+    """Turn every mapping from tags to numbers in a tree, such as a material, into values by tag."""
+    kinds = (Mapping, Input, FieldCoefficient, QuadratureField, Profile, Law, Vector)
+    return jax.tree.map(lambda node: coefficient(mesh, node), tree, is_leaf=lambda node: isinstance(node, kinds))
+
+
 def coefficient(mesh: Any, value: Any) -> Any:
     """Accept a mapping from tags to numbers where one number is expected; leave all else as it is."""
     return by_tag(mesh, value) if isinstance(value, Mapping) else value
@@ -158,6 +164,18 @@ def evaluate(value: Any, u: Any, point: Point) -> Array:
     if isinstance(value, Vector):
         return jnp.stack([evaluate(entry, u, point) for entry in value.entries])
     return jnp.asarray(value)
+
+
+def resolve(tree: Tree, u: Jet, point: Point) -> Tree:
+    """Replace every coefficient in a tree, such as a material or a state, by its value at one quadrature point."""
+
+    def at(node: Any) -> Any:
+        if isinstance(node, PerCell | PerPoint):
+            return node.values
+        return evaluate(node, u, point) if isinstance(node, kinds) else node
+
+    kinds = (Law, Profile, PerCell, PerPoint, Vector)
+    return jax.tree.map(at, tree, is_leaf=lambda node: isinstance(node, kinds))
 
 
 def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:

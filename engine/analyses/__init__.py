@@ -6,6 +6,7 @@ from gemel.engine.analyses.dynamic import Dynamic
 from gemel.engine.analyses.harmonic import Harmonic, response
 from gemel.engine.analyses.modal import Modal, modes
 from gemel.engine.analyses.ode import AdaptiveOde, Ode
+from gemel.engine.analyses.quasistatic import EquilibriumPath, Quasistatic, checked_path, follow
 from gemel.engine.analyses.rigid_motions import unconstrained_modes
 from gemel.engine.analyses.steady import Steady, solve
 from gemel.engine.analyses.transient import Transient
@@ -15,12 +16,16 @@ __all__ = [
     "Analysis",
     "Buckling",
     "Dynamic",
+    "EquilibriumPath",
     "Harmonic",
     "Modal",
     "Ode",
+    "Quasistatic",
     "Steady",
     "Transient",
     "buckle",
+    "checked_path",
+    "follow",
     "modes",
     "response",
     "solve",

@@ -8,6 +8,7 @@ from gemel.engine.materials.mooney_rivlin import MooneyRivlin
 from gemel.engine.materials.neo_hookean import NeoHookean
 from gemel.engine.materials.ogden import Ogden
 from gemel.engine.materials.orthotropic import Orthotropic
+from gemel.engine.materials.plane_stress import PlaneStress
 from gemel.engine.materials.prony import Prony, PronyState
 from gemel.engine.materials.tensors import deviator, von_mises
 from gemel.engine.materials.thermal_strain import ThermalStrain
@@ -23,6 +24,7 @@ __all__ = [
     "NeoHookean",
     "Ogden",
     "Orthotropic",
+    "PlaneStress",
     "Prony",
     "PronyState",
     "SmallStrainMaterial",

@@ -24,12 +24,17 @@ def norm(a: Array) -> Scalar:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
-def von_mises(stress: Tensor) -> Scalar:
+def von_mises(stress: Float[Array, "*points 3 3"]) -> Float[Array, "*points"]:
     r"""The equivalent stress $\sqrt{\tfrac32\, s : s}$, $s$ the deviator, in the unit of ``stress``.
+
+    Leading axes run over points. At zero the derivative is taken as zero.
 
     Source: von Mises, *Mechanik der festen Körper im plastisch-deformablen Zustand*, 1913.
     """
-    return jnp.sqrt(1.5) * norm(deviator(stress))
+    mean = jnp.trace(stress, axis1=-2, axis2=-1)[..., None, None] / 3
+    square = jnp.sum((stress - mean * jnp.eye(3)) ** 2, axis=(-2, -1))
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(1.5 * jnp.where(positive, square, 1.0)), 0.0)
 
 
 def determinant(a: Tensor) -> Scalar:
@@ -37,7 +42,11 @@ def determinant(a: Tensor) -> Scalar:
     return jnp.dot(a[0], jnp.cross(a[1], a[2]))
 
 
+def cofactor(a: Tensor) -> Tensor:
+    r"""$\mathrm{cof}\, a = \det(a)\, a^{-\top}$, the derivative of the determinant; it exists for a singular $a$."""
+    return jnp.stack([jnp.cross(a[1], a[2]), jnp.cross(a[2], a[0]), jnp.cross(a[0], a[1])])
+
+
 def inverse(a: Tensor) -> Tensor:
     r"""$a^{-1}$ by cofactors."""
-    cofactors = jnp.stack([jnp.cross(a[1], a[2]), jnp.cross(a[2], a[0]), jnp.cross(a[0], a[1])], axis=1)
-    return cofactors / determinant(a)
+    return cofactor(a).T / determinant(a)

@@ -1,5 +1,6 @@
 """Physics: forms with materials and boundary conditions, ready to be discretised."""
 
+from gemel.engine.physics.bodyloads import Centrifugal, Gravity
 from gemel.engine.physics.circuit import Curve, EquivalentCircuit, LumpedHeat
 from gemel.engine.physics.elasticity import (
     AddedMass,
@@ -24,8 +25,11 @@ from gemel.engine.physics.heat import (
     Power,
     Radiation,
 )
+from gemel.engine.physics.hyperelasticity import FollowerPressure, Hyperelasticity
 from gemel.engine.physics.phase_change import PhaseChange, liquid_fraction
 from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.recovery import nodal_values, reaction, strain_field, stress_field, volume_average
+from gemel.engine.physics.solid import Solid
 from gemel.engine.physics.system import OdeSystem
 from gemel.engine.physics.thermoelasticity import Thermoelasticity
 
@@ -33,6 +37,7 @@ __all__ = [
     "AddedMass",
     "BodyForce",
     "Capacitance",
+    "Centrifugal",
     "Convection",
     "Curve",
     "Dashpots",
@@ -40,10 +45,13 @@ __all__ = [
     "Elasticity",
     "EquivalentCircuit",
     "Flux",
+    "FollowerPressure",
     "Formulation",
     "Frame",
+    "Gravity",
     "Heat",
     "HeatSource",
+    "Hyperelasticity",
     "LumpedHeat",
     "MovingSource",
     "OdeSystem",
@@ -52,10 +60,16 @@ __all__ = [
     "Power",
     "Pressure",
     "Radiation",
+    "Solid",
     "Thermoelasticity",
     "Traction",
     "lame",
     "liquid_fraction",
     "member_forces",
     "nodal_stress",
+    "nodal_values",
+    "reaction",
+    "strain_field",
+    "stress_field",
+    "volume_average",
 ]

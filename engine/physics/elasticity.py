@@ -18,13 +18,14 @@ from gemel.engine.coefficients import coefficient, evaluate, is_constant
 from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
+from gemel.engine.materials import Isotropic, SmallStrainMaterial
 from gemel.engine.physics.integrands import Load, Reaction
+from gemel.engine.physics.kinematics import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SOLID, StressForm, revolved
 from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.smallstrain import require_displacements, small_strain_term
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
 from gemel.engine.recovery import nodal_average
 from gemel.engine.spaces import FunctionSpace
-
-_KINEMATICS = ("solid", "plane strain", "plane stress")
 
 
 def lame(youngs_modulus: Any, poisson_ratio: Any, kinematics: str = "solid") -> tuple[Array, Array]:
@@ -39,23 +40,43 @@ def lame(youngs_modulus: Any, poisson_ratio: Any, kinematics: str = "solid") -> 
     return (2 * first * mu / (first + 2 * mu) if kinematics == "plane stress" else first), mu
 
 
-class Hooke(Form):
-    """The isotropic linear stress as flux."""
+class Hooke(StressForm):
+    """The isotropic linear stress as flux, in space, plane strain or plane stress."""
 
     youngs_modulus: Any
     poisson_ratio: Any
     kinematics: str = eqx.field(static=True)
 
-    def stress(self, u: Jet, point: Point) -> Array:
-        r"""$\sigma$ in Pa, ``(dim, dim)``."""
+    def stress(self, u: Jet, point: Point) -> Float[Array, "3 3"]:
+        r"""$\sigma$ in Pa."""
+        plane = self._in_plane(u, point)
+        if len(plane) == 3:
+            return plane
+        outward = 0.0
+        if self.kinematics == PLANE_STRAIN:
+            outward = evaluate(self.poisson_ratio, u, point) * jnp.trace(plane)
+        return jnp.zeros((3, 3)).at[:2, :2].set(plane).at[2, 2].set(outward)
+
+    def strain(self, u: Jet, point: Point) -> Float[Array, "3 3"]:
+        r"""$\varepsilon$."""
+        plane = sym_grad(u)
+        if len(plane) == 3:
+            return plane
+        outward = 0.0
+        if self.kinematics == PLANE_STRESS:
+            nu = evaluate(self.poisson_ratio, u, point)
+            outward = -nu / (1 - nu) * jnp.trace(plane)
+        return jnp.zeros((3, 3)).at[:2, :2].set(plane).at[2, 2].set(outward)
+
+    def dual(self, u: Jet, point: Point) -> Jet:
+        """The pair at one point."""
+        return Jet(jnp.zeros_like(u.value), self._in_plane(u, point))
+
+    def _in_plane(self, u: Jet, point: Point) -> Array:
         modulus = evaluate(self.youngs_modulus, u, point)
         first, mu = lame(modulus, evaluate(self.poisson_ratio, u, point), self.kinematics)
         strain = sym_grad(u)
         return first * jnp.trace(strain) * jnp.eye(len(strain)) + 2 * mu * strain
-
-    def dual(self, u: Jet, point: Point) -> Jet:
-        """The pair at one point."""
-        return Jet(jnp.zeros_like(u.value), self.stress(u, point))
 
     @property
     def linear(self) -> bool:
@@ -130,7 +151,7 @@ def AddedMass(on: str, mass: Any) -> Term:
 
 
 class Elasticity(Physics):
-    """A linear elastic body.
+    """A linear elastic body: isotropic, or of any linear material such as `Orthotropic` or `ThermalStrain`.
 
     Args:
         space: a space of shape ``(dim,)``; the field is the displacement in m.
@@ -138,13 +159,16 @@ class Elasticity(Physics):
             parameters.
         poisson_ratio: dimensionless, below 0.5; likewise.
         density: in kg/m³, needed for modal analysis; likewise.
-        conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`.
+        conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`,
+            `Gravity`, `Centrifugal`.
         masses: `AddedMass` terms.
-        kinematics: "solid" in 3-D; "plane strain" or "plane stress" in 2-D (unit thickness).
+        kinematics: "solid" in 3-D; "plane strain", "plane stress" (unit thickness) or "axisymmetric" in 2-D, the
+            last with coordinates (r, z) and loads per area or volume around the whole circumference.
         dampings: terms whose tangent is the damping matrix, such as `Dashpots`.
+        material: a linear `SmallStrainMaterial` in place of the two constants; `Solid` takes any.
 
     Raises:
-        ValueError: for a space of another shape, unknown kinematics or tags.
+        ValueError: for a space of another shape, unknown kinematics or tags, or both a material and constants.
     """
 
     problem: DiscreteProblem
@@ -154,31 +178,23 @@ class Elasticity(Physics):
     def __init__(
         self,
         space: FunctionSpace,
-        youngs_modulus: Any | Mapping[str, Any],
-        poisson_ratio: Any | Mapping[str, Any],
+        youngs_modulus: Any | Mapping[str, Any] = None,
+        poisson_ratio: Any | Mapping[str, Any] = None,
         density: Any | Mapping[str, Any] = None,
         conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
-        kinematics: str = "solid",
+        kinematics: str = SOLID,
         dampings: Sequence[Summand] = (),
+        material: SmallStrainMaterial | None = None,
     ) -> None:
-        dim = space.mesh.dim
-        if space.shape != (dim,):
-            raise ValueError(
-                f"Elasticity on a {dim}-D mesh needs a function space of shape ({dim},), not {space.shape}."
-            )
-        allowed = _KINEMATICS[:1] if dim == 3 else _KINEMATICS[1:]
-        if kinematics not in allowed:
-            raise ValueError(
-                f"Kinematics '{kinematics}' does not fit a {dim}-D mesh: "
-                f"allowed are {' and '.join(map(repr, allowed))}."
-            )
+        require_displacements(space, kinematics, (SOLID, PLANE_STRAIN, PLANE_STRESS, AXISYMMETRIC))
         mesh = space.mesh
-        hooke = Hooke(coefficient(mesh, youngs_modulus), coefficient(mesh, poisson_ratio), kinematics)
-        terms = [Term(hooke), *(condition for condition in conditions if isinstance(condition, Summand))]
+        inner = _internal_forces(space, youngs_modulus, poisson_ratio, material, kinematics)
+        loads = [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
         storage = [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
-        self.problem, inertia, damping = discretise(space, essential, terms, storage, dampings)
+        groups = [revolved(kinematics, group) for group in (loads, storage, dampings)]
+        self.problem, inertia, damping = discretise(space, essential, [inner, *groups[0]], *groups[1:])
         self.inertia = inertia if storage else None
         self.damping = damping if dampings else None
 
@@ -187,6 +203,22 @@ class Elasticity(Physics):
         space = self.problem.space
         assert isinstance(space, FunctionSpace)
         return rigid_body_modes(np.asarray(space.nodes()))
+
+
+def _internal_forces(
+    space: FunctionSpace, youngs_modulus: Any, poisson_ratio: Any, material: SmallStrainMaterial | None, kinematics: str
+) -> Summand:
+    given = youngs_modulus is not None or poisson_ratio is not None
+    if material is None and (youngs_modulus is None or poisson_ratio is None):
+        raise ValueError("Elasticity needs Young's modulus and Poisson's ratio, or a material.")
+    if material is not None and given:
+        raise ValueError("Elasticity takes either a material or Young's modulus and Poisson's ratio, not both.")
+    if material is not None and not material.linear:
+        raise ValueError(f"Elasticity takes a linear material, not {type(material).__name__}: use Solid.")
+    if material is None and kinematics != AXISYMMETRIC:
+        modulus, ratio = coefficient(space.mesh, youngs_modulus), coefficient(space.mesh, poisson_ratio)
+        return Term(Hooke(youngs_modulus=modulus, poisson_ratio=ratio, kinematics=kinematics))
+    return small_strain_term(space, material or Isotropic(youngs_modulus, poisson_ratio), kinematics)
 
 
 def rigid_body_modes(x: np.ndarray) -> np.ndarray:
@@ -207,7 +239,8 @@ def nodal_stress(body: Elasticity, u: Float[Array, "n_nodes dim"]) -> Float[Arra
 
     Between regions of different material the average is over both sides.
     """
-    hooke, space = body.problem.contributions[0], body.problem.space
-    assert isinstance(hooke, Integral)
+    internal, space = body.problem.contributions[0], body.problem.space
+    assert isinstance(internal, Integral)
     assert isinstance(space, FunctionSpace)
-    return nodal_average(space, Hooke.stress, hooke.form, u)
+    full = nodal_average(space, lambda form, jet, point: form.stress(jet, point), internal.form, u)
+    return full[:, : space.mesh.dim, : space.mesh.dim]

@@ -90,7 +90,7 @@ def test_mass_and_support_enter_as_lumped_totals():
     ("change", "sentence"),
     [
         ({"shape": ()}, "needs a function space of shape"),
-        ({"kinematics": "axisymmetric"}, "does not fit a 2-D mesh"),
+        ({"kinematics": "solid"}, "does not fit a 2-D mesh"),
         ({"tag": "leftt"}, "leftt"),
         ({"component": 2}, "Component 2"),
     ],

@@ -1,0 +1,327 @@
+"""Quasi-static analyses: equilibrium followed over time, with history and automatic cut-back of steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.rigid_motions import check_held
+from gemel.engine.analyses.steady import elliptic_solver
+from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.history import advance_history, history_of, with_history
+from gemel.engine.physics import Physics
+from gemel.engine.problems import DiscreteProblem
+from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.signals import Series
+from gemel.solvers import (
+    Backtracking,
+    Code,
+    LinearSolver,
+    LoadSteps,
+    Newton,
+    NonlinearSolver,
+    Solution,
+    SolveError,
+    Status,
+    load_path,
+)
+
+Record = Callable[[DiscreteProblem, Float[Array, " n_dofs"]], Any]
+
+
+class EquilibriumNewton(NonlinearSolver):
+    r"""Newton's method for a `DiscreteProblem`, from a predictor that spreads prescribed displacements.
+
+    Moving supports alone would put the whole motion of a step into one layer of elements. The predictor instead
+    solves the equations linearised where the step starts, $K(u_n)\,\Delta u = -r(u_n)$ with $\Delta u$ prescribed at
+    the supports, and is taken where its residual is the smaller one. Converged where the residual falls below
+    ``rtol`` times the norm of the sums of the magnitudes of element forces, which does not vanish where a body is
+    in balance. ``problem_of(args)`` gives the problem of a step.
+    """
+
+    linear_solver: LinearSolver
+    problem_of: Callable[[Any], DiscreteProblem] = eqx.field(static=True)
+    rtol: float
+    max_steps: int = eqx.field(static=True)
+    max_halvings: int = eqx.field(static=True)
+
+    def compute(self, residual: Any, tangent: Any, u0: Float[Array, " n"], args: Any, state: Any) -> Solution[Array]:
+        """Iterate from the better of the lifted ``u0`` and the predictor."""
+        problem = self.problem_of(args)
+        lifted = problem.constraint.lift(u0)
+        predicted = self._predict(problem, u0, lifted, state)
+        errors = [jnp.linalg.norm(residual(u, args)) for u in (lifted, predicted)]
+        better = jnp.isfinite(errors[1]) & ~(errors[0] < errors[1])  # the other may be NaN, of inverted cells
+        start = jnp.where(better, predicted, lifted)
+        atol = self.rtol * force_scale(problem, start)
+        newton = Newton(self.linear_solver, 0.0, 0.0, self.max_steps, Backtracking(self.max_halvings), 1e-13)
+        newton = eqx.tree_at(lambda solver: solver.atol, newton, atol)
+        return newton.compute(residual, tangent, start, args, state)
+
+    def _predict(self, problem: DiscreteProblem, u: Array, lifted: Array, state: Any) -> Array:
+        constraint = problem.constraint
+        value, change = jax.jvp(problem.unconstrained, (u,), (lifted - u,))
+        operator = constraint.operator(problem.layout, problem.matrix_values(u), 1.0, problem.symmetric)
+        state = self.linear_solver.init(operator) if state is None else self.linear_solver.update(state, operator)
+        increment = self.linear_solver.compute(state, operator, -constraint.reduce(value + change)).value
+        return constraint.lift(lifted + increment)
+
+
+def force_scale(problem: DiscreteProblem, u: Float[Array, " n"]) -> Float[Array, ""]:
+    """The norm of the assembled magnitudes of all element residuals at ``u``."""
+    points = jnp.asarray(problem.space.mesh.points)
+    total = jnp.zeros_like(u)
+    for part, gather in zip(problem.contributions, problem.to_vector, strict=True):
+        total = total + gather([jnp.abs(local) for local in part.residuals(u, points)])
+    return jnp.linalg.norm(total)
+
+
+class EquilibriumPath(eqx.Module):
+    """The states of a body along a path.
+
+    ``records`` holds what was recorded at each of ``times (m,)``, stacked; NaN from the time on that was not reached.
+    ``state`` is the last converged field, flat, at the time ``reached`` in s; ``problem`` is the problem there, with
+    the history committed, from which stresses are recovered and a path can go on.
+    """
+
+    times: Float[Array, " m"]
+    records: Any
+    state: Float[Array, " n_dofs"]
+    problem: DiscreteProblem
+    reached: Float[Array, ""]
+
+
+class Quasistatic(Analysis):
+    r"""Equilibrium $r(u, z, t) = 0$ followed through given times, the history $z$ committed at each converged step.
+
+    A step between two times that does not converge is cut, from the last converged state, into smaller ones, through
+    which inputs follow their signals. Derivatives pass through the whole path, by the implicit-function rule at
+    each converged step.
+
+    Args:
+        physics: a `Solid`, `Hyperelasticity` or any other physics; its loads and prescribed values may be `Input`.
+        rtol: tolerance of the residual relative to the magnitudes of the element forces, and of the linear solves.
+        newton_steps: limit of Newton steps of one solve.
+        cuts: how often the interval between two times may be halved.
+        max_steps: limit of steps tried in one interval, those cut included.
+        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with smoothed
+            aggregation; on a mixed space, the sparse direct solver.
+    """
+
+    physics: Physics
+    linear_solver: LinearSolver
+    rtol: float
+    newton_steps: int = eqx.field(static=True)
+    cuts: int = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        physics: Physics,
+        rtol: float = 1e-9,
+        newton_steps: int = 25,
+        cuts: int = 6,
+        max_steps: int = 24,
+        linear_solver: LinearSolver | None = None,
+    ) -> None:
+        self.physics = physics
+        self.rtol = rtol
+        self.newton_steps = newton_steps
+        self.cuts = cuts
+        self.max_steps = max_steps
+        self.linear_solver = linear_solver or elliptic_solver(physics, rtol, 500)
+
+    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
+        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
+        return FieldObservation.of(self.physics.problem.space, sensors)
+
+    def prepare(self) -> Any:
+        """The multigrid hierarchy at the bound parameters, in the undeformed state.
+
+        Raises `ValueError` where nothing holds a body against a rigid motion.
+        """
+        tangent = _first_tangent(self.physics.problem)
+        check_held(self.physics, tangent)
+        return self.linear_solver.init(tangent)
+
+    def grid(self, times: np.ndarray | None) -> np.ndarray:
+        """The times themselves; raises `ValueError` where there are none or they do not increase."""
+        if times is None or not len(times):
+            raise ValueError("A quasi-static analysis needs the times of its path.")
+        times = np.asarray(times, dtype=float)
+        if np.any(np.diff(times) <= 0):
+            row = int(np.flatnonzero(np.diff(times) <= 0)[0]) + 1
+            raise ValueError(f"The times of a path must increase: time {row} is {times[row]:g} s.")
+        return times
+
+    def run(
+        self,
+        prepared: Any,
+        observation: FieldObservation,
+        inputs: Mapping[str, Series],
+        grid: Float[Array, " m"] | None,
+    ) -> Solution[tuple[Array, Any]]:
+        """The readings at each time, and the last flat field."""
+        assert grid is not None
+        solution = self.follow(prepared, dict(inputs), grid, lambda _, u: observation.read(u))
+        return Solution((solution.value.records, solution.value.state), solution.status, solution.statistics)
+
+    def follow(
+        self, prepared: Any, inputs: dict[str, Series], times: Float[Array, " m"], record: Record
+    ) -> Solution[EquilibriumPath]:
+        """Follow the path; pure. ``record(problem, u)`` is kept at each time: see the function `follow`.
+
+        The first time is solved in one step of no duration, the undeformed virgin state being its guess.
+        """
+        problem = self.physics.problem
+        none = jnp.zeros((), jnp.int32)
+        walker = _Walker(problem, inputs, self._newton(), self._steps(), prepared)
+        history = history_of(problem)
+        start = (jnp.zeros(problem.space.n_dofs), history, times[0], none)
+        intervals = (jnp.concatenate([times[:1], times[:-1]]), times)
+
+        def advance(carry: Any, interval: tuple[Array, Array]) -> tuple[Any, Any]:
+            going = carry[3] == Code.SUCCESS
+            carry, steps = jax.lax.cond(going, lambda: walker.advance(carry, interval), lambda: (carry, none))
+            u, states, t, code = carry
+            kept = record(walker.at(t, states, 0.0), u)
+            kept = jax.tree.map(lambda leaf: jnp.where(code == Code.SUCCESS, leaf, jnp.nan), kept)
+            return carry, (kept, steps)
+
+        (u, states, reached, code), (records, steps) = jax.lax.scan(advance, start, intervals)
+        path = EquilibriumPath(times, records, u, walker.at(reached, states, 0.0), reached)
+        return Solution(path, Status(code), {"steps": jnp.sum(steps), "reached": reached})
+
+    def _newton(self) -> EquilibriumNewton:
+        return EquilibriumNewton(self.linear_solver, _problem_of, self.rtol, self.newton_steps, 8)
+
+    def _steps(self) -> LoadSteps:
+        return LoadSteps(1.0, 0.5**self.cuts, self.max_steps)
+
+
+class _Walker(eqx.Module):
+    """What the steps of a path share."""
+
+    problem: DiscreteProblem
+    inputs: dict[str, Series]
+    newton: EquilibriumNewton
+    steps: LoadSteps
+    prepared: Any
+
+    def at(self, t: Array, states: Any, dt: Any) -> DiscreteProblem:
+        """The problem of a step of ``dt`` s that ends at ``t``, from the given states."""
+        driven = drive(self.problem, {name: series.at(t) for name, series in self.inputs.items()})
+        return with_history(driven, states, dt)
+
+    def advance(self, carry: Any, interval: tuple[Array, Array]) -> tuple[Any, Array]:
+        """Go from one time to the next, in as many steps as it takes; the count of steps tried."""
+        u, states, t, _ = carry
+        first, last = interval
+        problem = self.problem
+
+        solution = load_path(
+            _residual,
+            u,
+            _step_of,
+            (self, first, last),
+            self.newton,
+            self.steps,
+            _tangent,
+            history=(states, t),
+            update=_commit,
+            state=self.prepared,
+            symmetric=problem.symmetric,
+        )
+        path = solution.value
+        states, t = path.history
+        complete = self.at(t, states, 0.0).constraint.complete(path.u)
+        return (complete, states, t, solution.status.code), solution.statistics["tried"]
+
+
+def _step_of(args: Any, factor: Array, history: Any) -> tuple[DiscreteProblem, Array]:
+    """The problem of a step from ``history`` to a part of the interval, and the time that it ends at."""
+    walker, first, last = args
+    states, before = history
+    now = first + factor * (last - first)
+    return walker.at(now, states, now - before), now
+
+
+def _problem_of(parameters: Any) -> DiscreteProblem:
+    return _step_of(*parameters)[0]
+
+
+def _residual(u: Array, step: tuple[DiscreteProblem, Array]) -> Array:
+    return step[0].residual(u)
+
+
+def _tangent(u: Array, step: tuple[DiscreteProblem, Array]) -> Any:
+    return step[0].tangent(u)
+
+
+def _commit(u: Array, step: tuple[DiscreteProblem, Array]) -> Any:
+    problem, now = step
+    return advance_history(problem, problem.constraint.lift(u)), now
+
+
+@eqx.filter_jit
+def _first_tangent(problem: DiscreteProblem) -> Any:
+    driven = drive(problem, dict.fromkeys(inputs_of(problem), 0.0))
+    return driven.tangent(jnp.zeros(driven.space.n_dofs))
+
+
+def follow(
+    analysis: Quasistatic,
+    times: Any,
+    inputs: Mapping[str, Series] | None = None,
+    record: Record | None = None,
+) -> Solution[EquilibriumPath]:
+    """Prepare and follow a path through ``times (m,)`` in s (or load factors).
+
+    Where a step fails, the value keeps the last converged state and says in ``reached`` how far the path came; see
+    `checked_path` for an error that says so.
+
+    Args:
+        analysis: what is followed.
+        times: increasing; the body is undeformed and virgin before the first.
+        inputs: a signal for each input of the physics.
+        record: ``record(problem, u)``, pure, of the problem at the end of each step (its history committed) and the
+            flat field; the field itself when None.
+
+    Raises:
+        ValueError: for times that do not increase, or an input without signal.
+    """
+    grid = analysis.grid(np.asarray(times, dtype=float))
+    given = dict(inputs or {})
+    missing = sorted(set(inputs_of(analysis.physics.problem)) - set(given))
+    if missing:
+        raise ValueError(f"No signal is given for input '{missing[0]}'.")
+    return _follow(analysis, analysis.prepare(), given, jnp.asarray(grid), record or _field)
+
+
+def _field(problem: DiscreteProblem, u: Array) -> Any:
+    return problem.space.unflatten(u)
+
+
+@eqx.filter_jit
+def _follow(
+    analysis: Quasistatic, prepared: Any, inputs: Any, times: Array, record: Record
+) -> Solution[EquilibriumPath]:
+    return analysis.follow(prepared, inputs, times, record)
+
+
+def checked_path(solution: Solution[EquilibriumPath]) -> EquilibriumPath:
+    """The path, or `SolveError` that says how far it came (outside ``jit`` only)."""
+    path, worst = solution.value, solution.status.worst()
+    if worst != Code.SUCCESS:
+        times = np.asarray(path.times)
+        done = int(np.sum(times <= float(path.reached) + 1e-12 * abs(times[-1])))
+        raise SolveError(
+            f"The path stopped at {float(path.reached):g} of {times[-1]:g} s, after {done} of {len(times)} times, and "
+            f"keeps the last converged state: {worst.message}"
+        )
+    return path
