@@ -2,6 +2,7 @@
 
 from gemel.meshes.blocks import CellBlock
 from gemel.meshes.boxes import box, grid, line, rectangle
+from gemel.meshes.elevation import elevate
 from gemel.meshes.errors import MeshError
 from gemel.meshes.extrusion import extrude
 from gemel.meshes.files import read_mesh
@@ -54,6 +55,7 @@ __all__ = [
     "cell_volumes",
     "coordinate_element",
     "determinants",
+    "elevate",
     "entities",
     "extrude",
     "facet_frames",

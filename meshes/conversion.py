@@ -44,6 +44,7 @@ def convert(raw: Any, dim: int | None = None) -> Mesh:
     members = _members(raw, order, blocks)
     blocks = _turned(points, blocks, degree)
     blocks, members = _without_copies(blocks, members)
+    _check_conforming(blocks)
     facet_tags = _facet_tags(blocks, members)
     used = np.unique(np.concatenate([np.asarray(block.cells).ravel() for block in blocks]))
     node_tags = {tag: np.searchsorted(used, np.intersect1d(rows, used)) for tag, rows in members.nodes.items()}
@@ -211,6 +212,28 @@ def _without_copies(blocks: tuple[CellBlock, ...], members: _Members) -> tuple[t
     number = np.concatenate(numbers)
     cells = {tag: np.unique(number[rows]) for tag, rows in members.cells.items()}
     return tuple(kept), members._replace(cells=cells)
+
+
+def _check_conforming(blocks: tuple[CellBlock, ...]) -> None:
+    """Refuse a quadrilateral that meets two triangles on its other side: the cells would not be joined there."""
+    tables = facet_tables(blocks)
+    if not {3, 4} <= set(tables):
+        return
+    free = {}
+    for width in (3, 4):
+        vertices, owners = tables[width]
+        distinct, number = unique_rows(vertices)
+        outer = np.bincount(number, minlength=len(distinct))[number] == 1
+        free[width] = (vertices[outer], owners[outer])
+    quadrilaterals, owners = free[4]
+    halves = np.concatenate([np.delete(quadrilaterals, corner, axis=1) for corner in range(4)])
+    _, number = unique_rows(np.concatenate([free[3][0], halves]))
+    meets = np.isin(number[len(free[3][0]) :], number[: len(free[3][0])]).reshape(4, -1).any(axis=0)
+    if meets.any():
+        raise MeshError(
+            f"{int(meets.sum())} quadrilateral faces, the first of cell {owners[meets][0, 0]}, meet two triangles: "
+            "cells with four-sided faces join those with three-sided ones through prisms only."
+        )
 
 
 def _facet_tags(blocks: tuple[CellBlock, ...], members: _Members) -> dict[str, Int[np.ndarray, "_n 2"]]:

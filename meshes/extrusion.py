@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import CellType, basix_cell, coordinate_element
-from gemel.meshes.mesh import Mesh
+from gemel.meshes.mesh import Mesh, on_host
 
 _OVER: dict[str, CellType] = {"interval": "quadrilateral", "triangle": "prism", "quadrilateral": "hexahedron"}
 
@@ -60,7 +60,7 @@ def extrude(
     taken = [name for name in ends if name in mesh.facet_tags] or ([ends[0]] if ends[0] == ends[1] else [])
     if taken:
         raise MeshError(f"The facet tag '{taken[0]}' is in use already: choose other names for the ends.")
-    points = np.asarray(mesh.points, dtype=np.float64)
+    points = np.asarray(on_host(mesh).points, dtype=np.float64)
     n, p = len(points), mesh.degree
     z = base + height * _levels(layers, grading, p)
     towers = [_tower(block.cell_type, p) for block in mesh.blocks]

@@ -217,6 +217,12 @@ class Mesh(eqx.Module):
 
         return refine(self, times).mesh
 
+    def elevated(self, degree: int) -> "Mesh":
+        """The same cells of a higher geometric degree; see `elevate`."""
+        from gemel.meshes.elevation import elevate  # it makes meshes itself
+
+        return elevate(self, degree)
+
     def submesh(self, tag: str, interface: str = "interface") -> Any:
         """The cells of a tag as a mesh of their own, with the way back; see `submesh`."""
         from gemel.meshes.parts import submesh  # it makes meshes itself
@@ -340,6 +346,13 @@ class Mesh(eqx.Module):
         if name in tags or name == reserved:
             raise MeshError(f"The tag name '{name}' is already in use: choose another.")
         return eqx.tree_at(lambda mesh: getattr(mesh, field), self, {**tags, name: numbers})
+
+
+def on_host(mesh: Mesh) -> Mesh:
+    """The mesh itself; raises `MeshError` inside of ``jit``, where its arrays have no values."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mesh)):
+        raise MeshError("A mesh is changed, measured and written on the host: do so outside of jit.")
+    return mesh
 
 
 def _look_up(kind: str, tags: dict[str, Any], tag: str, reserved: str) -> Any:

@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
-from gemel.meshes.mesh import Mesh
+from gemel.meshes.mesh import Mesh, on_host
 
 
 class Submesh(NamedTuple):
@@ -38,7 +38,7 @@ def submesh(mesh: Mesh, tag: str, interface: str = "interface") -> Submesh:
     Raises:
         MeshError: for an unknown tag, one without cells, and a facet tag that has the interface's name already.
     """
-    chosen = np.unique(np.asarray(mesh.cells_of(tag)))
+    chosen = np.unique(np.asarray(on_host(mesh).cells_of(tag)))
     if len(chosen) == 0:
         raise MeshError(f"The cell tag '{tag}' holds no cells, so that it makes no mesh.")
     if interface in mesh.facet_tags:

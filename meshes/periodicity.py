@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from gemel.meshes.errors import MeshError
-from gemel.meshes.mesh import Mesh
+from gemel.meshes.mesh import Mesh, on_host
 
 Motion = np.ndarray | tuple[float, ...] | Callable[[np.ndarray], np.ndarray]
 """A translation (dim,) in metres, or a map from coordinates (n, dim) to coordinates (n, dim)."""
@@ -30,7 +30,7 @@ def periodic_pairs(
     Raises:
         MeshError: for an unknown tag, and where a point of either side has no partner, naming the first such.
     """
-    points = np.asarray(mesh.points, dtype=np.float64)
+    points = np.asarray(on_host(mesh).points, dtype=np.float64)
     sides = mesh.nodes_of_facets(first), mesh.nodes_of_facets(second)
     allowed = tolerance * float(np.linalg.norm(np.ptp(points, axis=0)))
     partner = match_points(points[sides[0]], points[sides[1]], motion, allowed, (first, second))

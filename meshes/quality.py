@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gemel.meshes.geometry import basix_cell, cell_dim, cell_volumes, determinants, jacobians, tabulate
-from gemel.meshes.mesh import Mesh
+from gemel.meshes.mesh import Mesh, on_host
 
 _BINS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Bounds of the histogram of scaled Jacobians."""
@@ -73,7 +73,7 @@ def quality(mesh: Mesh) -> MeshQuality:
     (C. Stimpson, C. Ernst, P. Knupp, P. Pébay, D. Thompson, The Verdict Geometric Quality Library,
     SAND2007-1751, Sandia National Laboratories, 2007.)
     """
-    points = np.asarray(mesh.points, dtype=np.float64)
+    points = np.asarray(on_host(mesh).points, dtype=np.float64)
     columns, types = [], []
     for block in mesh.blocks:
         cells = np.asarray(block.cells)

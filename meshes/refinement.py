@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import tabulate
-from gemel.meshes.mesh import Mesh
+from gemel.meshes.lattices import Lattice, number_lattices
+from gemel.meshes.mesh import Mesh, on_host
 from gemel.meshes.subdivision import Subdivision, subdivisions
-from gemel.meshes.topology import unique_rows
 
 _TIE = 1e-9
 """Diagonals of a tetrahedron count as equally long when they differ by less than this fraction."""
@@ -47,11 +47,11 @@ def refine(mesh: Mesh, times: int = 1) -> Refinement:
         times: how often to refine.
 
     Raises:
-        MeshError: for a negative number of times.
+        MeshError: for a negative number of times, and inside of ``jit``.
     """
     if times < 0:
         raise MeshError(f"A mesh cannot be refined {times} times.")
-    fine = Refinement(mesh, sp.csr_matrix(sp.identity(mesh.n_points)), np.arange(mesh.n_cells))
+    fine = Refinement(on_host(mesh), sp.csr_matrix(sp.identity(mesh.n_points)), np.arange(mesh.n_cells))
     for _ in range(times):
         step = _refined_once(fine.mesh)
         matrix = sp.csr_matrix(step.prolongation @ fine.prolongation)
@@ -74,8 +74,9 @@ class _Pieces(NamedTuple):
 def _refined_once(mesh: Mesh) -> Refinement:
     points = np.asarray(mesh.points, dtype=np.float64)
     ways = [_chosen_ways(points, block, mesh.degree) for block in mesh.blocks]
-    lattice = [subdivisions(block.cell_type, mesh.degree)[0] for block in mesh.blocks]
-    numbers, prolongation = _numbered(mesh, lattice)
+    tables = [subdivisions(block.cell_type, mesh.degree)[0] for block in mesh.blocks]
+    lattices = [Lattice(table.lattice, table.kept) for table in tables]
+    numbers, prolongation = number_lattices(mesh, lattices, 2 * mesh.degree)
     blocks = tuple(
         CellBlock(block.cell_type, _children(number, way, subdivisions(block.cell_type, mesh.degree)))
         for block, number, way in zip(mesh.blocks, numbers, ways, strict=True)
@@ -114,57 +115,6 @@ def _chosen_ways(points: Float[np.ndarray, "n d"], block: CellBlock, degree: int
     ends = np.einsum("qn,cna->cqa", values, points[cells]).reshape(len(cells), 3, 2, 3)
     lengths = np.linalg.norm(ends[:, :, 0] - ends[:, :, 1], axis=-1)
     return (lengths <= (1 + _TIE) * lengths.min(axis=1, keepdims=True)).argmax(axis=1)
-
-
-def _numbered(
-    mesh: Mesh, lattice: list[Subdivision]
-) -> tuple[list[Int[np.ndarray, "_n_cells _n_lattice"]], sp.csr_matrix]:
-    """Fine point numbers of the lattice of every coarse cell, and the prolongation.
-
-    A new point is known by the vertices of the entity it lies on and their weights in it, which are the same
-    from all cells around.
-    """
-    scale = (2 * mesh.degree) ** mesh.cell_dim
-    numbers = [np.empty((block.n_cells, len(table.lattice)), dtype=np.int64) for block, table in _pairs(mesh, lattice)]
-    wanted: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = {}
-    for place, (block, table) in enumerate(_pairs(mesh, lattice)):
-        numbers[place][:, table.kept] = np.asarray(block.cells)
-        weights = np.rint(scale * tabulate(block.cell_type, 1, table.lattice)[0]).astype(np.int64)
-        for column in np.setdiff1d(np.arange(len(table.lattice)), table.kept):
-            local = np.flatnonzero(weights[column])
-            keys = np.asarray(block.cells)[:, local].astype(np.int64) * (scale + 1) + weights[column, local]
-            wanted.setdefault(len(local), []).append((place, np.array(column), np.sort(keys, axis=1)))
-    count = mesh.n_points
-    for _, group in sorted(wanted.items()):
-        distinct, inverse = unique_rows(np.concatenate([keys for _, _, keys in group]))
-        ends = np.cumsum([len(keys) for _, _, keys in group])[:-1]
-        for (place, column, _), part in zip(group, np.split(inverse, ends), strict=True):
-            numbers[place][:, column] = count + part
-        count += len(distinct)
-    return numbers, _prolongation(mesh, lattice, numbers, count)
-
-
-def _prolongation(
-    mesh: Mesh, lattice: list[Subdivision], numbers: list[Int[np.ndarray, "_n_cells _n_lattice"]], n_fine: int
-) -> sp.csr_matrix:
-    """The identity on coarse points, then rows of the coarse basis at the new ones, from any cell that holds them."""
-    cell, place = np.zeros((2, n_fine), dtype=np.int64)
-    owner = np.full(n_fine, -1)
-    for number, table in enumerate(numbers):
-        owner[table] = number
-        cell[table] = np.arange(len(table))[:, None]
-        place[table] = np.arange(table.shape[1])
-    owner[: mesh.n_points] = -1
-    same = np.arange(mesh.n_points)
-    entries = [(np.ones(mesh.n_points), same, same)]
-    for number, (block, table) in enumerate(_pairs(mesh, lattice)):
-        rows = np.flatnonzero(owner == number)
-        values = tabulate(block.cell_type, mesh.degree, table.lattice)[0][place[rows]]
-        columns = np.asarray(block.cells)[cell[rows]]
-        used = np.abs(values) > 1e-14
-        entries.append((values[used], np.repeat(rows, used.sum(axis=1)), columns[used]))
-    values, rows, columns = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
-    return sp.csr_matrix((values, (rows, columns)), shape=(n_fine, mesh.n_points))
 
 
 def _children(
@@ -208,7 +158,3 @@ def _in_lattice_order(shape: tuple[int, ...], plain: _Pieces) -> _Pieces:
         plain.parents[by_cell],
         fine,
     )
-
-
-def _pairs(mesh: Mesh, lattice: list[Subdivision]) -> list[tuple[CellBlock, Subdivision]]:
-    return list(zip(mesh.blocks, lattice, strict=True))

@@ -497,3 +497,12 @@ def test_an_inverted_cell_is_named_with_its_place(tmp_path):
         MeshError, match=r"1 of 2 cells are inverted .* hexahedron number 1, .* centre at \(2.5, 0.5, 0.5\)"
     ):
         read_mesh(path)
+
+
+def test_a_face_that_meets_two_triangles_is_refused(tmp_path):
+    points = np.concatenate([CUBE, [[2.0, 0.5, 0.5]]])
+    cells = [("hexahedron", [range(8)]), ("tetra", [[1, 2, 6, 8], [1, 6, 5, 8]])]
+    path = tmp_path / "bad.vtu"
+    meshio.write(path, meshio.Mesh(points, [(name, np.array([list(row) for row in rows])) for name, rows in cells]))
+    with pytest.raises(MeshError, match="1 quadrilateral faces, the first of cell 0, meet two triangles"):
+        read_mesh(path)
