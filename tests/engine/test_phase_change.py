@@ -48,9 +48,11 @@ def test_what_enters_is_stored(method):
     """All heat that a flux brings is in the enthalpy after each step, through melting and beyond."""
     flux, n = 4e3, 10
     body = slab(n, [gm.Flux("left", flux)], latent=2e7)
+    inertia = body.inertia
+    assert inertia is not None
 
     def content(t, u):
-        return jnp.sum(body.inertia.unconstrained(u))
+        return jnp.sum(inertia.unconstrained(u))
 
     stored = np.asarray(run(body, 295.0, [0.0, 1e4], 250.0, content, method()))
     taken = flux * (0.1 / n) * np.linspace(0.0, 1e4, len(stored))
