@@ -17,6 +17,7 @@ from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Diffusion, Load, Reaction, Storage
+from gemel.engine.physics.kinematics import AXISYMMETRIC, require_half_plane, revolved
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace
@@ -148,6 +149,8 @@ class Heat(Physics):
         masses: `Capacitance` terms that add to the capacity.
         enthalpy: in place of the capacity, the heat content $H$ in J/m³ as a `Law` of temperature, such as
             `PhaseChange`, or a law by region: $\dot H$ then stands for $\rho c\,\dot T$.
+        axisymmetric: the mesh is a half plane (r, z) that turns around the axis r = 0; what is per area or volume acts
+            on the whole ring.
 
     Raises:
         ValueError: for a vector-valued space, an unknown tag, a capacity that depends on the temperature, or both
@@ -166,6 +169,7 @@ class Heat(Physics):
         conditions: Sequence[Summand | Condition] = (),
         masses: Sequence[Summand] = (),
         enthalpy: Law | Mapping[str, Law] | None = None,
+        axisymmetric: bool = False,
     ) -> None:
         if enthalpy is not None and capacity is not None:
             raise ValueError("Give the heat content of a body by its capacity or by its enthalpy, not by both.")
@@ -177,10 +181,13 @@ class Heat(Physics):
             raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
         if np.ndim(conductivity) == 2 and not np.allclose(conductivity, np.transpose(conductivity)):
             raise ValueError("A conductivity tensor must be symmetric.")
-        terms = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
+        terms: list[Summand] = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
         terms += [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
-        storage = [*_stored(space, capacity, enthalpy), *masses]
+        storage: list[Summand] = [*_stored(space, capacity, enthalpy), *masses]
+        if axisymmetric:
+            require_half_plane(space.mesh)
+            terms, storage = revolved(AXISYMMETRIC, terms), revolved(AXISYMMETRIC, storage)
         self.problem, inertia = discretise(space, essential, terms, storage)
         self.inertia = inertia if storage else None
         self.damping = None

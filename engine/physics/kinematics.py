@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.problems import Summand, Term
+from gemel.meshes import Mesh
 
 SOLID, PLANE_STRAIN, PLANE_STRESS, AXISYMMETRIC = "solid", "plane strain", "plane stress", "axisymmetric"
 
@@ -27,6 +29,17 @@ def require_kinematics(kinematics: str, dim: int, allowed: Sequence[str]) -> Non
     if kinematics not in fitting:
         raise ValueError(
             f"Kinematics '{kinematics}' does not fit a {dim}-D mesh: allowed are {' and '.join(map(repr, fitting))}."
+        )
+
+
+def require_half_plane(mesh: Mesh) -> None:
+    """Raise `ValueError` unless a mesh can be turned around the axis r = 0."""
+    if mesh.dim != 2:
+        raise ValueError(f"An axisymmetric body needs a 2-D mesh with coordinates (r, z), not a {mesh.dim}-D one.")
+    points = mesh.points
+    if isinstance(points, np.ndarray) and float(points[:, 0].min()) < 0:
+        raise ValueError(
+            f"An axisymmetric mesh has its radius as first coordinate, but it reaches {points[:, 0].min():g}, below 0."
         )
 
 

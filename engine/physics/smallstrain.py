@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import is_constant, localise, resolve
@@ -19,6 +18,7 @@ from gemel.engine.physics.kinematics import (
     StressForm,
     displacement_gradient,
     internal_force,
+    require_half_plane,
     require_kinematics,
 )
 from gemel.engine.spaces import FunctionSpace
@@ -100,11 +100,8 @@ def require_displacements(space: FunctionSpace, kinematics: str, allowed: Sequen
     if space.shape != (dim,):
         raise ValueError(f"A solid on a {dim}-D mesh needs a function space of shape ({dim},), not {space.shape}.")
     require_kinematics(kinematics, dim, allowed)
-    points = space.mesh.points
-    if kinematics == AXISYMMETRIC and isinstance(points, np.ndarray) and float(points[:, 0].min()) < 0:
-        raise ValueError(
-            f"An axisymmetric mesh has its radius as first coordinate, but it reaches {points[:, 0].min():g}, below 0."
-        )
+    if kinematics == AXISYMMETRIC:
+        require_half_plane(space.mesh)
 
 
 def quadrature_degree(space: FunctionSpace, kinematics: str) -> int:

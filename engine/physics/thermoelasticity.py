@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
-from gemel.engine.constraints import Condition, Dirichlet
+from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point, div, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.physics.elasticity import lame
 from gemel.engine.physics.integrands import Diffusion, Reaction
+from gemel.engine.physics.kinematics import on_field
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace, MixedSpace
@@ -165,13 +166,3 @@ def _require_fields(space: MixedSpace) -> None:
     if shapes.get("T") != () or shapes.get("u") != (dim,):
         found = ", ".join(f"'{name}' of shape {shape}" for name, shape in shapes.items())
         raise ValueError(f"Thermoelasticity needs a scalar field 'T' and a field 'u' of shape ({dim},), not {found}.")
-
-
-def on_field(field: str, conditions: Sequence[Any]) -> list[Any]:
-    """The same terms and conditions acting on one field of a mixed space."""
-    return [
-        Term(part.form, part.on, part.facets, part.total, part.degree, field)
-        if isinstance(part, Term)
-        else Dirichlet(part.on, part.value, part.component, field)
-        for part in conditions
-    ]

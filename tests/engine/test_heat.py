@@ -97,12 +97,25 @@ def test_a_lagging_sensor_follows_its_differential_equation():
     np.testing.assert_allclose(run.readings["slow"], exact, atol=2e-4)
 
 
+def test_a_ring_conducts_with_a_logarithm():
+    """Axial symmetry: T = 100 ln(r/r₁)/ln(r₂/r₁) between r₁ and r₂, and 2π k h · 100 / ln(r₂/r₁) W through the ring."""
+    inner, outer, height, k = 1.0, 2.0, 0.5, 3.0
+    space = gm.FunctionSpace(gm.rectangle(12, 1, size=(outer - inner, height), origin=(inner, 0.0)), "Q2")
+    ends = [gm.Dirichlet("left", 0.0), gm.Dirichlet("right", 100.0)]
+    ring = gm.Heat(space, k, conditions=ends, axisymmetric=True)
+    u = gm.solve(gm.Steady(ring, linear_solver=gm.SparseDirect(1e-8))).checked()
+    np.testing.assert_allclose(u, 100 * np.log(space.nodes()[:, 0] / inner) / np.log(outer / inner), atol=1e-4)
+    power = gm.reactions(ring.problem, u, "right")
+    assert float(power) == pytest.approx(2 * np.pi * k * height * 100 / np.log(outer / inner), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
         (lambda s: gm.Heat(gm.FunctionSpace(s.mesh, "Q1", (2,)), 1.0), "scalar function space"),
         (lambda s: gm.Heat(s, {"core": 1.0}), "cell tag 'core'"),
         (lambda s: gm.Heat(s, 1.0, conditions=[gm.Flux("topp", 1.0)]), "topp"),
+        (lambda s: gm.Heat(gm.FunctionSpace(gm.box(1, 1, 1), "Q1"), 1.0, axisymmetric=True), "not a 3-D one"),
         (lambda s: gm.Transient(gm.Heat(s, 1.0), 0.0, 1.0), "needs a capacity"),
         (lambda s: gm.Transient(gm.Heat(s, 1.0, 1.0), 0.0, -1.0), "must be positive"),
         (lambda s: gm.FunctionSpace(s.mesh, "P2"), "allowed are Q1, Q2, Q3"),
