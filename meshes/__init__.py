@@ -20,6 +20,7 @@ from gemel.meshes.geometry import (
     quadrature,
     tabulate,
 )
+from gemel.meshes.joining import join
 from gemel.meshes.lagrange import vtk_lagrange_order
 from gemel.meshes.mesh import FacetPart, Mesh
 from gemel.meshes.parts import Submesh, submesh
@@ -67,6 +68,7 @@ __all__ = [
     "grid",
     "interior_facets",
     "jacobians",
+    "join",
     "line",
     "match_facets",
     "match_points",

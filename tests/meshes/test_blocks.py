@@ -1,5 +1,8 @@
 """Meshes of several cell types, prisms and lines: measures, topology, location, and what is refused."""
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -249,3 +252,14 @@ def test_what_only_a_mesh_of_one_type_has():
     turned = CellBlock("prism", mesh.blocks[1].cells[:, [3, 4, 5, 0, 1, 2]])
     with pytest.raises(MeshError, match=r"2 of 2 prism cells are inverted .* the first of them number 1"):
         Mesh(mesh.points, (mesh.blocks[0], turned, mesh.blocks[2]))
+
+
+def test_jit_and_gradients_on_several_types():
+    mesh = _mixed().tag_facets("bottom", lambda x: x[:, 2] == 0).with_cell_tag("some", np.array([0, 2, 4]))
+    assert float(eqx.filter_jit(lambda mesh: mesh.area("bottom"))(mesh)) == pytest.approx(2.0)
+    assert float(eqx.filter_jit(lambda mesh: mesh.volume("some"))(mesh)) == pytest.approx(1.6)
+    points = jnp.asarray(mesh.points)
+    # Volumes and areas scale with the third and the second power of the coordinates.
+    for measure, power in ((lambda mesh: mesh.volume("some"), 3), (lambda mesh: mesh.area("boundary"), 2)):
+        value, slope = jax.jvp(lambda x, measure=measure: measure(mesh.with_points(x)), (points,), (points,))
+        assert float(slope) == pytest.approx(power * float(value))
