@@ -75,8 +75,9 @@ def _with(integral: Integral, state: Any, dt: Any) -> Integral:
 
 def _state(part: Any) -> Any:
     """The state of a contribution, None for one without history."""
-    remembers = isinstance(part, Integral) and isinstance(part.form, HistoryForm)
-    return part.form.state if remembers else None
+    if isinstance(part, Integral) and isinstance(part.form, HistoryForm):
+        return part.form.state
+    return None
 
 
 def history_of(problem: DiscreteProblem) -> tuple[QuadratureField, ...]:

@@ -172,18 +172,25 @@ class Quasistatic(Analysis):
         return Solution((solution.value.records, solution.value.state), solution.status, solution.statistics)
 
     def follow(
-        self, prepared: Any, inputs: dict[str, Series], times: Float[Array, " m"], record: Record
+        self,
+        prepared: Any,
+        inputs: dict[str, Series],
+        times: Float[Array, " m"],
+        record: Record,
+        start: EquilibriumPath | None = None,
     ) -> Solution[EquilibriumPath]:
         """Follow the path; pure. ``record(problem, u)`` is kept at each time: see the function `follow`.
 
-        The first time is solved in one step of no duration, the undeformed virgin state being its guess.
+        Without a ``start`` the first time is solved in one step of no duration, from the undeformed virgin state.
         """
         problem = self.physics.problem
         none = jnp.zeros((), jnp.int32)
         walker = _Walker(problem, inputs, self._newton(), self._steps(), prepared)
-        history = history_of(problem)
-        start = (jnp.zeros(problem.space.n_dofs), history, times[0], none)
-        intervals = (jnp.concatenate([times[:1], times[:-1]]), times)
+        if start is None:
+            first = (jnp.zeros(problem.space.n_dofs), history_of(problem), times[0], none)
+        else:
+            first = (start.state, history_of(start.problem), start.reached, none)
+        intervals = (jnp.concatenate([first[2][None], times[:-1]]), times)
 
         def advance(carry: Any, interval: tuple[Array, Array]) -> tuple[Any, Any]:
             going = carry[3] == Code.SUCCESS
@@ -193,7 +200,7 @@ class Quasistatic(Analysis):
             kept = jax.tree.map(lambda leaf: jnp.where(code == Code.SUCCESS, leaf, jnp.nan), kept)
             return carry, (kept, steps)
 
-        (u, states, reached, code), (records, steps) = jax.lax.scan(advance, start, intervals)
+        (u, states, reached, code), (records, steps) = jax.lax.scan(advance, first, intervals)
         path = EquilibriumPath(times, records, u, walker.at(reached, states, 0.0), reached)
         return Solution(path, Status(code), {"steps": jnp.sum(steps), "reached": reached})
 
@@ -279,6 +286,7 @@ def follow(
     times: Any,
     inputs: Mapping[str, Series] | None = None,
     record: Record | None = None,
+    start: EquilibriumPath | None = None,
 ) -> Solution[EquilibriumPath]:
     """Prepare and follow a path through ``times (m,)`` in s (or load factors).
 
@@ -287,20 +295,23 @@ def follow(
 
     Args:
         analysis: what is followed.
-        times: increasing; the body is undeformed and virgin before the first.
+        times: increasing; without ``start`` the body is undeformed and virgin before the first.
         inputs: a signal for each input of the physics.
         record: ``record(problem, u)``, pure, of the problem at the end of each step (its history committed) and the
             flat field; the field itself when None.
+        start: a path that this one goes on from, at the time and in the state it reached.
 
     Raises:
-        ValueError: for times that do not increase, or an input without signal.
+        ValueError: for times that do not increase, also from ``start``, or an input without signal.
     """
     grid = analysis.grid(np.asarray(times, dtype=float))
+    if start is not None and grid[0] <= float(start.reached):
+        raise ValueError(f"The path to go on from reached {float(start.reached):g} s: {grid[0]:g} s is not later.")
     given = dict(inputs or {})
     missing = sorted(set(inputs_of(analysis.physics.problem)) - set(given))
     if missing:
         raise ValueError(f"No signal is given for input '{missing[0]}'.")
-    return _follow(analysis, analysis.prepare(), given, jnp.asarray(grid), record or _field)
+    return _follow(analysis, analysis.prepare(), given, jnp.asarray(grid), record or _field, start)
 
 
 def _field(problem: DiscreteProblem, u: Array) -> Any:
@@ -309,9 +320,9 @@ def _field(problem: DiscreteProblem, u: Array) -> Any:
 
 @eqx.filter_jit
 def _follow(
-    analysis: Quasistatic, prepared: Any, inputs: Any, times: Array, record: Record
+    analysis: Quasistatic, prepared: Any, inputs: Any, times: Array, record: Record, start: EquilibriumPath | None
 ) -> Solution[EquilibriumPath]:
-    return analysis.follow(prepared, inputs, times, record)
+    return analysis.follow(prepared, inputs, times, record, start)
 
 
 def checked_path(solution: Solution[EquilibriumPath]) -> EquilibriumPath:

@@ -189,6 +189,17 @@ def scaled_numbers(material, size):
 
 
 @small
+def test_an_update_without_change_changes_nothing(material, size):
+    """A path recovers the stress of a converged step from its committed history."""
+    strain = random_strain(1, size)
+    stress, state = update(material, strain, loaded_state(material, size), 0.5)
+    again, kept = update(material, strain, state, 0.0)
+    np.testing.assert_allclose(again, stress, atol=1e-10 * E * size)
+    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-14)
+
+
+@small
 def test_gradients_of_a_history_by_every_number(material, size):
     """Reverse mode through three steps, also at zero strain (where a norm has no derivative), without NaN."""
     material = as_arrays(material)

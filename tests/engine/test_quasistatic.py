@@ -158,6 +158,29 @@ def test_gradients_through_a_path_of_loading_and_unloading():
         assert np.all(orders > 1.7), (k, remainders)
 
 
+def test_a_path_goes_on_from_where_another_ended():
+    body = bar(gm.J2Plasticity(E, NU, 250.0, 1e3), pulled(0.01), kinematics="plane strain")
+    analysis, pull = gm.Quasistatic(body, linear_solver=DIRECT), {"pull": series((0.0, 0.0), (1.0, 1.0), (2.0, 0.0))}
+    record = forces(body)
+    whole = gm.checked_path(gm.follow(analysis, [0.0, 0.5, 1.0, 1.5], pull, record))
+    first = gm.checked_path(gm.follow(analysis, [0.0, 0.5, 1.0], pull, record))
+    second = gm.checked_path(gm.follow(analysis, [1.5], pull, record, start=first))
+    np.testing.assert_allclose(second.records[-1], whole.records[-1], rtol=1e-9)
+    with pytest.raises(ValueError, match="reached 1 s: 1 s is not later"):
+        gm.follow(analysis, [1.0, 2.0], pull, record, start=first)
+
+
+def test_a_twin_reads_its_sensors_along_a_path():
+    body = bar(gm.J2Plasticity(E, NU, 250.0, 1e3), pulled(0.01), kinematics="plane strain")
+    sensor = gm.PointSensor(name="top", position=(0.5, 1.0), noise=1e-6, component=1)
+    twin = gm.Twin("bar", gm.Quasistatic(body, linear_solver=DIRECT), [sensor])
+    run = gm.simulate(twin, {"pull": series((0.0, 0.0), (1.0, 1.0))}, [0.0, 0.1, 1.0])
+    assert run.status.ok
+    elastic = -NU / (1 - NU) * 1e-3
+    np.testing.assert_allclose(run.readings["top"][:2], [0.0, elastic], rtol=1e-8, atol=1e-12)
+    assert float(run.readings["top"][2]) < 10.5 * elastic  # plastic flow keeps the volume: it contracts more
+
+
 def test_mistakes_are_named():
     body = bar(gm.J2Plasticity(E, NU, 250.0), pulled(0.01))
     analysis = gm.Quasistatic(body, linear_solver=DIRECT)
