@@ -18,7 +18,7 @@ endif
 EXTRAS := $(if $(CUDA),dev$(comma)cuda,dev)
 comma := ,
 
-.PHONY: help setup demo test test-fast lint format bench proto clean
+.PHONY: help setup demo verify test test-fast lint format bench proto clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -35,6 +35,9 @@ $(READY): pyproject.toml
 
 demo: $(READY) ## calibrate the example twins and show what came of it (about three minutes)
 	$(BIN)/gemel demo
+
+verify: $(READY) ## run every verification case and print the table
+	$(BIN)/gemel verify --all
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

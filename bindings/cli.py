@@ -1,4 +1,4 @@
-"""The command line: ``gemel simulate | calibrate | forecast | demo | serve | version``.
+"""The command line: ``gemel simulate | calibrate | forecast | demo | serve | verify | version``.
 
 Commands import what they need when they run, so that ``--help`` is quick. A user's mistake is one line on
 standard error and exit code 2; a solve that failed is one line and exit code 1.
@@ -138,6 +138,28 @@ def serve(
     from gemel.bindings.commands.serve import ServeOptions, run
 
     run(ServeOptions(store, listen, tls_cert, tls_key, tls_client_ca, max_message_mib))
+
+
+@app.command()
+def verify(
+    case: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this case; repeat for several.")] = None,
+    group: Annotated[str | None, typer.Option(metavar="GROUP", help="Run the cases of this group.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Name the cases and groups; run nothing.")] = False,
+    all_: Annotated[bool, typer.Option("--all", "--slow", help="Run the slow cases, too.")] = False,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JSON.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Run every case and write the manual as Markdown.")
+    ] = None,
+) -> None:
+    """Solve problems with known answers and compare: the verification manual.
+
+    The exit code is 1 where a case fails. Cases that need a program which is not installed are named as not run.
+    """
+    from gemel.bindings.commands.verify import VerifyOptions, run
+
+    code = run(VerifyOptions(case or [], group, list_, all_, json, write))
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -1,0 +1,70 @@
+"""All cases, in the order of the manual."""
+
+from collections.abc import Sequence
+
+from gemel.engine.verification.case import Case
+from gemel.engine.verification.cases import (
+    conservation,
+    convergence,
+    crosscheck,
+    elasticity,
+    gradients,
+    heat,
+    integrators,
+    ode,
+    patch,
+    potential,
+    rigid,
+    solids,
+    transient,
+    vibration,
+)
+
+CASES: tuple[Case, ...] = (
+    *heat.CASES,
+    *transient.CASES,
+    *potential.CASES,
+    *elasticity.CASES,
+    *solids.CASES,
+    *vibration.CASES,
+    *ode.CASES,
+    *patch.CASES,
+    *rigid.CASES,
+    *conservation.CASES,
+    *convergence.CASES,
+    *integrators.CASES,
+    *gradients.CASES,
+    *crosscheck.CASES,
+)
+"""Every case, chapter by chapter."""
+
+
+def groups() -> tuple[str, ...]:
+    """The groups that have cases, in order."""
+    return tuple(dict.fromkeys(case.group for case in CASES))
+
+
+def select(names: Sequence[str] = (), group: str | None = None, slow: bool = False) -> tuple[Case, ...]:
+    """The cases of these names, or of a chapter, or all.
+
+    Args:
+        names: cases by name; they are taken even where they are slow.
+        group: a chapter; all when None.
+        slow: whether to take the slow ones, too.
+
+    Raises:
+        ValueError: for a name or a chapter that does not exist, or a case that is not in the chapter.
+    """
+    known = {case.name: case for case in CASES}
+    if group is not None and group not in groups():
+        raise ValueError(f"There is no group '{group}': the groups are {', '.join(groups())}.")
+    for name in names:
+        if name not in known:
+            raise ValueError(f"There is no case '{name}': the cases are {', '.join(known)}.")
+        if group is not None and known[name].group != group:
+            raise ValueError(f"The case '{name}' belongs to the group '{known[name].group}', not '{group}'.")
+    return tuple(
+        case
+        for case in CASES
+        if (group is None or case.group == group) and (case.name in names if names else slow or not case.slow)
+    )
