@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import FrequencySensor, Sensor
 from gemel.engine.signals import Series
@@ -77,8 +78,11 @@ class Modal(Analysis):
     def run(
         self, prepared: Any, observation: Any, inputs: Mapping[str, Series], grid: Any = None
     ) -> Solution[tuple[Array, Any]]:
-        """The sensors' frequencies in Hz (NaN where too few modes move along an axis), and all pairs."""
-        solution = self.solve()
+        """The sensors' frequencies in Hz (NaN where too few modes move along an axis), and all pairs.
+
+        Inputs are taken at time 0.
+        """
+        solution = self.solve(inputs)
         frequencies, modes = solution.value
         share = self.participation(modes)
         readings = [
@@ -88,10 +92,14 @@ class Modal(Analysis):
         value = (jnp.stack(readings) if readings else jnp.zeros(0), solution.value)
         return Solution(value, solution.status, solution.statistics)
 
-    def solve(self) -> Solution[tuple[Float[Array, " count"], Float[Array, "n_dofs count"]]]:
-        """Frequencies in Hz, ascending, and mode shapes with unit modal mass as columns."""
+    def solve(
+        self, inputs: Mapping[str, Series] | None = None
+    ) -> Solution[tuple[Float[Array, " count"], Float[Array, "n_dofs count"]]]:
+        """Frequencies in Hz, ascending, and mode shapes with unit modal mass as columns; inputs not given are zero."""
         problem, inertia = self.physics.problem, self.physics.inertia
         assert inertia is not None
+        given = {name: series.at(0.0) for name, series in (inputs or {}).items()}
+        problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | given)
         zero = jnp.zeros(problem.space.n_dofs)
         stiffness = problem.tangent(zero)
         mass = inertia.constraint.operator(inertia.layout, inertia.matrix_values(zero), diagonal=0.0)

@@ -194,6 +194,46 @@ def test_gradient_by_taylor_remainder():
     assert abs(np.log2(errors[0] / errors[1]) - 2) < 0.15
 
 
+def saint_venant_kirchhoff(u, point):
+    strain = 0.5 * (u.grad + u.grad.T + u.grad.T @ u.grad)
+    return 0.5 * 1e3 * jnp.sum(strain**2)
+
+
+@pytest.mark.parametrize("name", ["newmark", "central_difference"])
+def test_a_body_that_spins_freely(name: str):
+    """Large rotations: a stiff strip that turns about its middle at 1 rad/s stays all but rigid."""
+    space = gm.FunctionSpace(gm.rectangle(4, 1, size=(2.0, 0.2)), "Q1", (2,))
+    mass = gm.Term(gm.WeakForm(lambda u, v, p: gm.inner(u.value, v.value), affine=True))
+    body = gm.Formulation(space, [gm.Term(gm.Energy(saint_venant_kirchhoff))], masses=[mass])
+    spin = gm.Profile(lambda x: jnp.stack([0.1 - x[1], x[0] - 1.0]))
+    step = {"newmark": 0.02, "central_difference": 0.005}[name]
+    analysis = gm.Dynamic(body, 0.0, spin, step, METHODS[name], linear_solver=gm.SparseDirect(1e-6))
+    end = [gm.PointSensor(name=str(k), position=(2.0, 0.1), noise=1.0, component=k) for k in range(2)]
+    run = gm.simulate(gm.Twin("strip", analysis, end), {}, [0.0, 1.0, 3.0])
+    assert run.status.worst() == gm.Code.SUCCESS
+    for k, exact in enumerate((np.cos([0.0, 1.0, 3.0]) - 1, np.sin([0.0, 1.0, 3.0]))):
+        np.testing.assert_allclose(run.readings[str(k)], exact, atol=4e-3)
+
+
+def test_a_mast_swings_at_its_natural_frequency():
+    """A cantilever beam from its first mode shape, by implicit steps: f = 1.8751² √(EI / ρA) / (2π L²)."""
+    mesh = gm.meshes.frame(
+        np.array([[0.0, 0.0], [4.0, 0.0]]), np.array([[0, 1]]), 4, joint_tags={"foot": [0], "top": [1]}
+    )
+    section = gm.Section.general(1e-2, 2e-5, 3e-5, 1e-5)
+    load = gm.PointLoad("top", (0.0, gm.Input("push")))
+    mast = gm.Frame(mesh, section, 210e9, 0.3, 7850.0, [gm.Support("foot"), load], theory="Euler-Bernoulli")
+    frequencies, shapes = gm.modes(gm.Modal(mast, 1)).checked()
+    frequency = 1.875104**2 / (2 * np.pi * 16.0) * np.sqrt(210e9 * 2e-5 / (7850.0 * 1e-2))
+    np.testing.assert_allclose(frequencies[0], frequency, rtol=1e-3)
+    top = gm.PointSensor(name="top", position=(4.0, 0.0), noise=1.0, component=1)
+    still = {"push": gm.Series([0.0], [0.0])}
+    analysis = gm.Dynamic(mast, shapes[0], 0.0, 1 / (60 * frequency), linear_solver=gm.SparseDirect(1e-6))
+    swing = gm.simulate(gm.Twin("mast", analysis, [top]), still, np.array([0.0, 0.25, 0.5, 1.0]) / frequency)
+    relative = swing.readings["top"] / swing.readings["top"][0]
+    np.testing.assert_allclose(relative, [1.0, 0.0, -1.0, 1.0], atol=0.01)
+
+
 def test_lumped_mass_keeps_the_mass_and_is_positive():
     for degree in ("Q1", "Q2"):
         body = bar(4, degree=degree)
