@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 VERTICAL = 0.999
@@ -52,17 +53,14 @@ def transformation(axes: Float[Array, "3 3"], offsets: Any = None) -> Float[Arra
     rotation = jnp.kron(jnp.eye(4), axes)
     if offsets is None:
         return rotation
-    arms = jnp.eye(12)
-    for end in range(2):
-        block = slice(6 * end, 6 * end + 3), slice(6 * end + 3, 6 * end + 6)
-        arms = arms.at[block].set(-_cross_matrix(offsets[end]))
-    return rotation @ arms
+    nothing = jnp.zeros((3, 3))
+    ends = [jnp.block([[jnp.eye(3), -_cross_matrix(offset)], [nothing, jnp.eye(3)]]) for offset in offsets]
+    return rotation @ jnp.block([[ends[0], jnp.zeros((6, 6))], [jnp.zeros((6, 6)), ends[1]]])
 
 
 def planar(n_nodes: int = 2) -> Float[Array, "full plane"]:
     r"""The matrix $P$ from $(u_x, u_y, \theta_z)$ at each node to the six motions; out of the plane they are zero."""
-    node = jnp.zeros((6, 3)).at[jnp.array([0, 1, 5]), jnp.arange(3)].set(1.0)
-    return jnp.kron(jnp.eye(n_nodes), node)
+    return jnp.asarray(np.kron(np.eye(n_nodes), np.eye(6)[:, [0, 1, 5]]))
 
 
 def planar_corners(corners: Float[Array, "2 2"]) -> Float[Array, "2 3"]:

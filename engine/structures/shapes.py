@@ -19,11 +19,37 @@ _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 GAUSS = (0.5 * (1 + _POINTS), 0.5 * _WEIGHTS)
 """Points and weights on (0, 1), exact to degree 7: products of cubics and less."""
 
-_XY = np.array([1, 5, 7, 11])
+_XY = [1, 5, 7, 11]
 """Bending in the x-y plane: v and the rotation about z at both ends."""
-_XZ = np.array([2, 4, 8, 10])
+_XZ = [2, 4, 8, 10]
 """Bending in the x-z plane: w and the rotation about y, which is minus the slope."""
-_XZ_SIGNS = np.array([1.0, -1.0, 1.0, -1.0])
+_XZ_SIGNS = [1.0, -1.0, 1.0, -1.0]
+
+
+def _placed(n_rows: int, *entries: tuple[int, int, float]) -> np.ndarray:
+    """For each (row, column, sign) the matrix ``(n_rows, 12)`` with that one entry."""
+    table = np.zeros((len(entries), n_rows, 12))
+    for k, (row, column, sign) in enumerate(entries):
+        table[k, row, column] = sign
+    return table
+
+
+_MOTIONS = _placed(
+    6,
+    *[(row, row, 1.0) for row in (0, 3)],
+    *[(row, 6 + row, 1.0) for row in (0, 3)],
+    *[(1, place, 1.0) for place in _XY],
+    *[(5, place, 1.0) for place in _XY],
+    *[(2, place, sign) for place, sign in zip(_XZ, _XZ_SIGNS, strict=True)],
+    *[(4, place, -sign) for place, sign in zip(_XZ, _XZ_SIGNS, strict=True)],
+)
+_SLOPES = _placed(
+    3,
+    *[(0, place, 1.0) for place in _XY],
+    *[(1, place, sign) for place, sign in zip(_XZ, _XZ_SIGNS, strict=True)],
+    (2, 3, -1.0),
+    (2, 9, 1.0),
+)
 
 
 def bending(xi: Any, phi: Any, length: Any) -> tuple[Float[Array, " 4"], Float[Array, " 4"], Float[Array, " 4"]]:
@@ -57,19 +83,15 @@ def motions(xi: Any, phi_y: Any, phi_z: Any, length: Any) -> Float[Array, "6 12"
     """
     v, _, turn_z = bending(xi, phi_y, length)
     w, _, turn_y = bending(xi, phi_z, length)
-    matrix = jnp.zeros((6, 12), jnp.result_type(v, w))
-    matrix = matrix.at[np.array([0, 3]), np.array([0, 3])].set(1 - xi)
-    matrix = matrix.at[np.array([0, 3]), np.array([6, 9])].set(xi)
-    matrix = matrix.at[1, _XY].set(v).at[5, _XY].set(turn_z)
-    return matrix.at[2, _XZ].set(w * _XZ_SIGNS).at[4, _XZ].set(-turn_y * _XZ_SIGNS)
+    linear = jnp.stack([1 - xi, 1 - xi, xi, xi])
+    return jnp.tensordot(jnp.concatenate([linear, v, turn_z, w, turn_y]), _MOTIONS, 1)
 
 
 def slopes(xi: Any, phi_y: Any, phi_z: Any, length: Any) -> Float[Array, "3 12"]:
     r"""$v'$, $w'$ and the twist $\theta_x'$ at $\xi$ from the twelve local motions of the ends."""
     _, v, _ = bending(xi, phi_y, length)
     _, w, _ = bending(xi, phi_z, length)
-    matrix = jnp.zeros((3, 12), jnp.result_type(v, w)).at[0, _XY].set(v).at[1, _XZ].set(w * _XZ_SIGNS)
-    return matrix.at[2, 3].set(-1 / length).at[2, 9].set(1 / length)
+    return jnp.tensordot(jnp.concatenate([v, w, jnp.full(2, 1 / length)]), _SLOPES, 1)
 
 
 def bar_motions(xi: Any) -> Float[Array, "6 12"]:
