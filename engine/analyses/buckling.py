@@ -123,9 +123,9 @@ def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, " nnz"]:
 
 
 @eqx.filter_jit
-def buckle(analysis: Buckling) -> Solution[tuple[Array, Any]]:
-    """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, *shape)``."""
-    solution = analysis.solve()
+def buckle(analysis: Buckling, inputs: Mapping[str, Series] | None = None) -> Solution[tuple[Array, Any]]:
+    """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, *shape)``; inputs at time 0."""
+    solution = analysis.solve({name: series.at(0.0) for name, series in (inputs or {}).items()})
     factors, vectors = solution.value
     shapes = jax.vmap(analysis.physics.problem.space.unflatten)(vectors.T)
     return Solution((factors, shapes), solution.status, solution.statistics)

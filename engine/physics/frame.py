@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import PerCell
+from gemel.engine.coefficients import PerCell, drive
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.elementgroups import ElementGroup
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Summand, discretise
+from gemel.engine.signals import Series
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.structures.conditions import MOTIONS, MemberCondition, Release, RigidOffset, Support
 from gemel.engine.structures.joints import ends_at, idle_rotations, release_masks
@@ -90,8 +91,9 @@ class Frame(Physics):
         material = Material(youngs_modulus, poisson_ratio, density)
         regions, theories = sort(mesh, section, theory, material, directions, arms, masks)
         supported = any(isinstance(each, Support | Dirichlet) and _turns(each, mesh.dim) for each in conditions)
-        sprung = any(isinstance(each, PointElement) and each.rotational is not None for each in conditions)
-        idle = idle_rotations(mesh, masks, theories, axes, strict=not (supported or sprung))
+        turning = [each for each in conditions if isinstance(each, PointElement) and each.rotational is not None]
+        idle = idle_rotations(mesh, masks, theories, axes, strict=not (supported or turning))
+        idle = _without_springs(mesh, idle, turning)
         mesh, held = _holding(mesh, idle, [each.on for each in conditions if isinstance(each, Support)])
         terms: list[Summand] = [Members(MemberStiffness(part.numbers), part.cells) for part in regions]
         essential: list[Condition] = [*held]
@@ -136,14 +138,20 @@ class Frame(Physics):
 
 
 @eqx.filter_jit
-def member_forces(frame: Frame, u: Array, positions: Sequence[float] = (0.0, 0.5, 1.0)) -> Float[Array, "n k forces"]:
+def member_forces(
+    frame: Frame,
+    u: Array,
+    positions: Sequence[float] = (0.0, 0.5, 1.0),
+    inputs: Mapping[str, Series] | None = None,
+) -> Float[Array, "n k forces"]:
     r"""The forces in the sections of every member at $\xi = x/L$, in N and N·m.
 
     In space $N, V_y, V_z, T, M_y, M_z$ in the local axes of the member, see `section_forces`; in the plane $N, V, M$
     with $V$ along the direction to the left of the member, $M' = V$, and $M > 0$ stretching the left side.
-    ``u (n_nodes, components)`` is a static solution; inertia along the members does not enter.
+    ``u (n_nodes, components)`` is a static solution; inertia along the members does not enter. Inputs
+    are taken at time 0.
     """
-    problem = frame.problem
+    problem = drive(frame.problem, {name: series.at(0.0) for name, series in (inputs or {}).items()})
     flat, points = jnp.asarray(u).reshape(-1), jnp.asarray(problem.space.mesh.points)
     places = jnp.asarray(positions, float)
     total = jnp.zeros((problem.space.mesh.n_cells, len(positions), 6))
@@ -183,6 +191,25 @@ def _turns(condition: Support | Dirichlet, dim: int) -> bool:
     if isinstance(condition, Support):
         return len(set(condition.names(dim)) - set(MOTIONS[dim][:dim])) > 0
     return condition.component is None or condition.component >= dim
+
+
+def _without_springs(
+    mesh: Mesh, idle: Mapping[str, np.ndarray], turning: Sequence[PointElement]
+) -> dict[str, np.ndarray]:
+    """The idle rotations that no spring resists. Raises `ValueError` for a moment on one of them."""
+    for element in turning:
+        if isinstance(element.at, str):
+            nodes = np.asarray(mesh.nodes_of(element.at))
+            if element.resists:
+                idle = {motion: np.setdiff1d(found, nodes) for motion, found in idle.items()}
+    for element in turning:
+        for motion, found in idle.items():
+            if isinstance(element.at, str) and np.isin(mesh.nodes_of(element.at), found).any():
+                raise ValueError(
+                    f"The moment at '{element.at}' acts on a node whose rotation '{motion}' nothing resists, as in a "
+                    "truss: leave the moment out, or join a beam there."
+                )
+    return dict(idle)
 
 
 def _holding(mesh: Mesh, idle: Mapping[str, np.ndarray], tags: Sequence[str]) -> tuple[Mesh, list[Dirichlet]]:

@@ -81,6 +81,11 @@ class PointElement(Summand):
         return ElementGroup(kernel, unknowns, nothing, np.zeros(0, dtype=np.int32))
 
     @property
+    def resists(self) -> bool:
+        """Whether it answers a motion, as a spring does and a load does not."""
+        return self.kind is Reaction
+
+    @property
     def _where(self) -> str:
         return f"'{self.at}'" if isinstance(self.at, str) else f"{self.at} m"
 

@@ -361,6 +361,8 @@ def test_a_frame_that_nothing_holds_is_refused():
     loose = gm.Frame(truss, gm.Section.bar(1e-3), E, conditions=[gm.Support("foot", "displacements")])
     with pytest.raises(ValueError, match="Nothing holds the body against rotation about z"):
         gm.solve(gm.Steady(loose))
+    with pytest.raises(ValueError, match="The moment at 'foot' acts on a node whose rotation 'rz' nothing resists"):
+        gm.Frame(truss, gm.Section.bar(1e-3), E, conditions=[gm.PointLoad("foot", (1.0, 0.0), 5.0)])
     loose = gm.Frame(beam(), SLENDER, E, conditions=[gm.Support("left", "displacements"), gm.Support("left", "rx")])
     with pytest.raises(ValueError, match=r"against rotation about y.* and rotation about z"):
         gm.solve(gm.Steady(loose))
