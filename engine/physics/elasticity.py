@@ -22,7 +22,7 @@ from gemel.engine.materials import Isotropic, SmallStrainMaterial
 from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.physics.kinematics import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SOLID, StressForm, revolved
 from gemel.engine.physics.physics import Physics
-from gemel.engine.physics.smallstrain import require_displacements, small_strain_term
+from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
 from gemel.engine.recovery import nodal_average
 from gemel.engine.spaces import FunctionSpace
@@ -192,7 +192,7 @@ class Elasticity(Physics):
         inner = _internal_forces(space, youngs_modulus, poisson_ratio, material, kinematics)
         loads = [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
-        storage = [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
+        storage = inertia_terms(mesh, density, masses)
         groups = [revolved(kinematics, group) for group in (loads, storage, dampings)]
         self.problem, inertia, damping = discretise(space, essential, [inner, *groups[0]], *groups[1:])
         self.inertia = inertia if storage else None
@@ -215,10 +215,11 @@ def _internal_forces(
         raise ValueError("Elasticity takes either a material or Young's modulus and Poisson's ratio, not both.")
     if material is not None and not material.linear:
         raise ValueError(f"Elasticity takes a linear material, not {type(material).__name__}: use Solid.")
+    law = Isotropic(youngs_modulus, poisson_ratio) if material is None else material  # checks the ranges
     if material is None and kinematics != AXISYMMETRIC:
         modulus, ratio = coefficient(space.mesh, youngs_modulus), coefficient(space.mesh, poisson_ratio)
         return Term(Hooke(youngs_modulus=modulus, poisson_ratio=ratio, kinematics=kinematics))
-    return small_strain_term(space, material or Isotropic(youngs_modulus, poisson_ratio), kinematics)
+    return small_strain_term(space, law, kinematics)
 
 
 def rigid_body_modes(x: np.ndarray) -> np.ndarray:

@@ -22,13 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import coefficient, evaluate, is_constant, localise, resolve
+from gemel.engine.coefficients import evaluate, is_constant, localise, resolve
 from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.materials import DecoupledMaterial, FiniteStrainMaterial
 from gemel.engine.materials.tensors import cofactor, determinant
 from gemel.engine.physics.elasticity import rigid_body_modes
-from gemel.engine.physics.integrands import Reaction
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
     PLANE_STRAIN,
@@ -42,7 +41,7 @@ from gemel.engine.physics.kinematics import (
     weight,
 )
 from gemel.engine.physics.physics import Physics
-from gemel.engine.physics.smallstrain import quadrature_degree, require_displacements
+from gemel.engine.physics.smallstrain import inertia_terms, quadrature_degree, require_displacements
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace, MixedSpace
 
@@ -217,7 +216,7 @@ class Hyperelasticity(Physics):
         form = _internal_form(mixed, law, kinematics)
         names = ("u", "p") if mixed else None
         inner = Term(form, degree=quadrature_degree(displacements, kinematics), fields=names)
-        storage = [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
+        storage = inertia_terms(mesh, density, masses)
         field = "u" if mixed else None
         loads = on_field(field, [part for part in conditions if isinstance(part, Summand)])
         essential = on_field(field, [part for part in conditions if isinstance(part, Condition)])

@@ -121,7 +121,7 @@ def revolved(kinematics: str, summands: Sequence[Summand]) -> list[Summand]:
     return turned
 
 
-Part = TypeVar("Part", Summand, Condition)
+Part = TypeVar("Part", bound=Summand | Condition)
 
 
 def on_field(field: str | None, conditions: Sequence[Part]) -> list[Part]:

@@ -6,11 +6,13 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import is_constant, localise, resolve
+from gemel.engine.coefficients import coefficient, is_constant, localise, resolve
 from gemel.engine.fields import Jet, Point
 from gemel.engine.history import HistoryForm, HistoryTerm
 from gemel.engine.materials import PlaneStress, SmallStrainMaterial
+from gemel.engine.materials.ranges import require_positive
 from gemel.engine.materials.tensors import symmetric
+from gemel.engine.physics.integrands import Reaction
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
     PLANE_STRAIN,
@@ -21,7 +23,9 @@ from gemel.engine.physics.kinematics import (
     require_half_plane,
     require_kinematics,
 )
+from gemel.engine.problems import Summand, Term
 from gemel.engine.spaces import FunctionSpace
+from gemel.meshes import Mesh
 
 
 class SmallStrain(StressForm, HistoryForm):
@@ -92,6 +96,12 @@ def small_strain_term(space: FunctionSpace, material: SmallStrainMaterial, kinem
     else:
         form = SmallStrain(material=law, kinematics=kinematics)
     return HistoryTerm(form, degree=quadrature_degree(space, kinematics))
+
+
+def inertia_terms(mesh: Mesh, density: Any, masses: Sequence[Summand]) -> list[Summand]:
+    """The terms whose tangent is the mass matrix; none without a density. Raises `ValueError` for one out of range."""
+    require_positive("The density", density)
+    return [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
 
 
 def require_displacements(space: FunctionSpace, kinematics: str, allowed: Sequence[str]) -> None:

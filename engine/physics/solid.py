@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from gemel.engine.coefficients import coefficient
 from gemel.engine.constraints import Condition
 from gemel.engine.materials import SmallStrainMaterial
 from gemel.engine.physics.elasticity import rigid_body_modes
-from gemel.engine.physics.integrands import Reaction
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
     PLANE_STRAIN,
@@ -23,8 +21,8 @@ from gemel.engine.physics.kinematics import (
     revolved,
 )
 from gemel.engine.physics.physics import Physics
-from gemel.engine.physics.smallstrain import require_displacements, small_strain_term
-from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
+from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
+from gemel.engine.problems import DiscreteProblem, Summand, discretise
 from gemel.engine.spaces import FunctionSpace
 
 
@@ -68,7 +66,7 @@ class Solid(Physics):
         inner = small_strain_term(space, material, kinematics)
         loads = [condition for condition in conditions if isinstance(condition, Summand)]
         essential = [condition for condition in conditions if isinstance(condition, Condition)]
-        storage = [] if density is None else [Term(Reaction(coefficient(space.mesh, density))), *masses]
+        storage = inertia_terms(space.mesh, density, masses)
         self.problem, inertia, damping = discretise(
             space,
             essential,

@@ -191,6 +191,14 @@ def test_gradients_by_material_load_boundary_value_and_node_coordinates():
     ("build", "sentence"),
     [
         (lambda s: gm.Solid(s, gm.Isotropic(E, NU)), "Kinematics 'solid' does not fit a 2-D mesh"),
+        (
+            lambda s: gm.Elasticity(s, -1.0, NU, kinematics="plane strain"),
+            "Young's modulus must be positive, not -1.",
+        ),
+        (
+            lambda s: gm.Solid(s, gm.Isotropic(E, NU), -7800.0, kinematics="plane strain"),
+            "The density must be positive, not -7800.",
+        ),
         (lambda s: gm.Elasticity(s, kinematics="plane strain"), "needs Young's modulus and Poisson's ratio"),
         (
             lambda s: gm.Elasticity(s, E, NU, material=gm.Isotropic(E, NU), kinematics="plane strain"),
