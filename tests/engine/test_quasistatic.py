@@ -90,17 +90,19 @@ def test_relaxation_of_a_bar():
 
 
 def test_a_load_beyond_the_limit_says_how_far_it_came():
-    body = bar(gm.J2Plasticity(E, NU, 250.0), gm.Traction("right", gm.Vector((gm.Input("pull"), 0.0))))
-    analysis = gm.Quasistatic(body, linear_solver=DIRECT, cuts=5)
+    r"""In plane strain a bar without hardening carries $2\sigma_0/\sqrt3$."""
+    pull = gm.Traction("right", gm.Vector((gm.Input("pull"), 0.0)))
+    body = bar(gm.J2Plasticity(E, NU, 250.0), pull, kinematics="plane strain")
+    analysis = gm.Quasistatic(body, linear_solver=DIRECT, cuts=5, newton_steps=12)
     solution = gm.follow(analysis, [0.0, 0.5, 1.0], {"pull": series((0.0, 0.0), (1.0, 400.0))}, forces_left(body))
     assert solution.status.worst() != Code.SUCCESS
-    path = solution.value
-    assert 0.6 < float(path.reached) < 250.0 / 400.0 + 1e-9
+    path, limit = solution.value, 500.0 / np.sqrt(3) / 400.0
+    assert limit - 1 / 32 < float(path.reached) < limit + 1e-9
     np.testing.assert_allclose(path.records[:2], [0.0, -200.0], rtol=1e-8, atol=1e-9)
     assert np.isnan(path.records[2])
     kept = gm.volume_average(body, gm.stress_field(body, path.state, path.problem))[0, 0]
     assert float(kept) == pytest.approx(400.0 * float(path.reached), rel=1e-7)
-    with pytest.raises(SolveError, match=r"The path stopped at 0\.6\d* of 1 s, after 2 of 3 times"):
+    with pytest.raises(SolveError, match=r"The path stopped at 0\.7\d* of 1 s, after 2 of 3 times"):
         gm.checked_path(solution)
 
 
@@ -138,6 +140,7 @@ def test_gradients_through_a_path_of_loading_and_unloading():
     times = jnp.array([0.0, 0.5, 1.0, 1.5, 1.9])
 
     @jax.jit
+    @jax.value_and_grad
     def work(numbers):
         body = gm.bind(template, dict(zip(names, numbers[:3], strict=True)))
         moved = x + numbers[3] * jnp.sin(3 * x[:, ::-1])
@@ -147,12 +150,10 @@ def test_gradients_through_a_path_of_loading_and_unloading():
         return jnp.sum(path.value.records * jnp.array([0.0, 1.0, 2.0, -1.0, 1.0])) / E
 
     numbers = jnp.array([250.0, 2e3, 0.01, 0.05])
-    value, gradient = jax.value_and_grad(work)(numbers)
-    forward = jax.jvp(work, (numbers,), (numbers,))[1]
-    assert float(forward) == pytest.approx(float(gradient @ numbers), rel=1e-8)
+    value, gradient = work(numbers)
     for k in range(4):
         steps = np.array([0.04, 0.02, 0.01]) / 4
-        values = np.array([work(numbers.at[k].multiply(1 + h)) for h in steps])
+        values = np.array([work(numbers.at[k].multiply(1 + h))[0] for h in steps])
         remainders = np.abs(values - float(value) - steps * float(gradient[k] * numbers[k]))
         orders = np.log2(remainders[:-1] / remainders[1:])
         assert np.all(orders > 1.7), (k, remainders)
