@@ -138,7 +138,8 @@ MISTAKES: dict[str, tuple[Any, str]] = {
 
 def constrained(conditions: Any) -> gm.Constraint:
     """The constraint on a square; conditions that are refused when they are made come in a function."""
-    return gm.Constraint.of(square(), conditions() if callable(conditions) else conditions)
+    made: Any = conditions() if callable(conditions) else conditions
+    return gm.Constraint.of(square(), made)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
