@@ -68,6 +68,7 @@ from gemel.engine.materials import (
     ThermalStrain,
     von_mises,
 )
+from gemel.engine.output import write_fields
 from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
 from gemel.engine.physics import (
     AddedMass,
@@ -305,4 +306,5 @@ __all__ = [
     "unconstrained_modes",
     "volume_average",
     "von_mises",
+    "write_fields",
 ]

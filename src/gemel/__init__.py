@@ -8,7 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from gemel import engine, meshes, solvers
 from gemel.engine import *  # noqa: F403
-from gemel.meshes import Mesh, MeshError, box, grid, read_mesh, rectangle, write_mesh
+from gemel.meshes import (
+    CellBlock,
+    Mesh,
+    MeshError,
+    box,
+    elevate,
+    extrude,
+    frame,
+    grid,
+    join,
+    line,
+    periodic_pairs,
+    polyline,
+    quality,
+    read_mesh,
+    rectangle,
+    refine,
+    submesh,
+    write_mesh,
+    write_vtkhdf,
+)
 from gemel.solvers import (
     AMG,
     BDF2,
@@ -46,6 +66,7 @@ __all__ = [
     "GMRES",
     "SDIRK2",
     "SDIRK4",
+    "CellBlock",
     "CentralDifference",
     "Client",
     "Code",
@@ -66,14 +87,25 @@ __all__ = [
     "SparseDirect",
     "Status",
     "box",
+    "elevate",
     "engine",
+    "extrude",
+    "frame",
     "grid",
+    "join",
+    "line",
     "meshes",
+    "periodic_pairs",
+    "polyline",
+    "quality",
     "read_mesh",
     "rectangle",
+    "refine",
     "solvers",
     "step_grid",
+    "submesh",
     "write_mesh",
+    "write_vtkhdf",
 ]
 __all__ += engine.__all__
 
