@@ -154,8 +154,8 @@ def value_at(space: FunctionSpace, u: Array, point: Sequence[float]) -> np.ndarr
     return np.tensordot(weights[0], np.asarray(u)[nodes[0]], axes=1)
 
 
-def nearest_node(space: FunctionSpace, point: Sequence[float] | np.ndarray) -> int:
-    """The number of the node closest to a point."""
+def nearest_node(space: Any, point: Sequence[float] | np.ndarray) -> int:
+    """The number of the node of a `FunctionSpace` that is closest to a point."""
     return int(np.argmin(np.linalg.norm(np.asarray(space.nodes()) - np.asarray(point), axis=1)))
 
 

@@ -327,6 +327,17 @@ CASES = (
         _square(),
     ),
     _gradient_case(
+        "transient-heat",
+        "transient heat conduction",
+        "3 × 3 distorted quadrilaterals Q1, ten steps of SDIRK2; conductivity, capacity, flux, wall temperature, "
+        "start, all "
+        "nodes; J = Σₙ Σ T².",
+        _transient,
+        _history,
+        {"conductivity": 1.3, "capacity": 0.9, "flux": 0.7, "wall": 0.4, "start": 0.5},
+        _square(),
+    ),
+    _gradient_case(
         "ode",
         "an ordinary differential equation",
         "A damped pendulum under a moment, 40 steps of Kvaerno's method; damping, moment, initial angle; J = Σₙ |y|².",
@@ -335,5 +346,6 @@ CASES = (
         {"damping": 0.3, "moment": 0.7, "angle": 0.4},
         None,
     ),
+    memory,
 )
 """The chapter."""

@@ -250,5 +250,5 @@ def longest_step() -> Sequence[Check]:
     return [relative("longest stable step over h/c", 1.0, found * 20, 5e-3)]
 
 
-CASES = (second_order, newmark_energy, wave_in_a_bar, longest_step)
+CASES = (first_order, second_order, newmark_energy, wave_in_a_bar, longest_step)
 """The chapter."""
