@@ -1,8 +1,8 @@
 """Direct solvers: dense LU in JAX for small systems, sparse LU on the host for larger ones."""
 
 import collections
+import concurrent.futures
 import hashlib
-import threading
 from typing import Any
 
 import equinox as eqx
@@ -102,7 +102,8 @@ class SparseDirect(LinearSolver):
 
 _FACTORS: collections.OrderedDict[bytes, Any] = collections.OrderedDict()
 _KEPT_FACTORS = 4
-_LOCK = threading.Lock()
+_WORKER = concurrent.futures.ThreadPoolExecutor(1, "superlu")
+"""Factors live and die in one thread: scipy gives their memory back in no other, and XLA calls from many."""
 
 
 def _factorise(matrix: scipy.sparse.csr_array) -> Any:
@@ -111,18 +112,16 @@ def _factorise(matrix: scipy.sparse.csr_array) -> Any:
     for part in (matrix.data, matrix.indices, matrix.indptr):
         digest.update(np.ascontiguousarray(part).tobytes())
     key = digest.digest()
-    with _LOCK:
-        if key in _FACTORS:
-            _FACTORS.move_to_end(key)
-            return _FACTORS[key]
+    if key in _FACTORS:
+        _FACTORS.move_to_end(key)
+        return _FACTORS[key]
     try:
         factors = scipy.sparse.linalg.splu(scipy.sparse.csc_array(matrix))
     except RuntimeError:  # SuperLU's way to say that a pivot is exactly zero
         factors = None
-    with _LOCK:
-        _FACTORS[key] = factors
-        while len(_FACTORS) > _KEPT_FACTORS:
-            _FACTORS.popitem(last=False)
+    _FACTORS[key] = factors
+    while len(_FACTORS) > _KEPT_FACTORS:
+        _FACTORS.popitem(last=False)
     return factors
 
 
@@ -130,6 +129,10 @@ def solve_on_host(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool
     """Solve by LU and one step of refinement; NaN where the matrix is singular or not finite."""
     if not (np.all(np.isfinite(matrix.data)) and np.all(np.isfinite(b))):
         return np.full_like(b, np.nan)
+    return _WORKER.submit(_solve, matrix, b, transpose).result()
+
+
+def _solve(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool) -> np.ndarray:
     factors = _factorise(matrix)
     if factors is None:
         return np.full_like(b, np.nan)
