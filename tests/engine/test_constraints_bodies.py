@@ -24,6 +24,7 @@ def two_blocks(coarse, fine):
     return gm.Mesh.of(points, cells, "quadrilateral", facet_tags=tags)
 
 
+@pytest.mark.slow
 def test_blocks_with_other_meshes_pass_the_patch_test():
     """Under uniaxial stress the displacement stays linear through the tie, where one mesh refines the other."""
     space = gm.FunctionSpace(two_blocks(2, 4), "Q1", (2,))
@@ -100,6 +101,7 @@ def test_a_prescribed_rotation_of_the_reference_point_needs_the_moment():
     assert end_moment(body, field, u) == pytest.approx(MODULUS * INERTIA * 0.01 / LENGTH)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_rotation_reaches_the_place_of_the_reference_point():
     """θ = M s L / (E I) for a stretch s of the length."""
 

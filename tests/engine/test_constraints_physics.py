@@ -51,6 +51,7 @@ def squared_error(u, point):
     return (u.value - jnp.prod(jnp.sin(2 * jnp.pi * point.x))) ** 2
 
 
+@pytest.mark.slow
 def test_heat_in_a_periodic_cell_converges_at_the_rate_of_the_element():
     errors = []
     for n in (4, 8):

@@ -174,6 +174,7 @@ def parameters():
     return [gm.Parameter(name, gm.Uniform(0.01, 20.0)) for name in ("E", "rho", "load", "alpha")]
 
 
+@pytest.mark.slow
 def test_gradient_by_taylor_remainder():
     youngs, density, load, alpha = parameters()
     body = bar(4, [FIXED, gm.Traction("right", gm.Vector((load, 0.0)))], density, youngs)

@@ -251,6 +251,7 @@ TRIPOD = frame(
 )
 
 
+@pytest.mark.slow
 def test_taylor_remainders():
     """In coordinates, modulus, load and a size of the section at once."""
     start = (jnp.asarray(TRIPOD.points), jnp.array(E), jnp.array(2e4), jnp.array(0.08))

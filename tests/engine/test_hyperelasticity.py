@@ -141,6 +141,7 @@ def test_pressure_that_follows_does_no_work_on_a_turned_body():
     np.testing.assert_allclose(jnp.sum(place[:, 0] * forces[:, 1] - place[:, 1] * forces[:, 0]), 0, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_gradients_by_material_load_boundary_value_and_node_coordinates():
     mesh = gm.rectangle(2, 1)
     shear, load, shift = (gm.Parameter(name, gm.Normal(0.0, 1.0)) for name in ("shear", "load", "shift"))

@@ -43,6 +43,7 @@ def test_a_melting_front_moves_as_neumann_found():
     assert float(front[-1] / front[halfway]) == pytest.approx(2.0, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [gm.ImplicitEuler, gm.BDF2, gm.SDIRK2])
 def test_what_enters_is_stored(method):
     """All heat that a flux brings is in the enthalpy after each step, through melting and beyond."""
@@ -59,6 +60,7 @@ def test_what_enters_is_stored(method):
     np.testing.assert_allclose(stored - stored[0], taken, rtol=1e-6, atol=1e-6 * taken[-1])
 
 
+@pytest.mark.slow
 def test_a_moving_source_brings_all_of_its_power():
     space = gm.FunctionSpace(gm.box(12, 8, 2, size=(0.12, 0.08, 0.02)), "Q2")
     source = gm.MovingSource("top", 50.0, (gm.Input("x"), 0.04, 0.02), 0.012)

@@ -33,6 +33,7 @@ def forces(body):
     return lambda step, u: gm.reaction(body, u, "right", step)[0]
 
 
+@pytest.mark.slow
 def test_bar_yields_and_yields_again_on_the_way_back():
     """Plane stress of one direction is uniaxial: bilinear with both hardenings, and the Bauschinger effect."""
     h, c = 1e3, 500.0
@@ -54,6 +55,7 @@ def test_bar_yields_and_yields_again_on_the_way_back():
     np.testing.assert_allclose(stress[:, 2, 2], 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_limit_pressure_of_a_thick_cylinder():
     r"""Perfectly plastic, ends held: $p = \frac{2}{\sqrt3}\,\sigma_0 \ln\frac{b}{a}$ (Hill, *The Mathematical Theory of
     Plasticity*, 1950, section V.2; with ends held von Mises' value is this to a fraction of a percent)."""
@@ -79,6 +81,7 @@ def test_limit_pressure_of_a_thick_cylinder():
     assert pressure[-1] - pressure[-2] < 0.01 * limit
 
 
+@pytest.mark.slow
 def test_relaxation_of_a_bar():
     """With one series for shear and bulk the force follows E(t), exactly, in steps of any length."""
     terms = [(0.3, 2.0), (0.25, 20.0)]
@@ -127,6 +130,7 @@ def test_cut_back_finds_a_way_that_one_step_misses():
     )
 
 
+@pytest.mark.slow
 def test_gradients_through_a_path_of_loading_and_unloading():
     """By material, load and node coordinates, through five steps of plastic flow."""
     names = ("strength", "hardening", "pull")
@@ -159,6 +163,7 @@ def test_gradients_through_a_path_of_loading_and_unloading():
         assert np.all(orders > 1.7), (k, remainders)
 
 
+@pytest.mark.slow
 def test_a_path_goes_on_from_where_another_ended():
     body = bar(gm.J2Plasticity(E, NU, 250.0, 1e3), pulled(0.01), kinematics="plane strain")
     analysis, pull = gm.Quasistatic(body, linear_solver=DIRECT), {"pull": series((0.0, 0.0), (1.0, 1.0), (2.0, 0.0))}

@@ -54,6 +54,7 @@ def test_a_bar_between_walls_is_pressed():
     assert float(mean) == pytest.approx(-E * ALPHA * 40.0, rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variable", ["expansion", "points"])
 def test_derivatives_pass_a_taylor_test(variable):
     mesh = gm.box(2, 1, 1, size=(1.0, 0.1, 0.1))

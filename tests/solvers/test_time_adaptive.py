@@ -123,6 +123,7 @@ def test_error_follows_the_tolerance():
     assert 2 < steps[1] / steps[0] < 20
 
 
+@pytest.mark.slow
 def test_gradient_with_the_steps_held_fixed():
     system, times = Pointwise(rate=oscillate, inertia=(1.0, 1.0)), jnp.linspace(0.0, 2.0, 4)
     control = ErrorControl(1e-7, 1e-7, 0.01, 200)

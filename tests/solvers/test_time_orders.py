@@ -137,6 +137,7 @@ def test_bdf2_continued_with_another_step_keeps_its_order():
     assert abs(np.log2(errors[0] / errors[1]) - 2) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "uniform"), [(BDF2, False), (CrankNicolson, True), (SDIRK4, True)])
 def test_gradient_by_taylor_remainder(method, uniform: bool):
     def objective(point):

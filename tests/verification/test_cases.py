@@ -15,9 +15,17 @@ def written() -> dict[tuple[str, str], tuple[str, str]]:
     return recorded(MANUAL.read_text(encoding="utf-8"))
 
 
+LONG = ("convergence", "gradients", "time", "crosscheck", "materials")
+"""Groups whose cases solve several problems each: two of them stand for the rest among the fast tests."""
+
+FAST = ("order-triangle-p2", "order-quadrilateral-q1")
+
+
 def parameters() -> list:
-    marks = {True: [pytest.mark.slow], False: []}
-    return [pytest.param(case, id=case.name, marks=marks[case.slow]) for case in CASES]
+    def marks(case: Case) -> list:
+        return [pytest.mark.slow] if case.slow or (case.group in LONG and case.name not in FAST) else []
+
+    return [pytest.param(case, id=case.name, marks=marks(case)) for case in CASES]
 
 
 @pytest.mark.parametrize("case", parameters())
