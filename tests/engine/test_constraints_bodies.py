@@ -218,6 +218,7 @@ def test_reactions_balance_the_loads_and_differentiate():
     np.testing.assert_allclose(slope, [k / 2, -k / 2], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_taylor_remainders_through_ties_in_a_nonlinear_problem():
     """Heat in a ring with k(T): a reading against the jump, the prescribed value and the conductivity."""
     names = ("jump", "pin", "slope")

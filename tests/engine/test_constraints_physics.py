@@ -63,6 +63,7 @@ def test_heat_in_a_periodic_cell_converges_at_the_rate_of_the_element():
     assert np.log2(errors[0] / errors[1]) > 2.8
 
 
+@pytest.mark.slow
 def test_a_wave_decays_in_a_periodic_cell():
     """T = sin 2πx e^{−4π²t} + t/2 for a unit capacity and the source 1/2."""
     space = gm.FunctionSpace(gm.rectangle(16, 2, size=(1.0, 1.0)), "Q2")

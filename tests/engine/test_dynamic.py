@@ -54,6 +54,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["generalized_alpha", "central_difference"])
 def test_free_vibration_of_a_bar(name: str):
     """u = sin(πx/2L) cos(πct/2L): after one period the tip is back, after a quarter it passes zero."""
@@ -104,6 +105,7 @@ def test_an_explicit_step_that_is_too_long_is_a_divergence():
     assert solution.status.worst() == gm.Code.DIVERGENCE
 
 
+@pytest.mark.slow
 def test_a_moving_support():
     """The left end moves as A sin ωt. Steady response of the free end: A cos(kx − kL)/cos kL at x = L with k = ω/c."""
     omega, amplitude = 1.0, 0.3
@@ -125,6 +127,7 @@ def test_a_moving_support():
     np.testing.assert_allclose(base[1:-2], -amplitude * omega**2 * np.sin(omega * times[1:-2]), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_rayleigh_damping_of_a_mode():
     """The ratio of damping of a mode is α/2ω + βω/2; the envelope falls as e^(−ζωt)."""
     omega, alpha, beta = 2 * np.pi / PERIOD, 0.08, 0.03
@@ -139,6 +142,7 @@ def test_rayleigh_damping_of_a_mode():
         np.testing.assert_allclose(solution.checked()[0][:, 0], exact, atol=0.02)
 
 
+@pytest.mark.slow
 def test_dashpots_swallow_a_wave():
     """An end with dashpots of ρc reflects nothing: once the wave has passed, the bar rests."""
     pulse = gm.Profile(lambda x: jnp.stack([jnp.exp(-40 * (x[0] - 1.0) ** 2), 0.0 * x[0]]))
@@ -151,6 +155,7 @@ def test_dashpots_swallow_a_wave():
         assert (np.max(np.abs(state["v"])) < 0.02) == rests
 
 
+@pytest.mark.slow
 def test_a_run_is_continued_from_its_state():
     body, method = bar(4, [FIXED]), METHODS["generalized_alpha"]
     zero = jnp.zeros(body.problem.space.n_dofs)
@@ -200,6 +205,7 @@ def saint_venant_kirchhoff(u, point):
     return 0.5 * 1e3 * jnp.sum(strain**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["newmark", "central_difference"])
 def test_a_body_that_spins_freely(name: str):
     """Large rotations: a stiff strip that turns about its middle at 1 rad/s stays all but rigid."""
@@ -216,6 +222,7 @@ def test_a_body_that_spins_freely(name: str):
         np.testing.assert_allclose(run.readings[str(k)], exact, atol=4e-3)
 
 
+@pytest.mark.slow
 def test_a_mast_swings_at_its_natural_frequency():
     """A cantilever beam from its first mode shape, by implicit steps: f = 1.8751² √(EI / ρA) / (2π L²)."""
     mesh = gm.meshes.frame(
@@ -235,6 +242,7 @@ def test_a_mast_swings_at_its_natural_frequency():
     np.testing.assert_allclose(relative, [1.0, 0.0, -1.0, 1.0], atol=0.01)
 
 
+@pytest.mark.slow
 def test_lumped_mass_keeps_the_mass_and_is_positive():
     for degree in ("Q1", "Q2"):
         body = bar(4, degree=degree)

@@ -23,6 +23,7 @@ def test_a_linear_displacement_is_reproduced_exactly():
     np.testing.assert_allclose(u, space.nodes() @ gradient.T, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_cooks_membrane():
     """Corners (0,0) (48,44) (48,60) (0,44), plane stress, E = 1, ν = 1/3, shear 1 in all: u_y(48,52) = 23.96."""
     unit = gm.rectangle(16, 16, size=(1.0, 1.0))
@@ -35,6 +36,7 @@ def test_cooks_membrane():
     assert float(jnp.sum(u[nodes[0], 1] * weights[0])) == pytest.approx(23.96, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_nafems_le1_elliptic_membrane():
     """NAFEMS, The Standard NAFEMS Benchmarks, rev. 3, 1990, LE1: σ_yy at D(2, 0) = 92.7 MPa."""
     unit = gm.rectangle(12, 64, size=(1.0, 1.0))  # straight edges: the ellipse needs many
@@ -56,6 +58,7 @@ def test_nafems_le1_elliptic_membrane():
     assert float(stress[corner, 1, 1]) == pytest.approx(92.7e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_nafems_fv32_tapered_membrane():
     """NAFEMS FV32: cantilevered tapered membrane, the first six frequencies."""
     unit = gm.rectangle(16, 8, size=(1.0, 1.0))
@@ -73,6 +76,7 @@ def test_a_free_body_has_rigid_modes_and_then_elastic_ones():
     assert np.all(np.asarray(frequencies[:3]) < 1e-2 * float(frequencies[3]))
 
 
+@pytest.mark.slow
 def test_mass_and_support_enter_as_lumped_totals():
     """A stiff block on springs: f = √(k A / m) / 2π, with m its own and an added mass."""
     space = gm.FunctionSpace(gm.box(2, 2, 2, size=(0.1, 0.2, 0.3)), "Q1", (3,))

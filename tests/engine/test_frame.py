@@ -171,6 +171,7 @@ def test_orientation_turns_the_section():
 # Vibration and buckling.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 3])
 def test_frequencies_of_a_cantilever(dim):
     """(βL)² = 3.5160, 22.034; Blevins, Formulas for Natural Frequency, 1979, table 8-1."""
@@ -182,6 +183,7 @@ def test_frequencies_of_a_cantilever(dim):
     np.testing.assert_allclose(found[:2], unit * np.array(both), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_mass_on_a_column_and_its_lumped_self():
     """f = √(3EI/L³(m + 33/140 ρAL))/2π by Rayleigh; Blevins, 1979, table 8-8; lumped masses agree."""
     mesh = beam(2.0, n=6, dim=2)
@@ -299,6 +301,7 @@ def tower(modulus_of_bracing, wind=None, modes=4):
     )
 
 
+@pytest.mark.slow
 def test_a_tower_is_calibrated_by_its_frequencies():
     """The stiffness of the bracing from three measured frequencies: the true one comes back, well determined."""
     bracing = gm.Parameter("bracing", gm.LogNormal(100e9, 4.0), "Pa")
@@ -311,6 +314,7 @@ def test_a_tower_is_calibrated_by_its_frequencies():
     assert row.determined > 0.99
 
 
+@pytest.mark.slow
 def test_sensors_read_a_frame_under_inputs():
     """Static readings at the top of the tower are proportional to the wind, and turn with no load."""
     structure = tower(E, gm.Input("wind"))

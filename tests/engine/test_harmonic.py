@@ -73,6 +73,7 @@ def test_a_bar_on_a_shaken_base():
     np.testing.assert_allclose(readings, [abs(middle), np.angle(middle), high.real, low.imag], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_by_taylor_remainder():
     youngs, density = gm.Parameter("E", gm.Uniform(1.0, 20.0)), gm.Parameter("rho", gm.Uniform(0.1, 5.0))
     eta = gm.Parameter("eta", gm.Uniform(0.0, 1.0))

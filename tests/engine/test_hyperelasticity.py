@@ -94,6 +94,7 @@ def cooks(n, mixed, element="Q2"):
     return float(u[np.argmin(np.linalg.norm(nodes - [48.0, 60.0], axis=1)), 1])
 
 
+@pytest.mark.slow
 def test_cooks_membrane_does_not_lock_with_a_pressure_field():
     """The mixed form agrees with itself on a finer mesh, where bilinear displacements alone are far too stiff."""
     fine = cooks(5, True)
@@ -101,6 +102,7 @@ def test_cooks_membrane_does_not_lock_with_a_pressure_field():
     assert cooks(5, False, "Q1") < 0.75 * fine
 
 
+@pytest.mark.slow
 def test_inflated_cylinder_of_incompressible_rubber():
     r"""$r^2 = R^2 + c$ and $p = \mu \int_{r_a}^{r_b} \big(\frac{r^2}{R^2} - \frac{R^2}{r^2}\big) \frac{dr}{r}$, the
     pressure on the deformed inner surface (Rivlin 1949)."""

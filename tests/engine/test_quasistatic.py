@@ -113,6 +113,7 @@ def forces_left(body):
     return lambda step, u: gm.reaction(body, u, "left", step)[0]
 
 
+@pytest.mark.slow
 def test_cut_back_finds_a_way_that_one_step_misses():
     """A tall block is sheared far in one interval; cut or not, the end of an elastic path is the same."""
     space = gm.FunctionSpace(gm.rectangle(1, 2), "Q1", (2,))
@@ -176,6 +177,7 @@ def test_a_path_goes_on_from_where_another_ended():
         gm.follow(analysis, [1.0, 2.0], pull, record, start=first)
 
 
+@pytest.mark.slow
 def test_a_twin_reads_its_sensors_along_a_path():
     body = bar(gm.J2Plasticity(E, NU, 250.0, 1e3), pulled(0.01), kinematics="plane strain")
     sensor = gm.PointSensor(name="top", position=(0.5, 1.0), noise=1e-6, component=1)

@@ -92,6 +92,7 @@ def test_lame_cylinder_in_axial_symmetry():
     assert axial == pytest.approx(2 * NU * k * np.pi * (b**2 - a**2), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_rotating_cylinder():
     r"""Solid, ends held: $u = \frac{\rho\omega^2 (1+\nu)(1-2\nu)}{8 E (1-\nu)}\, r\, ((3 - 2\nu) R^2 - r^2)$."""
     density, speed, radius = 7800.0, 100.0, 0.5
@@ -120,6 +121,7 @@ def test_hanging_bar():
     np.testing.assert_allclose(gm.reaction(body, u, "top"), [0, 0, density * g * 0.02], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_temperature_field_in_a_clamped_bar():
     """Between walls, with free sides and a linear temperature: N = -E α ΔT_mean in every section."""
     mesh = gm.rectangle(4, 1, size=(1.0, 0.1))
@@ -133,6 +135,7 @@ def test_temperature_field_in_a_clamped_bar():
     np.testing.assert_allclose(gm.reaction(body, u, "right")[0], -E * 12e-6 * 50.0 * 0.1, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_materials_by_tag():
     """Two layers in series: the stress is one, the strains are by modulus."""
     mesh = gm.rectangle(4, 1)
@@ -164,6 +167,7 @@ def varied_body(mesh):
     return gm.Elasticity(space, material=material, conditions=conditions, kinematics="plane stress")
 
 
+@pytest.mark.slow
 def test_gradients_by_material_load_boundary_value_and_node_coordinates():
     mesh = gm.rectangle(2, 2)
     template, x = varied_body(mesh), jnp.asarray(mesh.points)

@@ -437,6 +437,7 @@ def compliance(arguments):
     return push @ jnp.linalg.solve(matrix[6:12, 6:12], push)
 
 
+@pytest.mark.slow
 def test_taylor_remainders():
     """Of the compliance, in coordinates, modulus and section at once and one by one."""
     points = jnp.array([[0.0, 0, 0], [0.1, 0.0, 2.0], [2.0, 0.3, 2.2]])

@@ -56,6 +56,7 @@ def test_order_of_the_method(name: str):
     assert np.log2(errors[0] / errors[1]) > order - 0.3
 
 
+@pytest.mark.slow
 def test_steps_chosen_by_the_error():
     control = gm.ErrorControl(1e-6, 1e-6, 0.01, 100)
     analysis = gm.Transient(COOLED, 1.0, 1.0, linear_solver=gm.DenseDirect(1e-8), method=gm.SDIRK4(), control=control)
@@ -90,6 +91,7 @@ def test_a_two_step_method_is_continued_from_its_state():
     np.testing.assert_allclose(continued, whole, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_with_error_control():
     body = block([gm.Convection("boundary", gm.Parameter("h", gm.LogNormal(10.0, 2.0)), 0.3)])
     control = gm.ErrorControl(1e-8, 1e-8, 0.05, 60)

@@ -192,6 +192,7 @@ def test_bouncing_ball():
     assert np.all(np.isnan(record.times[2:]))
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_bouncing_ball():
     point, step = (9.81, 0.8, 1.5), 1e-6
 
@@ -235,6 +236,7 @@ THERMOSTAT = Events(
 )
 
 
+@pytest.mark.slow
 def test_thermostat():
     # Exact: on from 0 until e^{-t} = (20 − high)/(20 − 5), then off until e^{-t} = low/high, then on.
     args = {"outside": 0.0, "power": 20.0, "high": 12.0, "low": 9.0}

@@ -207,6 +207,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(name: str):
         np.testing.assert_array_equal(getattr(last, part), getattr(first, part)[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "linear"), [("generalized_alpha", True), ("generalized_alpha", False), ("central_difference", False)]
 )

@@ -15,17 +15,29 @@ def written() -> dict[tuple[str, str], tuple[str, str]]:
     return recorded(MANUAL.read_text(encoding="utf-8"))
 
 
-LONG = ("convergence", "gradients", "time", "crosscheck", "materials")
-"""Groups whose cases solve several problems each: two of them stand for the rest among the fast tests."""
-
-FAST = ("order-triangle-p2", "order-quadrilateral-q1")
+FAST = (
+    "composite-wall",
+    "semi-infinite-step",
+    "lame-cylinder",
+    "nafems-fv32",
+    "rober",
+    "patch-hexahedron-prism-p2",
+    "rigid-tetrahedron-p2",
+    "heat-balance",
+    "reactions",
+    "order-triangle-p2",
+    "j2-uniaxial",
+    "portal-frame",
+)
+"""The cases that stand for all among the fast tests; `gemel verify` runs the rest too."""
 
 
 def parameters() -> list:
-    def marks(case: Case) -> list:
-        return [pytest.mark.slow] if case.slow or (case.group in LONG and case.name not in FAST) else []
+    return [pytest.param(c, id=c.name, marks=[] if c.name in FAST else [pytest.mark.slow]) for c in CASES]
 
-    return [pytest.param(case, id=case.name, marks=marks(case)) for case in CASES]
+
+def test_the_fast_cases_exist() -> None:
+    assert set(FAST) <= {case.name for case in CASES}
 
 
 @pytest.mark.parametrize("case", parameters())
