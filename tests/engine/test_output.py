@@ -26,8 +26,9 @@ def test_a_field_in_time_is_read_back_at_its_points(element, degree, tmp_path):
 
 def test_several_fields_and_constants_in_cells(tmp_path):
     mesh = gm.rectangle(2, 1)
-    space = gm.MixedSpace({"T": gm.FunctionSpace(mesh, "Q1"), "k": gm.FunctionSpace(mesh, "DQ0"), "m": gm.RealSpace(1)})
-    values = {"T": np.asarray(space["T"].nodes())[:, 0], "k": np.array([1.0, 2.0]), "m": np.zeros((1, 1))}
+    temperature = gm.FunctionSpace(mesh, "Q1")
+    space = gm.MixedSpace({"T": temperature, "k": gm.FunctionSpace(mesh, "DQ0"), "m": gm.RealSpace(1)})
+    values = {"T": np.asarray(temperature.nodes())[:, 0], "k": np.array([1.0, 2.0]), "m": np.zeros((1, 1))}
     gm.write_fields(tmp_path / "out.vtu", space, values)
     meshio = pytest.importorskip("meshio")
     raw = meshio.read(tmp_path / "out.vtu")
