@@ -61,6 +61,7 @@ def test_a_bent_cantilever_in_space():
     assert float(gm.member_forces(structure, u)[0, 0, 3]) == pytest.approx(load * b, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_beam_over_two_spans():
     """Uniform load: M = wL²/8 over the middle support, reactions 3, 10, 3 of wL/8."""
     span, w = 3.0, 2e3

@@ -79,6 +79,7 @@ def test_taylor_remainders_of_a_reading(case):
     assert np.all(np.log2(second[:-1] / second[1:]) > 1.8)
 
 
+@pytest.mark.slow
 def test_a_gradient_reaches_the_shape_of_the_mesh():
     """Through the nodes' coordinates: the frequency of a bar that is stretched."""
     mesh = gm.rectangle(4, 2, size=(1.0, 0.5))

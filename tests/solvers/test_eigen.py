@@ -150,6 +150,7 @@ def test_failures_have_a_status():
         eigen_solve(DiagonalOperator(jnp.ones(9)), DiagonalOperator(jnp.ones(9)), SOLVERS["lobpcg"])
 
 
+@pytest.mark.slow
 def test_vectors_with_a_dense_bordered_solve():
     def f(theta):
         stiffness = SparseOperator.from_scipy(STIFFNESS, True)

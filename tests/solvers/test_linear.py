@@ -82,6 +82,7 @@ def test_linear_solver_conformance(name: str, symmetric: bool):
     np.testing.assert_allclose(batched, jax.vmap(jax.grad(reference), (0, None))(many, b), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_second_derivative_of_a_solve():
     base = SparseOperator.from_scipy(SYMMETRIC, True)
     b = jnp.asarray(np.random.default_rng(0).standard_normal(N))
@@ -106,6 +107,7 @@ def steps_of(solver: CG, operator: SparseOperator) -> int:
     return int(solution.statistics["steps"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "amg",
     [AMG(coarse=20), AMG("ruge_stuben", coarse=20), AMG(coarse=20, dtype="float32")],

@@ -123,6 +123,7 @@ def test_derivatives_match_dense(argument: int):
     np.testing.assert_allclose(twice(padded), twice(dense), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
 def test_vmap_inside_and_outside_grad(axes: tuple):
     padded, dense, v, x = reference_and_padded()
