@@ -32,6 +32,7 @@ def solved(*arguments, **options):
     return structure, gm.solve(gm.Steady(structure)).checked()
 
 
+@pytest.mark.slow
 def test_portal_frame_in_the_plane():
     """Fixed feet, a force at the beam: M = (Ph/2)(3k+1)/(6k+1) and (Ph/2) 3k/(6k+1); Kleinlogel, 1952."""
     h, span, load = 3.0, 5.0, 1e4

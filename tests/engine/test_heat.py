@@ -45,6 +45,7 @@ def test_conductivity_that_depends_on_temperature():
     np.testing.assert_allclose(u, exact, atol=3e-3)
 
 
+@pytest.mark.slow
 def test_radiation_balances_a_source():
     """A small body with uniform power: q A = ε σ A (T⁴ − T∞⁴)."""
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(0.01, 0.01, 0.01)), "Q1")
@@ -80,6 +81,7 @@ def lumped(step, lag=None):
     return gm.Twin("block", gm.Transient(heat, 1.0, step), sensors)
 
 
+@pytest.mark.slow
 def test_second_order_in_time():
     def error(step):
         run = gm.simulate(lumped(step), times=[0.0, 2.0])

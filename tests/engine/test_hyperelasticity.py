@@ -31,6 +31,7 @@ def distorted(mesh, amount=0.05):
     return Mesh(points, mesh.blocks, mesh.degree, facet_tags=mesh.facet_tags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixed", [False, True])
 def test_patch_test_of_a_large_affine_deformation(mixed):
     """Affine displacements on the boundary of a distorted mesh are followed inside, with one stress."""

@@ -29,6 +29,7 @@ def test_a_coefficient_that_follows_an_input_changes_the_operator():
     np.testing.assert_allclose(run.readings["T"], [100.0, 100.0, 20 + 80 * np.exp(-0.6 * 5)], rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_radiating_body_at_rest_costs_next_to_nothing():
     space = gm.FunctionSpace(gm.box(2, 2, 2, size=(1.0, 1.0, 1.0)), "Q1")
     heat = gm.Heat(space, 10.0, 1e4, [gm.Radiation("boundary", 0.8, 300.0)])
@@ -38,6 +39,7 @@ def test_a_radiating_body_at_rest_costs_next_to_nothing():
     np.testing.assert_allclose(run.readings["T"], 300.0, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_fit_to_runs_that_failed_is_no_fit():
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
     emissivity = gm.Parameter("emissivity", gm.LogNormal(0.5, 3.0))

@@ -74,6 +74,7 @@ def test_a_moving_source_brings_all_of_its_power():
     np.testing.assert_allclose(heat, 50.0 * grid, rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_derivative_goes_through_melting():
     def mean(latent):
         body = slab(8, [gm.Flux("left", 4e3)], latent=latent, interval=4.0)

@@ -92,6 +92,7 @@ def test_relaxation_of_a_bar():
     np.testing.assert_allclose(gm.checked_path(path).records, 0.01 * modulus, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_load_beyond_the_limit_says_how_far_it_came():
     r"""In plane strain a bar without hardening carries $2\sigma_0/\sqrt3$."""
     pull = gm.Traction("right", gm.Vector((gm.Input("pull"), 0.0)))

@@ -78,6 +78,7 @@ def test_polynomials_are_continuous_and_found_again_at_any_place(cell, degree):
     np.testing.assert_allclose(np.sum(values[rows] * weights, axis=1), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["interval", "prism", "several", "tetrahedron"])
 def test_a_cubic_temperature_is_reproduced_by_cubic_elements(cell):
     mesh = jumbled(MESHES[cell]())
