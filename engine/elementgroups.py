@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int
 
 from gemel.engine.coefficients import ByTag, PerCell
 from gemel.engine.problems import Contribution
+from gemel.engine.tangents import Delegated, Differentiable
 
 
-class ElementKernel(eqx.Module):
+class ElementKernel(Differentiable):
     """The residual of one structural element: a truss, a beam, a spring between two nodes.
 
     Its numbers may be coefficients: parameters, inputs, values by tag or by element; the kernel is called with
@@ -24,23 +25,8 @@ class ElementKernel(eqx.Module):
     def residual(self, u: Float[Array, " n_local"], x: Float[Array, "n_corners dim"]) -> Float[Array, " n_local"]:
         """The residual at the element's unknowns ``u``, with the coordinates of its corners in m."""
 
-    @property
-    @abstractmethod
-    def linear(self) -> bool:
-        """True where the residual is affine in the unknowns."""
 
-    @property
-    @abstractmethod
-    def symmetric(self) -> bool:
-        """True where the tangent is symmetric."""
-
-    @property
-    @abstractmethod
-    def tangent_parameters(self) -> Any:
-        """What the tangent depends on besides the unknowns."""
-
-
-class ElementGroup(Contribution):
+class ElementGroup(Delegated, Contribution):
     """Structural elements of one kind.
 
     Args:
@@ -83,19 +69,9 @@ class ElementGroup(Contribution):
         return jax.vmap(one)(rows, self.unknowns, self.corners)
 
     @property
-    def linear(self) -> bool:
-        """As the kernel says."""
-        return self.kernel.linear
-
-    @property
-    def symmetric(self) -> bool:
-        """As the kernel says."""
-        return self.kernel.symmetric
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """As the kernel says."""
-        return self.kernel.tangent_parameters
+    def origin(self) -> Differentiable:
+        """The kernel."""
+        return self.kernel
 
 
 def _is_row(leaf: Any) -> bool:

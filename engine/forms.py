@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from gemel.engine.coefficients import is_constant
 from gemel.engine.fields import Point
+from gemel.engine.tangents import Differentiable
 
 
-class Form(eqx.Module):
+class Form(Differentiable):
     r"""An integrand that is linear in the test function $v$.
 
     $$ R(u; v) = \int s(u, \nabla u, x)\cdot v + F(u, \nabla u, x) : \nabla v \; dx $$
@@ -27,21 +28,6 @@ class Form(eqx.Module):
 
         ``u`` is a `Jet` and so is the result; for several fields of a mixed space both are dictionaries of them.
         """
-
-    @property
-    @abstractmethod
-    def linear(self) -> bool:
-        """True where the pair depends on ``u`` affinely, so that one linear solve suffices."""
-
-    @property
-    @abstractmethod
-    def symmetric(self) -> bool:
-        """True where the tangent is a symmetric bilinear form: then conjugate gradients may solve it."""
-
-    @property
-    @abstractmethod
-    def tangent_parameters(self) -> Any:
-        """What the tangent depends on besides the field: where it holds an `Input`, the tangent changes in time."""
 
 
 class WeakForm(Form):

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from gemel.engine.problems import Contribution, Summand
 from gemel.engine.spaces import RealSpace, Space, field_of
+from gemel.engine.tangents import Quadratic
 
 
 class GeneralisedForce(Summand):
@@ -35,7 +36,7 @@ class GeneralisedForce(Summand):
         return _Force(self.value, start + np.arange(part.size)[None])
 
 
-class _Force(Contribution):
+class _Force(Quadratic, Contribution):
     """A load on the unknowns of one element."""
 
     value: Any
@@ -57,16 +58,6 @@ class _Force(Contribution):
         """Zeros."""
         n = self.unknowns.shape[1]
         return [jnp.zeros((1, n, n))]
-
-    @property
-    def linear(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def tangent_parameters(self) -> Any:

@@ -17,10 +17,11 @@ from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
 from gemel.engine.spaces import FunctionSpace, Space
+from gemel.engine.tangents import Differentiable
 from gemel.solvers.sparse import SparseOperator
 
 
-class Contribution(eqx.Module):
+class Contribution(Differentiable):
     """What is added to the residual of a problem: integrals of forms, structural elements.
 
     It gives the arrays of its elements; the problem assembles them. An element's local unknowns are those
@@ -38,21 +39,6 @@ class Contribution(eqx.Module):
     @abc.abstractmethod
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Float[Array, "_ _ _"]]:
         """For each group its tangents ``(n_elements, n_local, n_local)``."""
-
-    @property
-    @abc.abstractmethod
-    def linear(self) -> bool:
-        """True where the residual is affine in the unknowns."""
-
-    @property
-    @abc.abstractmethod
-    def symmetric(self) -> bool:
-        """True where the tangent is symmetric."""
-
-    @property
-    @abc.abstractmethod
-    def tangent_parameters(self) -> Any:
-        """What the tangent depends on besides the unknowns."""
 
 
 class Summand(eqx.Module):

@@ -134,7 +134,28 @@ class AverageSensor(FieldSensor):
         return _unknowns(space, nodes, self), totals[nodes] / totals.sum()
 
 
-class MotionSensor(FieldSensor):
+class DerivedSensor(Sensor):
+    """Reads something else where another sensor reads the displacement, under its name, noise and unit."""
+
+    sensor: eqx.AbstractVar[FieldSensor]
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.name
+
+    @property
+    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.noise
+
+    @property
+    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the sensor's."""
+        return self.sensor.unit
+
+
+class MotionSensor(DerivedSensor, FieldSensor):
     """Reads the velocity or the acceleration where another sensor reads the displacement; for dynamic analyses.
 
     Args:
@@ -156,21 +177,6 @@ class MotionSensor(FieldSensor):
         self.sensor, self.derivative = sensor, derivative
 
     @property
-    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.name
-
-    @property
-    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.noise
-
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.unit
-
-    @property
     def lag(self) -> Any:
         """As the sensor's."""
         return self.sensor.lag
@@ -190,7 +196,7 @@ class MotionSensor(FieldSensor):
         return self.sensor.functional(space)
 
 
-class ResponseSensor(Sensor):
+class ResponseSensor(DerivedSensor):
     """Reads the complex amplitude of a vibration at one frequency; for harmonic analyses.
 
     Args:
@@ -211,21 +217,6 @@ class ResponseSensor(Sensor):
         if quantity not in allowed:
             raise ValueError(f"Sensor '{sensor.name}': quantity '{quantity}' is not one of {', '.join(allowed)}.")
         self.sensor, self.frequency, self.quantity = sensor, float(frequency), quantity
-
-    @property
-    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.name
-
-    @property
-    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.noise
-
-    @property
-    def unit(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """As the sensor's."""
-        return self.sensor.unit
 
 
 class FrequencySensor(Sensor):

@@ -1,5 +1,6 @@
 """Direct solvers: dense LU in JAX for small systems, sparse LU on the host for larger ones."""
 
+import abc
 import collections
 import concurrent.futures
 import hashlib
@@ -60,17 +61,17 @@ class DenseDirect(LinearSolver):
         return _judge(x, b, operator, self.rtol)
 
 
-class SparseDirect(LinearSolver):
-    """Sparse LU (SuperLU through scipy) on the host, by a callback from jitted code.
+class HostDirect(LinearSolver):
+    """A direct solver on the host, by a callback from jitted code; under vmap one member after the other.
 
-    For one- and two-dimensional problems and small three-dimensional ones. Under vmap the members are
-    solved one after the other. The last few factorisations are kept, keyed by the matrix itself, so that
-    repeated solves with one matrix (a time loop, an adjoint) factorise once. Operators must provide
-    `to_scipy` without JAX computation, so not `FunctionOperator`. ``rtol`` as in `DenseDirect`; an exactly
-    singular matrix gives ``NOT_FINITE``.
+    ``rtol`` as in `DenseDirect`; NaN for an exactly singular matrix, and the status ``NOT_FINITE``.
     """
 
     rtol: float
+
+    @abc.abstractmethod
+    def solve_on_host(self, operator: Any, b: Float[np.ndarray, " n"], transpose: bool) -> Float[np.ndarray, " n"]:
+        """Solve A x = b or Aᵀ x = b, all arrays those of numpy."""
 
     def init(self, operator: LinearOperator) -> Any:
         """Return nothing: factorisations live on the host."""
@@ -92,12 +93,25 @@ class SparseDirect(LinearSolver):
         arrays, rest = eqx.partition(operator, eqx.is_array)
 
         def host(leaves, rhs):
-            matrix = eqx.combine(jax.tree.map(np.asarray, leaves), rest).to_scipy()
-            return solve_on_host(matrix, np.asarray(rhs), transpose)
+            parts = eqx.combine(jax.tree.map(np.asarray, leaves), rest)
+            return self.solve_on_host(parts, np.asarray(rhs), transpose).astype(rhs.dtype)
 
         shape = jax.ShapeDtypeStruct(b.shape, b.dtype)
         x = jax.pure_callback(host, shape, arrays, b, vmap_method="sequential")
         return _judge(x, b, transposed(operator) if transpose else operator, self.rtol)
+
+
+class SparseDirect(HostDirect):
+    """Sparse LU (SuperLU through scipy) on the host.
+
+    For one- and two-dimensional problems and small three-dimensional ones. The last few factorisations are
+    kept, keyed by the matrix itself, so that repeated solves with one matrix (a time loop, an adjoint) factorise
+    once. Operators must provide `to_scipy` without JAX computation, so not `FunctionOperator`.
+    """
+
+    def solve_on_host(self, operator: Any, b: Float[np.ndarray, " n"], transpose: bool) -> Float[np.ndarray, " n"]:
+        """Solve by LU and one step of refinement."""
+        return solve_on_host(operator.to_scipy(), b, transpose)
 
 
 _FACTORS: collections.OrderedDict[bytes, Any] = collections.OrderedDict()

@@ -1,6 +1,7 @@
 """Symmetric generalised eigenvalue problems K φ = λ M φ: lowest pairs, differentiable in K and M."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -28,6 +29,10 @@ class EigenSolver(eqx.Module):
     """
 
     k: eqx.AbstractVar[int]
+
+    def __check_init__(self):
+        if self.k < 1:
+            raise ValueError(f"{type(self).__name__} k = {self.k}: at least one eigenpair must be asked for.")
 
     @abc.abstractmethod
     def init(self, stiffness: LinearOperator, mass: LinearOperator) -> Any:
@@ -60,37 +65,56 @@ class ShiftInvert(EigenSolver):
     rtol: float
     max_steps: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if self.k < 1:
-            raise ValueError(f"ShiftInvert k = {self.k}: at least one eigenpair must be asked for.")
-
     def init(self, stiffness: LinearOperator, mass: LinearOperator) -> Any:
         """Return nothing: the factorisation lives on the host."""
         return None
 
     def compute(self, state: Any, stiffness: LinearOperator, mass: LinearOperator) -> Solution[Pairs]:
         """Solve on the host."""
-        if self.k >= stiffness.n:
-            raise ValueError(f"ShiftInvert k = {self.k}: a problem of {stiffness.n} unknowns allows fewer.")
-        arrays, rest = eqx.partition((stiffness, mass), eqx.is_array)
-
-        def host(leaves, shift):
-            first, second = eqx.combine(jax.tree.map(np.asarray, leaves), rest)
-            return _lowest_on_host(first.to_scipy(), second.to_scipy(), self.k, float(shift), self.max_steps)
-
-        dtype = jax.eval_shape(stiffness.diagonal).dtype
-        shapes = (
-            jax.ShapeDtypeStruct((self.k,), dtype),
-            jax.ShapeDtypeStruct((stiffness.n, self.k), dtype),
-            jax.ShapeDtypeStruct((), dtype),
-            jax.ShapeDtypeStruct((), np.int32),
+        return pairs_on_host(
+            lambda stiff, inert, shift: _lowest_on_host(stiff, inert, self.k, float(shift), self.max_steps),
+            stiffness,
+            mass,
+            self.k,
+            self.rtol,
+            self.shift,
         )
-        shift = jnp.asarray(self.shift, dtype)
-        out = jax.pure_callback(host, shapes, arrays, shift, vmap_method="sequential")
-        values, vectors, residual, code = out
-        code = jnp.where((code == 0) & ~(residual <= self.rtol), Code.STAGNATION, code).astype(jnp.int32)
-        statistics = {"steps": jnp.ones((), jnp.int32), "residual": residual}
-        return Solution((values, vectors), Status(code), statistics)
+
+
+def pairs_on_host(
+    function: Callable[..., tuple[Any, Any, Any, Any]],
+    stiffness: LinearOperator,
+    mass: LinearOperator,
+    k: int,
+    rtol: float,
+    *numbers: Any,
+) -> Solution[Pairs]:
+    """Call a host solver from jitted code; under vmap one member after the other.
+
+    ``function`` of the two matrices (scipy) and the ``numbers`` returns eigenvalues, vectors, the residual and the
+    code, with NaN where it fails; a residual above ``rtol`` is ``STAGNATION``. Raises `ValueError` where there are
+    not more than k unknowns.
+    """
+    if k >= stiffness.n:
+        raise ValueError(f"k = {k} eigenpairs: a problem of {stiffness.n} unknowns allows fewer.")
+    arrays, rest = eqx.partition((stiffness, mass), eqx.is_array)
+
+    def host(leaves, numbers):
+        first, second = eqx.combine(jax.tree.map(np.asarray, leaves), rest)
+        return function(first.to_scipy(), second.to_scipy(), *(np.asarray(number) for number in numbers))
+
+    dtype = jax.eval_shape(stiffness.diagonal).dtype
+    shapes = (
+        jax.ShapeDtypeStruct((k,), dtype),
+        jax.ShapeDtypeStruct((stiffness.n, k), dtype),
+        jax.ShapeDtypeStruct((), dtype),
+        jax.ShapeDtypeStruct((), np.int32),
+    )
+    given = tuple(jnp.asarray(number, dtype) for number in numbers)
+    values, vectors, residual, code = jax.pure_callback(host, shapes, arrays, given, vmap_method="sequential")
+    code = jnp.where((code == 0) & ~(residual <= rtol), Code.STAGNATION, code).astype(jnp.int32)
+    statistics = {"steps": jnp.ones((), jnp.int32), "residual": residual}
+    return Solution((values, vectors), Status(code), statistics)
 
 
 def _lowest_on_host(stiff: Any, inert: Any, k: int, shift: float, max_steps: int):

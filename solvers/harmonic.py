@@ -2,17 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float
 
-from gemel.solvers.direct import solve_on_host
-from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.direct import HostDirect, solve_on_host
 from gemel.solvers.operators import LinearOperator, transposed
-from gemel.solvers.solution import Code, Solution, Status
 
 
 class HarmonicOperator(LinearOperator):
@@ -62,49 +58,22 @@ class HarmonicOperator(LinearOperator):
         return scipy.sparse.csr_array(scipy.sparse.block_array([[a, -b], [-b, -a]]))
 
 
-class HarmonicDirect(LinearSolver):
+class HarmonicDirect(HostDirect):
     """Sparse LU of the complex matrix A + iB on the host, for a `HarmonicOperator`.
 
-    It works under vmap one member after the other, and costs about a third of a factorisation of the real matrix
-    of twice the size. ``rtol`` as in `SparseDirect`; an exactly singular matrix (an undamped resonance) gives
-    ``NOT_FINITE``.
+    It costs about a third of a factorisation of the real matrix of twice the size. A matrix is exactly singular at
+    an undamped resonance.
     """
 
-    rtol: float
-
     def init(self, operator: LinearOperator) -> Any:
-        """Return nothing: factorisations live on the host."""
-        return None
-
-    def update(self, state: Any, operator: LinearOperator) -> Any:
-        """Return nothing."""
-        return None
-
-    def compute(
-        self,
-        state: Any,
-        operator: LinearOperator,
-        b: Float[Array, " n"],
-        x0: Float[Array, " n"] | None = None,
-        transpose: bool = False,
-    ) -> Solution[Array]:
-        """Solve on the host. Raises `ValueError` for another operator."""
+        """Return nothing. Raises `ValueError` for another operator."""
         if not isinstance(operator, HarmonicOperator):
             raise ValueError(f"HarmonicDirect solves with a HarmonicOperator, not a {type(operator).__name__}.")
-        arrays, rest = eqx.partition(operator, eqx.is_array)
+        return None
 
-        def host(leaves, rhs):
-            parts = eqx.combine(jax.tree.map(np.asarray, leaves), rest)
-            matrix = scipy.sparse.csr_array(parts.real.to_scipy() + 1j * parts.imaginary.to_scipy())
-            f, g = np.split(np.asarray(rhs), 2)
-            z: Any = solve_on_host(matrix, f - 1j * g, transpose)
-            return np.concatenate([z.real, z.imag]).astype(rhs.dtype)
-
-        shape = jax.ShapeDtypeStruct(b.shape, b.dtype)
-        x = jax.pure_callback(host, shape, arrays, b, vmap_method="sequential")
-        whole = transposed(operator) if transpose else operator
-        residual = jnp.linalg.norm(b - whole.mv(x))
-        code = jnp.where(residual <= self.rtol * jnp.linalg.norm(b), Code.SUCCESS, Code.STAGNATION)
-        code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE)
-        statistics = {"steps": jnp.ones((), jnp.int32), "residual": residual}
-        return Solution(x, Status(code.astype(jnp.int32)), statistics)
+    def solve_on_host(self, operator: Any, b: Float[np.ndarray, " n"], transpose: bool) -> Float[np.ndarray, " n"]:
+        """Solve the complex system."""
+        matrix = scipy.sparse.csr_array(operator.real.to_scipy() + 1j * operator.imaginary.to_scipy())
+        f, g = np.split(b, 2)
+        z: Any = solve_on_host(matrix, f - 1j * g, transpose)
+        return np.concatenate([z.real, z.imag])

@@ -37,10 +37,6 @@ class LOBPCG(EigenSolver):
     max_steps: int = eqx.field(static=True)
     guard: int = eqx.field(static=True, default=4)
 
-    def __check_init__(self):
-        if self.k < 1:
-            raise ValueError(f"LOBPCG k = {self.k}: at least one eigenpair must be asked for.")
-
     def init(self, stiffness: LinearOperator, mass: LinearOperator) -> Any:
         """Set the preconditioner up for K."""
         return self.preconditioner.init(stiffness)

@@ -22,7 +22,7 @@ from gemel.engine.signals import Series
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.structures.conditions import MOTIONS, MemberCondition, Release, RigidOffset, Support
 from gemel.engine.structures.joints import ends_at, idle_rotations, release_masks
-from gemel.engine.structures.kernels import MemberForce, MemberMass, MemberStiffness, MemberStress
+from gemel.engine.structures.kernels import MemberForce, MemberLumpedMass, MemberMass, MemberStiffness, MemberStress
 from gemel.engine.structures.loads import section_forces
 from gemel.engine.structures.points import PointElement
 from gemel.engine.structures.regions import Material, Members, offset_rows, orientation_rows, sort
@@ -106,7 +106,8 @@ class Frame(Physics):
                 terms += [term for part in regions for term in part.under(each, mesh)]
             else:
                 terms.append(each)
-        inert = [] if density is None else [Members(MemberMass(part.numbers, lumped), part.cells) for part in regions]
+        inertia = MemberLumpedMass if lumped else MemberMass
+        inert = [] if density is None else [Members(inertia(part.numbers), part.cells) for part in regions]
         storage: list[Summand] = [*inert, *masses]
         space = FunctionSpace(mesh, "P1", (len(MOTIONS[mesh.dim]),))
         self.problem, inertia, damping = discretise(space, essential, terms, storage, dampings)

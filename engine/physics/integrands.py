@@ -9,10 +9,29 @@ from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 
 
-class Diffusion(Form):
-    r"""$k \nabla u$ as flux; ``coefficient`` $k$ is a number or a ``(dim, dim)`` tensor."""
+class _WithCoefficient(Form):
+    """An integrand that is its coefficient times something linear in the field."""
 
     coefficient: Any
+
+    @property
+    def linear(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
+    @property
+    def symmetric(self) -> bool:
+        """True unless the coefficient depends on the field."""
+        return is_constant(self.coefficient)
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """The coefficient."""
+        return self.coefficient
+
+
+class Diffusion(_WithCoefficient):
+    r"""$k \nabla u$ as flux; ``coefficient`` $k$ is a number or a ``(dim, dim)`` tensor."""
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
@@ -20,45 +39,13 @@ class Diffusion(Form):
         flux = k @ u.grad if jnp.ndim(k) == 2 else k * u.grad
         return Jet(jnp.zeros_like(u.value), flux)
 
-    @property
-    def linear(self) -> bool:
-        """True unless the coefficient depends on the field."""
-        return is_constant(self.coefficient)
 
-    @property
-    def symmetric(self) -> bool:
-        """True unless the coefficient depends on the field."""
-        return is_constant(self.coefficient)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """The coefficient."""
-        return self.coefficient
-
-
-class Reaction(Form):
+class Reaction(_WithCoefficient):
     """``coefficient`` times the field as source: the mass matrix, or a linear loss."""
-
-    coefficient: Any
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
         return Jet(evaluate(self.coefficient, u, point) * u.value, jnp.zeros_like(u.grad))
-
-    @property
-    def linear(self) -> bool:
-        """True unless the coefficient depends on the field."""
-        return is_constant(self.coefficient)
-
-    @property
-    def symmetric(self) -> bool:
-        """True unless the coefficient depends on the field."""
-        return is_constant(self.coefficient)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """The coefficient."""
-        return self.coefficient
 
 
 class Load(Form):

@@ -18,6 +18,7 @@ from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.problems import Summand, Term
+from gemel.engine.tangents import Delegated, Differentiable
 from gemel.meshes import Mesh
 
 SOLID, PLANE_STRAIN, PLANE_STRESS, AXISYMMETRIC = "solid", "plane strain", "plane stress", "axisymmetric"
@@ -73,7 +74,7 @@ def _hoop(u: Jet, point: Point) -> Array:
     return jnp.where(away, u.value[0] / jnp.where(away, radius, 1.0), u.grad[0, 0])
 
 
-class Revolved(Form):
+class Revolved(Delegated, Form):
     """A form per area or volume in axial symmetry: times the circumference."""
 
     form: Form
@@ -84,19 +85,9 @@ class Revolved(Form):
         return Jet(around * dual.value, around * dual.grad)
 
     @property
-    def linear(self) -> bool:
-        """As the form."""
-        return self.form.linear
-
-    @property
-    def symmetric(self) -> bool:
-        """As the form."""
-        return self.form.symmetric
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """As the form."""
-        return self.form.tangent_parameters
+    def origin(self) -> Differentiable:
+        """The form."""
+        return self.form
 
 
 def revolved(kinematics: str, summands: Sequence[Summand]) -> list[Summand]:

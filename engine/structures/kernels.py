@@ -1,5 +1,6 @@
 """Members as structural elements of a problem: stiffness, mass, loads, and the stiffness of stress."""
 
+from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from gemel.engine.structures.conditions import MemberCondition
 from gemel.engine.structures.loads import nodal_loads
 from gemel.engine.structures.member import Member, geometric_stiffness, lumped_mass, mass, stiffness
 from gemel.engine.structures.sections import Section
+from gemel.engine.tangents import Quadratic
 
 
 class MemberNumbers(eqx.Module):
@@ -56,25 +58,19 @@ class MemberNumbers(eqx.Module):
         return member, corners, planar() if plane else jnp.eye(12)
 
 
-class MemberStiffness(ElementKernel):
-    """The elastic forces of a member."""
+class MemberMatrix(Quadratic, ElementKernel):
+    """Forces that are a symmetric matrix of the member times its motions."""
 
     numbers: MemberNumbers
 
+    @abstractmethod
+    def matrix(self, member: Member, corners: Float[Array, "2 3"]) -> Float[Array, "12 12"]:
+        """The matrix, in the axes of space."""
+
     def residual(self, u: Float[Array, " n_local"], x: Float[Array, "n_corners dim"]) -> Float[Array, " n_local"]:
-        """$K u$."""
+        """The matrix times the motions."""
         member, corners, embed = self.numbers.member(x)
-        return embed.T @ (stiffness(member, corners) @ (embed @ u))
-
-    @property
-    def linear(self) -> bool:
-        """Small displacements."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """It has an energy."""
-        return True
+        return embed.T @ (self.matrix(member, corners) @ (embed @ u))
 
     @property
     def tangent_parameters(self) -> Any:
@@ -82,33 +78,28 @@ class MemberStiffness(ElementKernel):
         return self.numbers
 
 
-class MemberMass(ElementKernel):
-    """The inertia of a member, consistent or ``lumped``."""
+class MemberStiffness(MemberMatrix):
+    """The elastic forces $K u$ of a member."""
 
-    numbers: MemberNumbers
-    lumped: bool = eqx.field(static=True)
+    def matrix(self, member: Member, corners: Float[Array, "2 3"]) -> Float[Array, "12 12"]:
+        """$K$."""
+        return stiffness(member, corners)
 
-    def residual(self, u: Float[Array, " n_local"], x: Float[Array, "n_corners dim"]) -> Float[Array, " n_local"]:
-        """$M u$."""
-        member, corners, embed = self.numbers.member(x)
-        if self.lumped:
-            return (embed.T @ lumped_mass(member, member.geometry(corners)[1])) * u
-        return embed.T @ (mass(member, corners) @ (embed @ u))
 
-    @property
-    def linear(self) -> bool:
-        """Small displacements."""
-        return True
+class MemberMass(MemberMatrix):
+    """The inertia $M u$ of a member, with the consistent mass."""
 
-    @property
-    def symmetric(self) -> bool:
-        """A mass."""
-        return True
+    def matrix(self, member: Member, corners: Float[Array, "2 3"]) -> Float[Array, "12 12"]:
+        """$M$."""
+        return mass(member, corners)
 
-    @property
-    def tangent_parameters(self) -> Any:
-        """All numbers."""
-        return self.numbers
+
+class MemberLumpedMass(MemberMatrix):
+    """The inertia of a member, half of it at each end."""
+
+    def matrix(self, member: Member, corners: Float[Array, "2 3"]) -> Float[Array, "12 12"]:
+        """The diagonal mass."""
+        return jnp.diag(lumped_mass(member, member.geometry(corners)[1]))
 
 
 class MemberForce(ElementKernel):
@@ -138,26 +129,14 @@ class MemberForce(ElementKernel):
         return ()
 
 
-class MemberStress(ElementKernel):
-    """The geometric stiffness of a member under the axial force ``axial`` in N."""
+class MemberStress(MemberMatrix):
+    """The geometric stiffness $K_g$ of a member under the axial force ``axial`` in N."""
 
-    numbers: MemberNumbers
     axial: Any
 
-    def residual(self, u: Float[Array, " n_local"], x: Float[Array, "n_corners dim"]) -> Float[Array, " n_local"]:
-        """$K_g u$."""
-        member, corners, embed = self.numbers.member(x)
-        return embed.T @ (geometric_stiffness(member, corners, self.axial) @ (embed @ u))
-
-    @property
-    def linear(self) -> bool:
-        """The axial force is given."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """It has an energy."""
-        return True
+    def matrix(self, member: Member, corners: Float[Array, "2 3"]) -> Float[Array, "12 12"]:
+        """$K_g$."""
+        return geometric_stiffness(member, corners, self.axial)
 
     @property
     def tangent_parameters(self) -> Any:

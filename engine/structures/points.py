@@ -16,12 +16,13 @@ from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.problems import Summand
 from gemel.engine.spaces import FunctionSpace, Space, field_of
+from gemel.engine.tangents import Delegated, Differentiable
 
 Place = str | tuple[float, ...]
 """A tag of nodes, each of which gets the element, or the coordinates of one point of the mesh in m."""
 
 
-class PointKernel(ElementKernel):
+class PointKernel(Delegated, ElementKernel):
     r"""A form's source at a point whose motion is $v = \sum_a w_a u_a$: the residual $w_a\,s(v, x)$ of unknown $a$."""
 
     form: Form
@@ -39,19 +40,9 @@ class PointKernel(ElementKernel):
         return jnp.tensordot(weights, source, 0).reshape(-1)
 
     @property
-    def linear(self) -> bool:
-        """As the form says."""
-        return self.form.linear
-
-    @property
-    def symmetric(self) -> bool:
-        """As the form says."""
-        return self.form.symmetric
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """As the form says."""
-        return self.form.tangent_parameters
+    def origin(self) -> Differentiable:
+        """The form."""
+        return self.form
 
 
 class PointElement(Summand):

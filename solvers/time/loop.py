@@ -75,17 +75,12 @@ def integrate(
         t0, t1 = ends
         size = dt if uniform else (t1 - t0) / substeps
 
-        def substep(carry, i):
-            prepared = shared if uniform else integrator.prepare(assembled, state, carry[0], size)
-            return step(carry, prepared, t0 + i * size, size), None
+        def prepared(memory):
+            return shared if uniform else integrator.prepare(assembled, state, memory, size)
 
-        if substeps == 1:
-            carry, _ = substep(carry, 0)
-        else:
-            carry, _ = jax.lax.scan(substep, carry, jnp.arange(substeps))
+        carry = _repeat(lambda carry, i: step(carry, prepared(carry[0]), t0 + i * size, size), carry, substeps)
         memory, code, count = carry
-        prepared = shared if uniform else integrator.prepare(assembled, state, memory, size)
-        code = first_failure(code, integrator.verdict(system, prepared, memory, t1, size, args).code)
+        code = first_failure(code, integrator.verdict(system, prepared(memory), memory, t1, size, args).code)
         return (memory, code, count), keep(t1, integrator.output(memory))
 
     first = keep(times[0], integrator.output(memory))
@@ -98,6 +93,13 @@ def integrate(
     y = integrator.output(memory)
     value = (saved, *((y,) if final else ()), *((memory,) if remember else ()))
     return Solution(value if len(value) > 1 else saved, finite_status(code, y), statistics)
+
+
+def _repeat(function: Callable[[Any, Array | int], Any], carry: Any, count: int) -> Any:
+    """Return what ``function`` makes of the carry in ``count`` calls."""
+    if count == 1:
+        return function(carry, 0)
+    return jax.lax.scan(lambda carry, i: (function(carry, i), None), carry, jnp.arange(count))[0]
 
 
 def check_times(times: Array) -> int:

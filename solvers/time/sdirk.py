@@ -1,5 +1,6 @@
 """Singly diagonally implicit Runge-Kutta methods: one body for every tableau."""
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Code, Status
 from gemel.solvers.sparse import linear_combination
-from gemel.solvers.time.stages import Prepared, linear_solver_of, prepare_stages, solve_stage, stored
+from gemel.solvers.time.stages import Prepared, StageMethod, linear_solver_of, prepare_stages, solve_stage, stored
 from gemel.solvers.time.systems import StoringSystem, System
 
 
@@ -51,11 +52,38 @@ def first_memory(u: Float[Array, " n"], estimates: bool) -> Memory:
     return Memory(u, zero, zero, jnp.zeros((), u.dtype), zero if estimates else zero[:0])
 
 
-def prepare_sdirk(
-    tableau: Tableau, assembled: Any, state: Any, dt: Array, solver: LinearSolver | NonlinearSolver | None
-) -> Prepared:
-    """Return M + γΔt K with the state of its solver."""
-    return prepare_stages(assembled, state, tableau.gamma * dt, solver)
+class SDIRK(StageMethod):
+    """A method given by its tableau."""
+
+    @property
+    @abc.abstractmethod
+    def tableau(self) -> Tableau:
+        """The numbers of the method."""
+
+    @property
+    def implicit_weight(self) -> float:
+        """γ."""
+        return self.tableau.gamma
+
+    def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
+        """Return M, the operator M + γΔt K where there is a K, and the state of the linear solver for it."""
+        return prepare_stages(assembled, state, self.tableau.gamma * dt, self.solver)
+
+    def start(
+        self, system: System, assembled: Any, state: Any, t: Array, initial: Float[Array, " n"], args: PyTree
+    ) -> tuple[Memory, Status]:
+        """Return u and no slopes yet."""
+        return first_memory(initial, self.tableau.error is not None), Status(jnp.zeros((), jnp.int32))
+
+    def step(
+        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
+    ) -> tuple[Memory, Status, Array]:
+        """Advance by all stages."""
+        return sdirk_step(self.tableau, self.solver, system, prepared, memory, t, dt, args)
+
+    def output(self, memory: Memory) -> Float[Array, " n"]:
+        """Return u."""
+        return memory.u
 
 
 def sdirk_step(

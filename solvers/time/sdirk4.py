@@ -1,17 +1,14 @@
 """The method of order 4 of Hairer and Wanner, with an embedded one of order 3."""
 
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver
-from gemel.solvers.solution import Status
 from gemel.solvers.time.integrator import EmbeddedIntegrator
-from gemel.solvers.time.sdirk import Memory, Tableau, filtered_error, first_memory, prepare_sdirk, sdirk_step
-from gemel.solvers.time.stages import Prepared, StageMethod
+from gemel.solvers.time.sdirk import SDIRK, Memory, Tableau, filtered_error
+from gemel.solvers.time.stages import Prepared
 from gemel.solvers.time.systems import System
 
 _WEIGHTS = np.array([25 / 24, -49 / 48, 125 / 16, -85 / 12, 1 / 4])
@@ -33,7 +30,7 @@ _TABLEAU = Tableau(
 )
 
 
-class SDIRK4(StageMethod, EmbeddedIntegrator):
+class SDIRK4(SDIRK, EmbeddedIntegrator):
     """The five-stage, L-stable, stiffly accurate method of order 4, γ = 1/4, with an embedded method of order 3.
 
     Alone it steps as it is told; with an `ErrorControl`, `integrate_adaptive` chooses its steps. The estimate is
@@ -46,34 +43,14 @@ class SDIRK4(StageMethod, EmbeddedIntegrator):
     solver: LinearSolver | NonlinearSolver | None = None
 
     @property
-    def implicit_weight(self) -> float:
-        """γ = 1/4."""
-        return 0.25
+    def tableau(self) -> Tableau:
+        """The numbers of the method."""
+        return _TABLEAU
 
     @property
     def error_order(self) -> int:
         """4: the embedded method is of order 3."""
         return 4
-
-    def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
-        """Return M, the operator M + γΔt K where there is a K, and the state of the linear solver for it."""
-        return prepare_sdirk(_TABLEAU, assembled, state, dt, self.solver)
-
-    def start(
-        self, system: System, assembled: Any, state: Any, t: Array, initial: Float[Array, " n"], args: PyTree
-    ) -> tuple[Memory, Status]:
-        """Return u and no slopes yet."""
-        return first_memory(initial, True), Status(jnp.zeros((), jnp.int32))
-
-    def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
-        """Advance by five stages."""
-        return sdirk_step(_TABLEAU, self.solver, system, prepared, memory, t, dt, args)
-
-    def output(self, memory: Memory) -> Float[Array, " n"]:
-        """Return u."""
-        return memory.u
 
     def error(
         self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree

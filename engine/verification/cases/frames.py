@@ -28,6 +28,7 @@ from gemel.meshes import Mesh, frame
 
 GROUP = "frames"
 E, NU, RHO = 210e9, 0.3, 7850.0
+SECTION = Section.general(1e-2, 2e-5, 3e-5, 1e-5)
 TIMOSHENKO = "Timoshenko, Strength of Materials, 3rd ed., 1955"
 STABILITY = "Timoshenko, Gere, Theory of Elastic Stability, 2nd ed., 1961"
 
@@ -111,7 +112,7 @@ def two_span_beam() -> Sequence[Check]:
     tags = {"left": [0], "rest": [1, 2]}
     mesh = frame([[0.0, 0.0], [span, 0.0], [2 * span, 0.0]], [[0, 1], [1, 2]], 2, joint_tags=tags)
     conditions = [Support("left", "displacements"), Support("rest", "uy"), LineLoad("all", (0.0, -w))]
-    structure, u = _static(mesh, Section.general(1e-2, 2e-5, 3e-5, 1e-5), E, conditions=conditions)
+    structure, u = _static(mesh, SECTION, E, conditions=conditions)
     reactions = structure.problem.unconstrained(u.reshape(-1)).reshape(-1, 3)[:3, 1]
     moment = member_forces(structure, u, (1.0,))[1, 0, 2]
     return [
@@ -162,8 +163,7 @@ def bent_cantilever() -> Sequence[Check]:
     joints = [[0.0, 0.0, 0.0], [a, 0.0, 0.0], [a, b, 0.0]]
     mesh = frame(joints, [[0, 1], [1, 2]], joint_tags={"wall": [0], "tip": [2]})
     conditions = [Support("wall"), PointLoad("tip", (0.0, 0.0, load))]
-    section = Section.general(1e-2, 2e-5, 3e-5, 1e-5)
-    structure, u = _static(mesh, section, E, NU, conditions=conditions, theory="Euler-Bernoulli")
+    structure, u = _static(mesh, SECTION, E, NU, conditions=conditions, theory="Euler-Bernoulli")
     sinking = load * (a**3 + b**3) / (3 * E * 2e-5) + load * a * b**2 / (E / 2 / (1 + NU) * 1e-5)
     torque = member_forces(structure, u)[0, 0, 3]
     return [
@@ -183,7 +183,7 @@ def bent_cantilever() -> Sequence[Check]:
 def heated_beam() -> Sequence[Check]:
     heat = Heating("beam", 30.0, 1.2e-5, 50.0)
     conditions = [Support("left"), Support("right"), heat]
-    structure, u = _static(_column(4), Section.general(1e-2, 2e-5, 3e-5, 1e-5), E, conditions=conditions)
+    structure, u = _static(_column(4), SECTION, E, conditions=conditions)
     forces = member_forces(structure, u)[1, 1]
     return [
         relative("axial force", -E * 1e-2 * 1.2e-5 * 30 / 1e3, forces[0] / 1e3, 1e-9, "kN"),
@@ -205,8 +205,8 @@ def gerber_beam() -> Sequence[Check]:
     tags = {"walls": [0, 2], "hinge": [1]}
     mesh = frame(joints, [[0, 1], [1, 2]], member_tags={"first": [0]}, joint_tags=tags)
     conditions = [Support("walls"), LineLoad("all", (0.0, -q))]
-    section, hinge = Section.general(1e-2, 2e-5, 3e-5, 1e-5), [Release("first", at="hinge")]
-    structure, u = _static(mesh, section, E, conditions=conditions, releases=hinge, theory="Euler-Bernoulli")
+    hinge = [Release("first", at="hinge")]
+    structure, u = _static(mesh, SECTION, E, conditions=conditions, releases=hinge, theory="Euler-Bernoulli")
     wall = member_forces(structure, u, (0.0,))[0, 0, 2]
     return [
         relative("sinking of the hinge", 1e3 * q * length**4 / (128 * E * 2e-5), -1e3 * u[1, 1], 1e-8, "mm"),
@@ -280,8 +280,7 @@ def euler_buckling() -> Sequence[Check]:
     checks = []
     for name, (supports, factor) in ways.items():
         load = PointLoad("right", (-1.0, 0.0))
-        section = Section.general(1e-2, 2e-5, 3e-5, 1e-5)
-        column = Frame(_column(16), section, E, conditions=[*supports, load], theory="Euler-Bernoulli")
+        column = Frame(_column(16), SECTION, E, conditions=[*supports, load], theory="Euler-Bernoulli")
         factors, _ = buckle(Buckling(column, 1)).checked()
         checks.append(relative(f"critical load, {name}", factor * unit / 1e3, factors[0] / 1e3, 1e-4, "kN"))
     return checks
@@ -297,9 +296,8 @@ def euler_buckling() -> Sequence[Check]:
 )
 def heavy_column() -> Sequence[Check]:
     zero = zero_of(lambda x: jv(-1 / 3, x), 1.5, 2.2)
-    section = Section.general(1e-2, 2e-5, 3e-5, 1e-5)
     conditions = [Support("left"), LineLoad("beam", (-1.0, 0.0))]
-    column = Frame(_column(32), section, E, conditions=conditions, theory="Euler-Bernoulli")
+    column = Frame(_column(32), SECTION, E, conditions=conditions, theory="Euler-Bernoulli")
     factors, _ = buckle(Buckling(column, 1)).checked()
     expected = (1.5 * zero) ** 2 * E * 2e-5 / 4.0**3
     return [relative("critical weight per length", expected / 1e3, factors[0] / 1e3, 2e-3, "kN/m")]

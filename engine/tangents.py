@@ -1,0 +1,63 @@
+"""What a solver must know of the tangent of anything that adds to a residual."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+
+
+class Differentiable(eqx.Module):
+    """A part of a residual: a form at a point, a structural element, a contribution of many elements."""
+
+    @property
+    @abc.abstractmethod
+    def linear(self) -> bool:
+        """True where the residual is affine in the unknowns, so that one linear solve suffices."""
+
+    @property
+    @abc.abstractmethod
+    def symmetric(self) -> bool:
+        """True where the tangent is symmetric: then conjugate gradients may solve it."""
+
+    @property
+    @abc.abstractmethod
+    def tangent_parameters(self) -> Any:
+        """What the tangent depends on besides the unknowns: where it holds an `Input`, it changes in time."""
+
+
+class Delegated(Differentiable):
+    """A part that is as another is."""
+
+    @property
+    @abc.abstractmethod
+    def origin(self) -> Differentiable:
+        """The other."""
+
+    @property
+    def linear(self) -> bool:
+        """As the origin."""
+        return self.origin.linear
+
+    @property
+    def symmetric(self) -> bool:
+        """As the origin."""
+        return self.origin.symmetric
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """As the origin."""
+        return self.origin.tangent_parameters
+
+
+class Quadratic(Differentiable):
+    """A part with an energy that is quadratic in the unknowns, a load among them."""
+
+    @property
+    def linear(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def symmetric(self) -> bool:
+        """Always."""
+        return True
