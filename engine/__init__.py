@@ -9,6 +9,7 @@ from gemel.engine.analyses import (
     Harmonic,
     Modal,
     Ode,
+    PathState,
     Quasistatic,
     Steady,
     Transient,
@@ -126,6 +127,7 @@ from gemel.engine.sensors import (
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
 from gemel.engine.spaces import FunctionSpace, MixedSpace, RealSpace
+from gemel.engine.store.states import load_state, save_state
 from gemel.engine.structures import (
     Heating,
     LineLoad,
@@ -220,6 +222,7 @@ __all__ = [
     "OutputSensor",
     "Parameter",
     "ParameterRow",
+    "PathState",
     "PerCell",
     "Periodic",
     "PhaseChange",
@@ -284,6 +287,7 @@ __all__ = [
     "lagrange",
     "lame",
     "liquid_fraction",
+    "load_state",
     "load_twin",
     "lumped_mass",
     "member_forces",
@@ -298,6 +302,7 @@ __all__ = [
     "reactions",
     "respond",
     "response",
+    "save_state",
     "simulate",
     "solve",
     "strain_field",

@@ -6,7 +6,7 @@ from gemel.engine.analyses.dynamic import Dynamic
 from gemel.engine.analyses.harmonic import Harmonic, response
 from gemel.engine.analyses.modal import Modal, modes
 from gemel.engine.analyses.ode import AdaptiveOde, Ode
-from gemel.engine.analyses.quasistatic import EquilibriumPath, Quasistatic, checked_path, follow
+from gemel.engine.analyses.quasistatic import EquilibriumPath, PathState, Quasistatic, checked_path, follow
 from gemel.engine.analyses.rigid_motions import unconstrained_modes
 from gemel.engine.analyses.steady import Steady, solve
 from gemel.engine.analyses.transient import Transient
@@ -20,6 +20,7 @@ __all__ = [
     "Harmonic",
     "Modal",
     "Ode",
+    "PathState",
     "Quasistatic",
     "Steady",
     "Transient",

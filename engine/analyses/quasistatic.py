@@ -81,6 +81,14 @@ def force_scale(problem: DiscreteProblem, u: Float[Array, " n"]) -> Float[Array,
     return jnp.linalg.norm(total)
 
 
+class PathState(eqx.Module):
+    """What a path goes on from: the flat field ``u``, the ``history`` at the quadrature points, the ``time`` in s."""
+
+    u: Float[Array, " n_dofs"]
+    history: Any
+    time: Float[Array, ""]
+
+
 class EquilibriumPath(eqx.Module):
     """The states of a body along a path.
 
@@ -94,6 +102,11 @@ class EquilibriumPath(eqx.Module):
     state: Float[Array, " n_dofs"]
     problem: DiscreteProblem
     reached: Float[Array, ""]
+
+    @property
+    def end(self) -> PathState:
+        """Where another path can go on, also from a file: see `gemel.save_state`."""
+        return PathState(self.state, history_of(self.problem), self.reached)
 
 
 class Quasistatic(Analysis):
@@ -177,7 +190,7 @@ class Quasistatic(Analysis):
         inputs: dict[str, Series],
         times: Float[Array, " m"],
         record: Record,
-        start: EquilibriumPath | None = None,
+        start: PathState | None = None,
     ) -> Solution[EquilibriumPath]:
         """Follow the path; pure. ``record(problem, u)`` is kept at each time: see the function `follow`.
 
@@ -189,7 +202,7 @@ class Quasistatic(Analysis):
         if start is None:
             first = (jnp.zeros(problem.space.n_dofs), history_of(problem), times[0], none)
         else:
-            first = (start.state, history_of(start.problem), start.reached, none)
+            first = (start.u, start.history, start.time, none)
         intervals = (jnp.concatenate([first[2][None], times[:-1]]), times)
 
         def advance(carry: Any, interval: tuple[Array, Array]) -> tuple[Any, Any]:
@@ -203,6 +216,11 @@ class Quasistatic(Analysis):
         (u, states, reached, code), (records, steps) = jax.lax.scan(advance, first, intervals)
         path = EquilibriumPath(times, records, u, walker.at(reached, states, 0.0), reached)
         return Solution(path, Status(code), {"steps": jnp.sum(steps), "reached": reached})
+
+    def virgin(self, time: float = 0.0) -> PathState:
+        """The undeformed state without history at ``time`` in s, the same pytree as the end of every path."""
+        problem = self.physics.problem
+        return PathState(jnp.zeros(problem.space.n_dofs), history_of(problem), jnp.asarray(float(time)))
 
     def _newton(self) -> EquilibriumNewton:
         return EquilibriumNewton(self.linear_solver, _problem_of, self.rtol, self.newton_steps, 8)
@@ -286,7 +304,7 @@ def follow(
     times: Any,
     inputs: Mapping[str, Series] | None = None,
     record: Record | None = None,
-    start: EquilibriumPath | None = None,
+    start: PathState | EquilibriumPath | None = None,
 ) -> Solution[EquilibriumPath]:
     """Prepare and follow a path through ``times (m,)`` in s (or load factors).
 
@@ -299,14 +317,15 @@ def follow(
         inputs: a signal for each input of the physics.
         record: ``record(problem, u)``, pure, of the problem at the end of each step (its history committed) and the
             flat field; the field itself when None.
-        start: a path that this one goes on from, at the time and in the state it reached.
+        start: what this path goes on from: another, at the time and in the state it reached, or a `PathState`.
 
     Raises:
         ValueError: for times that do not increase, also from ``start``, or an input without signal.
     """
     grid = analysis.grid(np.asarray(times, dtype=float))
-    if start is not None and grid[0] <= float(start.reached):
-        raise ValueError(f"The path to go on from reached {float(start.reached):g} s: {grid[0]:g} s is not later.")
+    start = start.end if isinstance(start, EquilibriumPath) else start
+    if start is not None and grid[0] <= float(start.time):
+        raise ValueError(f"The path to go on from reached {float(start.time):g} s: {grid[0]:g} s is not later.")
     given = dict(inputs or {})
     missing = sorted(set(inputs_of(analysis.physics.problem)) - set(given))
     if missing:
@@ -320,7 +339,7 @@ def _field(problem: DiscreteProblem, u: Array) -> Any:
 
 @eqx.filter_jit
 def _follow(
-    analysis: Quasistatic, prepared: Any, inputs: Any, times: Array, record: Record, start: EquilibriumPath | None
+    analysis: Quasistatic, prepared: Any, inputs: Any, times: Array, record: Record, start: PathState | None
 ) -> Solution[EquilibriumPath]:
     return analysis.follow(prepared, inputs, times, record, start)
 

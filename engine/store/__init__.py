@@ -3,6 +3,7 @@
 from gemel.engine.store.entries import FINAL_STATES, Job, JobState, StoredRun, TwinRevision
 from gemel.engine.store.files import NotFoundError, StoreError, check_attachment_name, write_atomically
 from gemel.engine.store.runs import RunData, open_run, write_run
+from gemel.engine.store.states import load_state, save_state
 from gemel.engine.store.store import Store
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "StoredRun",
     "TwinRevision",
     "check_attachment_name",
+    "load_state",
     "open_run",
+    "save_state",
     "write_atomically",
     "write_run",
 ]

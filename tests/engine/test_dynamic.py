@@ -1,5 +1,6 @@
 """Dynamic analysis: free vibration, wave speed, driven supports, damping, restart, sensors, derivatives."""
 
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -156,7 +157,7 @@ def test_dashpots_swallow_a_wave():
 
 
 @pytest.mark.slow
-def test_a_run_is_continued_from_its_state():
+def test_a_run_is_continued_from_its_state(tmp_path: Path):
     body, method = bar(4, [FIXED]), METHODS["generalized_alpha"]
     zero = jnp.zeros(body.problem.space.n_dofs)
     rest = {"u": zero, "v": jnp.sin(jnp.arange(1.0, zero.size + 1)) * body.problem.constraint.free, "a": zero}
@@ -167,7 +168,8 @@ def test_a_run_is_continued_from_its_state():
 
     whole, end = march(rest, times)
     first, middle = march(rest, times[:11])
-    second, last = march(middle, times[10:])
+    gm.save_state(tmp_path / "bar.npz", middle)
+    second, last = march(gm.load_state(tmp_path / "bar.npz", rest), times[10:])
     np.testing.assert_allclose(jnp.concatenate([first, second[1:]]), whole, rtol=0, atol=1e-12)
     np.testing.assert_allclose(last["a"], end["a"], atol=1e-10)
     with pytest.raises(ValueError, match="leave 'velocity' at 0"):

@@ -1,5 +1,7 @@
 """Paths of equilibrium with history: plasticity, viscoelasticity, cut-back, gradients through the path."""
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -166,7 +168,7 @@ def test_gradients_through_a_path_of_loading_and_unloading():
 
 
 @pytest.mark.slow
-def test_a_path_goes_on_from_where_another_ended():
+def test_a_path_goes_on_from_where_another_ended(tmp_path: Path):
     body = bar(gm.J2Plasticity(E, NU, 250.0, 1e3), pulled(0.01), kinematics="plane strain")
     analysis, pull = gm.Quasistatic(body, linear_solver=DIRECT), {"pull": series((0.0, 0.0), (1.0, 1.0), (2.0, 0.0))}
     record = forces(body)
@@ -174,6 +176,10 @@ def test_a_path_goes_on_from_where_another_ended():
     first = gm.checked_path(gm.follow(analysis, [0.0, 0.5, 1.0], pull, record))
     second = gm.checked_path(gm.follow(analysis, [1.5], pull, record, start=first))
     np.testing.assert_allclose(second.records[-1], whole.records[-1], rtol=1e-9)
+    gm.save_state(tmp_path / "bar.npz", first.end)
+    stored = gm.load_state(tmp_path / "bar.npz", analysis.virgin())
+    third = gm.checked_path(gm.follow(analysis, [1.5], pull, record, start=stored))
+    np.testing.assert_array_equal(third.records, second.records)
     with pytest.raises(ValueError, match="reached 1 s: 1 s is not later"):
         gm.follow(analysis, [1.0, 2.0], pull, record, start=first)
 

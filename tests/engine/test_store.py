@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,7 +20,9 @@ from gemel.engine.store import (
     StoreError,
     TwinRevision,
     check_attachment_name,
+    load_state,
     open_run,
+    save_state,
     write_atomically,
     write_run,
 )
@@ -226,3 +230,38 @@ def test_sigkill_loses_nothing_acknowledged(tmp_path: Path) -> None:
         assert (store.document_folder(twin) / "mesh").read_bytes() == text.encode() * 1000
         assert store.job(job).state is JobState.QUEUED
     store.close()
+
+
+def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    state = {"u": jnp.asarray([1.0, 1 / 3]), "history": (jnp.zeros((2, 3)), None)}
+    save_state(tmp_path / "state.npz", state)
+    back = load_state(tmp_path / "state.npz", like=jax.tree.map(jnp.zeros_like, state))
+    assert jax.tree.structure(back) == jax.tree.structure(state)
+    np.testing.assert_array_equal(back["u"], state["u"])
+
+
+@pytest.mark.parametrize(
+    ("like", "said"),
+    [
+        ({"u": np.zeros(3)}, r"'\['u'\]' has the shape \(2,\), not \(3,\)"),
+        ({"u": np.zeros(2), "v": np.zeros(2)}, r"it has no '\['v'\]'"),
+        (np.zeros(2), r"an array too many, '\['u'\]'"),
+    ],
+)
+def test_a_state_of_another_model_is_refused(tmp_path: Path, like: object, said: str) -> None:
+    save_state(tmp_path / "state.npz", {"u": np.zeros(2)})
+    with pytest.raises(StoreError, match=said):
+        load_state(tmp_path / "state.npz", like)
+
+
+def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    with pytest.raises(StoreError, match="There is no state at"):
+        load_state(path, np.zeros(2))
+    save_state(path, np.zeros(2000))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(StoreError, match="is damaged"):
+        load_state(path, np.zeros(2000))
+    path.write_text("not a state", encoding="utf-8")
+    with pytest.raises(StoreError, match="is damaged"):
+        load_state(path, np.zeros(2000))

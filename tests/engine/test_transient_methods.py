@@ -1,5 +1,7 @@
 """The methods of a transient analysis: order, error control, held inputs, restart."""
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -79,7 +81,7 @@ def test_held_inputs_bring_all_their_energy(name: str):
     np.testing.assert_allclose(value, 20.0 + (500 * 0.04 + 700 * 0.05) / 100, rtol=1e-9)
 
 
-def test_a_two_step_method_is_continued_from_its_state():
+def test_a_two_step_method_is_continued_from_its_state(tmp_path: Path):
     def march(initial, times):
         analysis = gm.Transient(COOLED, initial, 0.1, linear_solver=gm.DenseDirect(1e-8), method=gm.BDF2())
         return final(analysis, AMBIENT, times)
@@ -87,7 +89,9 @@ def test_a_two_step_method_is_continued_from_its_state():
     whole, _, _ = march(1.0, np.array([0.0, 1.0]))
     _, middle, _ = march(1.0, np.array([0.0, 0.5]))
     assert set(middle) == {"u", "before", "dt", "known"}
-    continued, _, _ = march(middle, np.array([0.5, 1.0]))
+    gm.save_state(tmp_path / "block.npz", middle)
+    stored = gm.load_state(tmp_path / "block.npz", like=middle)
+    continued, _, _ = march(stored, np.array([0.5, 1.0]))
     np.testing.assert_allclose(continued, whole, rtol=1e-12)
 
 
