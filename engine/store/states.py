@@ -25,7 +25,8 @@ def save_state(path: str | Path, state: Any) -> None:
     A kill at any moment leaves the old file or the new one; the digits are kept to the last bit.
     """
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{name: np.asarray(leaf) for name, leaf in _named(state).items()})
+    arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in _named(state).items()}
+    np.savez_compressed(stream, **arrays)
     write_atomically(Path(path), stream.getvalue())
 
 
