@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.analyses.steady import elliptic_solver
 from gemel.engine.coefficients import drive, inputs_of
@@ -19,12 +20,9 @@ from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series
 from gemel.solvers import (
-    Backtracking,
     Code,
     LinearSolver,
     LoadSteps,
-    Newton,
-    NonlinearSolver,
     Solution,
     SolveError,
     Status,
@@ -32,53 +30,6 @@ from gemel.solvers import (
 )
 
 Record = Callable[[DiscreteProblem, Float[Array, " n_dofs"]], Any]
-
-
-class EquilibriumNewton(NonlinearSolver):
-    r"""Newton's method for a `DiscreteProblem`, from a predictor that spreads prescribed displacements.
-
-    Moving supports alone would put the whole motion of a step into one layer of elements. The predictor instead
-    solves the equations linearised where the step starts, $K(u_n)\,\Delta u = -r(u_n)$ with $\Delta u$ prescribed at
-    the supports, and is taken where its residual is the smaller one. Converged where the residual falls below
-    ``rtol`` times the norm of the sums of the magnitudes of element forces, which does not vanish where a body is
-    in balance. ``problem_of(args)`` gives the problem of a step.
-    """
-
-    linear_solver: LinearSolver
-    problem_of: Callable[[Any], DiscreteProblem] = eqx.field(static=True)
-    rtol: float
-    max_steps: int = eqx.field(static=True)
-    max_halvings: int = eqx.field(static=True)
-
-    def compute(self, residual: Any, tangent: Any, u0: Float[Array, " n"], args: Any, state: Any) -> Solution[Array]:
-        """Iterate from the better of the lifted ``u0`` and the predictor."""
-        problem = self.problem_of(args)
-        lifted = problem.constraint.lift(u0)
-        predicted = self._predict(problem, u0, lifted, state)
-        errors = [jnp.linalg.norm(residual(u, args)) for u in (lifted, predicted)]
-        better = jnp.isfinite(errors[1]) & ~(errors[0] < errors[1])  # the other may be NaN, of inverted cells
-        start = jnp.where(better, predicted, lifted)
-        atol = self.rtol * force_scale(problem, start)
-        newton = Newton(self.linear_solver, 0.0, 0.0, self.max_steps, Backtracking(self.max_halvings), 1e-13)
-        newton = eqx.tree_at(lambda solver: solver.atol, newton, atol)
-        return newton.compute(residual, tangent, start, args, state)
-
-    def _predict(self, problem: DiscreteProblem, u: Array, lifted: Array, state: Any) -> Array:
-        constraint = problem.constraint
-        value, change = jax.jvp(problem.unconstrained, (u,), (lifted - u,))
-        operator = constraint.operator(problem.layout, problem.matrix_values(u), 1.0, problem.symmetric)
-        state = self.linear_solver.init(operator) if state is None else self.linear_solver.update(state, operator)
-        increment = self.linear_solver.compute(state, operator, -constraint.reduce(value + change)).value
-        return constraint.lift(lifted + increment)
-
-
-def force_scale(problem: DiscreteProblem, u: Float[Array, " n"]) -> Float[Array, ""]:
-    """The norm of the assembled magnitudes of all element residuals at ``u``."""
-    points = jnp.asarray(problem.space.mesh.points)
-    total = jnp.zeros_like(u)
-    for part, gather in zip(problem.contributions, problem.to_vector, strict=True):
-        total = total + gather([jnp.abs(local) for local in part.residuals(u, points)])
-    return jnp.linalg.norm(total)
 
 
 class PathState(eqx.Module):
@@ -223,7 +174,7 @@ class Quasistatic(Analysis):
         return PathState(jnp.zeros(problem.space.n_dofs), history_of(problem), jnp.asarray(float(time)))
 
     def _newton(self) -> EquilibriumNewton:
-        return EquilibriumNewton(self.linear_solver, _problem_of, self.rtol, self.newton_steps, 8)
+        return EquilibriumNewton(self.linear_solver, _problem_of, self.rtol, 1e-13, self.newton_steps, 8)
 
     def _steps(self) -> LoadSteps:
         return LoadSteps(1.0, 0.5**self.cuts, self.max_steps)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.initial import initial_field
@@ -20,9 +21,7 @@ from gemel.solvers import (
     AMG,
     CG,
     GMRES,
-    Backtracking,
     LinearSolver,
-    Newton,
     Solution,
     SparseDirect,
     SparseOperator,
@@ -60,13 +59,14 @@ class Steady(Analysis):
 
     Args:
         physics: what is solved.
-        rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
+        rtol: relative tolerance of the linear solves; where the problem is nonlinear, also that of the residual against
+            the magnitudes of the element forces.
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with smoothed
             aggregation; on a mixed space and on lines, the sparse direct solver.
         newton_steps: limit of Newton steps.
-        initial: where Newton's method starts: a number, `Profile` or nodal values in SI units; on a mixed space a
-            mapping from fields to those.
+        initial: where Newton's method starts, with the prescribed values spread by a first linear solve: a number,
+            `Profile` or nodal values in SI units; on a mixed space a mapping from fields to those.
     """
 
     physics: Physics
@@ -120,13 +120,14 @@ class Steady(Analysis):
         """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
         signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
         problem = drive(self.physics.problem, signals)
-        start = _start(problem, self.initial)
         complete = problem.constraint.complete
         if problem.linear:
+            start = _start(problem, self.initial)
             increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
             return Solution(complete(start + increment.value), increment.status, increment.statistics)
         xtol = min(self.rtol, 1e-8)
-        newton = Newton(self.linear_solver, self.rtol, 0.0, self.newton_steps, Backtracking(_HALVINGS), xtol)
+        newton = EquilibriumNewton(self.linear_solver, _itself, self.rtol, xtol, self.newton_steps, _HALVINGS)
+        start = initial_field(problem.space, self.initial)
         solution = nonlinear_solve(_residual, start, problem, newton, tangent=_tangent, state=prepared)
         return Solution(complete(solution.value), solution.status, solution.statistics)
 
@@ -145,6 +146,10 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
 @eqx.filter_jit
 def _solve(analysis: Steady, prepared: Any, inputs: dict[str, Series]) -> Solution[Array]:
     return analysis.solve(prepared, inputs)
+
+
+def _itself(problem: DiscreteProblem) -> DiscreteProblem:
+    return problem
 
 
 def _residual(u: Array, problem: DiscreteProblem) -> Array:

@@ -56,6 +56,17 @@ def test_patch_test_of_a_large_affine_deformation(mixed):
     np.testing.assert_allclose(green, 0.5 * (deformation.T @ deformation - jnp.eye(3)), atol=1e-9)
 
 
+def test_large_prescribed_motions_are_spread_before_the_first_step():
+    """Compression by 30 % in one step, more than the layer of cells next to the support is thick."""
+    space = gm.FunctionSpace(gm.rectangle(1, 8), "Q1", (2,))
+    held = [gm.Dirichlet("bottom", 0.0, 1), gm.Dirichlet("left", 0.0, 0), gm.Dirichlet("right", 0.0, 0)]
+    body = gm.Hyperelasticity(
+        space, gm.NeoHookean(1.0, 0.3), conditions=[*held, gm.Dirichlet("top", -0.3, 1)], kinematics="plane strain"
+    )
+    u = solved(body)
+    np.testing.assert_allclose(u[:, 1], -0.3 * np.asarray(space.nodes())[:, 1], atol=1e-9)
+
+
 def test_uniaxial_tension_with_free_sides():
     r"""The side stretch solves $\mu (b^2 - 1) + \lambda \ln(\ell b^2) = 0$; the force is $\mu(\ell^2 - b^2)/\ell$."""
     mu, lame, stretch = 1.0, 2.0, 1.6
