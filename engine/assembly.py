@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.compiling import one_program
+from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
 
@@ -45,8 +47,9 @@ class GatherSum(eqx.Module):
             order[rows] = offset + np.arange(len(rows), dtype=np.int32)
             offset += len(rows)
         order[counts == 0] = offset
-        return GatherSum(tuple(map(jnp.asarray, tables)), jnp.asarray(order))
+        return on_device(GatherSum(tuple(tables), order))
 
+    @one_program
     def __call__(self, x: Array) -> Array:
         """Sum ``x (m, ...)`` into ``(size, ...)``."""
         padded = jnp.concatenate([x, jnp.zeros_like(x[:1])])
@@ -102,7 +105,7 @@ class MatrixLayout(eqx.Module):
         indices = expanded[np.repeat(starts - indptr[:-1], widths) + np.arange(indptr[-1])]
         pattern = SparsityPattern.build(indptr, indices)
         all_rows = np.repeat(np.arange(n_dofs, dtype=np.int32), widths)
-        return MatrixLayout(pattern, jnp.asarray(all_rows), jnp.asarray(indices), keys, width, n_blocks)
+        return MatrixLayout(pattern, on_device(all_rows), on_device(indices), keys, width, n_blocks)
 
     def positions(self, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices ``(n_elements, n_local, n_local)`` stands in the CSR values."""

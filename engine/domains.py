@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import ByTag, FieldCoefficient, PerCell, PerPoint, QuadratureField
+from gemel.engine.compiling import one_program
 from gemel.engine.elements import LagrangeElement
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
 from gemel.engine.kernels import Frame, as_argument, at_points, element_residual, element_tangent, frame, jets
 from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
 from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
+from gemel.solvers.placing import on_device
 
 _CHUNK_BYTES = 2**27
 
@@ -78,10 +80,12 @@ class Domain(eqx.Module):
         """The names of the fields that a form is given."""
         return tuple(table.name for table in self.tables)
 
+    @one_program
     def measure(self, points: Float[Array, "n_points dim"]) -> Array:
         """The volume (area, length) of the domain in SI units."""
         return jnp.sum(jax.vmap(lambda c, f: frame(self, points[c], f).measure)(self.corners, self.reference))
 
+    @one_program
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
         r"""The integrals $\int \varphi_a$ of the first field's basis functions over each element."""
 
@@ -297,7 +301,7 @@ def _domain(
         coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
         is_facets=kind is not None,
     )
-    return jax.tree.map(jnp.asarray, domain)
+    return on_device(domain)
 
 
 def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, samples: np.ndarray) -> FieldTable:
@@ -339,5 +343,5 @@ def node_domains(space: FunctionSpace, coefficients: tuple[FunctionSpace, ...] =
             coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
             is_facets=False,
         )
-        found.append(jax.tree.map(jnp.asarray, domain))
+        found.append(on_device(domain))
     return tuple(found)

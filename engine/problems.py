@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum, MatrixLayout, VectorPlan
 from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
+from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint
 from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
@@ -168,6 +169,7 @@ class DiscreteProblem(eqx.Module):
         """True where the tangent is symmetric."""
         return all(part.symmetric for part in self.contributions)
 
+    @one_program
     def unconstrained(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """The assembled residual before constraints: at a solution, minus the reactions."""
         points = jnp.asarray(self.space.mesh.points)
@@ -181,6 +183,7 @@ class DiscreteProblem(eqx.Module):
         lifted = self.constraint.lift(u)
         return self.constraint.reduce(self.unconstrained(lifted)) + scale * (u - lifted)
 
+    @one_program
     def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, " nnz"]:
         """The CSR values of the tangent before constraints."""
         points = jnp.asarray(self.space.mesh.points)

@@ -14,6 +14,7 @@ from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.numbering import number_nodes
 from gemel.engine.precision import require_double
 from gemel.meshes import Mesh
+from gemel.solvers.placing import on_device
 
 
 class FunctionSpace(eqx.Module):
@@ -91,6 +92,10 @@ class FunctionSpace(eqx.Module):
 
     def nodes(self) -> Float[Array, "n_nodes dim"]:
         """Coordinates of the nodes in m; differentiable in the mesh's points."""
+        return on_device(self.node_places())
+
+    def node_places(self) -> Float[np.ndarray | Array, "n_nodes dim"]:
+        """The `nodes`, on the host where the mesh is."""
         points = self.mesh.points
         rows = []
         for number, (block, element) in enumerate(zip(self.mesh.blocks, self.elements, strict=True)):
@@ -98,7 +103,7 @@ class FunctionSpace(eqx.Module):
             cells = block.cells
             xp = np if isinstance(points, np.ndarray) and isinstance(cells, np.ndarray) else jnp
             rows.append(xp.einsum("ag,cgd->cad", values, xp.asarray(points)[cells]).reshape(-1, points.shape[1]))
-        return jnp.asarray((np if isinstance(rows[0], np.ndarray) else jnp).concatenate(rows)[self.places])
+        return (np if isinstance(rows[0], np.ndarray) else jnp).concatenate(rows)[self.places]
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""

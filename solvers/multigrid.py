@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded import PaddedRows, apply_rows, build_rows, flat_size, split_flat
+from gemel.solvers.placing import on_device
 
 
 class _Rows(eqx.Module):
@@ -97,7 +98,7 @@ class AMG(Preconditioner):
         with jax.ensure_compile_time_eval():
             fine = tuple(_convert_level(level, dtype) for level in levels[:-1])
             coarse = np.asarray(scipy.linalg.pinvh(levels[-1].A.toarray()))
-            return Hierarchy(fine, jnp.asarray(coarse.astype(dtype)))
+            return Hierarchy(fine, on_device(coarse.astype(dtype)))
 
     def _build(self, matrix: scipy.sparse.csr_matrix) -> Sequence[Any]:
         n = len(matrix.indptr) - 1
@@ -163,7 +164,7 @@ def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
     rows, position = build_rows(csr.indptr, csr.indices)
     flat = np.zeros(flat_size(rows), dtype)
     flat[position] = csr.data
-    return _Rows(rows, split_flat(jnp.asarray(flat), rows))
+    return _Rows(rows, split_flat(on_device(flat), rows))
 
 
 def _convert_level(level: Any, dtype: np.dtype) -> _Level:
@@ -172,7 +173,7 @@ def _convert_level(level: Any, dtype: np.dtype) -> _Level:
     inverse = np.where(diagonal == 0, 1.0, 1.0 / np.where(diagonal == 0, 1.0, diagonal))
     return _Level(
         _convert_rows(matrix, dtype),
-        jnp.asarray(inverse.astype(dtype)),
+        on_device(inverse.astype(dtype)),
         jnp.asarray(np.asarray(_largest_eigenvalue(matrix, inverse), dtype)),
         _convert_rows(level.P, dtype),
         _convert_rows(scipy.sparse.csr_array(level.P).T, dtype),

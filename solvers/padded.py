@@ -23,6 +23,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Int
 
+from gemel.solvers.placing import on_device
+
 _CHUNK = 8
 
 
@@ -105,11 +107,11 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray) -> tuple[PaddedRows, np.
         table = np.tile(own.astype(np.int32), (chunks * width, 1))
         table[slot[mine], place[row_of[mine]]] = indices[mine]
         position[mine] = offset + slot[mine] * len(rows) + place[row_of[mine]]
-        columns.append(jnp.asarray(table.reshape(chunks, width, len(rows))))
+        columns.append(on_device(table.reshape(chunks, width, len(rows))))
         place[rows] += rows_before
         rows_before += len(rows)
         offset += table.size
-    order = None if len(edges) == 1 else jnp.asarray(place.astype(np.int32))
+    order = None if len(edges) == 1 else on_device(place.astype(np.int32))
     return PaddedRows(tuple(columns), order), position
 
 

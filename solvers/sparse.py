@@ -21,6 +21,7 @@ from gemel.solvers.padded import (
     padded_product,
     split_flat,
 )
+from gemel.solvers.placing import on_device
 
 
 def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
@@ -89,15 +90,15 @@ class SparsityPattern(eqx.Module):
         digest = hashlib.blake2b(indptr.tobytes() + indices.tobytes(), digest_size=12).hexdigest()
         with jax.ensure_compile_time_eval():
             return SparsityPattern(
-                jnp.asarray(indptr, jnp.int32),
-                jnp.asarray(indices, jnp.int32),
+                on_device(np.asarray(indptr, np.int32)),
+                on_device(np.asarray(indices, np.int32)),
                 forward,
                 backward,
-                jnp.asarray(to_backward),
-                jnp.asarray(_inverse_index(to_backward, size)),
-                jnp.asarray(from_csr),
-                jnp.asarray(position.astype(np.int32)),
-                jnp.asarray(on_diagonal),
+                on_device(to_backward),
+                on_device(_inverse_index(to_backward, size)),
+                on_device(from_csr),
+                on_device(position.astype(np.int32)),
+                on_device(on_diagonal),
                 digest,
             )
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.compiling import one_program
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import FrequencySensor, Sensor
 from gemel.engine.signals import Series
@@ -111,6 +112,7 @@ class Modal(Analysis):
         vectors = jax.vmap(problem.constraint.extend, 1, 1)(vectors)
         return Solution((frequencies, vectors), solution.status, solution.statistics)
 
+    @one_program
     def participation(self, modes: Float[Array, "n_dofs count"]) -> Float[Array, "count components"]:
         """The share of each mode's kinetic energy along each axis; rows sum to one."""
         inertia = self.physics.inertia

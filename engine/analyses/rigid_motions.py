@@ -52,7 +52,7 @@ def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
     if modes is None or not isinstance(space, FunctionSpace) or modes.shape[0] != space.n_dofs:
         return ()
     with jax.ensure_compile_time_eval():
-        x = np.asarray(space.nodes())
+        x = np.asarray(space.node_places())
     modes = modes / np.maximum(np.abs(modes).max(axis=0), 1e-300)
     parts = _parts(physics.problem, space.n_components)
     names: list[str] = []

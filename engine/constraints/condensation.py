@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from gemel.engine.assembly import GatherSum, MatrixLayout, sorted_unique
 from gemel.engine.constraints.elimination import Dependence
+from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
 _WIDTH = 32
@@ -75,13 +76,13 @@ class Condensation(eqx.Module):
         copied[np.searchsorted(keys, plain)] = both
         return Condensation(
             pattern=pattern,
-            copied=jnp.asarray(copied, jnp.int32),
-            added=jnp.asarray(entry, jnp.int32),
-            left=jnp.asarray(left, jnp.int32),
-            right=jnp.asarray(right, jnp.int32),
+            copied=on_device(np.asarray(copied, np.int32)),
+            added=on_device(np.asarray(entry, np.int32)),
+            left=on_device(np.asarray(left, np.int32)),
+            right=on_device(np.asarray(right, np.int32)),
             total=TreeSum.plan(np.searchsorted(targets, summed), len(targets)),
-            places=jnp.asarray(np.searchsorted(keys, targets), jnp.int32),
-            idle=jnp.asarray(np.searchsorted(keys, diagonal[~free]), jnp.int32),
+            places=on_device(np.asarray(np.searchsorted(keys, targets), np.int32)),
+            idle=on_device(np.asarray(np.searchsorted(keys, diagonal[~free]), np.int32)),
         )
 
     def operator(

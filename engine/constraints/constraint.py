@@ -14,6 +14,7 @@ from gemel.engine.constraints.condition import Condition, Equations, Offset, Tie
 from gemel.engine.constraints.dirichlet import Dirichlet, Prescribed
 from gemel.engine.constraints.elimination import Dependence, eliminate
 from gemel.engine.spaces import Space
+from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator
 
 
@@ -41,16 +42,16 @@ class Ties(eqx.Module):
         used = dependence.sources >= 0
         traced = tuple(jnp.ravel(tie.weights) for tie in equations if not is_known(tie.weights))
         return Ties(
-            jnp.asarray(dependence.tied, jnp.int32),
-            jnp.asarray(columns, jnp.int32),
-            jnp.asarray(np.where(used, 0.0, dependence.weights)),
-            jnp.asarray(dependence.sources, jnp.int32) if np.any(used) else None,
+            on_device(np.asarray(dependence.tied, np.int32)),
+            on_device(np.asarray(columns, np.int32)),
+            on_device(np.where(used, 0.0, dependence.weights)),
+            on_device(np.asarray(dependence.sources, np.int32)) if np.any(used) else None,
             traced if np.any(used) else (),
             tuple(tie.offset for tie in equations if tie.offset is not None),
             TreeSum.plan(rows, len(dependence.tied)),
-            jnp.asarray(masters, jnp.int32),
-            jnp.asarray(chosen, jnp.int32),
-            jnp.asarray(rows[chosen], jnp.int32),
+            on_device(np.asarray(masters, np.int32)),
+            on_device(np.asarray(chosen, np.int32)),
+            on_device(np.asarray(rows[chosen], np.int32)),
             TreeSum.plan(target, len(masters)),
         )
 
@@ -114,12 +115,12 @@ class Constraint(eqx.Module):
             free[group.dofs] = False
         equations = [each.equations(space) for each in conditions if isinstance(each, Tie)]
         if not equations:
-            return Constraint(jnp.asarray(free), groups)
+            return Constraint(on_device(free), groups)
         dependence = eliminate(space.n_dofs, ~free, equations)
         free[dependence.tied] = False
         ties = Ties.of(dependence, free, equations)
         condensation = None if layout is None else Condensation.plan(layout, free, dependence)
-        return Constraint(jnp.asarray(free), groups, ties, condensation)
+        return Constraint(on_device(free), groups, ties, condensation)
 
     def lift(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """$T u + g$: set the dependent unknowns to their values."""

@@ -50,7 +50,7 @@ class Prescribed(eqx.Module):
             return Prescribed(start + chosen[None], np.zeros((1, 0)), condition.value)
         nodes = nodes_at(part, condition.on, who[0].upper() + who[1:])
         dofs = (start + nodes[:, None] * part.n_components + chosen).astype(np.int32)
-        return Prescribed(dofs, part.nodes()[nodes], condition.value)
+        return Prescribed(dofs, part.node_places()[nodes], condition.value)
 
     def values(self, like: Array) -> Array:
         """The prescribed values, broadcast to ``dofs``."""

@@ -38,7 +38,7 @@ def host_nodes(space: FunctionSpace, who: str) -> np.ndarray:
     if isinstance(space.mesh.points, Tracer):
         raise ValueError(f"{who} needs known coordinates to find its nodes: build it outside of jit, grad and vmap.")
     with jax.ensure_compile_time_eval():
-        return np.asarray(space.nodes())
+        return np.asarray(space.node_places())
 
 
 def nodes_at(space: FunctionSpace, where: Place, who: str) -> np.ndarray:

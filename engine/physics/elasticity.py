@@ -202,7 +202,7 @@ class Elasticity(Physics):
         """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
         space = self.problem.space
         assert isinstance(space, FunctionSpace)
-        return rigid_body_modes(np.asarray(space.nodes()))
+        return rigid_body_modes(np.asarray(space.node_places()))
 
 
 def _internal_forces(

@@ -229,7 +229,7 @@ class Hyperelasticity(Physics):
     def near_nullspace(self) -> np.ndarray | None:
         """The rigid-body motions at the nodes; None on a mixed space."""
         space = self.problem.space
-        return rigid_body_modes(np.asarray(space.nodes())) if isinstance(space, FunctionSpace) else None
+        return rigid_body_modes(np.asarray(space.node_places())) if isinstance(space, FunctionSpace) else None
 
 
 def _displacements(space: FunctionSpace | MixedSpace, material: FiniteStrainMaterial) -> FunctionSpace:

@@ -18,9 +18,11 @@ from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum
 from gemel.engine.coefficients import QuadratureField
+from gemel.engine.compiling import one_program
 from gemel.engine.constraints.selection import nodes_at
 from gemel.engine.domains import Domain
 from gemel.engine.elements import LagrangeElement
+from gemel.engine.fields import Point
 from gemel.engine.kernels import Frame
 from gemel.engine.physics.kinematics import StressForm, weight
 from gemel.engine.physics.physics import Physics
@@ -38,17 +40,31 @@ def stress_field(body: Physics, u: Any, step: DiscreteProblem | None = None) -> 
         step: the problem of the step that led to ``u``, as `follow` gives it: with its inputs and its history. That
             of the body, with virgin material, when None.
     """
-    return _evaluate(body, u, lambda form, jet, point: form.stress(jet, point), step)
+    return _evaluate(body, u, _stress, step)
 
 
 def strain_field(body: Physics, u: Any, step: DiscreteProblem | None = None) -> QuadratureField:
     """The strain (Green-Lagrange under large deformations) at the quadrature points, as `stress_field`."""
-    return _evaluate(body, u, lambda form, jet, point: form.strain(jet, point), step)
+    return _evaluate(body, u, _strain, step)
+
+
+def _stress(form: StressForm, jet: Any, point: Point) -> Array:
+    return form.stress(jet, point)
+
+
+def _strain(form: StressForm, jet: Any, point: Point) -> Array:
+    return form.strain(jet, point)
 
 
 def _evaluate(body: Physics, u: Any, function: Callable[..., Array], step: DiscreteProblem | None) -> QuadratureField:
     problem = body.problem if step is None else step
-    return _internal(problem).evaluate(function, _flat(problem, u), jnp.asarray(problem.space.mesh.points))
+    points = jnp.asarray(problem.space.mesh.points)
+    return _evaluated(_internal(problem), function, _flat(problem, u), points)
+
+
+@one_program
+def _evaluated(part: Integral, function: Callable[..., Array], u: Array, points: Array) -> QuadratureField:
+    return part.evaluate(function, u, points)
 
 
 def _internal(problem: DiscreteProblem) -> Integral:

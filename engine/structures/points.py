@@ -17,6 +17,7 @@ from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.problems import Summand
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.engine.tangents import Delegated, Differentiable
+from gemel.solvers.placing import on_device
 
 Place = str | tuple[float, ...]
 """A tag of nodes, each of which gets the element, or the coordinates of one point of the mesh in m."""
@@ -66,7 +67,7 @@ class PointElement(Summand):
         nodes, weights, places = self._points(part)
         c = part.n_components
         unknowns = (first + nodes[:, :, None] * c + np.arange(c)).reshape(len(nodes), -1)
-        rows = PerCell(jnp.asarray(weights)), PerCell(jnp.asarray(places))
+        rows = PerCell(on_device(weights)), PerCell(on_device(places))
         kernel = PointKernel(self.kind(self._coefficient(part)), *rows, part.shape)
         nothing = np.zeros((len(nodes), 0), dtype=np.int32)
         return ElementGroup(kernel, unknowns, nothing, np.zeros(0, dtype=np.int32))
