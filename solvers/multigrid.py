@@ -164,7 +164,7 @@ def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
     rows, position = build_rows(csr.indptr, csr.indices)
     flat = np.zeros(flat_size(rows), dtype)
     flat[position] = csr.data
-    return _Rows(rows, split_flat(on_device(flat), rows))
+    return _Rows(rows, on_device(split_flat(flat, rows)))
 
 
 def _convert_level(level: Any, dtype: np.dtype) -> _Level:

@@ -120,10 +120,10 @@ def flat_size(rows: PaddedRows) -> int:
     return sum(int(np.prod(s)) for s in rows.shapes)
 
 
-def split_flat(flat: Array, rows: PaddedRows) -> tuple[Array, ...]:
-    """Cut one flat vector of stored values into the buckets' arrays."""
+def split_flat(flat: np.ndarray | Array, rows: PaddedRows) -> tuple[Any, ...]:
+    """Cut one flat vector of stored values into the buckets' arrays, on the host where it is there."""
     sizes = [int(np.prod(s)) for s in rows.shapes]
-    parts = jnp.split(flat, np.cumsum(sizes)[:-1].tolist())
+    parts = (np if isinstance(flat, np.ndarray) else jnp).split(flat, np.cumsum(sizes)[:-1].tolist())
     return tuple(p.reshape(s) for p, s in zip(parts, rows.shapes, strict=True))
 
 
