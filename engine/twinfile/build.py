@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from gemel.engine.analyses import Modal, Steady, Transient
+from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
-from gemel.engine.sensors import AverageSensor, FrequencySensor, Noise, OutputSensor, PointSensor, Sensor
+from gemel.engine.sensors import AverageSensor, FrequencySensor, MotionSensor, Noise, OutputSensor, PointSensor, Sensor
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
@@ -51,7 +51,8 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         dim = mesh.dim
         analysis = _build_field_analysis(document, mesh, numbers, place)
     sensors = [
-        _build_sensor(name, table, dim, numbers, place / "sensors" / name) for name, table in document.sensors.items()
+        _build_sensor(name, table, document.model, dim, numbers, place / "sensors" / name)
+        for name, table in document.sensors.items()
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
     if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
@@ -144,10 +145,17 @@ def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, plac
         _require(materials, ["conductivity", *(["capacity"] if model.analysis == "transient" else [])], place)
         physics = with_place(
             place,
-            lambda: Heat(space, materials["conductivity"], materials.get("capacity"), conditions, masses),
+            lambda: Heat(
+                space,
+                materials["conductivity"],
+                materials.get("capacity"),
+                conditions,
+                masses,
+                axisymmetric=model.axisymmetric,
+            ),
         )
         return _heat_analysis(model, physics, numbers, place / "model")
-    needed = ["youngs_modulus", "poisson_ratio", *(["density"] if model.analysis == "modal" else [])]
+    needed = ["youngs_modulus", "poisson_ratio", *(["density"] if model.analysis != "static" else [])]
     _require(materials, needed, place)
     physics = with_place(
         place,
@@ -161,12 +169,37 @@ def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, plac
             model.kinematics,
         ),
     )
-    unused = "modes" if model.analysis == "static" else "solver"
-    if unused in model.model_fields_set:
-        raise (place / "model" / unused).error(f"a {model.analysis} analysis takes no '{unused}'.")
+    return _elastic_analysis(model, physics, document, numbers, place / "model")
+
+
+_ELASTIC_KEYS = {
+    "static": {"solver"},
+    "modal": {"modes"},
+    "dynamic": {"solver", "step", "damping_alpha", "damping_beta"},
+}
+"""Which keys of the model belong to which analysis."""
+
+
+def _elastic_analysis(
+    model: ElasticityTable, physics: Elasticity, document: Document, numbers: Numbers, place: Place
+) -> Analysis:
+    foreign = set().union(*_ELASTIC_KEYS.values()) - _ELASTIC_KEYS[model.analysis]
+    if unused := sorted(foreign & model.model_fields_set):
+        raise (place / unused[0]).error(f"a {model.analysis} analysis takes no '{unused[0]}'.")
+    tolerance, steps = model.solver.tolerance, model.solver.max_steps
     if model.analysis == "static":
-        return Steady(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
-    return with_place(place / "model" / "modes", Modal, physics, model.modes or _modes_needed(document))
+        return Steady(physics, rtol=tolerance, max_steps=steps)
+    if model.analysis == "modal":
+        return with_place(place / "modes", Modal, physics, model.modes or _modes_needed(document))
+    if model.step is None:
+        raise place.error("a dynamic analysis needs the key 'step'.")
+    step = with_place(place / "step", parse, model.step, "s")
+    units = {"damping_alpha": "1/s", "damping_beta": "s"}
+    damping = tuple(numbers.optional(getattr(model, key), unit, place / key) for key, unit in units.items())
+    rayleigh = tuple(0.0 if number is None else number for number in damping)
+    return with_place(
+        place, lambda: Dynamic(physics, 0.0, 0.0, step, rayleigh=rayleigh, rtol=tolerance, max_steps=steps)
+    )
 
 
 def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Place) -> Analysis:
@@ -211,7 +244,7 @@ def _require(materials: dict[str, Any], keys: list[str], place: Place) -> None:
             raise (place / "materials").error(f"the property '{key}' is missing: give it in [materials.all].")
 
 
-def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
+def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
     with_place(place / "unit", check_unit, table.unit)
     std = with_place(place / "noise", parse_difference, table.noise, table.unit)
     if std <= 0:
@@ -243,6 +276,12 @@ def _build_sensor(name: str, table: Any, dim: int, numbers: Numbers, place: Plac
         "offset": numbers.difference(table.offset, table.unit, place / "offset"),
     }
     if isinstance(table, PointSensorTable):
-        return PointSensor(position=_lengths(table.position, place / "position"), **shared)
-    assert isinstance(table, AverageSensorTable)
-    return AverageSensor(on=table.on, facets=table.facets, **shared)
+        sensor = PointSensor(position=_lengths(table.position, place / "position"), **shared)
+    else:
+        assert isinstance(table, AverageSensorTable)
+        sensor = AverageSensor(on=table.on, facets=table.facets, **shared)
+    if table.reads == "field":
+        return sensor
+    if not isinstance(model, ElasticityTable) or model.analysis != "dynamic":
+        raise (place / "reads").error(f"only a dynamic analysis has a {table.reads}.")
+    return MotionSensor(sensor, 1 if table.reads == "velocity" else 2)

@@ -83,19 +83,23 @@ class HeatTable(Table):
     physics: Literal["heat"]
     element: str
     analysis: Literal["steady", "transient"]
+    axisymmetric: bool = False
     step: str | None = None
     initial: Number | None = None
     solver: SolverTable = SolverTable()
 
 
 class ElasticityTable(Table):
-    """Linear elasticity, static or modal."""
+    """Linear elasticity: static, modal, or dynamic from rest with Rayleigh's damping."""
 
     physics: Literal["elasticity"]
     element: str
-    analysis: Literal["static", "modal"]
-    kinematics: Literal["solid", "plane strain", "plane stress"] = "solid"
+    analysis: Literal["static", "modal", "dynamic"]
+    kinematics: Literal["solid", "plane strain", "plane stress", "axisymmetric"] = "solid"
     modes: int | None = Field(default=None, ge=1)
+    step: str | None = None
+    damping_alpha: Number | None = None
+    damping_beta: Number | None = None
     solver: SolverTable = SolverTable()
 
 
@@ -198,11 +202,15 @@ class SensorBase(Table):
     correlation_time: str | None = None
 
 
+Reading = Literal["field", "velocity", "acceleration"]
+
+
 class PointSensorTable(SensorBase):
     """Reads the field at a point."""
 
     kind: Literal["point"]
     position: list[str]
+    reads: Reading = "field"
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
     offset: Number | None = None
@@ -214,6 +222,7 @@ class AverageSensorTable(SensorBase):
     kind: Literal["average"]
     on: str
     facets: bool = False
+    reads: Reading = "field"
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
     offset: Number | None = None

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -125,6 +126,123 @@ def test_energy_goes_where_the_file_says(folder):
     assert rise == pytest.approx((1.0 + 2 * 0.1 * 0.5) * 100.0 / capacity, rel=1e-6)
 
 
+ROD = """
+name = "rod"
+
+[mesh.box]
+size = ["2 m", "0.1 m"]
+cells = [8, 1]
+
+[model]
+physics = "elasticity"
+element = "Q2"
+kinematics = "plane stress"
+analysis = "dynamic"
+step = "10 us"
+damping_beta = "$beta"
+
+[materials.all]
+youngs_modulus = "200 GPa"
+poisson_ratio = 0
+density = "8000 kg/m^3"
+
+[[conditions]]
+kind = "clamp"
+on = "left"
+
+[[conditions]]
+kind = "traction"
+on = "right"
+value = [{ input = "pull" }, "0 Pa"]
+
+[parameters.beta]
+median = "1 us"
+factor = 2
+
+[inputs.pull]
+unit = "MPa"
+
+[sensors.end]
+kind = "average"
+on = "right"
+facets = true
+component = "x"
+unit = "mm"
+noise = "1 um"
+
+[sensors.speed]
+kind = "point"
+position = ["2 m", "0.05 m"]
+reads = "velocity"
+component = "x"
+unit = "m/s"
+noise = "1 mm/s"
+
+[sensors.shock]
+kind = "point"
+position = ["1 m", "0.05 m"]
+reads = "acceleration"
+component = "x"
+unit = "m/s^2"
+noise = "1 m/s^2"
+"""
+
+
+@pytest.mark.slow
+def test_a_dynamic_model_of_a_rod_that_is_pulled_suddenly(tmp_path):
+    """Its end moves at p/ρc until the wave comes back, to twice the static displacement; the middle waits for it."""
+    twin = TwinFile.parse(ROD, tmp_path).build()
+    pull = {"pull": gm.Series(np.array([0.0]), np.array([10e6]))}
+    times = np.array([0.0, 1e-4, 4e-4, 8e-4])  # the wave needs 0.4 ms for the 2 m
+    run = gm.simulate(twin, pull, times)
+    assert run.status.ok
+    np.testing.assert_allclose(run.readings["end"], [0.0, 25e-6, 100e-6, 200e-6], atol=6e-6)
+    assert float(run.readings["speed"][1]) == pytest.approx(10e6 / (8000 * 5000), rel=0.2)
+    analysis: Any = twin.analysis
+    nodes = np.asarray(analysis.physics.problem.space.nodes())
+    middle = int(np.argmin(np.linalg.norm(nodes - [1.0, 0.05], axis=1)))
+    assert float(run.readings["shock"][-1]) == pytest.approx(float(run.state["a"][2 * middle]), rel=1e-6)
+    slope = jax.grad(lambda beta: gm.simulate(twin, pull, times, {"beta": beta}).readings["end"][-1])(1e-6)
+    assert float(slope) < 0  # damping takes from the overshoot
+
+
+def test_a_pipe_wall_in_axial_symmetry(tmp_path):
+    """The logarithm of the radius between two temperatures."""
+    text = """
+name = "pipe"
+mesh.box = { size = ["20 mm", "5 mm"], cells = [4, 1], origin = ["20 mm", "0 mm"] }
+model = { physics = "heat", element = "Q3", analysis = "steady", axisymmetric = true }
+materials.all.conductivity = "15 W/m/K"
+conditions = [
+  { kind = "temperature", on = "left", value = "400 K" },
+  { kind = "temperature", on = "right", value = "300 K" },
+]
+sensors.T = { kind = "point", position = ["28.284271247 mm", "2 mm"], unit = "K", noise = "1 K" }
+"""
+    run = gm.simulate(TwinFile.parse(text, tmp_path).build())
+    assert float(run.readings["T"]) == pytest.approx(350.0, abs=1e-3)  # at the geometric mean of the radii
+
+
+ROD_MISTAKES = [
+    ('step = "10 us"\n', "", "model: a dynamic analysis needs the key 'step'"),
+    ('step = "10 us"', 'step = "10 us"\nmodes = 3', "model.modes: a dynamic analysis takes no 'modes'"),
+    ('analysis = "dynamic"', 'analysis = "static"', "model.damping_beta: a static analysis takes no 'damping_beta'"),
+    ('damping_beta = "$beta"', 'damping_beta = "1 Hz"', "wrong unit"),
+    ('density = "8000 kg/m^3"\n', "", "the property 'density' is missing"),
+    ('reads = "velocity"', 'reads = "speed"', "choose 'field', 'velocity' or 'acceleration'"),
+    ('kinematics = "plane stress"', 'kinematics = "solid"', "solid"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "sentence"), ROD_MISTAKES, ids=lambda text: text[:30].replace("\n", " "))
+def test_a_mistake_in_a_dynamic_model_is_one_sentence(tmp_path, old, new, sentence):
+    assert old in ROD
+    with pytest.raises(TwinFileError) as caught:
+        TwinFile.parse(ROD.replace(old, new, 1), tmp_path).build()
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 MISTAKES = [
     ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
     ('element = "Q1"', 'element = "P2"', "allowed are Q1, Q2, Q3"),
@@ -147,6 +265,7 @@ MISTAKES = [
     ('input = "heater", gain', 'input = "heaters", gain', "unknown input 'heaters': the file has heater"),
     ('median = "45 W/m/K"', "", "a prior needs exactly"),
     ('median = "45 W/m/K"', 'median = "-45 W/m/K"', "must be positive"),
+    ('unit = "degC"\nnoise', 'reads = "velocity"\nunit = "degC"\nnoise', "only a dynamic analysis has a velocity"),
     ("factor = 2", "factor = 0.5", "must exceed 1"),
     ('unit = "mW"', 'unit = "mm"', "does not fit"),
     ('unit = "percent"\n\n[sensors', 'unit = "percentage"\n\n[sensors', "'percentage' is not a known unit"),
