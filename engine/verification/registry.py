@@ -6,6 +6,7 @@ from gemel.engine.verification.case import Case
 from gemel.engine.verification.cases import (
     conservation,
     convergence,
+    convergence_solids,
     crosscheck,
     dynamics,
     elasticity,
@@ -38,6 +39,7 @@ CASES: tuple[Case, ...] = (
     *rigid.CASES,
     *conservation.CASES,
     *convergence.CASES,
+    *convergence_solids.CASES,
     *integrators.CASES,
     *gradients.CASES,
     *crosscheck.CASES,
