@@ -6,6 +6,7 @@ from gemel.engine.verification.case import Case
 from gemel.engine.verification.cases import (
     conservation,
     convergence,
+    convergence_motion,
     convergence_solids,
     crosscheck,
     dynamics,
@@ -40,6 +41,7 @@ CASES: tuple[Case, ...] = (
     *conservation.CASES,
     *convergence.CASES,
     *convergence_solids.CASES,
+    *convergence_motion.CASES,
     *integrators.CASES,
     *gradients.CASES,
     *crosscheck.CASES,
