@@ -13,6 +13,7 @@ from gemel.engine.verification.cases import (
     elasticity,
     frames,
     gradients,
+    gradients_solids,
     heat,
     integrators,
     materials,
@@ -44,6 +45,7 @@ CASES: tuple[Case, ...] = (
     *convergence_motion.CASES,
     *integrators.CASES,
     *gradients.CASES,
+    *gradients_solids.CASES,
     *crosscheck.CASES,
 )
 """Every case, chapter by chapter."""
