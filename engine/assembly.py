@@ -144,10 +144,13 @@ class MatrixLayout(eqx.Module):
         values: Array,
         free: Array | np.ndarray | None = None,
         diagonal: Any = 1.0,
-        symmetric: bool = True,
+        *,
+        symmetric: bool,
     ) -> SparseOperator:
-        """The sparse operator with the given CSR values, which ``symmetric`` promises to be symmetric.
+        """The sparse operator with the given CSR values.
 
+        ``symmetric`` promises that they are those of a symmetric matrix: products with the transpose, and so
+        derivatives in reverse mode, are wrong where it does not hold.
         Where ``free`` is given, the rows and columns of the other unknowns are replaced by ``diagonal`` on
         the diagonal: the restriction to the free unknowns at full size.
         """

@@ -196,7 +196,7 @@ class DiscreteProblem(eqx.Module):
     def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
         values = self.matrix_values(self.constraint.lift(u))
-        return self.constraint.operator(self.layout, values, scale, self.symmetric)
+        return self.constraint.operator(self.layout, values, scale, symmetric=self.symmetric)
 
 
 def discretise(

@@ -101,11 +101,11 @@ class Buckling(Analysis):
         problem, zero = physics.problem, jnp.zeros(self.physics.problem.space.n_dofs)
         constraint, layout, values = problem.constraint, problem.layout, problem.matrix_values(zero)
         elastic, support = constraint.operator(layout, values, 1.0, symmetric=True), constraint.lift(zero)
-        load = constraint.reduce(-problem.unconstrained(zero) - layout.operator(values).mv(support))
+        load = constraint.reduce(-problem.unconstrained(zero) - layout.operator(values, symmetric=True).mv(support))
         # The state before buckling must be accurate, not its residual small: slender members leave one of 1e-8.
         before = linear_solve(elastic, load, SparseDirect(1e-7))
         stress = _stress_stiffness(physics, constraint.extend(before.value) + support)
-        stressed = constraint.operator(layout, stress, diagonal=0.0)
+        stressed = constraint.operator(layout, stress, diagonal=0.0, symmetric=True)
         solution = eigen_solve(stressed, elastic, MassInvert(self.count, self.rtol, self.max_steps))
         values, vectors = solution.value
         unstable = values < -_ROUNDING * jnp.max(jnp.abs(stressed.diagonal())) / jnp.max(elastic.diagonal())

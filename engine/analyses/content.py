@@ -34,7 +34,8 @@ class ContentSystem(StoringSystem):
     def capacity(self, u: Array, args: Any) -> SparseOperator:
         """The tangent of the content, without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
-        return inertia.constraint.operator(inertia.layout, inertia.matrix_values(u), diagonal=0.0)
+        values = inertia.matrix_values(u)
+        return inertia.constraint.operator(inertia.layout, values, diagonal=0.0, symmetric=inertia.symmetric)
 
     def residual(self, t: Array, u: Array, args: Any) -> Array:
         """$r(t, u)$."""

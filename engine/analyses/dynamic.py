@@ -1,7 +1,6 @@
 r"""Dynamic analysis, of second order in time: $M\ddot u + C\dot u + r(t, u) = 0$."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,17 +19,14 @@ from gemel.engine.analyses.motion import (
     structural_matrices,
     undriven,
 )
-from gemel.engine.analyses.steps import check_step, equal_steps
+from gemel.engine.analyses.steps import check_step, equal_steps, marching_solver
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import MotionObservation, Sensor
 from gemel.engine.signals import Series
 from gemel.solvers import (
-    CG,
-    GMRES,
     CentralDifference,
     GeneralizedAlpha,
-    Jacobi,
     LinearSolver,
     Motion,
     Newmark,
@@ -61,8 +57,8 @@ class Dynamic(Analysis):
         rayleigh: $\alpha$ in 1/s and $\beta$ in s; numbers or parameters.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
-        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
-            preconditioner.
+        linear_solver: replaces conjugate gradients (GMRES where the tangent, the mass or the damping is not symmetric)
+            with Jacobi's preconditioner.
         newton_steps: limit of Newton steps.
 
     Inputs may drive loads and supports (give signals of supports with ``hold=False``); the start takes the prescribed
@@ -103,8 +99,7 @@ class Dynamic(Analysis):
             raise ValueError("CentralDifference cannot step tied unknowns: their mass is not diagonal.")
         self.physics, self.displacement, self.velocity = physics, displacement, velocity
         self.step, self.rayleigh, self.rtol = float(step), rayleigh, rtol
-        krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
-        self.linear_solver = linear_solver or krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+        self.linear_solver = linear_solver or marching_solver(physics, rtol, max_steps)
         self.newton_steps = newton_steps
 
     def observe(self, sensors: Sequence[Sensor]) -> MotionObservation:

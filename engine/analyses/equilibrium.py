@@ -45,7 +45,7 @@ class EquilibriumNewton(NonlinearSolver):
     def _predict(self, problem: DiscreteProblem, u: Array, lifted: Array, state: Any) -> Array:
         constraint = problem.constraint
         value, change = jax.jvp(problem.unconstrained, (u,), (lifted - u,))
-        operator = constraint.operator(problem.layout, problem.matrix_values(u), 1.0, problem.symmetric)
+        operator = constraint.operator(problem.layout, problem.matrix_values(u), 1.0, symmetric=problem.symmetric)
         state = self.linear_solver.init(operator) if state is None else self.linear_solver.update(state, operator)
         increment = self.linear_solver.compute(state, operator, -constraint.reduce(value + change)).value
         return constraint.lift(lifted + increment)

@@ -103,7 +103,8 @@ class Modal(Analysis):
         problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | given)
         zero = jnp.zeros(problem.space.n_dofs)
         stiffness = problem.tangent(zero)
-        mass = inertia.constraint.operator(inertia.layout, inertia.matrix_values(zero), diagonal=0.0)
+        entries = inertia.matrix_values(zero)
+        mass = inertia.constraint.operator(inertia.layout, entries, diagonal=0.0, symmetric=inertia.symmetric)
         shift = -((2 * np.pi * self.shift_frequency) ** 2)
         solver = ShiftInvert(k=self.count, shift=shift, rtol=self.rtol, max_steps=self.max_steps)
         solution = eigen_solve(stiffness, mass, solver)
@@ -117,7 +118,8 @@ class Modal(Analysis):
         """The share of each mode's kinetic energy along each axis; rows sum to one."""
         inertia = self.physics.inertia
         assert inertia is not None
-        mass = inertia.layout.operator(inertia.matrix_values(jnp.zeros(modes.shape[0])))
+        entries = inertia.matrix_values(jnp.zeros(modes.shape[0]))
+        mass = inertia.layout.operator(entries, symmetric=inertia.symmetric)
         moved = jnp.stack([mass.mv(mode) for mode in modes.T], axis=1)
         space = inertia.space
         if not isinstance(space, FunctionSpace):

@@ -1,8 +1,11 @@
-"""Grids of equal steps for analyses in time."""
+"""What analyses in time share: grids of equal steps, and the solver of a step."""
 
 import math
 
 import numpy as np
+
+from gemel.engine.physics import Physics
+from gemel.solvers import CG, GMRES, Jacobi, LinearSolver
 
 
 def check_step(step: float) -> None:
@@ -25,3 +28,11 @@ def equal_steps(times: np.ndarray | None, step: float, what: str) -> np.ndarray:
     times = check_increasing(times, what)
     count = max(1, math.ceil((times[-1] - times[0]) / step - 1e-9))
     return times[0] + step * np.arange(count + 1)
+
+
+def marching_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
+    """Conjugate gradients, or GMRES where a matrix of the physics is not symmetric, with Jacobi's preconditioner."""
+    parts = (physics.problem, physics.inertia, physics.damping)
+    if all(part is None or part.symmetric for part in parts):
+        return CG(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+    return GMRES(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)

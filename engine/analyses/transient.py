@@ -1,7 +1,6 @@
 r"""Transient analysis of first order in time: $M\dot u + r(t, u) = 0$."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
-from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps
+from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
@@ -23,8 +22,6 @@ from gemel.engine.signals import Series, interval_means
 from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
     BDF2,
-    CG,
-    GMRES,
     SDIRK2,
     SDIRK4,
     Backtracking,
@@ -32,7 +29,6 @@ from gemel.solvers import (
     ErrorControl,
     FirstOrderSystem,
     ImplicitEuler,
-    Jacobi,
     LinearOperator,
     LinearSolver,
     Newton,
@@ -62,9 +58,9 @@ class Transient(Analysis):
             in between.
         rtol: relative tolerance of the linear solves, and of Newton's method where the problem is nonlinear.
         max_steps: limit of iterations of one linear solve.
-        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with Jacobi's
-            preconditioner, which suits steps short enough that the mass dominates; for long steps on fine meshes
-            give ``CG(AMG(), ...)``. On a mixed space it replaces the sparse direct solver.
+        linear_solver: replaces conjugate gradients (GMRES where the tangent or the capacity is not symmetric) with
+            Jacobi's preconditioner, which suits steps short enough that the mass dominates; for long steps on fine
+            meshes give ``CG(AMG(), ...)``. On a mixed space it replaces the sparse direct solver.
         newton_steps: limit of Newton steps.
         method: `SDIRK2` (L-stable, order 2), `ImplicitEuler`, `CrankNicolson`, `BDF2` or `SDIRK4`; where it has no
             solver it takes that of the analysis.
@@ -209,14 +205,13 @@ class Transient(Analysis):
         """The weight of the rows of prescribed unknowns: as heavy as the others, so that tolerances mean both."""
         inertia = self.physics.inertia
         assert inertia is not None
-        return jnp.mean(inertia.layout.operator(_mass_values(inertia)).diagonal()) / self.step
+        return jnp.mean(_whole_mass(inertia).diagonal()) / self.step
 
 
 def _default_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
     if isinstance(physics.problem.space, MixedSpace):
         return SparseDirect(rtol=max(rtol, 1e-8))
-    krylov = CG if physics.problem.symmetric else functools.partial(GMRES, restart=50)
-    return krylov(Jacobi(), rtol=rtol, atol=0.0, max_steps=max_steps)
+    return marching_solver(physics, rtol, max_steps)
 
 
 class _System(FirstOrderSystem):
@@ -227,7 +222,8 @@ class _System(FirstOrderSystem):
     def mass(self, args: Any) -> SparseOperator:
         """The mass matrix without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
-        return inertia.constraint.operator(inertia.layout, _mass_values(inertia), diagonal=0.0)
+        values = _mass_values(inertia)
+        return inertia.constraint.operator(inertia.layout, values, diagonal=0.0, symmetric=inertia.symmetric)
 
     def residual(self, t: Array, u: Array, args: Any) -> Array:
         r"""$r(t, u)$, with $M \dot g$ for prescribed values $g(t)$ that move."""
@@ -237,8 +233,7 @@ class _System(FirstOrderSystem):
             return residual
         zero = jnp.zeros_like(u)
         _, rate = jax.jvp(lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),))
-        mass = inertia.layout.operator(_mass_values(inertia))
-        return residual + problem.constraint.reduce(mass.mv(rate))
+        return residual + problem.constraint.reduce(_whole_mass(inertia).mv(rate))
 
     def tangent(self, t: Array, u: Array, args: Any) -> SparseOperator:
         """The tangent of the spatial problem."""
@@ -284,6 +279,10 @@ def _is_memory(initial: Any) -> bool:
 
 def _remembered(memory: Any) -> dict[str, Array]:
     return {name: getattr(memory, name) for name in _MEMORY}
+
+
+def _whole_mass(inertia: DiscreteProblem) -> SparseOperator:
+    return inertia.layout.operator(_mass_values(inertia), symmetric=inertia.symmetric)
 
 
 def _mass_values(inertia: DiscreteProblem) -> Array:

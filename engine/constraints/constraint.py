@@ -146,11 +146,14 @@ class Constraint(eqx.Module):
         return free.at[masters].add(sums, unique_indices=True)
 
     def operator(
-        self, layout: MatrixLayout, values: Float[Array, " nnz"], diagonal: Any = 1.0, symmetric: bool = True
+        self, layout: MatrixLayout, values: Float[Array, " nnz"], diagonal: Any = 1.0, *, symmetric: bool
     ) -> SparseOperator:
-        r"""$T^\top K T$ at full size for CSR ``values`` of ``layout``, with ``diagonal`` at dependent unknowns."""
+        r"""$T^\top K T$ at full size for CSR ``values`` of ``layout``, with ``diagonal`` at dependent unknowns.
+
+        ``symmetric`` promises that $K$ is.
+        """
         if self.ties is None:
-            return layout.operator(values, self.free, diagonal, symmetric)
+            return layout.operator(values, self.free, diagonal, symmetric=symmetric)
         if self.condensation is None:
             raise ValueError("A constraint with ties needs the layout of the matrices: give it to Constraint.of.")
         return self.condensation.operator(values, self.ties.weights(), diagonal, symmetric)

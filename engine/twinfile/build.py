@@ -194,9 +194,9 @@ def _elastic_analysis(
     if model.step is None:
         raise place.error("a dynamic analysis needs the key 'step'.")
     step = with_place(place / "step", parse, model.step, "s")
-    units = {"damping_alpha": "1/s", "damping_beta": "s"}
-    damping = tuple(numbers.optional(getattr(model, key), unit, place / key) for key, unit in units.items())
-    rayleigh = tuple(0.0 if number is None else number for number in damping)
+    alpha = numbers.optional(model.damping_alpha, "1/s", place / "damping_alpha")
+    beta = numbers.optional(model.damping_beta, "s", place / "damping_beta")
+    rayleigh = (0.0 if alpha is None else alpha, 0.0 if beta is None else beta)
     return with_place(
         place, lambda: Dynamic(physics, 0.0, 0.0, step, rayleigh=rayleigh, rtol=tolerance, max_steps=steps)
     )

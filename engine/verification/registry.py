@@ -6,11 +6,14 @@ from gemel.engine.verification.case import Case
 from gemel.engine.verification.cases import (
     conservation,
     convergence,
+    convergence_motion,
+    convergence_solids,
     crosscheck,
     dynamics,
     elasticity,
     frames,
     gradients,
+    gradients_solids,
     heat,
     integrators,
     materials,
@@ -38,8 +41,11 @@ CASES: tuple[Case, ...] = (
     *rigid.CASES,
     *conservation.CASES,
     *convergence.CASES,
+    *convergence_solids.CASES,
+    *convergence_motion.CASES,
     *integrators.CASES,
     *gradients.CASES,
+    *gradients_solids.CASES,
     *crosscheck.CASES,
 )
 """Every case, chapter by chapter."""

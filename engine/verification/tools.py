@@ -165,13 +165,18 @@ def errors(
     exact: Callable[[Array], Array],
     slope: Callable[[Array], Array] | None = None,
     degree: int = 8,
+    weight: Callable[[Array], Array] | None = None,
 ) -> np.ndarray:
-    r"""$\|u - u_{exact}\|_{L_2}$ and $|u - u_{exact}|_{H^1}$; without ``slope`` the exact field is differentiated."""
+    r"""$\|u - u_{exact}\|_{L_2}$ and $|u - u_{exact}|_{H^1}$; without ``slope`` the exact field is differentiated.
+
+    The squares are integrated with a ``weight`` of the place, such as the radius in axial symmetry.
+    """
     gradient = jax.jacfwd(exact) if slope is None else slope
 
     def squares(jet: Any, point: Any) -> Array:
         off, tilt = jet.value - exact(point.x), jet.grad - gradient(point.x)
-        return jnp.stack([jnp.sum(off**2), jnp.sum(tilt**2)])
+        found = jnp.stack([jnp.sum(off**2), jnp.sum(tilt**2)])
+        return found if weight is None else weight(point.x) * found
 
     return np.sqrt(np.asarray(total(space, squares, u, degree=degree)))
 

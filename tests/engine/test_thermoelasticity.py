@@ -76,6 +76,27 @@ def test_derivatives_pass_a_taylor_test(variable):
     assert np.log2(rest[0] / rest[1]) == pytest.approx(2.0, abs=0.2) or max(rest) < 1e-12 * abs(float(value))
 
 
+@pytest.mark.slow
+def test_reverse_mode_through_time_gives_the_slope_of_forward_mode():
+    """Coupled both ways, the heat content takes divergence of displacement: its matrix is not symmetric."""
+    mesh = gm.rectangle(1, 1)
+    expansion = gm.Parameter("expansion", gm.Normal(0.2, 1.0))
+    held = [gm.Dirichlet("left", 0.0), gm.Traction("right", jnp.array([0.3, 0.0]))]
+    thermal = [gm.Flux("top", 0.7)]
+    body = gm.Thermoelasticity(spaces(mesh), 1.3, NU, expansion, 1.0, 1.5, 0.8, thermal, held)
+    start, solver = {"T": 1.0, "u": 0.0}, gm.DenseDirect(1e-9)
+    analysis = gm.Transient(body, start, 0.1, rtol=1e-12, linear_solver=solver, method=gm.ImplicitEuler())
+
+    def total(value):
+        grid = jnp.array([0.0, 0.1, 0.2])
+        bound = gm.bind(analysis, {"expansion": value})
+        return jnp.sum(bound.solve(None, {}, grid, lambda t, w: jnp.sum(w**2)).value[0])
+
+    forward = jax.jit(jax.jacfwd(total))(0.2)
+    reverse = jax.jit(jax.grad(total))(0.2)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
+
+
 def test_fields_that_are_missing_are_named():
     mesh = gm.rectangle(1, 1)
     space = gm.MixedSpace({"T": gm.FunctionSpace(mesh, "Q1"), "v": gm.FunctionSpace(mesh, "Q1", (2,))})

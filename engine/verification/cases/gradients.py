@@ -3,7 +3,7 @@
 import gc
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -23,10 +23,8 @@ from gemel.engine import (
     Heat,
     Law,
     Modal,
-    Normal,
     Ode,
     OdeSystem,
-    Parameter,
     Pressure,
     Radiation,
     Steady,
@@ -35,96 +33,13 @@ from gemel.engine import (
     Vector,
     bind,
 )
-from gemel.engine.verification.case import Case, Check, bound, case, order
+from gemel.engine.verification.case import Check, bound, case
+from gemel.engine.verification.taylor import gradient_case, parameter
 from gemel.engine.verification.tools import unit_mesh
 from gemel.meshes import Mesh
 from gemel.solvers import DenseDirect, SparseDirect
 
 GROUP = "gradients"
-SOURCE = "Farrell, Ham, Funke, Rognes, SIAM J. Sci. Comput. 35, 2013 (Taylor remainder test)"
-_STEPS = np.array([2e-2, 1e-2])
-
-Functional = Callable[[Mapping[str, Any], Any], Array]
-"""A number from the values of parameters by name and the coordinates of the nodes."""
-
-
-def remainder_checks(functional: Functional, values: Mapping[str, float], points: np.ndarray | None) -> list[Check]:
-    """For each parameter, and the nodes together: the order of the remainder, and that both modes agree.
-
-    Args:
-        functional: pure; compiled once for its value, once for its gradient and once for its tangent.
-        values: where the gradient is taken.
-        points: coordinates of the nodes; None where there are none.
-    """
-    at = ({name: jnp.asarray(value) for name, value in values.items()}, None if points is None else jnp.asarray(points))
-    value_of = jax.jit(functional)
-    value, gradient = jax.jit(jax.value_and_grad(lambda x: functional(*x)))(at)
-    tangent = jax.jit(lambda x, v: jax.jvp(lambda y: functional(*y), (x,), (v,))[1])
-    checks = []
-    for name, direction in _directions(at).items():
-        slope = float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradient, direction))))
-        gap = abs(float(tangent(at, direction)) - slope) / abs(slope)
-        moved = [jax.tree.map(lambda x, v, h=h: x + h * v, at, direction) for h in _STEPS]
-        rests = [abs(float(value_of(*x) - value) - h * slope) for x, h in zip(moved, _STEPS, strict=True)]
-        checks.append(order(f"order of the remainder, {name}", 2, np.log2(rests[0] / rests[1])))
-        checks.append(bound(f"gap of forward and reverse mode, {name}", 1e-7, gap))
-    return checks
-
-
-def _directions(at: Any) -> dict[str, Any]:
-    """One direction for each parameter, and a random one for all nodes."""
-    values, points = at
-    zero = jax.tree.map(jnp.zeros_like, at)
-    found = {name: ({**zero[0], name: values[name]}, zero[1]) for name in values}
-    if points is not None:
-        moves = 0.3 * np.random.default_rng(11).uniform(-1, 1, points.shape)
-        found["node coordinates"] = (zero[0], jnp.asarray(moves))
-    return found
-
-
-def _moved(model: Any, points: Any) -> Any:
-    """A model whose meshes have other points."""
-    if points is None:
-        return model
-
-    def replace(node: Any) -> Any:
-        return node.with_points(points) if isinstance(node, Mesh) else node
-
-    return jax.tree.map(replace, model, is_leaf=lambda node: isinstance(node, Mesh))
-
-
-def _parameter(name: str) -> Parameter:
-    return Parameter(name, Normal(1.0, 1.0))
-
-
-def _gradient_case(
-    name: str,
-    title: str,
-    setup: str,
-    build: Callable[[], Any],
-    read: Callable[[Any], Array],
-    values: Mapping[str, float],
-    mesh: Mesh | None,
-) -> Case:
-    """A case for an analysis that holds parameters of the given values, and a number that is read from it."""
-
-    @case(
-        f"gradient-{name}",
-        group=GROUP,
-        title=f"Gradients of {title}",
-        equations=r"$$ |J(m + h\,\delta m) - J(m) - h\,\nabla J\cdot\delta m| = O(h^2) $$",
-        setup=f"{setup} Steps of 0.02 and 0.01 of each; forward and reverse mode must give the same slope.",
-        source=SOURCE,
-    )
-    def run() -> Sequence[Check]:
-        analysis = build()
-
-        def functional(some: Mapping[str, Any], points: Any) -> Array:
-            return read(_moved(bind(analysis, some), points))
-
-        return remainder_checks(functional, values, None if mesh is None else np.asarray(mesh.points))
-
-    return run
 
 
 def _square() -> Mesh:
@@ -140,52 +55,52 @@ def _sum_of_squares(analysis: Steady) -> Array:
 
 
 def _heat() -> Steady:
-    loads = [Flux("top", _parameter("flux")), Convection("right", 2.0, 1.0), Dirichlet("left", _parameter("wall"))]
-    return _steady(Heat(FunctionSpace(_square(), "Q2"), _parameter("conductivity"), conditions=loads))
+    loads = [Flux("top", parameter("flux")), Convection("right", 2.0, 1.0), Dirichlet("left", parameter("wall"))]
+    return _steady(Heat(FunctionSpace(_square(), "Q2"), parameter("conductivity"), conditions=loads))
 
 
 def _nonlinear_heat() -> Steady:
-    law = Law(lambda u, x, k: k * (1 + u**2 / 4), (_parameter("conductivity"),))
-    emissivity = _parameter("emissivity")
+    law = Law(lambda u, x, k: k * (1 + u**2 / 4), (parameter("conductivity"),))
+    emissivity = parameter("emissivity")
     loads = [
-        Flux("top", _parameter("flux")),
+        Flux("top", parameter("flux")),
         Radiation("right", emissivity, 300.0),
-        Dirichlet("left", _parameter("wall")),
+        Dirichlet("left", parameter("wall")),
     ]
     return _steady(Heat(FunctionSpace(_square(), "Q1"), law, conditions=loads), 300.0)
 
 
 def _solid() -> Steady:
-    pull = _parameter("traction")
+    pull = parameter("traction")
     loads = [
         Traction("right", Vector((pull, 0.3, pull))),
-        BodyForce("all", Vector((0.0, 0.2, _parameter("weight")))),
-        Pressure("top", _parameter("pressure")),
-        Dirichlet("left", _parameter("held at")),
+        BodyForce("all", Vector((0.0, 0.2, parameter("weight")))),
+        Pressure("top", parameter("pressure")),
+        Dirichlet("left", parameter("held at")),
     ]
     space = FunctionSpace(unit_mesh("tetrahedron", 2, 0.1), "P1", (3,))
-    return _steady(Elasticity(space, _parameter("Young's modulus"), _parameter("Poisson's ratio"), conditions=loads))
+    return _steady(Elasticity(space, parameter("Young's modulus"), parameter("Poisson's ratio"), conditions=loads))
 
 
 def _plane() -> Steady:
-    loads = [Traction("right", Vector((_parameter("traction"), 0.5))), Dirichlet("left", _parameter("held at"))]
+    loads = [Traction("right", Vector((parameter("traction"), 0.5))), Dirichlet("left", parameter("held at"))]
     space = FunctionSpace(_square(), "Q2", (2,))
-    constants = (_parameter("Young's modulus"), _parameter("Poisson's ratio"))
+    constants = (parameter("Young's modulus"), parameter("Poisson's ratio"))
     return _steady(Elasticity(space, *constants, conditions=loads, kinematics="plane stress"))
 
 
 def _modal() -> Modal:
     space = FunctionSpace(_square(), "Q1", (2,))
-    constants = (_parameter("Young's modulus"), _parameter("Poisson's ratio"), _parameter("density"))
-    masses = [AddedMass("right", _parameter("added mass"))]
+    constants = (parameter("Young's modulus"), parameter("Poisson's ratio"), parameter("density"))
+    masses = [AddedMass("right", parameter("added mass"))]
     body = Elasticity(space, *constants, [Dirichlet("left")], masses, kinematics="plane stress")
     return Modal(body, 2, rtol=1e-10)
 
 
 def _transient() -> Transient:
-    loads = [Flux("top", _parameter("flux")), Convection("right", 2.0, 1.0), Dirichlet("left", _parameter("wall"))]
-    heat = Heat(FunctionSpace(_square(), "Q1"), _parameter("conductivity"), _parameter("capacity"), loads)
-    return Transient(heat, _parameter("start"), 0.05, linear_solver=DenseDirect(rtol=1e-9))
+    loads = [Flux("top", parameter("flux")), Convection("right", 2.0, 1.0), Dirichlet("left", parameter("wall"))]
+    heat = Heat(FunctionSpace(_square(), "Q1"), parameter("conductivity"), parameter("capacity"), loads)
+    return Transient(heat, parameter("start"), 0.05, linear_solver=DenseDirect(rtol=1e-9))
 
 
 def _history(analysis: Transient) -> Array:
@@ -216,7 +131,7 @@ class _Pendulum(OdeSystem):
 
 
 def _pendulum() -> Ode:
-    damping, moment, angle = (_parameter(name) for name in ("damping", "moment", "angle"))
+    damping, moment, angle = (parameter(name) for name in ("damping", "moment", "angle"))
     return Ode(_Pendulum(damping=damping, moment=moment, angle=angle), 0.05)
 
 
@@ -247,7 +162,7 @@ def _resident() -> float:
 )
 def memory() -> Sequence[Check]:
     loads = [Flux("top", 1.0), Convection("right", 2.0, 1.0), Dirichlet("left", 0.4)]
-    heat = Heat(FunctionSpace(unit_mesh("quadrilateral", 15, 0.15), "Q2"), _parameter("k"), conditions=loads)
+    heat = Heat(FunctionSpace(unit_mesh("quadrilateral", 15, 0.15), "Q2"), parameter("k"), conditions=loads)
     analysis = Steady(heat, linear_solver=SparseDirect(rtol=1e-9))
 
     @jax.jit
@@ -267,7 +182,7 @@ def memory() -> Sequence[Check]:
 
 
 CASES = (
-    _gradient_case(
+    gradient_case(
         "heat",
         "steady heat conduction",
         "3 × 3 distorted quadrilaterals Q2; conductivity, flux, wall temperature, all nodes; J = Σ T².",
@@ -276,7 +191,7 @@ CASES = (
         {"conductivity": 1.3, "flux": 0.7, "wall": 0.4},
         _square(),
     ),
-    _gradient_case(
+    gradient_case(
         "nonlinear-heat",
         "steady heat conduction with k(T) and radiation",
         "3 × 3 distorted quadrilaterals Q1, Newton's method; a factor of the conductivity, emissivity, flux, wall "
@@ -286,7 +201,7 @@ CASES = (
         {"conductivity": 1e-3, "emissivity": 0.8, "flux": 2e4, "wall": 350.0},
         _square(),
     ),
-    _gradient_case(
+    gradient_case(
         "elasticity-solid",
         "elastostatics in space",
         "Distorted tetrahedra P1, 2 lattice cells a side; elastic constants, traction, pressure, weight, the "
@@ -304,7 +219,7 @@ CASES = (
         },
         unit_mesh("tetrahedron", 2, 0.1),
     ),
-    _gradient_case(
+    gradient_case(
         "elasticity-plane-stress",
         "elastostatics in the plane",
         "3 × 3 distorted quadrilaterals Q2, plane stress; elastic constants, traction, the displacement of the "
@@ -315,7 +230,7 @@ CASES = (
         {"Young's modulus": 1.3, "Poisson's ratio": 0.26, "traction": 0.7, "held at": 0.3},
         _square(),
     ),
-    _gradient_case(
+    gradient_case(
         "modal",
         "a natural frequency",
         "3 × 3 distorted quadrilaterals Q1, plane stress; elastic constants, density, an added mass, all nodes; J "
@@ -326,7 +241,7 @@ CASES = (
         {"Young's modulus": 1.3, "Poisson's ratio": 0.26, "density": 0.7, "added mass": 0.2},
         _square(),
     ),
-    _gradient_case(
+    gradient_case(
         "transient-heat",
         "transient heat conduction",
         "3 × 3 distorted quadrilaterals Q1, ten steps of SDIRK2; conductivity, capacity, flux, wall temperature, "
@@ -337,7 +252,7 @@ CASES = (
         {"conductivity": 1.3, "capacity": 0.9, "flux": 0.7, "wall": 0.4, "start": 0.5},
         _square(),
     ),
-    _gradient_case(
+    gradient_case(
         "ode",
         "an ordinary differential equation",
         "A damped pendulum under a moment, 40 steps of Kvaerno's method; damping, moment, initial angle; J = Σₙ |y|².",
