@@ -31,6 +31,9 @@ from gemel.solvers import (
     load_path,
 )
 
+_PATIENCE = 3
+"""Full steps that a solve may take without a decrease: where yielding starts or ends, the residual has a kink."""
+
 Record = Callable[[DiscreteProblem, Float[Array, " n_dofs"]], Any]
 
 
@@ -59,7 +62,8 @@ class EquilibriumNewton(NonlinearSolver):
         better = jnp.isfinite(errors[1]) & ~(errors[0] < errors[1])  # the other may be NaN, of inverted cells
         start = jnp.where(better, predicted, lifted)
         atol = self.rtol * force_scale(problem, start)
-        newton = Newton(self.linear_solver, 0.0, 0.0, self.max_steps, Backtracking(self.max_halvings), 1e-13)
+        search = Backtracking(self.max_halvings, patience=_PATIENCE)
+        newton = Newton(self.linear_solver, 0.0, 0.0, self.max_steps, search, 1e-13)
         newton = eqx.tree_at(lambda solver: solver.atol, newton, atol)
         return newton.compute(residual, tangent, start, args, state)
 

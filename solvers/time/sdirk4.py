@@ -1,6 +1,5 @@
 """The method of order 4 of Hairer and Wanner, with an embedded one of order 3."""
 
-
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
