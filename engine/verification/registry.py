@@ -7,6 +7,7 @@ from gemel.engine.verification.cases import (
     conservation,
     convergence,
     crosscheck,
+    crosscheck_nonlinear,
     dynamics,
     elasticity,
     frames,
@@ -41,6 +42,7 @@ CASES: tuple[Case, ...] = (
     *integrators.CASES,
     *gradients.CASES,
     *crosscheck.CASES,
+    *crosscheck_nonlinear.CASES,
 )
 """Every case, chapter by chapter."""
 

@@ -38,7 +38,7 @@ SKFEM = "scikit-fem (Gustafsson, McBain, JOSS 2020), run beside"
 CALCULIX = "CalculiX (Dhondt, Wittig), run beside"
 
 
-def _bent(n: tuple[int, int, int]) -> Mesh:
+def bent_bar(n: tuple[int, int, int]) -> Mesh:
     """A tapered and bent bar of tetrahedra with straight edges, 4 long."""
 
     def bend(x: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def skfem_poisson() -> Sequence[Check]:
     dot, grad = helpers.dot, helpers.grad
 
     with tempfile.TemporaryDirectory() as folder:
-        mesh, other = _files(_bent((8, 3, 3)), folder)
+        mesh, other = _files(bent_bar((8, 3, 3)), folder)
     ends = lambda x: (x[:, 0] < 1e-9) | (x[:, 0] > 4 - 1e-9)  # noqa: E731
     space = FunctionSpace(mesh.tag_facets("ends", lambda x: x[:, 0] < 1e-9).tag_facets("tip", ends), "P2")
     source = HeatSource("all", Profile(lambda x: 1 + x[0] * x[1]))
@@ -181,7 +181,7 @@ def _skfem_elastic(mesh: Any) -> tuple[Any, Any, Any]:
 )
 def calculix_static() -> Sequence[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        deck = calculix.Deck(Path(folder), _bent((6, 2, 2)))
+        deck = calculix.Deck(Path(folder), bent_bar((6, 2, 2)))
         top = lambda x: x[:, 2] > (1 - 0.1 * x[:, 0]) - 1e-9  # noqa: E731
         step = "*STEP\n*STATIC\n*BOUNDARY\nHELD, 1, 3\n*DLOAD\nEALL, GRAV, 9.81, 0., 0., -1.\n"
         end = "\n*NODE PRINT, NSET=NALL\nU\n*END STEP"
@@ -213,7 +213,7 @@ def calculix_static() -> Sequence[Check]:
 )
 def calculix_modal() -> Sequence[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        deck = calculix.Deck(Path(folder), _bent((6, 2, 2)))
+        deck = calculix.Deck(Path(folder), bent_bar((6, 2, 2)))
         head = [deck.node_set("HELD", lambda x: x[:, 0] < 1e-9), calculix.material(210e9, 0.3, 7850.0)]
         step = ["*BOUNDARY\nHELD, 1, 3\n*STEP\n*FREQUENCY\n6\n*END STEP"]
         theirs = calculix.frequencies(deck.run("\n".join([*head, *step])))
