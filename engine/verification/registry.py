@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gemel.engine.verification.case import Case
 from gemel.engine.verification.cases import (
+    cells,
     conservation,
     convergence,
     crosscheck,
@@ -26,6 +27,7 @@ from gemel.engine.verification.cases import (
 
 CASES: tuple[Case, ...] = (
     *heat.CASES,
+    *cells.CASES,
     *transient.CASES,
     *potential.CASES,
     *elasticity.CASES,
