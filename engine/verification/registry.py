@@ -21,6 +21,7 @@ from gemel.engine.verification.cases import (
     potential,
     rigid,
     solids,
+    thermoelastic,
     transient,
     vibration,
 )
@@ -35,6 +36,7 @@ CASES: tuple[Case, ...] = (
     *vibration.CASES,
     *dynamics.CASES,
     *materials.CASES,
+    *thermoelastic.CASES,
     *frames.CASES,
     *ode.CASES,
     *patch.CASES,
