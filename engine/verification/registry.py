@@ -8,6 +8,7 @@ from gemel.engine.verification.cases import (
     conservation,
     convergence,
     crosscheck,
+    crosscheck_cook,
     crosscheck_nonlinear,
     dynamics,
     elasticity,
@@ -46,6 +47,7 @@ CASES: tuple[Case, ...] = (
     *integrators.CASES,
     *gradients.CASES,
     *crosscheck.CASES,
+    *crosscheck_cook.CASES,
     *crosscheck_nonlinear.CASES,
 )
 """Every case, chapter by chapter."""
