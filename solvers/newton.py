@@ -41,18 +41,27 @@ class NonlinearSolver(eqx.Module):
 
 
 class Backtracking(eqx.Module):
-    """Halve the step until ‖r(u + α d)‖ ≤ (1 − ``decrease`` α) ‖r(u)‖, at most ``max_halvings`` times."""
+    """Halve the step until ‖r(u + α d)‖ ≤ (1 − ``decrease`` α) ‖r(u)‖, at most ``max_halvings`` times.
+
+    Where no α does, the full step is taken all the same, ``patience`` times in a solve, as long as its residual is
+    finite. A residual with kinks needs that: the tangent on one side of a kink (a point that is just at yield, taken
+    as elastic) need not show a way down on the other side, while the full step leads to where the tangent is right.
+
+    Chamberlain, Powell, Lemarechal, Pedersen, *The watchdog technique for forcing convergence in algorithms for
+    constrained optimization*, Math. Program. Study 16 (1982).
+    """
 
     max_halvings: int = eqx.field(static=True)
     decrease: float = 1e-4
+    patience: int = eqx.field(static=True, default=0)
 
 
 class Newton(NonlinearSolver):
     """Newton's method: A(u) d = −r(u), u ← u + α d, with α = 1 or from a backtracking line search.
 
     Converged where ‖r‖₂ ≤ max(rtol ‖r(u₀)‖₂, atol), or where a full step is shorter than xtol ‖u‖₂ (0
-    turns that off). A line search without decrease is ``STAGNATION``; a residual 10⁸ times the first is
-    ``DIVERGENCE``; a linear solve that breaks down passes its status on, while one that merely misses its
+    turns that off). A line search without decrease, its patience spent, is ``STAGNATION``; a residual 10⁸ times the
+    first is ``DIVERGENCE``; a linear solve that breaks down passes its status on, while one that merely misses its
     tolerance gives an inexact step.
 
     Dennis, Schnabel, *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, SIAM (1996).
@@ -76,14 +85,14 @@ class Newton(NonlinearSolver):
         target = jnp.maximum(self.rtol * first, self.atol)
 
         def proceed(carry):
-            _, _, norm, step, _, code, done = carry
+            _, _, norm, step, _, code, done, _ = carry
             return ~done & (norm > target) & (step < self.max_steps) & (code == Code.SUCCESS)
 
         def advance(carry):
-            u, r, norm, step, linear_steps, _, _ = carry
+            u, r, norm, step, linear_steps, _, _, patience = carry
             operator = tangent(u, args)
             linear = self.linear_solver.compute(self.linear_solver.update(state, operator), operator, -r)
-            new_u, new_r, found = self._move(residual, args, u, linear.value, norm)
+            new_u, new_r, found, patience = self._move(residual, args, u, linear.value, norm, patience)
             new_norm = jnp.linalg.norm(new_r)
             short = jnp.linalg.norm(linear.value) <= self.xtol * jnp.linalg.norm(new_u)
             done = short & (self.xtol > 0) & linear.status.ok
@@ -92,22 +101,26 @@ class Newton(NonlinearSolver):
             code = jnp.where(jnp.isfinite(new_norm), code, Code.NOT_FINITE)
             lost = (linear.status.code == Code.BREAKDOWN) | (linear.status.code == Code.NOT_FINITE)
             code = jnp.where(lost & ~(new_norm <= target), linear.status.code, code).astype(jnp.int32)
-            return new_u, new_r, new_norm, step + 1, linear_steps + linear.statistics["steps"], code, done
+            linear_steps += linear.statistics["steps"]
+            return new_u, new_r, new_norm, step + 1, linear_steps, code, done, patience
 
         zero = jnp.zeros((), jnp.int32)
-        start = (u0, r0, first, zero, zero, zero, jnp.zeros((), bool))
-        u, _, norm, steps, linear_steps, code, done = jax.lax.while_loop(proceed, advance, start)
+        patience = zero if self.line_search is None else zero + self.line_search.patience
+        start = (u0, r0, first, zero, zero, zero, jnp.zeros((), bool), patience)
+        u, _, norm, steps, linear_steps, code, done, _ = jax.lax.while_loop(proceed, advance, start)
         missed = (norm > target) & ~done & (code == Code.SUCCESS)
         code = jnp.where(missed, Code.MAX_STEPS, code)
         code = jnp.where(jnp.isfinite(norm), code, jnp.where(code == 0, Code.NOT_FINITE, code))
         statistics = {"steps": steps, "linear_steps": linear_steps, "residual": norm}
         return Solution(u, Status(code.astype(jnp.int32)), statistics)
 
-    def _move(self, residual: Residual, args: Any, u: Array, d: Array, norm: Array) -> tuple[Array, Array, Array]:
-        """Return the new point, its residual, and whether it is acceptable."""
+    def _move(
+        self, residual: Residual, args: Any, u: Array, d: Array, norm: Array, patience: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Return the new point, its residual, whether it is acceptable, and the patience that is left."""
         full = residual(u + d, args)
         if self.line_search is None:
-            return u + d, full, jnp.ones((), bool)
+            return u + d, full, jnp.ones((), bool), patience
         search = self.line_search
 
         def good(alpha, r):
@@ -123,7 +136,10 @@ class Newton(NonlinearSolver):
 
         start = (jnp.ones((), u.dtype), full, jnp.zeros((), jnp.int32))
         alpha, r, _ = jax.lax.while_loop(proceed, halve, start)
-        return u + alpha * d, r, good(alpha, r)
+        found = good(alpha, r)
+        bold = ~found & (patience > 0) & jnp.all(jnp.isfinite(full))
+        alpha, r = jnp.where(bold, 1.0, alpha), jnp.where(bold, full, r)
+        return u + alpha * d, r, found | bold, patience - bold
 
 
 class _MatrixFree(eqx.Module):

@@ -89,23 +89,32 @@ def material(young: float, nu: float, density: float) -> str:
     )
 
 
+def tables(dat: str, title: str, columns: int) -> list[np.ndarray]:
+    """Every printed table whose line of heading holds ``title``: numbers of ``(n_rows, columns)``, sorted by row.
+
+    Raises `CalculixError` where there is none.
+    """
+    found = []
+    for text in dat.split(title)[1:]:
+        rows: list[list[float]] = []
+        for line in text.splitlines()[1:]:
+            parts = line.split()
+            if len(parts) == columns:
+                rows.append([float(part) for part in parts])
+            elif rows:
+                break
+        found.append(np.asarray(sorted(rows)))
+    if not found or not all(table.size for table in found):
+        raise CalculixError(f"CalculiX printed no {title}.")
+    return found
+
+
 def displacements(dat: str) -> np.ndarray:
     """The last printed table of displacements, ``(n_nodes, 3)`` in the order of the nodes.
 
     Raises `CalculixError` where there is none.
     """
-    _, _, table = dat.rpartition("displacements (vx,vy,vz)")
-    rows = []
-    for line in table.splitlines()[1:]:
-        parts = line.split()
-        if len(parts) == 4:
-            rows.append([float(part) for part in parts])
-        elif rows:
-            break
-    if not rows:
-        raise CalculixError("CalculiX printed no displacements.")
-    values = np.asarray(rows)
-    return values[np.argsort(values[:, 0]), 1:]
+    return tables(dat, "displacements (vx,vy,vz)", 4)[-1][:, 1:]
 
 
 def frequencies(dat: str) -> np.ndarray:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from gemel.engine.verification.case import Case
 from gemel.engine.verification.cases import (
+    cells,
     conservation,
     convergence,
     convergence_motion,
     convergence_solids,
     crosscheck,
+    crosscheck_cook,
+    crosscheck_nonlinear,
     dynamics,
     elasticity,
     frames,
@@ -22,12 +25,14 @@ from gemel.engine.verification.cases import (
     potential,
     rigid,
     solids,
+    thermoelastic,
     transient,
     vibration,
 )
 
 CASES: tuple[Case, ...] = (
     *heat.CASES,
+    *cells.CASES,
     *transient.CASES,
     *potential.CASES,
     *elasticity.CASES,
@@ -35,6 +40,7 @@ CASES: tuple[Case, ...] = (
     *vibration.CASES,
     *dynamics.CASES,
     *materials.CASES,
+    *thermoelastic.CASES,
     *frames.CASES,
     *ode.CASES,
     *patch.CASES,
@@ -47,6 +53,8 @@ CASES: tuple[Case, ...] = (
     *gradients.CASES,
     *gradients_solids.CASES,
     *crosscheck.CASES,
+    *crosscheck_cook.CASES,
+    *crosscheck_nonlinear.CASES,
 )
 """Every case, chapter by chapter."""
 

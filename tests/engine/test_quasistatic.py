@@ -135,6 +135,37 @@ def test_cut_back_finds_a_way_that_one_step_misses():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_path_starts_without_any_load(mixed):
+    """Stresses of the undeformed body are rounding, and no tolerance relative to them can be met."""
+    mesh = gm.rectangle(3, 3)
+    mesh = mesh.with_points(np.asarray(mesh.points) @ np.array([[48.0, 44.0], [-0.3, 30.1]]))
+    u = gm.FunctionSpace(mesh, "Q2", (2,))
+    space = gm.MixedSpace({"u": u, "p": gm.FunctionSpace(mesh, "Q1")}) if mixed else u
+    load = gm.Traction("right", gm.Vector((0.0, gm.Input("load"))))
+    material = gm.MooneyRivlin(40.0969, 0.0, 400889.806 if mixed else 300.0)
+    body = gm.Hyperelasticity(space, material, conditions=[gm.Dirichlet("left"), load], kinematics="plane strain")
+    signal = {"load": series((0.0, 0.0), (1.0, 0.1))}
+    path = gm.checked_path(gm.follow(gm.Quasistatic(body, linear_solver=DIRECT), [0.0, 1.0], signal, lambda _, u: u))
+    assert float(jnp.max(jnp.abs(path.records[0]))) < 1e-8 * float(jnp.max(jnp.abs(path.records[1])))
+
+
+@pytest.mark.slow
+def test_a_beam_that_yielded_is_unloaded_without_cuts():
+    """Points that are just at yield are a kink of the residual, where no step may be a descent. It springs back."""
+    space = gm.FunctionSpace(gm.rectangle(4, 2, size=(4.0, 1.0)), "Q2", (2,))
+    conditions = [gm.Dirichlet("left"), gm.Traction("right", gm.Vector((0.0, gm.Input("load"))))]
+    body = gm.Solid(space, gm.J2Plasticity(E, NU, 250.0, 10e3), conditions=conditions, kinematics="plane strain")
+    load = {"load": series((0.0, 0.0), (1.0, 20.0), (2.0, 0.0), (3.0, -20.0))}
+    solution = gm.follow(gm.Quasistatic(body, linear_solver=DIRECT), np.linspace(0.0, 3.0, 13), load)
+    u = gm.checked_path(solution).records
+    assert int(solution.statistics["steps"]) == 13
+    elastic = u[1] * 4  # a quarter of the load, before anything yields
+    np.testing.assert_allclose(u[4] - u[8], elastic, atol=1e-8 * float(jnp.max(jnp.abs(elastic))))
+    assert float(jnp.max(jnp.abs(u[8]))) > 0.05 * float(jnp.max(jnp.abs(elastic)))
+
+
+@pytest.mark.slow
 def test_gradients_through_a_path_of_loading_and_unloading():
     """By material, load and node coordinates, through five steps of plastic flow."""
     names = ("strength", "hardening", "pull")

@@ -111,6 +111,22 @@ def test_line_search_rescues_a_far_start():
     np.testing.assert_allclose(damped.checked(), 0.0, atol=1e-10)
 
 
+def test_patience_goes_past_a_kink_where_no_step_is_a_descent():
+    """A spring that is stiff for u₀ ≤ 0 and slack beyond: from the kink, on the stiff side, every step goes uphill."""
+
+    def spring(u: Array, load: Array) -> Array:
+        return (
+            jnp.array([[26.0, -5.0], [-5.0, 1.0]]) @ u + jnp.array([jnp.where(u[0] > 0, 0.0, 100 * u[0]), 0.0]) - load
+        )
+
+    def solve(patience: int):
+        solver = Newton(DenseDirect(1e-8), 1e-12, 1e-12, 10, Backtracking(10, patience=patience))
+        return nonlinear_solve(spring, jnp.zeros(2), jnp.ones(2), solver)
+
+    assert solve(0).status.worst() == Code.STAGNATION
+    np.testing.assert_allclose(solve(1).checked(), [6.0, 31.0], rtol=1e-10)
+
+
 def test_failures_have_a_status():
     def code(function, **changes):
         solver = Newton(DenseDirect(1e-6), 1e-12, 1e-12, changes.get("steps", 20), Backtracking(8))

@@ -38,7 +38,7 @@ SKFEM = "scikit-fem (Gustafsson, McBain, JOSS 2020), run beside"
 CALCULIX = "CalculiX (Dhondt, Wittig), run beside"
 
 
-def _bent(n: tuple[int, int, int]) -> Mesh:
+def bent_bar(n: tuple[int, int, int]) -> Mesh:
     """A tapered and bent bar of tetrahedra with straight edges, 4 long."""
 
     def bend(x: np.ndarray) -> np.ndarray:
@@ -48,14 +48,14 @@ def _bent(n: tuple[int, int, int]) -> Mesh:
     return mapped(box(*n, size=(4.0, 1.0, 1.0), cell="tetrahedron"), bend)
 
 
-def _skfem() -> tuple[Any, Any]:
+def skfem_modules() -> tuple[Any, Any]:
     """scikit-fem and its helpers, which need not be installed."""
     return importlib.import_module("skfem"), importlib.import_module("skfem.helpers")
 
 
-def _files(mesh: Mesh, folder: str) -> tuple[Mesh, Any]:
+def files_of(mesh: Mesh, folder: str) -> tuple[Mesh, Any]:
     """A mesh through one file into both programs."""
-    skfem, _ = _skfem()
+    skfem, _ = skfem_modules()
 
     path = Path(folder) / "mesh.vtu"
     write_mesh(path, mesh)
@@ -73,11 +73,11 @@ def _files(mesh: Mesh, folder: str) -> tuple[Mesh, Any]:
     needs=("scikit-fem",),
 )
 def skfem_poisson() -> Sequence[Check]:
-    skfem, helpers = _skfem()
+    skfem, helpers = skfem_modules()
     dot, grad = helpers.dot, helpers.grad
 
     with tempfile.TemporaryDirectory() as folder:
-        mesh, other = _files(_bent((8, 3, 3)), folder)
+        mesh, other = files_of(bent_bar((8, 3, 3)), folder)
     ends = lambda x: (x[:, 0] < 1e-9) | (x[:, 0] > 4 - 1e-9)  # noqa: E731
     space = FunctionSpace(mesh.tag_facets("ends", lambda x: x[:, 0] < 1e-9).tag_facets("tip", ends), "P2")
     source = HeatSource("all", Profile(lambda x: 1 + x[0] * x[1]))
@@ -106,10 +106,10 @@ def skfem_poisson() -> Sequence[Check]:
     needs=("scikit-fem",),
 )
 def skfem_elasticity() -> Sequence[Check]:
-    skfem, _ = _skfem()
+    skfem, _ = skfem_modules()
 
     with tempfile.TemporaryDirectory() as folder:
-        mesh, other = _files(_panel(12, 6), folder)
+        mesh, other = files_of(_panel(12, 6), folder)
     mesh = mesh.tag_facets("held", lambda x: x[:, 0] < 1e-9).tag_facets("pulled", lambda x: x[:, 0] > 4 - 1e-9)
     space = FunctionSpace(mesh, "Q2", (2,))
     pull = Traction("pulled", jnp.array([0.2, 1.0]))
@@ -134,7 +134,7 @@ def skfem_elasticity() -> Sequence[Check]:
 )
 def skfem_modal() -> Sequence[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        mesh, other = _files(_panel(12, 6), folder)
+        mesh, other = files_of(_panel(12, 6), folder)
     space = FunctionSpace(mesh.tag_facets("held", lambda x: x[:, 0] < 1e-9), "Q2", (2,))
     body = Elasticity(space, 1.0, 0.3, 1.0, [Dirichlet("held")], kinematics="plane strain")
     found, _ = modes(Modal(body, 4, rtol=1e-10)).checked()
@@ -154,7 +154,7 @@ def _panel(nx: int, ny: int) -> Mesh:
 
 def _skfem_elastic(mesh: Any) -> tuple[Any, Any, Any]:
     """scikit-fem's basis, stiffness and mass of plane strain with E = 1, ν = 0.3, ρ = 1."""
-    skfem, helpers = _skfem()
+    skfem, helpers = skfem_modules()
     ddot, dot, sym_grad, trace = helpers.ddot, helpers.dot, helpers.sym_grad, helpers.trace
 
     basis = skfem.Basis(mesh, skfem.ElementVector(skfem.ElementQuad2()), intorder=6)
@@ -181,7 +181,7 @@ def _skfem_elastic(mesh: Any) -> tuple[Any, Any, Any]:
 )
 def calculix_static() -> Sequence[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        deck = calculix.Deck(Path(folder), _bent((6, 2, 2)))
+        deck = calculix.Deck(Path(folder), bent_bar((6, 2, 2)))
         top = lambda x: x[:, 2] > (1 - 0.1 * x[:, 0]) - 1e-9  # noqa: E731
         step = "*STEP\n*STATIC\n*BOUNDARY\nHELD, 1, 3\n*DLOAD\nEALL, GRAV, 9.81, 0., 0., -1.\n"
         end = "\n*NODE PRINT, NSET=NALL\nU\n*END STEP"
@@ -213,7 +213,7 @@ def calculix_static() -> Sequence[Check]:
 )
 def calculix_modal() -> Sequence[Check]:
     with tempfile.TemporaryDirectory() as folder:
-        deck = calculix.Deck(Path(folder), _bent((6, 2, 2)))
+        deck = calculix.Deck(Path(folder), bent_bar((6, 2, 2)))
         head = [deck.node_set("HELD", lambda x: x[:, 0] < 1e-9), calculix.material(210e9, 0.3, 7850.0)]
         step = ["*BOUNDARY\nHELD, 1, 3\n*STEP\n*FREQUENCY\n6\n*END STEP"]
         theirs = calculix.frequencies(deck.run("\n".join([*head, *step])))

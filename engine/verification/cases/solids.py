@@ -13,12 +13,13 @@ from gemel.engine import (
     Elasticity,
     ElasticSupport,
     FunctionSpace,
+    Periodic,
     Pressure,
     Profile,
 )
 from gemel.engine.verification.case import Check, absolute, case, relative
 from gemel.engine.verification.tools import curved, mapped, nearest_node, nodal_values, solved, stress_at_nodes
-from gemel.meshes import Mesh, box
+from gemel.meshes import Mesh, box, rectangle
 
 GROUP = "elasticity"
 TIMOSHENKO = "Timoshenko, Goodier, Theory of Elasticity, 3rd ed., 1970"
@@ -174,5 +175,47 @@ def supported_plate_load() -> Sequence[Check]:
     ]
 
 
-CASES = (nafems_le10, pressurised_sphere, hanging_bar, elastic_bed, supported_plate_load)
+@case(
+    "periodic-laminate",
+    group=GROUP,
+    title="Effective stiffness of a laminate",
+    equations=r"$$ C_{11} = \Big\langle\frac1M\Big\rangle^{-1}, \quad C_{12} = C_{11}\Big\langle\frac{\lambda}{M}"
+    r"\Big\rangle, \quad C_{22} = \Big\langle M - \frac{\lambda^2}{M}\Big\rangle + C_{11}\Big\langle\frac{\lambda}{M}"
+    r"\Big\rangle^2, \quad C_{66} = \Big\langle\frac1\mu\Big\rangle^{-1}, \qquad M = \lambda + 2\mu $$",
+    setup="A cell of two layers across x in plane strain, a quarter of E = 1, ν = 0.3 and the rest of E = 10, ν = 0.2, "
+    "8 × 2 distorted quadrilaterals Q2 that end at the interface; opposite sides tied with the jump of a mean strain, "
+    "one node fixed. Stiffness is twice the energy of unit strains; C₁₂ comes from that of both strains together.",
+    source="Backus, J. Geophys. Res. 67, 1962",
+)
+def periodic_laminate() -> Sequence[Check]:
+    bump = lambda x: 0.5 * np.sin(2 * np.pi * x[:, 0]) * x[:, 1] * (0.5 - x[:, 1])  # noqa: E731
+    mesh = mapped(rectangle(8, 2, size=(1.0, 0.5)), lambda x: x + np.stack([0 * x[:, 0], bump(x)], axis=1))
+    mesh = mesh.tag_cells("soft", lambda x: x[:, 0] < 0.25).tag_cells("hard", lambda x: x[:, 0] > 0.25)
+    space = FunctionSpace(mesh, "Q2", (2,))
+
+    def stiffness(strain: tuple[float, float, float]) -> float:
+        xx, yy, shear = map(jnp.asarray, strain)
+        mean = ((xx, shear), (0.0 * shear, yy))
+        ties = [Periodic("right", "left", jump=mean), Periodic("top", "bottom", jump=mean), Dirichlet((0.0, 0.0))]
+        moduli, ratios = {"soft": 1.0, "hard": 10.0}, {"soft": 0.3, "hard": 0.2}
+        body = Elasticity(space, moduli, ratios, conditions=ties, kinematics="plane strain")
+        u = solved(body).reshape(-1)
+        return float(u @ body.problem.unconstrained(u)) / 0.5
+
+    first, both = stiffness((1.0, 0.0, 0.0)), stiffness((1.0, 1.0, 0.0))
+    second, shear = stiffness((0.0, 1.0, 0.0)), stiffness((0.0, 0.0, 1.0))
+    share, young, nu = np.array([0.25, 0.75]), np.array([1.0, 10.0]), np.array([0.3, 0.2])
+    mu, lame = young / 2 / (1 + nu), young * nu / (1 + nu) / (1 - 2 * nu)
+    m = lame + 2 * mu
+    c11 = 1 / (share @ (1 / m))
+    c22 = share @ (m - lame**2 / m) + c11 * (share @ (lame / m)) ** 2
+    return [
+        relative("C₁₁", c11, first, 1e-9),
+        relative("C₁₂", c11 * (share @ (lame / m)), (both - first - second) / 2, 1e-9),
+        relative("C₂₂", c22, second, 1e-9),
+        relative("C₆₆", 1 / (share @ (1 / mu)), shear, 1e-9),
+    ]
+
+
+CASES = (nafems_le10, pressurised_sphere, hanging_bar, elastic_bed, supported_plate_load, periodic_laminate)
 """The chapter."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import erfc, j0, j1, jn_zeros
+from jaxtyping import Array
+from scipy.special import erf, erfc, j0, j1, jn_zeros
 
 from gemel.engine import (
     Convection,
@@ -14,16 +15,21 @@ from gemel.engine import (
     FunctionSpace,
     Heat,
     Input,
+    Law,
+    PhaseChange,
     PointSensor,
     Profile,
     Series,
     Transient,
     Twin,
+    integrate,
+    liquid_fraction,
     simulate,
 )
 from gemel.engine.verification.case import Check, absolute, case, relative
-from gemel.engine.verification.tools import curved, unit_mesh, zero_of
+from gemel.engine.verification.tools import RTOL, curved, unit_mesh, value_at, zero_of
 from gemel.meshes import grid, rectangle
+from gemel.solvers import ImplicitEuler, SparseDirect
 
 GROUP = "transient"
 CARSLAW = "Carslaw, Jaeger, Conduction of Heat in Solids, 2nd ed., 1959"
@@ -207,6 +213,59 @@ def decaying_mode() -> Sequence[Check]:
     return [relative("temperature at the middle", np.exp(-0.1 * np.pi**2), found, 5e-4)]
 
 
+@case(
+    "stefan-melting",
+    group=GROUP,
+    title="Ice that melts from its surface: Neumann's solution with two phases",
+    equations=r"$$ s = 2\lambda\sqrt{\alpha_l t}, \quad \frac{c_l (T_w - T_m)}{L\, e^{\lambda^2}\mathrm{erf}\lambda} - "
+    r"\frac{c_s (T_m - T_0)}{L\,\nu\, e^{\nu^2\lambda^2}\mathrm{erfc}(\nu\lambda)} = \lambda\sqrt\pi, \quad "
+    r"\nu = \sqrt{\alpha_l/\alpha_s} $$ $$ \frac{T - T_m}{T_w - T_m} = 1 - \frac{\mathrm{erf}(x / 2\sqrt{\alpha_l t})}"
+    r"{\mathrm{erf}\lambda} \ (x < s), \qquad \frac{T - T_0}{T_m - T_0} = \frac{\mathrm{erfc}(x / 2\sqrt{\alpha_s t})}"
+    r"{\mathrm{erfc}(\nu\lambda)} \ (x > s) $$",
+    setup="0.3 m of ice at 10 K below its melting point, the surface 20 K above it from t = 0; k = 2.2 and 0.6 "
+    "W/(m K), c = 1.9e6 and 4.2e6 J/(m³ K) solid and liquid, L = 3.06e8 J/m³, the same density in both; 100 × 1 "
+    "quadrilaterals Q1 to 0.024 m and 24 that grow beyond, implicit Euler with steps of 20 s. Melting takes place "
+    "over 0.2 K, and the front is the integral of the liquid fraction: an interval of 0.5 K makes it 1.2 % too far, "
+    "one of 0.1 K 0.3 %.",
+    source="Alexiades, Solomon, Mathematical Modeling of Melting and Freezing Processes, 1993, section 2.2; "
+    f"{CARSLAW}, section 11.2",
+)
+def stefan_melting() -> Sequence[Check]:
+    solid, liquid, latent, melting, wall, start = (2.2, 1.9e6), (0.6, 4.2e6), 3.06e8, 273.15, 293.15, 263.15
+    alpha_s, alpha_l = solid[0] / solid[1], liquid[0] / liquid[1]
+    nu = np.sqrt(alpha_l / alpha_s)
+
+    def balance(x: float) -> float:
+        heated = liquid[1] * (wall - melting) / latent / (np.exp(x**2) * erf(x))
+        cooled = solid[1] * (melting - start) / latent / (nu * np.exp((nu * x) ** 2) * erfc(nu * x))
+        return heated - cooled - x * np.sqrt(np.pi)
+
+    root, width, step = zero_of(balance, 1e-3, 3.0), 0.2, 20.0
+    x = np.concatenate([np.linspace(0.0, 0.024, 101), 0.024 + 0.276 * np.linspace(0.0, 1.0, 25)[1:] ** 2])
+    space = FunctionSpace(grid(x, [0.0, 0.01]), "Q1")
+    conductivity = Law(lambda u, x: solid[0] + (liquid[0] - solid[0]) * liquid_fraction(u, melting, width))
+    enthalpy = PhaseChange(solid[1], liquid[1], latent, melting, width)
+    body = Heat(space, conductivity, conditions=[Dirichlet("left", wall)], enthalpy=enthalpy)
+    analysis = Transient(body, start, step, linear_solver=SparseDirect(RTOL), method=ImplicitEuler())
+
+    def keep(t: Array, u: Array) -> tuple[Array, Array]:
+        return integrate(space, lambda u, p: liquid_fraction(u.value, melting, width), u) / 0.01, u
+
+    (front, u), _ = analysis.solve(analysis.prepare(), {}, analysis.grid(np.array([0.0, 7200.0])), keep).checked()
+    reach = lambda alpha: 2 * np.sqrt(alpha * 7200.0)  # noqa: E731
+    warm = wall - (wall - melting) * erf(0.01 / reach(alpha_l)) / erf(root)
+    cold = start + (melting - start) * erfc(0.06 / reach(alpha_s)) / erfc(nu * root)
+    found = {place: value_at(space, u[-1], (place, 0.005)) for place in (0.01, 0.06)}
+    return [
+        *(
+            relative(f"front after {t} s", 2e3 * root * np.sqrt(alpha_l * t), 1e3 * front[round(t / step)], 1e-2, "mm")
+            for t in (1800, 3600, 7200)
+        ),
+        absolute("temperature in the water at 0.01 m", warm, found[0.01], 0.1, "K"),
+        absolute("temperature in the ice at 0.06 m", cold, found[0.06], 0.1, "K"),
+    ]
+
+
 _DEPTHS = {"near": (0.05, 0.005), "deep": (0.1, 0.005)}
 
 
@@ -240,5 +299,6 @@ CASES = (
     plane_wall_convection,
     quenched_rod,
     decaying_mode,
+    stefan_melting,
 )
 """The chapter."""
