@@ -53,8 +53,10 @@ _ELEMENTS = (
     ("tetrahedron", "P3", 3),
     ("hexahedron", "Q1", 6),
     ("hexahedron", "Q2", 3),
+    ("hexahedron", "Q3", 3),
     ("prism", "P1", 4),
     ("prism", "P2", 3),
+    ("prism", "P3", 3),
     ("quadrilateral+triangle", "P2", 6),
     ("hexahedron+prism", "P1", 4),
 )

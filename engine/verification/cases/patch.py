@@ -24,8 +24,10 @@ ELEMENTS = (
     ("tetrahedron", "P3"),
     ("hexahedron", "Q1"),
     ("hexahedron", "Q2"),
+    ("hexahedron", "Q3"),
     ("prism", "P1"),
     ("prism", "P2"),
+    ("prism", "P3"),
     ("quadrilateral+triangle", "P2"),
     ("hexahedron+prism", "P2"),
 )
