@@ -37,7 +37,7 @@ demo: $(READY) ## calibrate the example twins and show what came of it (about th
 	$(BIN)/gemel demo
 
 verify: $(READY) ## run every verification case and print the table
-	$(BIN)/gemel verify --all
+	$(BIN)/gemel verify --all --jobs $(WORKERS)
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

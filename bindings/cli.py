@@ -150,6 +150,7 @@ def verify(
     write: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Run every case and write the manual as Markdown.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Run so many cases at a time.")] = 1,
 ) -> None:
     """Solve problems with known answers and compare: the verification manual.
 
@@ -157,7 +158,7 @@ def verify(
     """
     from gemel.bindings.commands.verify import VerifyOptions, run
 
-    code = run(VerifyOptions(case or [], group, list_, all_, json, write))
+    code = run(VerifyOptions(case or [], group, list_, all_, json, write, jobs))
     if code:
         raise typer.Exit(code)
 

@@ -29,6 +29,7 @@ class VerifyOptions:
     all: bool
     json: Path | None
     write: Path | None
+    jobs: int = 1
 
 
 def run(options: VerifyOptions) -> int:
@@ -44,7 +45,7 @@ def run(options: VerifyOptions) -> int:
         _wide().print(_listing(chosen))
         return 0
     configure_jax()
-    outcomes = _compute(chosen)
+    outcomes = _compute(chosen, options.jobs)
     _wide().print(_table(outcomes))
     summary = summarise(outcomes)
     skipped = 0 if options.case or options.group else len(CASES) - len(chosen)
@@ -56,10 +57,10 @@ def run(options: VerifyOptions) -> int:
     return 1 if summary.failed else 0
 
 
-def _compute(chosen: tuple[Case, ...]) -> list[Outcome]:
+def _compute(chosen: tuple[Case, ...], jobs: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with console.status("Verifying …") as status:
-        runs = run_cases(chosen)
+        runs = run_cases(chosen, jobs)
         for number, case in enumerate(chosen, start=1):
             status.update(f"Verifying {case.name} ({number} of {len(chosen)}) …")
             outcomes.append(next(runs))

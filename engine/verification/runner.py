@@ -1,8 +1,10 @@
 """Running cases: one outcome each, whatever happens in it."""
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import jax
@@ -79,14 +81,44 @@ def run_case(case: Case) -> Outcome:
     return Outcome(case, checks, note, time.perf_counter() - start)
 
 
-def run_cases(cases: Iterable[Case]) -> Iterator[Outcome]:
-    """Compute cases one after the other; compiled programs are forgotten between groups, which bounds memory."""
-    group = None
-    for item in cases:
-        if group not in (None, item.group):
-            jax.clear_caches()
-        group = item.group
-        yield run_case(item)
+def run_cases(cases: Sequence[Case], jobs: int = 1) -> Iterator[Outcome]:
+    """Compute cases, in their order, in this process or in ``jobs`` others.
+
+    A process forgets its compiled programs between groups, which bounds its memory.
+    """
+    if jobs == 1:
+        yield from map(_next_case, cases)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, _use_double) as pool:
+        for case, (checks, note, seconds, ran) in zip(
+            cases, pool.map(_run_named, [c.name for c in cases]), strict=True
+        ):
+            yield Outcome(case, checks, note, seconds, ran)
+
+
+_group: str | None = None
+"""The group of the case that this process computed last."""
+
+
+def _next_case(case: Case) -> Outcome:
+    global _group
+    if _group not in (None, case.group):
+        jax.clear_caches()
+    _group = case.group
+    return run_case(case)
+
+
+def _use_double() -> None:
+    jax.config.update("jax_enable_x64", True)
+
+
+def _run_named(name: str) -> tuple[tuple[Check, ...], str | None, float, bool]:
+    """Compute a case of the registry; functions of cases do not travel between processes, names do."""
+    from gemel.engine.verification.registry import CASES
+
+    outcome = _next_case(next(case for case in CASES if case.name == name))
+    return outcome.checks, outcome.note, outcome.seconds, outcome.ran
 
 
 def summarise(outcomes: Sequence[Outcome]) -> Summary:

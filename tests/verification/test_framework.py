@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gemel.bindings import cli
@@ -63,6 +64,20 @@ def test_a_crash_is_a_failed_row_and_the_others_run() -> None:
     assert row.quantity == "ValueError: The mesh has no facet tag 'up'."
     assert row.verdict == "no"
     assert summarise(outcomes).sentence.endswith("1 passed, 1 failed, 0 not run.")
+
+
+@pytest.mark.slow
+def test_cases_in_other_processes_come_back_in_their_order():
+    chosen = select(["pendulum", "rigid-triangle-p1", "arenstorf"], None, slow=True)
+    apart, here = list(run_cases(chosen, 2)), list(run_cases(chosen))
+    assert [outcome.case.name for outcome in apart] == [case.name for case in chosen]
+    assert [outcome.state for outcome in apart] == ["passed"] * 3
+    np.testing.assert_allclose(
+        [check.computed for outcome in apart for check in outcome.checks],
+        [check.computed for outcome in here for check in outcome.checks],
+        rtol=1e-9,
+        atol=1e-15,
+    )
 
 
 def test_a_missing_program_is_named_and_nothing_passes(monkeypatch: pytest.MonkeyPatch) -> None:
