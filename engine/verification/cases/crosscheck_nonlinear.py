@@ -214,8 +214,8 @@ def calculix_j2() -> Sequence[Check]:
     title="Plasticity with kinematic hardening beside CalculiX",
     equations=r"$$ \sqrt{\tfrac32}\,\|s - \beta\| \le \sigma_0, \qquad \beta = \tfrac23 C\,\varepsilon^p $$",
     setup="As calculix-j2, with C = 10 GPa, σ₀ = 2.5 MPa and 0.12 MPa: CalculiX follows large strains here, which "
-    "differ from small ones by the size of the strain, and strains of 1e-5 make the difference 5e-5. (Version 2.20 "
-    "without NLGEOM moves the back stress against the flow from the second increment on.)",
+    "differ from small ones by the size of the strain, and strains of 1e-5 make the difference 5e-5. Version 2.20 "
+    "without NLGEOM moves the back stress against the flow from the second increment on.",
     source=CALCULIX,
     needs=("CalculiX",),
 )
