@@ -35,7 +35,7 @@ class Modal(Analysis):
         max_steps: limit of Lanczos restarts.
 
     Raises:
-        ValueError: for a physics without inertia.
+        ValueError: for a physics without inertia, or with a tangent or a mass that is not symmetric.
     """
 
     physics: Physics
@@ -47,6 +47,11 @@ class Modal(Analysis):
     def __check_init__(self) -> None:
         if self.physics.inertia is None:
             raise ValueError("Modal analysis needs a density.")
+        if not (self.physics.problem.symmetric and self.physics.inertia.symmetric):
+            raise ValueError(
+                "Modal analysis needs symmetric matrices, and a term of this physics is not: a WeakForm that is "
+                "symmetric says so by symmetric=True; pressure that follows the surface has no modes of this kind."
+            )
         free = self.physics.problem.constraint.free
         if not isinstance(free, Tracer) and not 1 <= self.count < int(np.sum(free)):
             raise ValueError(f"Modal analysis cannot find {self.count} modes: {int(np.sum(free))} unknowns are free.")

@@ -80,3 +80,13 @@ def test_hyperelastic_traction_matches_the_energy_it_came_from():
 def test_no_terms_is_a_mistake():
     with pytest.raises(ValueError, match="at least one term"):
         gm.Formulation(gm.FunctionSpace(gm.rectangle(1, 1, size=(1.0, 1.0)), "Q1"), [])
+
+
+def test_modes_of_a_form_that_is_not_symmetric_are_refused():
+    """A convective term would give frequencies of another problem without a word."""
+    space = gm.FunctionSpace(gm.rectangle(3, 3, size=(1.0, 1.0)), "Q1")
+    mass = gm.Term(gm.WeakForm(lambda u, v, p: u.value * v.value, affine=True, symmetric=True))
+    drift = gm.WeakForm(lambda u, v, p: gm.inner(gm.grad(u), gm.grad(v)) + gm.grad(u)[0] * v.value, affine=True)
+    model = gm.Formulation(space, [gm.Term(drift)], [gm.Dirichlet("left")], masses=[mass])
+    with pytest.raises(ValueError, match="symmetric=True"):
+        gm.Modal(model, 2)
