@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gemel.engine.materials.material import SmallStrainMaterial
+from gemel.engine.materials.material import LinearMaterial
 from gemel.engine.materials.ranges import require_poisson, require_positive
 from gemel.engine.materials.tensors import Tensor
 
@@ -16,7 +16,7 @@ def lame_constants(youngs_modulus: Any, poisson_ratio: Any) -> tuple[Array, Arra
     return e * nu / ((1 + nu) * (1 - 2 * nu)), e / (2 * (1 + nu))
 
 
-class Isotropic(SmallStrainMaterial):
+class Isotropic(LinearMaterial):
     r"""Hooke's law $\sigma = \lambda\,\mathrm{tr}(\varepsilon)\, I + 2\mu\,\varepsilon$.
 
     Args:
@@ -33,16 +33,6 @@ class Isotropic(SmallStrainMaterial):
     def __check_init__(self) -> None:
         require_positive("Young's modulus", self.youngs_modulus)
         require_poisson("Poisson's ratio", self.poisson_ratio)
-
-    @property
-    def linear(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """Always."""
-        return True
 
     def initial_state(self) -> None:
         """None: no history."""

@@ -42,6 +42,40 @@ class SmallStrainMaterial(eqx.Module):
         return jax.jacfwd(lambda e: self.update(symmetric(e), state, dt)[0])(strain)
 
 
+class LinearMaterial(SmallStrainMaterial):
+    """A law whose stress is affine in the strain of a step, with an energy: the tangent has major symmetry."""
+
+    @property
+    def linear(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def symmetric(self) -> bool:
+        """Always."""
+        return True
+
+
+class WrappedMaterial(SmallStrainMaterial):
+    """A law made of another, with its history and, where the wrapping keeps them, its linearity and symmetry."""
+
+    material: eqx.AbstractVar[SmallStrainMaterial]
+
+    @property
+    def linear(self) -> bool:
+        """As the material."""
+        return self.material.linear
+
+    @property
+    def symmetric(self) -> bool:
+        """As the material."""
+        return self.material.symmetric
+
+    def initial_state(self) -> Any:
+        """That of the material."""
+        return self.material.initial_state()
+
+
 class FiniteStrainMaterial(eqx.Module):
     r"""A hyperelastic law: the energy $\psi(F)$ per reference volume of the deformation gradient ``F (3, 3)``.
 

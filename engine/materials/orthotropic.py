@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.materials.axes import MaterialAxes
-from gemel.engine.materials.material import SmallStrainMaterial
+from gemel.engine.materials.material import LinearMaterial
 from gemel.engine.materials.ranges import is_number, require_finite, require_positive
 from gemel.engine.materials.tensors import Tensor, inverse
 
 
-class Orthotropic(SmallStrainMaterial):
+class Orthotropic(LinearMaterial):
     r"""Hooke's law with three planes of symmetry, nine constants along the material's axes.
 
     $\varepsilon_{11} = \sigma_{11}/E_1 - \nu_{12}\sigma_{22}/E_1 - \nu_{13}\sigma_{33}/E_1$ and so on, with
@@ -57,16 +57,6 @@ class Orthotropic(SmallStrainMaterial):
                     "The compliance of an orthotropic material must be positive definite, but nu12, nu13, nu23 = "
                     f"{nu[0]:g}, {nu[1]:g}, {nu[2]:g} give it the scaled eigenvalue {smallest:.3g}: lower them."
                 )
-
-    @property
-    def linear(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """Always."""
-        return True
 
     def initial_state(self) -> None:
         """None: no history."""

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.engine.materials.material import SmallStrainMaterial
+from gemel.engine.materials.material import SmallStrainMaterial, WrappedMaterial
 from gemel.engine.materials.tensors import Tensor, norm
 
 _MAX_STEPS = 40
 
 
-class PlaneStress(SmallStrainMaterial):
+class PlaneStress(WrappedMaterial):
     r"""A material between free faces: $\sigma_{i3} = 0$ determines the strains $\varepsilon_{i3}$.
 
     The three equations are solved at each point, in one step for a linear material and by Newton's method for
@@ -27,20 +27,6 @@ class PlaneStress(SmallStrainMaterial):
     """
 
     material: SmallStrainMaterial
-
-    @property
-    def linear(self) -> bool:
-        """As the material."""
-        return self.material.linear
-
-    @property
-    def symmetric(self) -> bool:
-        """As the material: condensation keeps symmetry."""
-        return self.material.symmetric
-
-    def initial_state(self) -> Any:
-        """That of the material."""
-        return self.material.initial_state()
 
     def update(self, strain: Tensor, state: Any, dt: Any) -> tuple[Tensor, Any]:
         """The material's update at the completed strain."""

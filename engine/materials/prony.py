@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gemel.engine.materials.isotropic import lame_constants
-from gemel.engine.materials.material import SmallStrainMaterial
+from gemel.engine.materials.material import LinearMaterial
 from gemel.engine.materials.ranges import is_number, require, require_poisson, require_positive
 from gemel.engine.materials.tensors import Tensor, deviator
 
@@ -21,7 +21,7 @@ class PronyState(eqx.Module):
     bulk: Float[Array, " n_bulk"]
 
 
-class Prony(SmallStrainMaterial):
+class Prony(LinearMaterial):
     r"""A generalised Maxwell solid: shear and bulk moduli that relax as
 
     $$ G(t) = G_0 \Big( 1 - \sum_i g_i (1 - e^{-t/\tau_i}) \Big), \qquad
@@ -74,16 +74,6 @@ class Prony(SmallStrainMaterial):
             if all(map(is_number, shares)):
                 total = float(sum(shares))
                 require(f"The sum of {name} shares of a Prony series", total, "below 1", lambda g: g < 1)
-
-    @property
-    def linear(self) -> bool:
-        """Over one step, yes: the history enters as a load."""
-        return True
-
-    @property
-    def symmetric(self) -> bool:
-        """Always."""
-        return True
 
     def initial_state(self) -> PronyState:
         """At rest, without strain."""

@@ -6,12 +6,12 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from gemel.engine.materials.axes import MaterialAxes
-from gemel.engine.materials.material import SmallStrainMaterial
+from gemel.engine.materials.material import SmallStrainMaterial, WrappedMaterial
 from gemel.engine.materials.ranges import require_finite
 from gemel.engine.materials.tensors import Tensor
 
 
-class ThermalStrain(SmallStrainMaterial):
+class ThermalStrain(WrappedMaterial):
     r"""$\sigma = \sigma_{material}(\varepsilon - \alpha\,(T - T_0))$.
 
     Args:
@@ -36,20 +36,6 @@ class ThermalStrain(SmallStrainMaterial):
         require_finite("The coefficient of thermal expansion", self.expansion)
         require_finite("The temperature", self.temperature)
         require_finite("The reference temperature", self.reference)
-
-    @property
-    def linear(self) -> bool:
-        """As the material: the thermal strain is a load."""
-        return self.material.linear
-
-    @property
-    def symmetric(self) -> bool:
-        """As the material."""
-        return self.material.symmetric
-
-    def initial_state(self) -> Any:
-        """That of the material."""
-        return self.material.initial_state()
 
     def update(self, strain: Tensor, state: Any, dt: Any) -> tuple[Tensor, Any]:
         """The material's update at the strain that is not thermal."""

@@ -51,7 +51,28 @@ def deformation_gradient(kinematics: str, u: Jet, point: Point) -> Float[Array, 
     return jnp.eye(3) + displacement_gradient(kinematics, u, point)
 
 
-class FiniteStrain(StressForm):
+class LargeStrainForm(StressForm):
+    """A form whose pair is the first derivative of an energy, that of a saddle among them."""
+
+    material: eqx.AbstractVar[Any]
+
+    @property
+    def linear(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def symmetric(self) -> bool:
+        """A second derivative, unless numbers of the material depend on the field."""
+        return is_constant(self.material)
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """The material."""
+        return self.material
+
+
+class FiniteStrain(LargeStrainForm):
     """The first Piola-Kirchhoff stress of a hyperelastic material as flux."""
 
     material: FiniteStrainMaterial
@@ -70,23 +91,8 @@ class FiniteStrain(StressForm):
         """The Green-Lagrange strain."""
         return _green_lagrange(deformation_gradient(self.kinematics, u, point))
 
-    @property
-    def linear(self) -> bool:
-        """Never."""
-        return False
 
-    @property
-    def symmetric(self) -> bool:
-        """A second derivative, unless numbers of the material depend on the field."""
-        return is_constant(self.material)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """The material."""
-        return self.material
-
-
-class MixedFiniteStrain(StressForm):
+class MixedFiniteStrain(LargeStrainForm):
     """Displacement ``u`` and pressure ``p`` (the mean Cauchy stress, positive in tension) as separate fields."""
 
     material: DecoupledMaterial
@@ -115,21 +121,6 @@ class MixedFiniteStrain(StressForm):
     def _at(self, u: dict[str, Jet], point: Point) -> tuple[Array, DecoupledMaterial]:
         deformation = deformation_gradient(self.kinematics, u["u"], point)
         return deformation, resolve(self.material, u["u"], point)
-
-    @property
-    def linear(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def symmetric(self) -> bool:
-        """A second derivative (of a saddle), unless numbers of the material depend on the field."""
-        return is_constant(self.material)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """The material."""
-        return self.material
 
 
 def _green_lagrange(deformation: Array) -> Array:
