@@ -201,8 +201,14 @@ def integrate(
         ValueError: for an unknown tag.
     """
     flat = jnp.zeros(space.n_dofs) if u is None else space.flatten(u)
-    points = jnp.asarray(space.mesh.points)
-    parts = [domain.integrate(integrand, flat, points) for domain in domains(space, on, facets, degree)]
+    return integral_over(domains(space, on, facets, degree), integrand, flat, jnp.asarray(space.mesh.points))
+
+
+def integral_over(
+    places: tuple[Domain, ...], integrand: Callable[[Any, Point], Array], u: Array, points: Array
+) -> Array:
+    """`integrate` over domains that were found before, for the flat vector of unknowns ``u``."""
+    parts = [domain.integrate(integrand, u, points) for domain in places]
     return jax.tree.map(lambda *values: sum(values[1:], values[0]), *parts)
 
 

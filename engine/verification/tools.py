@@ -10,7 +10,8 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array
 
-from gemel.engine import Elasticity, FunctionSpace, Physics, Steady, integrate, nodal_stress
+from gemel.engine import Elasticity, FunctionSpace, Physics, Steady, nodal_stress
+from gemel.engine.domains import domains, integral_over
 from gemel.meshes import CellBlock, Mesh, box, extrude, line, rectangle
 from gemel.solvers import SparseDirect
 
@@ -133,9 +134,10 @@ def total(
     facets: bool = False,
     degree: int | None = None,
 ) -> Array:
-    """`gemel.engine.integrate`, compiled as one program."""
-    field = space.zeros() if u is None else u
-    return jax.jit(lambda some: integrate(space, integrand, some, on, facets, degree))(field)
+    """`gemel.engine.integrate`, compiled as one program whose tables are no constants that XLA would fold."""
+    field = space.flatten(space.zeros() if u is None else u)
+    points = jnp.asarray(space.mesh.points)
+    return eqx.filter_jit(integral_over)(domains(space, on, facets, degree), integrand, field, points)
 
 
 def stress_at_nodes(body: Elasticity, u: Array) -> np.ndarray:
