@@ -127,7 +127,7 @@ class RunAssembly:
         for group, rows in self._rows.items():
             columns = np.asarray(rows, dtype=float)
             values = columns.T if self.header.has_time else columns[0]
-            series[group] = {sensor: values[i] for i, sensor in enumerate(self.header.sensors)}
+            series[group] = {sensor: np.asarray(values[i]) for i, sensor in enumerate(self.header.sensors)}
         fields = {name: values.reshape(self._shapes[name]) for name, values in self._fields.items()}
         attributes = {"status": self._summary.status.code, "statistics": dict(self._summary.statistics)}
         return RunData(np.asarray(self._times) if self.header.has_time else None, series, fields, attributes)
