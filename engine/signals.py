@@ -25,7 +25,7 @@ class Series(eqx.Module):
         hold: keep each value until the next sample (a set heater); False interpolates linearly.
 
     Raises:
-        ValueError: for unequal lengths, no samples, or times that do not increase.
+        ValueError: for unequal lengths, no samples, times that do not increase, or values that are not finite.
     """
 
     times: Float[Array, " n"] | np.ndarray = eqx.field(converter=_array)
@@ -41,6 +41,9 @@ class Series(eqx.Module):
         if not isinstance(self.times, Tracer) and not bool(np.all(np.diff(self.times) > 0)):
             row = int(np.flatnonzero(np.diff(self.times) <= 0)[0]) + 1
             raise ValueError(f"The times of a series must increase: sample {row} is at {self.times[row]} s.")
+        if not isinstance(self.values, Tracer) and not bool(np.all(np.isfinite(self.values))):
+            row = int(np.flatnonzero(~np.isfinite(self.values))[0])
+            raise ValueError(f"The values of a series must be finite: sample {row} is {self.values[row]}.")
 
     def at(self, t: Any) -> Array:
         """The value at time ``t`` in s."""

@@ -12,14 +12,15 @@ from gemel.engine.parameters import bind
 from gemel.engine.sensors import FieldSensor, lagged
 from gemel.engine.signals import Series
 from gemel.engine.twin import Twin
-from gemel.solvers import Status
+from gemel.solvers import Solution, Status
 
 
 class Run(eqx.Module):
     """What a simulation gives.
 
     ``readings`` holds for each sensor an array ``(n_times,)``, or one number where there is no time, in SI
-    units; ``state`` the final (or only) state of the model; ``times`` in s.
+    units; ``state`` the final (or only) state of the model; ``times`` in s. Whether the numbers can be used says
+    ``status``: a run that failed has readings all the same, and `checked` refuses them.
     """
 
     times: Float[Array, " n"] | None
@@ -27,6 +28,11 @@ class Run(eqx.Module):
     state: Any
     status: Status
     statistics: dict[str, Any]
+
+    def checked(self) -> "Run":
+        """This run; raises `SolveError` where a solve in it failed (outside ``jit`` only)."""
+        Solution(self.readings, self.status, self.statistics).checked()
+        return self
 
     def stacked(self, names: tuple[str, ...] | None = None) -> Array:
         """The readings of several sensors side by side, ``(..., n_sensors)``."""

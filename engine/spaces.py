@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.elements import LagrangeElement, lagrange
@@ -123,7 +124,13 @@ class FunctionSpace(eqx.Module):
 
     def nodes_on(self, tag: str) -> np.ndarray:
         """The sorted numbers of the nodes on the facets called ``tag`` (or ``"boundary"``)."""
-        facets = np.asarray(self.mesh.facets(tag))
+        facets = self.mesh.facets(tag)
+        if isinstance(facets, Tracer):
+            raise ValueError(
+                f"The nodes on '{tag}' are not known inside jit: ask a space from outside (in what a path records, "
+                "gm.reaction of the body instead of gm.reactions of the step)."
+            )
+        facets = np.asarray(facets)
         found = [np.zeros(0, dtype=np.int64)]
         for number, element in enumerate(self.elements):
             start, end = self.mesh.offsets[number : number + 2]

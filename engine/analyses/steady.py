@@ -137,6 +137,9 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
 
     On a mixed space the value is a dictionary of nodal values by field.
     """
+    missing = sorted(set(inputs_of(analysis.physics.problem)) - set(inputs or {}))
+    if missing:
+        raise ValueError(f"No signal is given for input '{missing[0]}'.")
     prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
     solution = _solve(analysis, prepared, dict(inputs or {}))
     space = analysis.physics.problem.space

@@ -129,8 +129,10 @@ class Constraint(eqx.Module):
         return u if self.ties is None else self.ties.follow(u, self.ties.offset_values(u))
 
     def complete(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
-        """The solution from what a solver found, which leaves tied unknowns behind their masters."""
-        return u if self.ties is None else self.lift(u)
+        """The solution from what a solver found: it leaves tied unknowns behind their masters, and prescribed ones,
+        whose rows weigh little beside stiffnesses, not exactly at their values.
+        """
+        return self.lift(u)
 
     def extend(self, q: Float[Array, " n"]) -> Float[Array, " n"]:
         """$T q$: a change of the solution from its free unknowns, such as a mode shape."""

@@ -12,6 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import coefficient, evaluate, is_constant
@@ -26,6 +27,7 @@ from gemel.engine.physics.smallstrain import inertia_terms, require_displacement
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
 from gemel.engine.recovery import nodal_average
 from gemel.engine.spaces import FunctionSpace
+from gemel.solvers.implicit import stop_gradient
 
 
 def lame(youngs_modulus: Any, poisson_ratio: Any, kinematics: str = "solid") -> tuple[Array, Array]:
@@ -202,7 +204,7 @@ class Elasticity(Physics):
         """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
         space = self.problem.space
         assert isinstance(space, FunctionSpace)
-        return rigid_body_modes(np.asarray(space.node_places()))
+        return rigid_body_modes(known_places(space))
 
 
 def _internal_forces(
@@ -220,6 +222,20 @@ def _internal_forces(
         modulus, ratio = coefficient(space.mesh, youngs_modulus), coefficient(space.mesh, poisson_ratio)
         return Term(Hooke(youngs_modulus=modulus, poisson_ratio=ratio, kinematics=kinematics))
     return small_strain_term(space, law, kinematics)
+
+
+def known_places(space: FunctionSpace) -> np.ndarray:
+    """Coordinates of the nodes on the host; under ``grad`` those that the derivative is taken at.
+
+    Raises `ValueError` where they are not known.
+    """
+    places = stop_gradient(space.node_places())
+    if isinstance(places, Tracer):
+        raise ValueError(
+            "Smoothed aggregation needs known coordinates of the nodes: build the analysis outside of jit and vmap, or "
+            "give it another linear_solver, such as SparseDirect."
+        )
+    return np.asarray(places)
 
 
 def rigid_body_modes(x: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.materials import DecoupledMaterial, FiniteStrainMaterial
 from gemel.engine.materials.tensors import cofactor, determinant
-from gemel.engine.physics.elasticity import rigid_body_modes
+from gemel.engine.physics.elasticity import known_places, rigid_body_modes
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
     PLANE_STRAIN,
@@ -220,7 +220,7 @@ class Hyperelasticity(Physics):
     def near_nullspace(self) -> np.ndarray | None:
         """The rigid-body motions at the nodes; None on a mixed space."""
         space = self.problem.space
-        return rigid_body_modes(np.asarray(space.node_places())) if isinstance(space, FunctionSpace) else None
+        return rigid_body_modes(known_places(space)) if isinstance(space, FunctionSpace) else None
 
 
 def _displacements(space: FunctionSpace | MixedSpace, material: FiniteStrainMaterial) -> FunctionSpace:

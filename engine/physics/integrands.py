@@ -54,8 +54,11 @@ class Load(Form):
     density: Any
 
     def dual(self, u: Jet, point: Point) -> Jet:
-        """The pair at one point."""
-        density = jnp.broadcast_to(evaluate(self.density, u, point), u.value.shape)
+        """The pair at one point. Raises `ValueError` for a density that has not one entry for each of the field."""
+        density = jnp.asarray(evaluate(self.density, u, point))
+        if density.shape != u.value.shape:
+            wanted = f"{u.value.size} entries" if u.value.shape else "one number"
+            raise ValueError(f"A load on this field needs {wanted}, not an array of shape {density.shape}.")
         return Jet(-density, jnp.zeros_like(u.grad))
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from gemel.engine.constraints import Condition
 from gemel.engine.materials import SmallStrainMaterial
-from gemel.engine.physics.elasticity import rigid_body_modes
+from gemel.engine.physics.elasticity import known_places, rigid_body_modes
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
     PLANE_STRAIN,
@@ -80,4 +80,4 @@ class Solid(Physics):
         """The rigid-body motions at the nodes, ``(n_dofs, 3)`` in 2-D and ``(n_dofs, 6)`` in 3-D."""
         space = self.problem.space
         assert isinstance(space, FunctionSpace)
-        return rigid_body_modes(np.asarray(space.node_places()))
+        return rigid_body_modes(known_places(space))

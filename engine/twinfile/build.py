@@ -28,7 +28,7 @@ from gemel.engine.twinfile.schema import (
     PointSensorTable,
     RegionTable,
 )
-from gemel.engine.units import check_unit, parse, parse_difference
+from gemel.engine.units import check_unit, compatible, parse, parse_difference
 from gemel.meshes import Mesh, grid, read_mesh
 from gemel.meshes import box as box_mesh
 from gemel.meshes import rectangle as rectangle_mesh
@@ -244,8 +244,22 @@ def _require(materials: dict[str, Any], keys: list[str], place: Place) -> None:
             raise (place / "materials").error(f"the property '{key}' is missing: give it in [materials.all].")
 
 
+_FIELD_UNITS = {"field": "m", "velocity": "m/s", "acceleration": "m/s^2"}
+
+
+def _unit_read(table: Any, model: Any) -> str | None:
+    """The SI unit of what a sensor reads; None for the outputs of a circuit, which say it themselves."""
+    if isinstance(table, OutputSensorTable):
+        return None
+    if isinstance(table, FrequencySensorTable):
+        return "Hz"
+    return "K" if isinstance(model, HeatTable) else _FIELD_UNITS[table.reads]
+
+
 def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
     with_place(place / "unit", check_unit, table.unit)
+    if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
+        raise (place / "unit").error(f"this sensor reads a quantity in {expected}, not in '{table.unit}'.")
     std = with_place(place / "noise", parse_difference, table.noise, table.unit)
     if std <= 0:
         raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
