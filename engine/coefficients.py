@@ -84,6 +84,9 @@ class FieldCoefficient(eqx.Module):
     values: Any
 
     def __check_init__(self) -> None:
+        wanted = (self.space.n_nodes, *self.space.shape)
+        if eqx.is_array(self.values) and self.values.shape != wanted:
+            raise ValueError(f"A field that serves as a coefficient needs values {wanted}, not {self.values.shape}.")
         require_no_nan("A field that serves as a coefficient", self.values)
 
 
@@ -185,6 +188,11 @@ def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:
         return node.at(signals) if isinstance(node, Input) else node
 
     return jax.tree.map(resolve, tree, is_leaf=lambda node: isinstance(node, Input))
+
+
+def undriven(tree: Tree) -> Tree:
+    """The same model with every input at zero."""
+    return drive(tree, dict.fromkeys(inputs_of(tree), 0.0))
 
 
 def inputs_of(tree: Any) -> tuple[str, ...]:

@@ -53,6 +53,11 @@ class Series(eqx.Module):
         return values[jnp.clip(jnp.searchsorted(times, t, side="right") - 1, 0, len(times) - 1)]
 
 
+def at_time(inputs: Mapping[str, Series] | None, t: Any) -> dict[str, Array]:
+    """The values of signals at time ``t`` in s, by name."""
+    return {name: series.at(t) for name, series in (inputs or {}).items()}
+
+
 def interval_means(series: Series, times: Float[Array, " m"]) -> Float[Array, " m-1"]:
     """The mean of a signal over each interval between neighbouring times."""
     knots, values = jnp.asarray(series.times, float), jnp.asarray(series.values, float)

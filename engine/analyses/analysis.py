@@ -8,6 +8,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.coefficients import inputs_of
+from gemel.engine.parameters import parameters_of
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
 from gemel.solvers import Solution
@@ -39,3 +41,30 @@ class Analysis(eqx.Module):
         self, prepared: Any, observation: Any, inputs: Mapping[str, Series], grid: Float[Array, " m"] | None
     ) -> Solution[tuple[Array, Any]]:
         """Readings ``(m, n_sensors)`` (``(n_sensors,)`` without time) before lags, and the final or only state."""
+
+
+def check_call(
+    function: str, kind: type[Analysis], analysis: Any, inputs: Mapping[str, Any] | None = None, complete: bool = True
+) -> None:
+    """Raise `ValueError` where ``function`` is asked for what it cannot do.
+
+    That is: an analysis of another kind than ``kind``, a parameter without value, an input whose signal is no
+    `Series` or, with ``complete``, is missing.
+    """
+    if not isinstance(analysis, kind):
+        raise ValueError(f"gm.{function} takes an analysis of kind {kind.__name__}, not {type(analysis).__name__}.")
+    unbound = list(parameters_of(analysis))
+    if unbound:
+        raise ValueError(
+            f"Parameter '{unbound[0]}' has no value: bind the analysis first, as in gm.bind(analysis, "
+            f"{{'{unbound[0]}': 1.0}}), or simulate a gm.Twin of it."
+        )
+    given = inputs or {}
+    for name, series in given.items():
+        if not isinstance(series, Series):
+            raise ValueError(
+                f"Input '{name}' must be a Series, not {type(series).__name__}: a constant is gm.Series([0], [value])."
+            )
+    missing = sorted(set(inputs_of(analysis)) - set(given))
+    if missing and complete:
+        raise ValueError(f"No signal is given for input '{missing[0]}'.")

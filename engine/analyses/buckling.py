@@ -10,12 +10,12 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.coefficients import drive
 from gemel.engine.physics import Physics
 from gemel.engine.physics.frame import Frame, stress_stiffness
 from gemel.engine.sensors import OutputSensor, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.solvers import SparseDirect
 from gemel.solvers.eigen import eigen_solve
 from gemel.solvers.linear import linear_solve
@@ -88,7 +88,7 @@ class Buckling(Analysis):
         self, prepared: Any, observation: tuple[int, ...], inputs: Mapping[str, Series], grid: Any = None
     ) -> Solution[tuple[Array, Any]]:
         """The sensors' factors, and all pairs; inputs are taken at time 0."""
-        solution = self.solve({name: series.at(0.0) for name, series in inputs.items()})
+        solution = self.solve(at_time(inputs, 0.0))
         factors, _ = solution.value
         readings = factors[np.array(observation, dtype=int)]
         return Solution((readings, solution.value), solution.status, solution.statistics)
@@ -125,7 +125,8 @@ def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, " nnz"]:
 @eqx.filter_jit
 def buckle(analysis: Buckling, inputs: Mapping[str, Series] | None = None) -> Solution[tuple[Array, Any]]:
     """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, *shape)``; inputs at time 0."""
-    solution = analysis.solve({name: series.at(0.0) for name, series in (inputs or {}).items()})
+    check_call("buckle", Buckling, analysis, inputs)
+    solution = analysis.solve(at_time(inputs, 0.0))
     factors, vectors = solution.value
     shapes = jax.vmap(analysis.physics.problem.space.unflatten)(vectors.T)
     return Solution((factors, shapes), solution.status, solution.statistics)

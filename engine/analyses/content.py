@@ -7,6 +7,7 @@ from jaxtyping import Array
 
 from gemel.engine.coefficients import drive
 from gemel.engine.problems import DiscreteProblem
+from gemel.engine.signals import at_time
 from gemel.solvers import SparseOperator, StoringSystem
 
 
@@ -47,4 +48,4 @@ class ContentSystem(StoringSystem):
 
     def _problem(self, t: Array, args: Any) -> DiscreteProblem:
         problem, _, inputs, _ = args
-        return drive(problem, {name: series.at(t) for name, series in inputs.items()})
+        return drive(problem, at_time(inputs, t))

@@ -17,9 +17,9 @@ from gemel.engine.analyses.motion import (
     is_zero,
     mean_diagonal,
     structural_matrices,
-    undriven,
 )
 from gemel.engine.analyses.steps import check_step, equal_steps, marching_solver
+from gemel.engine.coefficients import undriven
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import MotionObservation, Sensor

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.motion import check_structure, is_zero, structural_matrices
 from gemel.engine.coefficients import drive
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import FieldObservation, ResponseSensor, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     HarmonicDirect,
     HarmonicOperator,
@@ -99,7 +99,7 @@ class Harmonic(Analysis):
 
     def solve(self, inputs: Mapping[str, Series] | None = None) -> Solution[Complex[Array, "n n_dofs"]]:
         """The complex amplitudes of the displacement at each frequency, flat."""
-        problem = drive(self.physics.problem, {name: series.at(0.0) for name, series in (inputs or {}).items()})
+        problem = drive(self.physics.problem, at_time(inputs, 0.0))
         zero, constraint = jnp.zeros(problem.space.n_dofs), problem.constraint
         mass, damping, free_mass, free_damping = structural_matrices(self.physics, self.rayleigh, zero, False)
         stiffness = problem.layout.operator(problem.matrix_values(zero), symmetric=problem.symmetric)
@@ -142,6 +142,7 @@ def response(
     analysis: Harmonic, inputs: Mapping[str, Series] | None = None
 ) -> Solution[tuple[Array, Complex[Array, "n n_nodes *shape"]]]:
     """Solve a harmonic analysis: frequencies in Hz ``(n,)`` and complex nodal amplitudes ``(n, n_nodes, *shape)``."""
+    check_call("response", Harmonic, analysis, inputs)
     solution = _response(analysis, dict(inputs or {}))
     nodal: Any = jax.vmap(analysis.physics.problem.space.unflatten)
     amplitudes = jax.tree.map(lambda x, y: x + 1j * y, nodal(solution.value.real), nodal(solution.value.imag))

@@ -10,14 +10,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.analysis import Analysis, check_call
+from gemel.engine.analyses.rigid_motions import check_held, tangent_at_rest
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import FrequencySensor, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.engine.spaces import FunctionSpace
 from gemel.solvers.eigen import ShiftInvert, eigen_solve
+from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.solution import Solution
 
 _AXES = {"x": 0, "y": 1, "z": 2}
@@ -74,7 +76,12 @@ class Modal(Analysis):
         return tuple(chosen)
 
     def prepare(self) -> None:
-        """Nothing is set up ahead."""
+        """Nothing is set up ahead. Raises `ValueError` where nothing holds a body whose spectrum is not shifted."""
+        if isinstance(self.shift_frequency, float) and self.shift_frequency == 0.0:
+            shift = ", or set shift_frequency to about its first elastic frequency"
+            check_held(
+                self.physics, tangent_at_rest(self.physics.problem), "prescribe displacements, add springs" + shift
+            )
 
     def grid(self, times: np.ndarray | None) -> None:
         """None; raises `ValueError` where times are given."""
@@ -104,8 +111,7 @@ class Modal(Analysis):
         """Frequencies in Hz, ascending, and mode shapes with unit modal mass as columns; inputs not given are zero."""
         problem, inertia = self.physics.problem, self.physics.inertia
         assert inertia is not None
-        given = {name: series.at(0.0) for name, series in (inputs or {}).items()}
-        problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | given)
+        problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | at_time(inputs, 0.0))
         zero = jnp.zeros(problem.space.n_dofs)
         stiffness = problem.tangent(zero)
         entries = inertia.matrix_values(zero)
@@ -141,9 +147,15 @@ def _nth(frequencies: Array, wanted: Array, n: int) -> Array:
     return jnp.where(jnp.any(hit), frequencies[jnp.argmax(hit)], jnp.nan)
 
 
-@eqx.filter_jit
 def modes(analysis: Modal) -> Solution[tuple[Array, Any]]:
     """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, *shape)`` with unit modal mass."""
+    check_call("modes", Modal, analysis, complete=False)
+    stop_gradient(analysis).prepare()
+    return _modes(analysis)
+
+
+@eqx.filter_jit
+def _modes(analysis: Modal) -> Solution[tuple[Array, Any]]:
     solution = analysis.solve()
     frequencies, vectors = solution.value
     space = analysis.physics.problem.space

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.lumping import lumped_mass
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     DiagonalOperator,
     LinearOperator,
@@ -43,7 +43,7 @@ class Structure(eqx.Module):
 
     def at(self, t: Any) -> DiscreteProblem:
         """The problem with the inputs of a time."""
-        return drive(self.problem, {name: series.at(t) for name, series in self.inputs.items()})
+        return drive(self.problem, at_time(self.inputs, t))
 
     @property
     def moving(self) -> bool:
@@ -103,11 +103,6 @@ class StructuralSystem(SecondOrderSystem):
         constraint, support = args.at(t).constraint, args.support(t)
         u = constraint.lift(motion.u)
         return Motion(u, constraint.extend(motion.v) + support.v, constraint.extend(motion.a) + support.a)
-
-
-def undriven(problem: DiscreteProblem) -> DiscreteProblem:
-    """The problem with all inputs at zero: loads do not enter a matrix."""
-    return drive(problem, dict.fromkeys(inputs_of(problem), 0.0))
 
 
 def structural_matrices(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.physics import OdeSystem
 from gemel.engine.sensors import OutputSensor, Sensor
-from gemel.engine.signals import Series, interval_means
+from gemel.engine.signals import Series, at_time, interval_means
 from gemel.solvers import Code, Solution, Status
 
 
@@ -202,7 +202,7 @@ def _rate(t: Any, y: Any, args: tuple[OdeSystem, dict[str, Array]]) -> Array:
 
 def _signal_rate(t: Any, y: Any, args: tuple[OdeSystem, dict[str, Series]]) -> Array:
     system, inputs = args
-    return system.rate(t, y, {name: series.at(t) for name, series in inputs.items()})
+    return system.rate(t, y, at_time(inputs, t))
 
 
 def _read(

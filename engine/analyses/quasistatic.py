@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
-from gemel.engine.analyses.rigid_motions import check_held
+from gemel.engine.analyses.rigid_motions import check_held, tangent_at_rest
 from gemel.engine.analyses.steady import elliptic_solver
-from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.coefficients import drive
 from gemel.engine.history import advance_history, history_of, with_history
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     Code,
     LinearSolver,
@@ -109,7 +109,7 @@ class Quasistatic(Analysis):
 
         Raises `ValueError` where nothing holds a body against a rigid motion.
         """
-        tangent = _first_tangent(self.physics.problem)
+        tangent = tangent_at_rest(self.physics.problem)
         check_held(self.physics, tangent)
         return self.linear_solver.init(tangent)
 
@@ -191,7 +191,7 @@ class _Walker(eqx.Module):
 
     def at(self, t: Array, states: Any, dt: Any) -> DiscreteProblem:
         """The problem of a step of ``dt`` s that ends at ``t``, from the given states."""
-        driven = drive(self.problem, {name: series.at(t) for name, series in self.inputs.items()})
+        driven = drive(self.problem, at_time(self.inputs, t))
         return with_history(driven, states, dt)
 
     def advance(self, carry: Any, interval: tuple[Array, Array]) -> tuple[Any, Array]:
@@ -244,12 +244,6 @@ def _commit(u: Array, step: tuple[DiscreteProblem, Array]) -> Any:
     return advance_history(problem, problem.constraint.lift(u)), now
 
 
-@eqx.filter_jit
-def _first_tangent(problem: DiscreteProblem) -> Any:
-    driven = drive(problem, dict.fromkeys(inputs_of(problem), 0.0))
-    return driven.tangent(jnp.zeros(driven.space.n_dofs))
-
-
 def follow(
     analysis: Quasistatic,
     times: Any,
@@ -273,15 +267,12 @@ def follow(
     Raises:
         ValueError: for times that do not increase, also from ``start``, or an input without signal.
     """
+    check_call("follow", Quasistatic, analysis, inputs)
     grid = analysis.grid(np.asarray(times, dtype=float))
     start = start.end if isinstance(start, EquilibriumPath) else start
     if start is not None and grid[0] <= float(start.time):
         raise ValueError(f"The path to go on from reached {float(start.time):g} s: {grid[0]:g} s is not later.")
-    given = dict(inputs or {})
-    missing = sorted(set(inputs_of(analysis.physics.problem)) - set(given))
-    if missing:
-        raise ValueError(f"No signal is given for input '{missing[0]}'.")
-    return _follow(analysis, analysis.prepare(), given, jnp.asarray(grid), record or _field, start)
+    return _follow(analysis, analysis.prepare(), dict(inputs or {}), jnp.asarray(grid), record or _field, start)
 
 
 def _field(problem: DiscreteProblem, u: Array) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from jax.core import Tracer
 
+from gemel.engine.coefficients import undriven
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.spaces import FunctionSpace
@@ -22,10 +24,17 @@ _MOST_PARTS = 20
 _AXES = "xyz"
 
 
-def check_held(physics: Physics, tangent: Any) -> None:
+@eqx.filter_jit
+def tangent_at_rest(problem: DiscreteProblem) -> Any:
+    """The condensed tangent where the field and the inputs are zero."""
+    return undriven(problem).tangent(jnp.zeros(problem.space.n_dofs))
+
+
+def check_held(physics: Physics, tangent: Any, advice: str = "prescribe displacements there or add springs") -> None:
     """Raise `ValueError` with the rigid motions that neither conditions nor springs hold, where there are any.
 
-    Skipped where values are traced, and where an input enters the tangent.
+    In a linear problem for a scalar that is a constant. Skipped where values are traced, and where an input enters
+    the tangent.
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((tangent, physics.problem.space.mesh.points))):
         return
@@ -34,14 +43,19 @@ def check_held(physics: Physics, tangent: Any) -> None:
     motions = unconstrained_modes(physics, tangent)
     if motions:
         listed = motions[0] if len(motions) == 1 else f"{', '.join(motions[:-1])} and {motions[-1]}"
-        raise ValueError(f"Nothing holds the body against {listed}: prescribe displacements there or add springs.")
+        if physics.near_nullspace() is None:
+            raise ValueError(
+                "Nothing fixes the level of the field: prescribe a value somewhere, or let it exchange with its "
+                "surroundings, as by Convection."
+            )
+        raise ValueError(f"Nothing holds the body against {listed}: {advice}.")
 
 
 def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
     r"""The names of the rigid motions $r$ that the conditions admit and that cost no force, $T^\top K T r = 0$.
 
     Args:
-        physics: a body; a physics without `near_nullspace` has no rigid motions.
+        physics: a body; a linear problem for a scalar has the constants, other physics without `near_nullspace` none.
         tangent: its condensed tangent, a `SparseOperator` with known values.
 
     Returns:
@@ -49,6 +63,8 @@ def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
         product with the tangent for each motion.
     """
     modes, space = physics.near_nullspace(), physics.problem.space
+    if modes is None and physics.problem.linear and isinstance(space, FunctionSpace) and not space.shape:
+        modes = np.ones((space.n_dofs, 1))
     if modes is None or not isinstance(space, FunctionSpace) or modes.shape[0] != space.n_dofs:
         return ()
     with jax.ensure_compile_time_eval():

@@ -7,15 +7,15 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
-from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.coefficients import drive, undriven
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
-from gemel.engine.signals import Series
+from gemel.engine.signals import Series, at_time
 from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
     AMG,
@@ -99,7 +99,7 @@ class Steady(Analysis):
 
         Raises `ValueError` where nothing holds a body against a rigid motion.
         """
-        tangent = _first_tangent(_undriven(self.physics.problem), self.initial)
+        tangent = _first_tangent(undriven(self.physics.problem), self.initial)
         check_held(self.physics, tangent)
         return self.linear_solver.init(tangent)
 
@@ -118,8 +118,7 @@ class Steady(Analysis):
 
     def solve(self, prepared: Any, inputs: Mapping[str, Series] | None = None) -> Solution[Float[Array, " n_dofs"]]:
         """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
-        signals = {name: series.at(0.0) for name, series in (inputs or {}).items()}
-        problem = drive(self.physics.problem, signals)
+        problem = drive(self.physics.problem, at_time(inputs, 0.0))
         complete = problem.constraint.complete
         if problem.linear:
             start = _start(problem, self.initial)
@@ -137,9 +136,7 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
 
     On a mixed space the value is a dictionary of nodal values by field.
     """
-    missing = sorted(set(inputs_of(analysis.physics.problem)) - set(inputs or {}))
-    if missing:
-        raise ValueError(f"No signal is given for input '{missing[0]}'.")
+    check_call("solve", Steady, analysis, inputs)
     prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
     solution = _solve(analysis, prepared, dict(inputs or {}))
     space = analysis.physics.problem.space
@@ -170,8 +167,3 @@ def _tangent(u: Array, problem: DiscreteProblem) -> Any:
 
 def _start(problem: DiscreteProblem, initial: Any) -> Array:
     return problem.constraint.lift(initial_field(problem.space, initial))
-
-
-def _undriven(problem: DiscreteProblem) -> DiscreteProblem:
-    """The problem with all inputs at zero: loads do not enter a preconditioner."""
-    return drive(problem, dict.fromkeys(inputs_of(problem), 0.0))

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
-from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
-from gemel.engine.signals import Series, interval_means
+from gemel.engine.signals import Series, at_time, interval_means
 from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
     BDF2,
@@ -245,7 +245,7 @@ class _System(FirstOrderSystem):
 def _stage_operator(analysis: Transient) -> LinearOperator:
     """About the operator of a step, with inputs at zero: enough for a preconditioner."""
     problem, inertia = analysis.physics.problem, analysis.physics.inertia
-    args = (drive(problem, dict.fromkeys(inputs_of(problem), 0.0)), inertia, {}, analysis._scale())
+    args = (undriven(problem), inertia, {}, analysis._scale())
     system = analysis._system()
     start = args[0].constraint.lift(jnp.zeros(problem.space.n_dofs))
     tangent = system.tangent(jnp.zeros(()), start, args)
@@ -290,4 +290,4 @@ def _mass_values(inertia: DiscreteProblem) -> Array:
 
 
 def _driven(problem: DiscreteProblem, inputs: Mapping[str, Series], t: Any) -> DiscreteProblem:
-    return drive(problem, {name: series.at(t) for name, series in inputs.items()})
+    return drive(problem, at_time(inputs, t))

@@ -19,8 +19,10 @@ class Dirichlet(Condition):
 
     Args:
         on: a tag of facets, or ``"boundary"``; also a tag of nodes, ``"all"``, or the coordinates of one node in m.
-            For the numbers of a `RealSpace`, which have no place, ``"all"``.
-        value: $g$ in the field's SI unit: a number, parameter, input, or a `Profile`.
+            A tag of nodes holds points of the mesh only: the nodes that "Q2" adds to straight cells are not among
+            them, those of a facet are. For the numbers of a `RealSpace`, which have no place, ``"all"``.
+        value: $g$ in the field's SI unit: a number, parameter, input, or a `Profile`; where all components of a
+            vector field are held, one number for all or an array of one for each.
         component: which component of a vector field; all when None.
         field: which field of a mixed space.
     """
@@ -40,7 +42,7 @@ class Prescribed(eqx.Module):
 
     @staticmethod
     def of(space: Space, condition: Dirichlet) -> "Prescribed":
-        """Find the unknowns; raises `ValueError` for a tag or a component that is not there."""
+        """Find the unknowns; raises `ValueError` for a tag, a component or a count of values that does not fit."""
         part, start = field_of(space, condition.field)
         who = f"the condition on '{condition.on}'"
         chosen = components_of(part, condition.component, who)
@@ -49,6 +51,9 @@ class Prescribed(eqx.Module):
                 raise ValueError(f"The numbers of '{condition.field}' have no places: prescribe numbers on 'all'.")
             return Prescribed(start + chosen[None], np.zeros((1, 0)), condition.value)
         nodes = nodes_at(part, condition.on, who[0].upper() + who[1:])
+        shape = np.shape(condition.value) if eqx.is_array_like(condition.value) else ()
+        if shape not in ((), (len(chosen),), (len(nodes), len(chosen))):
+            raise ValueError(f"The value of {who} needs one number or {len(chosen)}, not an array of shape {shape}.")
         dofs = (start + nodes[:, None] * part.n_components + chosen).astype(np.int32)
         return Prescribed(dofs, part.node_places()[nodes], condition.value)
 

@@ -14,8 +14,10 @@ def require(name: str, value: Any, allowed: str, test: Callable[[np.ndarray], An
     """Raise `ValueError` where a concrete number fails ``test``, as "``name`` must be ``allowed``, not ...".
 
     ``value`` may be a number, an array, or a mapping from regions to numbers. What is not concrete yet (a traced
-    array, a parameter, an input, a law) passes.
+    array, a parameter, an input, a law) passes; text does not.
     """
+    if isinstance(value, str):
+        raise ValueError(f"{name} must be a number, not the text '{value}'.")
     for region, numbers in _concrete_numbers(value):
         good = np.isfinite(numbers) & np.asarray(test(numbers))
         if not np.all(good):

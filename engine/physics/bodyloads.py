@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from gemel.engine.coefficients import evaluate, is_constant
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
+from gemel.engine.physics.integrands import require_entries
 from gemel.engine.problems import Term
 
 
@@ -19,7 +20,7 @@ class WeightLoad(Form):
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
         force = evaluate(self.density, u, point) * evaluate(self.acceleration, u, point)
-        return Jet(-jnp.broadcast_to(force, u.value.shape), jnp.zeros_like(u.grad))
+        return Jet(-require_entries(force, u), jnp.zeros_like(u.grad))
 
     @property
     def linear(self) -> bool:

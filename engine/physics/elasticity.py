@@ -22,7 +22,7 @@ from gemel.engine.forms import Form
 from gemel.engine.materials import Isotropic, SmallStrainMaterial
 from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.physics.kinematics import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SOLID, StressForm, revolved
-from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
 from gemel.engine.recovery import nodal_average
@@ -192,8 +192,7 @@ class Elasticity(Physics):
         require_displacements(space, kinematics, (SOLID, PLANE_STRAIN, PLANE_STRESS, AXISYMMETRIC))
         mesh = space.mesh
         inner = _internal_forces(space, youngs_modulus, poisson_ratio, material, kinematics)
-        loads = [condition for condition in conditions if isinstance(condition, Summand)]
-        essential = [condition for condition in conditions if isinstance(condition, Condition)]
+        loads, essential = divide("Elasticity", conditions)
         storage = inertia_terms(mesh, density, masses)
         groups = [revolved(kinematics, group) for group in (loads, storage, dampings)]
         self.problem, inertia, damping = discretise(space, essential, [inner, *groups[0]], *groups[1:])

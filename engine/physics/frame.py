@@ -17,10 +17,10 @@ from gemel.engine.coefficients import PerCell, drive
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.elementgroups import ElementGroup
 from gemel.engine.physics.physics import Physics
-from gemel.engine.problems import DiscreteProblem, Summand, discretise
-from gemel.engine.signals import Series
+from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
+from gemel.engine.signals import Series, at_time
 from gemel.engine.spaces import FunctionSpace
-from gemel.engine.structures.conditions import MOTIONS, MemberCondition, Release, RigidOffset, Support
+from gemel.engine.structures.conditions import MOTIONS, MemberCondition, Release, RigidOffset, SelfWeight, Support
 from gemel.engine.structures.joints import ends_at, idle_rotations, release_masks
 from gemel.engine.structures.kernels import MemberForce, MemberLumpedMass, MemberMass, MemberStiffness, MemberStress
 from gemel.engine.structures.loads import section_forces
@@ -102,10 +102,18 @@ class Frame(Physics):
                 essential += each.conditions(mesh.dim)
             elif isinstance(each, Condition):
                 essential.append(each)
+            elif isinstance(each, SelfWeight) and density is None:
+                raise ValueError(f"Self-weight '{each.on}' needs the density of the frame.")
             elif isinstance(each, MemberCondition):
                 terms += [term for part in regions for term in part.under(each, mesh)]
-            else:
+            elif isinstance(each, Summand) and not isinstance(each, Term):
                 terms.append(each)
+            else:
+                raise ValueError(
+                    f"A frame cannot take one {type(each).__name__} as a condition: it takes Support and what acts on "
+                    "members and nodes, such as SelfWeight, LineLoad and PointLoad; Traction, Gravity and other "
+                    "integrals are for solids."
+                )
         inertia = MemberLumpedMass if lumped else MemberMass
         inert = [] if density is None else [Members(inertia(part.numbers), part.cells) for part in regions]
         storage: list[Summand] = [*inert, *masses]
@@ -152,7 +160,7 @@ def member_forces(
     ``u (n_nodes, components)`` is a static solution; inertia along the members does not enter. Inputs
     are taken at time 0.
     """
-    problem = drive(frame.problem, {name: series.at(0.0) for name, series in (inputs or {}).items()})
+    problem = drive(frame.problem, at_time(inputs, 0.0))
     flat, points = jnp.asarray(u).reshape(-1), jnp.asarray(problem.space.mesh.points)
     places = jnp.asarray(positions, float)
     total = jnp.zeros((problem.space.mesh.n_cells, len(positions), 6))

@@ -16,9 +16,10 @@ from gemel.engine.coefficients import Law, Profile, by_tag, coefficient, evaluat
 from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
+from gemel.engine.materials.ranges import require, require_finite, require_not_negative, require_positive
 from gemel.engine.physics.integrands import Diffusion, Load, Reaction, Storage
 from gemel.engine.physics.kinematics import AXISYMMETRIC, require_half_plane, revolved
-from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace
 
@@ -34,6 +35,7 @@ class NewtonCooling(Form):
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
+        _require_scalar(u, "Convection")
         h, ambient = evaluate(self.coefficient, u, point), evaluate(self.ambient, u, point)
         return Jet(h * (u.value - ambient), jnp.zeros_like(u.grad))
 
@@ -61,6 +63,7 @@ class GreyRadiation(Form):
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
+        _require_scalar(u, "Radiation")
         emissivity, ambient = evaluate(self.emissivity, u, point), evaluate(self.ambient, u, point)
         return Jet(emissivity * STEFAN_BOLTZMANN * (u.value**4 - ambient**4), jnp.zeros_like(u.grad))
 
@@ -80,13 +83,25 @@ class GreyRadiation(Form):
         return self.emissivity
 
 
+def _require_scalar(u: Jet, what: str) -> None:
+    if u.value.ndim:
+        raise ValueError(f"{what} acts on a temperature, not on a field with {u.value.size} components.")
+
+
 def Convection(on: str, coefficient: Any, ambient: Any) -> Term:
-    """Loss to a fluid on facets: ``coefficient`` in W/(m² K), ``ambient`` in K."""
+    """Loss to a fluid on facets: ``coefficient`` in W/(m² K), zero or positive, ``ambient`` in K."""
+    require_not_negative(f"The coefficient of convection on '{on}'", coefficient)
+    require_finite(f"The ambient temperature of convection on '{on}'", ambient)
     return Term(NewtonCooling(coefficient, ambient), on, facets=True)
 
 
 def Radiation(on: str, emissivity: Any, ambient: Any) -> Term:
-    """Grey-body radiation to surroundings at ``ambient`` K on facets; makes the problem nonlinear."""
+    """Grey-body radiation to surroundings at ``ambient`` K on facets, which makes the problem nonlinear.
+
+    The ``emissivity`` lies between 0 and 1.
+    """
+    require(f"The emissivity on '{on}'", emissivity, "between 0 and 1", lambda e: (e >= 0) & (e <= 1))
+    require_not_negative(f"The ambient temperature of radiation on '{on}', in K,", ambient)
     return Term(GreyRadiation(emissivity, ambient), on, facets=True)
 
 
@@ -171,6 +186,9 @@ class Heat(Physics):
         enthalpy: Law | Mapping[str, Law] | None = None,
         axisymmetric: bool = False,
     ) -> None:
+        if np.ndim(conductivity) == 0:  # a tensor is checked below
+            require_positive("The conductivity", conductivity)
+        require_not_negative("The capacity", capacity)
         if enthalpy is not None and capacity is not None:
             raise ValueError("Give the heat content of a body by its capacity or by its enthalpy, not by both.")
         if not is_constant(capacity):
@@ -181,9 +199,9 @@ class Heat(Physics):
             raise ValueError(f"Heat needs a scalar function space, not one of shape {space.shape}.")
         if np.ndim(conductivity) == 2 and not np.allclose(conductivity, np.transpose(conductivity)):
             raise ValueError("A conductivity tensor must be symmetric.")
+        loads, essential = divide("Heat", conditions)
         terms: list[Summand] = [Term(Diffusion(coefficient(space.mesh, conductivity)))]
-        terms += [condition for condition in conditions if isinstance(condition, Summand)]
-        essential = [condition for condition in conditions if isinstance(condition, Condition)]
+        terms += loads
         storage: list[Summand] = [*_stored(space, capacity, enthalpy), *masses]
         if axisymmetric:
             require_half_plane(space.mesh)

@@ -40,8 +40,8 @@ from gemel.engine.physics.kinematics import (
     revolved,
     weight,
 )
-from gemel.engine.physics.physics import Physics
-from gemel.engine.physics.smallstrain import inertia_terms, quadrature_degree, require_displacements
+from gemel.engine.physics.physics import Physics, divide
+from gemel.engine.physics.smallstrain import inertia_terms, quadrature_degree, require_displacements, require_material
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace, MixedSpace
 
@@ -199,6 +199,7 @@ class Hyperelasticity(Physics):
         kinematics: str = SOLID,
         dampings: Sequence[Summand] = (),
     ) -> None:
+        require_material(material, FiniteStrainMaterial, "large strains", "NeoHookean or MooneyRivlin")
         displacements = _displacements(space, material)
         require_displacements(displacements, kinematics, (SOLID, PLANE_STRAIN, AXISYMMETRIC))
         mesh = space.mesh
@@ -209,8 +210,7 @@ class Hyperelasticity(Physics):
         inner = Term(form, degree=quadrature_degree(displacements, kinematics), fields=names)
         storage = inertia_terms(mesh, density, masses)
         field = "u" if mixed else None
-        loads = on_field(field, [part for part in conditions if isinstance(part, Summand)])
-        essential = on_field(field, [part for part in conditions if isinstance(part, Condition)])
+        loads, essential = (on_field(field, part) for part in divide("Hyperelasticity", conditions))
         groups = [revolved(kinematics, on_field(field, group)) for group in (storage, dampings)]
         loads = [_with_kinematics(load, kinematics) for load in loads]
         self.problem, inertia, damping = discretise(space, essential, [inner, *revolved(kinematics, loads)], *groups)

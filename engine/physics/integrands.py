@@ -3,10 +3,12 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from gemel.engine.coefficients import evaluate, is_constant
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
+from gemel.engine.materials.ranges import require_finite
 
 
 class _WithCoefficient(Form):
@@ -48,18 +50,26 @@ class Reaction(_WithCoefficient):
         return Jet(evaluate(self.coefficient, u, point) * u.value, jnp.zeros_like(u.grad))
 
 
+def require_entries(load: Array, u: Jet) -> Array:
+    """The load. Raises `ValueError` where it has not one entry for each of the field."""
+    if load.shape != u.value.shape:
+        wanted = f"{u.value.size} entries" if u.value.shape else "one number"
+        found = f"an array of shape {load.shape}" if load.shape else "one number"
+        raise ValueError(f"A load on this field needs {wanted}, not {found}.")
+    return load
+
+
 class Load(Form):
     """Minus ``density`` as source: what is put into the field per volume or area."""
 
     density: Any
 
+    def __check_init__(self) -> None:
+        require_finite("A load", self.density)
+
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point. Raises `ValueError` for a density that has not one entry for each of the field."""
-        density = jnp.asarray(evaluate(self.density, u, point))
-        if density.shape != u.value.shape:
-            wanted = f"{u.value.size} entries" if u.value.shape else "one number"
-            raise ValueError(f"A load on this field needs {wanted}, not an array of shape {density.shape}.")
-        return Jet(-density, jnp.zeros_like(u.grad))
+        return Jet(-require_entries(evaluate(self.density, u, point), u), jnp.zeros_like(u.grad))
 
     @property
     def linear(self) -> bool:
@@ -81,6 +91,9 @@ class Storage(Form):
     """A density that depends on the field as source: an enthalpy, whose rate is what a body takes up."""
 
     density: Any
+
+    def __check_init__(self) -> None:
+        require_finite("A load", self.density)
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""

@@ -90,6 +90,7 @@ class SmallStrain(StressForm, HistoryForm):
 
 def small_strain_term(space: FunctionSpace, material: SmallStrainMaterial, kinematics: str) -> HistoryTerm:
     """The internal forces of a material, its numbers by tag where they are mappings."""
+    require_material(material, SmallStrainMaterial, "small strains", "Isotropic or J2Plasticity")
     law = localise(space.mesh, material)
     if kinematics == PLANE_STRESS:
         form = SmallStrain(material=PlaneStress(law), kinematics=PLANE_STRAIN)
@@ -101,6 +102,8 @@ def small_strain_term(space: FunctionSpace, material: SmallStrainMaterial, kinem
 def inertia_terms(mesh: Mesh, density: Any, masses: Sequence[Summand]) -> list[Summand]:
     """The terms whose tangent is the mass matrix; none without a density. Raises `ValueError` for one out of range."""
     require_positive("The density", density)
+    if density is None and masses:
+        raise ValueError("Added masses need the density of the body as well.")
     return [] if density is None else [Term(Reaction(coefficient(mesh, density))), *masses]
 
 
@@ -112,6 +115,12 @@ def require_displacements(space: FunctionSpace, kinematics: str, allowed: Sequen
     require_kinematics(kinematics, dim, allowed)
     if kinematics == AXISYMMETRIC:
         require_half_plane(space.mesh)
+
+
+def require_material(material: Any, kind: type, what: str, such: str) -> None:
+    """Raise `ValueError` for what is no material of ``kind``."""
+    if not isinstance(material, kind):
+        raise ValueError(f"A body under {what} needs a material such as {such}, not {type(material).__name__}.")
 
 
 def quadrature_degree(space: FunctionSpace, kinematics: str) -> int:

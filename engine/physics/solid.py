@@ -20,7 +20,7 @@ from gemel.engine.physics.kinematics import (
     SOLID,
     revolved,
 )
-from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
 from gemel.engine.problems import DiscreteProblem, Summand, discretise
 from gemel.engine.spaces import FunctionSpace
@@ -64,8 +64,7 @@ class Solid(Physics):
     ) -> None:
         require_displacements(space, kinematics, (SOLID, PLANE_STRAIN, PLANE_STRESS, AXISYMMETRIC))
         inner = small_strain_term(space, material, kinematics)
-        loads = [condition for condition in conditions if isinstance(condition, Summand)]
-        essential = [condition for condition in conditions if isinstance(condition, Condition)]
+        loads, essential = divide("Solid", conditions)
         storage = inertia_terms(space.mesh, density, masses)
         self.problem, inertia, damping = discretise(
             space,

@@ -24,7 +24,7 @@ from gemel.engine.forms import Form
 from gemel.engine.physics.elasticity import lame
 from gemel.engine.physics.integrands import Diffusion, Reaction
 from gemel.engine.physics.kinematics import on_field
-from gemel.engine.physics.physics import Physics
+from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
 from gemel.engine.spaces import FunctionSpace, MixedSpace
 
@@ -139,12 +139,11 @@ class Thermoelasticity(Physics):
         cooled_by_expansion: bool = True,
     ) -> None:
         _require_fields(space)
-        conditions = [*on_field("T", thermal), *on_field("u", mechanical)]
+        parts = zip(divide("Thermoelasticity", thermal), divide("Thermoelasticity", mechanical), strict=True)
+        loads, essential = ([*on_field("T", heat), *on_field("u", force)] for heat, force in parts)
         mesh = space.mesh
         modulus, nu, alpha = (coefficient(mesh, value) for value in (youngs_modulus, poisson_ratio, expansion))
         stress = ThermalStress(modulus, nu, alpha, reference)
-        loads = [condition for condition in conditions if isinstance(condition, Summand)]
-        essential = [condition for condition in conditions if isinstance(condition, Condition)]
         both = ("T", "u")
         terms = [Term(stress, fields=both), Term(Diffusion(coefficient(mesh, conductivity)), fields="T"), *loads]
         storage = [] if capacity is None else [Term(Reaction(coefficient(mesh, capacity)), fields="T")]

@@ -167,8 +167,6 @@ class SelfWeight(MemberCondition):
         pull = _at(self.acceleration, x[0])
         if pull.shape != x[0].shape:
             raise ValueError(f"Self-weight '{self.on}': an acceleration of shape {pull.shape}, not {x[0].shape}.")
-        if isinstance(member.density, float) and member.density == 0.0:  # what a frame without density gives
-            raise ValueError(f"Self-weight '{self.on}' needs the density of the frame.")
         whole = jnp.zeros(6).at[: len(pull)].set(member.density * member.section.area * pull)
         return MemberLoad(whole, whole)
 

@@ -348,6 +348,11 @@ ANGLE = frame(
         ({"theory": "Reissner"}, "not 'Reissner'"),
         ({"conditions": [gm.Support("foot", ("ux", "phi"))]}, "Support 'foot': 'phi' is none of the motions"),
         ({"conditions": [gm.Support("feet")]}, "feet"),
+        (
+            {"conditions": [gm.Traction("tip", (1.0, 0.0, 0.0))]},
+            "A frame cannot take one Term as a condition: it takes",
+        ),
+        ({"conditions": [gm.SelfWeight((0.0, 0.0, -9.81))]}, "Self-weight 'all' needs the density of the frame"),
         ({"conditions": [gm.LineLoad("beams", (0, 0, 1.0))]}, "beams"),
         ({"conditions": [gm.PointLoad("tip", (1.0, 0.0))]}, "at 'tip' needs 3 numbers for the displacements, not 2"),
         ({"orientation": (0.0, 0.0, 1.0)}, "of member 0 lies along it"),

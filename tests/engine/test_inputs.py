@@ -1,5 +1,8 @@
 """Inputs that drive a model: conserved however short, also where they change its operator."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -58,8 +61,97 @@ def test_a_fit_to_runs_that_failed_is_no_fit():
         (lambda: gm.Series([0.0, 1.0], [1.0]), "as many values as times"),
         (lambda: gm.Noise(gm.Parameter("s", gm.LogNormal(1.0, 2.0))), "must be a positive number"),
         (lambda: gm.Noise(-1.0), "must be a positive number"),
+        (lambda: gm.Series([0.0, 1.0], [1.0, np.nan]), "must be finite: sample 1 is nan"),
+        (lambda: gm.solve(driven()), "No signal is given for input 'q'"),
+        (lambda: gm.solve(driven(gm.Parameter("k", gm.LogNormal(1.0, 2.0)))), "Parameter 'k' has no value: bind"),
+        (lambda: driven(-1.0), "conductivity must be positive, not -1"),
+        (lambda: driven("1 W"), "conductivity must be a number, not the text '1 W'"),
+        (lambda: gm.solve(driven(conditions=[])), "Nothing fixes the level of the field"),
+        (lambda: gm.Convection("left", -1.0, 300.0), "convection on 'left' must be zero or positive"),
+        (lambda: gm.Radiation("left", 1.5, 300.0), "emissivity on 'left' must be between 0 and 1"),
+        (lambda: gm.Flux("left", "1e5"), "A load must be a number, not the text '1e5'"),
+        (lambda: gm.Flux("left", np.nan), "A load must be finite"),
+        (lambda: gm.solve(bar([gm.Traction("right", 1e5)])), "needs 2 entries, not one number"),
+        (lambda: gm.solve(bar([gm.Gravity(1.0, -9.81)])), "needs 2 entries, not one number"),
+        (lambda: gm.solve(bar([gm.Convection("right", 1.0, 300.0)])), "acts on a temperature, not on a field with 2"),
+        (lambda: bar([gm.Dirichlet("left", np.zeros(3))]), "needs one number or 2, not an array of shape"),
+        (lambda: gm.modes(gm.Modal(bar([], fixed=()).physics, 2)), "or set shift_frequency to about its first"),
+        (lambda: bar([], masses=[gm.AddedMass("right", 1.0)]), "Added masses need the density"),
     ],
 )
 def test_mistakes_are_named(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build()
+
+
+def driven(conductivity=1.0, conditions=None):
+    """A sheet whose heating follows the input q."""
+    space = gm.FunctionSpace(gm.rectangle(2, 2, size=(1.0, 1.0)), "Q1")
+    heating = gm.Flux("right", gm.Input("q"))
+    fixed = gm.Dirichlet("left")
+    return gm.Steady(gm.Heat(space, conductivity, conditions=[fixed, heating] if conditions is None else conditions))
+
+
+def vectors():
+    """Displacements of a sheet."""
+    return gm.FunctionSpace(gm.rectangle(2, 2, size=(1.0, 1.0)), "Q1", (2,))
+
+
+HELD = (gm.Dirichlet("left"),)
+
+
+def bar(conditions, fixed=HELD, masses=()):
+    """A sheet in plane stress, of known density where no masses are added."""
+    density = None if masses else 1.0
+    body = gm.Elasticity(vectors(), 1.0, 0.3, density, [*fixed, *conditions], masses, "plane stress")
+    return gm.Steady(body)
+
+
+def test_a_run_that_failed_can_be_refused():
+    space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
+    heat = gm.Heat(space, 1e4, 100.0, [gm.Radiation("boundary", 0.5, 300.0), gm.Power("all", 5000.0)])
+    steady = gm.Steady(heat, linear_solver=gm.SparseDirect(rtol=1e-6), initial=300.0, newton_steps=1)
+    run = gm.simulate(gm.Twin("body", steady, [gm.AverageSensor(name="T", on="all", noise=1.0)]))
+    with pytest.raises(gm.SolveError):
+        run.checked()
+
+
+KINDS = """
+import jax
+import gemel as gm
+
+jax.config.update("jax_enable_x64", True)
+mesh = gm.rectangle(1, 1, size=(1.0, 1.0))
+space, vectors = gm.FunctionSpace(mesh, "Q1"), gm.FunctionSpace(mesh, "Q1", (2,))
+heat = gm.Steady(gm.Heat(space, 1.0, conditions=[gm.Dirichlet("left"), gm.Flux("right", gm.Input("q"))]))
+for call in (
+    lambda: gm.solve(heat, {"q": 3.0}),
+    lambda: gm.solve(heat.physics),
+    lambda: gm.modes(heat),
+    lambda: gm.Heat(space, 1.0, conditions=gm.Dirichlet("left")),
+    lambda: gm.Heat(space, 1.0, conditions=[gm.SelfWeight((0.0, 1.0))]),
+    lambda: gm.Solid(vectors, gm.NeoHookean(1.0, 0.3), kinematics="plane strain"),
+    lambda: gm.Hyperelasticity(vectors, gm.Isotropic(1.0, 0.3), kinematics="plane strain"),
+):
+    try:
+        print(call())
+    except ValueError as error:
+        print(error)
+"""
+
+KINDS_TOLD = [
+    "Input 'q' must be a Series, not float: a constant is gm.Series([0], [value]).",
+    "gm.solve takes an analysis of kind Steady, not Heat.",
+    "gm.modes takes an analysis of kind Modal, not Steady.",
+    "The conditions of Heat must be a list, not one Dirichlet.",
+    "Heat cannot take one SelfWeight as a condition: it takes conditions on the field, such as Dirichlet, and loads "
+    "that act on its cells, facets or points.",
+    "A body under small strains needs a material such as Isotropic or J2Plasticity, not NeoHookean.",
+    "A body under large strains needs a material such as NeoHookean or MooneyRivlin, not Isotropic.",
+]
+
+
+def test_things_of_a_wrong_kind_are_named():
+    """In a process of its own: the tests' type checker would stop these calls before the library sees them."""
+    done = subprocess.run([sys.executable, "-c", KINDS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == KINDS_TOLD

@@ -93,7 +93,10 @@ def test_the_derivative_goes_through_melting():
         (lambda s: gm.Heat(s, K, gm.Law(lambda T, x: T)), "give its integral over temperature as the enthalpy"),
         (lambda s: gm.Heat(s, K, CAPACITY, enthalpy=gm.PhaseChange(1.0, 1.0, 1.0, 300.0, 1.0)), "not by both"),
         (lambda s: gm.PhaseChange(1.0, 1.0, -1.0, 300.0, 1.0), "'latent_heat' of a phase change must be positive"),
-        (lambda s: gm.FieldCoefficient(s, np.array([1.0, np.nan])), "at 1 of 2 nodes, the first of them number 1"),
+        (
+            lambda s: gm.FieldCoefficient(s, np.array([1.0, np.nan, 1.0, 1.0])),
+            "at 1 of 4 nodes, the first of them number 1",
+        ),
     ],
 )
 def test_mistakes_are_named(build, sentence):

@@ -231,6 +231,7 @@ ROD_MISTAKES = [
     ('density = "8000 kg/m^3"\n', "", "the property 'density' is missing"),
     ('reads = "velocity"', 'reads = "speed"', "choose 'field', 'velocity' or 'acceleration'"),
     ('kinematics = "plane stress"', 'kinematics = "solid"', "solid"),
+    ('unit = "m/s"', 'unit = "m"', "sensors.speed.unit: this sensor reads a quantity in m/s, not in 'm'"),
 ]
 
 
