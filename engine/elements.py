@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from typing import NamedTuple
 
@@ -17,6 +18,19 @@ FAMILIES = {
     "hexahedron": "Q",
 }
 """The letter of the elements of each cell."""
+
+_DIRECTIONS = {
+    "interval": 1,
+    "triangle": 1,
+    "tetrahedron": 1,
+    "prism": 2,
+    "quadrilateral": 2,
+    "hexahedron": 3,
+}
+"""The total degree of the basis of degree 1 on each cell."""
+
+Powers = tuple[tuple[int, ...], ...]
+"""The powers of each direction in several monomials."""
 
 _NAME = re.compile(r"(D?)([PQ])([0-9])")
 
@@ -70,6 +84,20 @@ class LagrangeElement:
         """Basis values ``(n_points, n_nodes)`` and reference gradients ``(n_points, n_nodes, dim)``."""
         table = np.asarray(_basix_element(self).tabulate(1, np.asarray(points, dtype=np.float64)))[..., 0]
         return table[0], np.moveaxis(table[1:], 0, -1)
+
+    def expansion(self, points: np.ndarray) -> tuple[Powers, np.ndarray]:
+        r"""The basis around points, exactly: $\varphi_a(X_q + d) = \sum_t c_{qta} \prod_i d_i^{p_{ti}}$.
+
+        Returns the powers $p$, a tuple of ``n_terms`` tuples of ``dim``, and Taylor's coefficients $c$
+        ``(n_points, n_terms, n_nodes)``.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        order = self.degree * _DIRECTIONS[self.cell_type]
+        tables = np.asarray(_basix_element(self).tabulate(order, points))[..., 0]
+        powers = tuple(p for p in np.ndindex((order + 1,) * points.shape[1]) if sum(p) <= order)
+        scales = np.array([math.prod(math.factorial(n) for n in p) for p in powers])
+        rows = [basix.index(*p) for p in powers]
+        return powers, np.moveaxis(tables[rows] / scales[:, None, None], 0, 1)
 
 
 class _Layout(NamedTuple):

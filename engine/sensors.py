@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.domains import domains
 from gemel.engine.spaces import FunctionSpace, Space, field_of
+from gemel.meshes import MeshError
 from gemel.solvers import Motion
 
 
@@ -58,8 +59,11 @@ class FieldSensor(Sensor):
     field: eqx.AbstractVar[str | None]
 
     @abstractmethod
-    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
-        """The unknowns ``(k,)`` and weights ``(k,)`` whose product is the reading; on the host."""
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
+        """The unknowns ``(k,)`` and weights ``(k,)`` whose product is the reading.
+
+        On the host, but for weights on a mesh whose points are traced.
+        """
 
 
 class PointSensor(FieldSensor):
@@ -77,7 +81,7 @@ class PointSensor(FieldSensor):
     """
 
     name: str = eqx.field(static=True)
-    position: tuple[float, ...] = eqx.field(static=True)
+    position: tuple[float, ...] = eqx.field(static=True, converter=lambda place: tuple(float(x) for x in place))
     noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
@@ -85,7 +89,7 @@ class PointSensor(FieldSensor):
     offset: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
-    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
         """Evaluation at the point. Raises `ValueError` outside the mesh or for a component that is not there."""
         if len(self.position) != space.mesh.dim:
             raise ValueError(
@@ -93,7 +97,7 @@ class PointSensor(FieldSensor):
             )
         try:
             nodes, weights = space.interpolation(np.asarray(self.position, dtype=float)[None])
-        except ValueError as error:
+        except MeshError as error:
             raise ValueError(f"Sensor '{self.name}' at {self.position} m lies outside the mesh.") from error
         return _unknowns(space, nodes[0], self), weights[0]
 
@@ -123,15 +127,17 @@ class AverageSensor(FieldSensor):
     offset: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
-    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
         """The normalised integral. Raises `ValueError` for an unknown tag."""
-        points = jnp.asarray(space.mesh.points)
-        totals = np.zeros(space.n_nodes)
-        for domain in domains(space, self.on, self.facets):
-            shares = np.asarray(domain.loads(points)).ravel()
-            totals += np.bincount(np.asarray(domain.tables[0].nodes).ravel(), shares, minlength=space.n_nodes)
-        nodes = np.flatnonzero(totals)
-        return _unknowns(space, nodes, self), totals[nodes] / totals.sum()
+        points, parts = jnp.asarray(space.mesh.points), domains(space, self.on, self.facets)
+        owners = [np.asarray(domain.tables[0].nodes).ravel() for domain in parts]
+        nodes, rows = np.unique(np.concatenate(owners), return_inverse=True)
+        shares = jnp.concatenate([domain.loads(points).ravel() for domain in parts])
+        if isinstance(shares, Tracer):
+            weights = jnp.zeros(len(nodes)).at[rows].add(shares)
+        else:
+            weights = np.bincount(rows, np.asarray(shares))
+        return _unknowns(space, nodes, self), weights / weights.sum()
 
 
 class DerivedSensor(Sensor):
@@ -191,7 +197,7 @@ class MotionSensor(DerivedSensor, FieldSensor):
         """As the sensor's."""
         return self.sensor.field
 
-    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray]:
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
         """As the sensor's, to be applied to the velocity or the acceleration."""
         return self.sensor.functional(space)
 
@@ -280,11 +286,13 @@ class FieldObservation(eqx.Module):
                 raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")
             unknowns, weights = sensor.functional(part)
             rows.append((first + unknowns, weights))
-        width = max((len(unknowns) for unknowns, _ in rows), default=0)
-        unknowns = np.zeros((len(rows), width), dtype=np.int32)
-        weights = np.zeros((len(rows), width))
-        for i, (places, values) in enumerate(rows):
-            unknowns[i, : len(places)], weights[i, : len(places)] = places, values
+        if not rows:
+            return FieldObservation(np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0)))
+        width = max(len(unknowns) for unknowns, _ in rows)
+        pads = [(0, width - len(unknowns)) for unknowns, _ in rows]
+        unknowns = np.array([np.pad(places, pad) for (places, _), pad in zip(rows, pads, strict=True)], dtype=np.int32)
+        xp: Any = jnp if any(isinstance(values, Tracer) for _, values in rows) else np
+        weights = xp.stack([xp.pad(values, pad) for (_, values), pad in zip(rows, pads, strict=True)])
         return FieldObservation(unknowns, weights)
 
     def read(self, u: Float[Array, " n"]) -> Float[Array, " n_sensors"]:

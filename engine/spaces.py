@@ -11,10 +11,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.engine.elements import LagrangeElement, lagrange
+from gemel.engine.elements import LagrangeElement, Powers, lagrange
 from gemel.engine.numbering import number_nodes
 from gemel.engine.precision import require_double
 from gemel.meshes import Mesh
+from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
 
 
@@ -140,8 +141,10 @@ class FunctionSpace(eqx.Module):
                 found.append(nodes[mine[mine[:, 1] == local, 0]][:, closure].ravel())
         return np.unique(np.concatenate(found))
 
-    def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | Array]:
         r"""The rows of the operator that evaluates a function at physical points.
+
+        The points stay where they are when the mesh moves: where the mesh's points are traced, so are the weights.
 
         Args:
             points: ``(n, dim)`` in m.
@@ -151,18 +154,65 @@ class FunctionSpace(eqx.Module):
             $u(x_i) = \sum_a w_{ia} U_{n_{ia}}$; rows of cells with fewer nodes than others end in zeros.
 
         Raises:
-            ValueError: for a point outside the mesh.
+            ValueError: for a point outside the mesh, or where the mesh's points are not known even to `stop_gradient`,
+                as inside ``jit``.
         """
-        cells, reference = map(np.asarray, self.mesh.locate(points))
+        moving = isinstance(self.mesh.points, Tracer)
+        known = stop_gradient(self.mesh.points)
+        if isinstance(known, Tracer):
+            raise ValueError("Points are found in cells outside of jit and vmap: build sensors and point loads there.")
+        cells, reference = map(np.asarray, self.mesh.with_points(known).locate(points))
         width = max(element.n_nodes for element in self.elements)
-        nodes, weights = np.zeros((len(cells), width), dtype=np.int32), np.zeros((len(cells), width))
+        nodes = np.zeros((len(cells), width), dtype=np.int32)
+        weights: Any = (jnp if moving else np).zeros((len(cells), width))
         for number, element in enumerate(self.elements):
             start, end = self.mesh.offsets[number : number + 2]
             mine = np.flatnonzero((cells >= start) & (cells < end))
             if len(mine):
                 nodes[mine, : element.n_nodes] = np.asarray(self.cell_nodes[number])[cells[mine] - start]
-                weights[mine, : element.n_nodes] = element.tabulate(reference[mine])[0]
+                if moving:
+                    corners = self.mesh.points[self.mesh.blocks[number].cells[cells[mine] - start]]
+                    values = _moving_basis(element, self.geometry(number), reference[mine], corners, points[mine])
+                    weights = weights.at[mine, : element.n_nodes].set(values)
+                else:
+                    weights[mine, : element.n_nodes] = element.tabulate(reference[mine])[0]
         return nodes, weights
+
+
+def _moving_basis(
+    element: LagrangeElement, geometry: LagrangeElement, reference: np.ndarray, corners: Array, x: np.ndarray
+) -> Array:
+    r"""The basis ``(n, n_nodes)`` at points ``x`` that stay while the nodes of their cells move.
+
+    ``reference`` are the reference coordinates where the nodes are now. Newton's method for $x_c(X) = x$ starts at the
+    solution, so that each step doubles the number of derivatives that are right; seven are.
+    """
+    (powers, shape), (basis_powers, basis) = geometry.expansion(reference), element.expansion(reference)
+    return _follow_points(powers, shape, basis_powers, basis, corners, np.asarray(x))
+
+
+@eqx.filter_jit
+def _follow_points(powers: Powers, shape: Array, basis_powers: Powers, basis: Array, corners: Array, x: Array) -> Array:
+    def place(d: Array, terms: Array, nodes: Array) -> Array:
+        return _monomials(powers, d) @ terms @ nodes
+
+    def step(d: Array, terms: Array, nodes: Array, x: Array) -> Array:
+        jacobian = jax.jacfwd(place)(d, terms, nodes)
+        residual = x - place(d, terms, nodes)
+        return d + jnp.linalg.solve(jacobian.T @ jacobian, jacobian.T @ residual)  # a line in space: the closest point
+
+    d = jnp.zeros((len(x), len(powers[0])))
+    for _ in range(3):
+        d = jax.vmap(step)(d, shape, corners, x)
+    return jax.vmap(lambda d, terms: _monomials(basis_powers, d) @ terms)(d, basis)
+
+
+def _monomials(powers: Powers, d: Array) -> Array:
+    """The products of powers ``(n_terms, dim)`` of the entries of ``d``; one for power zero also at zero."""
+    rows = [jnp.ones_like(d)]
+    for _ in range(max(max(p) for p in powers)):
+        rows.append(rows[-1] * d)
+    return jnp.prod(jnp.stack(rows)[np.array(powers), np.arange(len(d))], axis=1)
 
 
 class RealSpace(eqx.Module):

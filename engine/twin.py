@@ -11,6 +11,7 @@ from gemel.engine.coefficients import inputs_of
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
 from gemel.engine.sensors import Sensor
+from gemel.solvers.implicit import stop_gradient
 
 
 class Twin(eqx.Module):
@@ -50,7 +51,7 @@ class Twin(eqx.Module):
         self.description = description
         self.belief = Belief.prior(parameters_of((analysis, self.sensors)))
         self.observation = analysis.observe(self.sensors)
-        self.prepared = bind(analysis, self.belief.values()).prepare()
+        self.prepared = stop_gradient(bind(analysis, self.belief.values())).prepare()
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:

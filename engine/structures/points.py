@@ -17,6 +17,7 @@ from gemel.engine.physics.integrands import Load, Reaction
 from gemel.engine.problems import Summand
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.engine.tangents import Delegated, Differentiable
+from gemel.meshes import MeshError
 from gemel.solvers.placing import on_device
 
 Place = str | tuple[float, ...]
@@ -81,7 +82,7 @@ class PointElement(Summand):
     def _where(self) -> str:
         return f"'{self.at}'" if isinstance(self.at, str) else f"{self.at} m"
 
-    def _points(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray, Any]:
+    def _points(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array, Any]:
         """Nodes ``(n, k)``, their weights, and the places ``(n, dim)``."""
         if isinstance(self.at, str):
             numbers = np.asarray(space.mesh.nodes_of(self.at))
@@ -93,7 +94,7 @@ class PointElement(Summand):
             )
         try:
             return *space.interpolation(places), places
-        except ValueError as error:
+        except MeshError as error:
             raise ValueError(f"A point element at {self._where} lies outside the mesh.") from error
 
     def _coefficient(self, space: FunctionSpace) -> Any:

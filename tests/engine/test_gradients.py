@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import gemel as gm
+from gemel.engine.sensors import FieldObservation
 
 
 def heated_plate(law=False):
@@ -81,7 +82,7 @@ def test_taylor_remainders_of_a_reading(case):
 
 @pytest.mark.slow
 def test_a_gradient_reaches_the_shape_of_the_mesh():
-    """Through the nodes' coordinates: the frequency of a bar that is stretched."""
+    """Through the coordinates of the nodes: what a bar that is stretched conducts."""
     mesh = gm.rectangle(4, 2, size=(1.0, 0.5))
 
     def conductance(stretch):
@@ -104,3 +105,48 @@ def test_vmap_over_parameters_agrees_with_single_runs():
     many = jax.vmap(lambda k: gm.simulate(twin, inputs, parameters={"k": k}).readings["middle"])(values)
     each = [gm.simulate(twin, inputs, parameters={"k": k}).readings["middle"] for k in values]
     np.testing.assert_allclose(many, each, rtol=1e-9)
+
+
+CURVED = gm.rectangle(2, 2, size=(1.0, 1.0), cell="triangle").elevated(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mesh", "element"), [(gm.box(2, 2, 1, size=(1.0, 1.2, 0.7)), "Q2"), (CURVED, "P2")])
+def test_readings_of_sensors_follow_the_shape_of_the_mesh(mesh, element):
+    """A sensor stays where it is while the mesh moves under it: first and second derivatives against differences."""
+    random = np.random.default_rng(0)
+    moves = random.normal(size=(2, *mesh.points.shape)) * 0.03
+    position = tuple(np.asarray(mesh.points).mean(axis=0) + 0.07)
+    facets = next(iter(mesh.facet_tags))
+    sensors = [
+        gm.PointSensor(name="point", position=position, noise=1.0),
+        gm.AverageSensor(name="volume", on="all", noise=1.0),
+        gm.AverageSensor(name="face", on=facets, noise=1.0, facets=True),
+    ]
+
+    def readings(t):
+        space = gm.FunctionSpace(mesh.with_points(mesh.points + moves[0] + t * moves[1]), element)
+        return FieldObservation.of(space, sensors).read(jnp.sin(jnp.arange(space.n_nodes)))
+
+    h = 1e-4
+    before, now, after = (np.asarray(readings(k * h)) for k in (-1, 0, 1))
+    slope = jax.jacfwd(readings)(0.0)
+    np.testing.assert_allclose(slope, (after - before) / (2 * h), atol=1e-7)
+    np.testing.assert_allclose(jax.jacrev(readings)(0.0), slope, atol=1e-13)
+    np.testing.assert_allclose(jax.jacfwd(jax.jacfwd(readings))(0.0), (after - 2 * now + before) / h**2, atol=1e-5)
+
+
+def test_a_twin_is_differentiated_by_its_shape():
+    """The mean displacement of the end of a rod under its weight grows with the square of its length."""
+    mesh = gm.rectangle(4, 1, size=(2.0, 1.0))
+
+    def end(stretch):
+        space = gm.FunctionSpace(mesh.with_points(mesh.points * jnp.stack([stretch, 1.0])), "Q2", (2,))
+        conditions = [gm.Dirichlet("left", 0.0, 0), gm.Dirichlet("bottom", 0.0, 1), gm.BodyForce("all", (3.0, 0.0))]
+        body = gm.Elasticity(space, 10.0, 0.0, conditions=conditions, kinematics="plane stress")
+        sensor = gm.AverageSensor(name="u", on="right", noise=1.0, facets=True)
+        return gm.simulate(gm.Twin("rod", gm.Steady(body), [sensor])).readings["u"]
+
+    value, slope = jax.value_and_grad(end)(1.0)
+    assert float(value) == pytest.approx(0.6, rel=1e-6)
+    assert float(slope) == pytest.approx(1.2, rel=1e-6)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def test_mistakes_are_named(build, sentence):
         build()
 
 
-def driven(conductivity=1.0, conditions=None):
+def driven(conductivity: Any = 1.0, conditions: Any = None):
     """A sheet whose heating follows the input q."""
     space = gm.FunctionSpace(gm.rectangle(2, 2, size=(1.0, 1.0)), "Q1")
     heating = gm.Flux("right", gm.Input("q"))
