@@ -47,12 +47,13 @@ def run(code: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_python_quick_start_prints_what_the_readme_says():
+def test_the_python_quick_start_prints_what_the_readme_says(clone, monkeypatch):
+    monkeypatch.chdir(clone)
     snippets, printed = blocks("python"), blocks("text")
     code = "\n".join(snippet for snippet in snippets if "gm.Client" not in snippet)
     lines = run(code).splitlines()
     promised = [line for text in printed[1:] for line in text.splitlines()]
-    assert len(lines) == len(promised) == 3
+    assert len(lines) == len(promised) == 4
     for line, promise in zip(lines, promised, strict=True):
         assert NUMBER.sub("#", line) == NUMBER.sub("#", promise)
         found, said = ([float(number) for number in NUMBER.findall(text)] for text in (line, promise))

@@ -4,6 +4,7 @@ from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.buckling import Buckling, buckle
 from gemel.engine.analyses.dynamic import Dynamic
 from gemel.engine.analyses.harmonic import Harmonic, response
+from gemel.engine.analyses.march import History, march
 from gemel.engine.analyses.modal import Modal, modes
 from gemel.engine.analyses.ode import AdaptiveOde, Ode
 from gemel.engine.analyses.quasistatic import EquilibriumPath, PathState, Quasistatic, checked_path, follow
@@ -18,6 +19,7 @@ __all__ = [
     "Dynamic",
     "EquilibriumPath",
     "Harmonic",
+    "History",
     "Modal",
     "Ode",
     "PathState",
@@ -27,6 +29,7 @@ __all__ = [
     "buckle",
     "checked_path",
     "follow",
+    "march",
     "modes",
     "response",
     "solve",

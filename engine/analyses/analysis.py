@@ -44,15 +44,20 @@ class Analysis(eqx.Module):
 
 
 def check_call(
-    function: str, kind: type[Analysis], analysis: Any, inputs: Mapping[str, Any] | None = None, complete: bool = True
+    function: str,
+    kinds: tuple[type[Analysis], ...],
+    analysis: Any,
+    inputs: Mapping[str, Any] | None = None,
+    complete: bool = True,
 ) -> None:
     """Raise `ValueError` where ``function`` is asked for what it cannot do.
 
-    That is: an analysis of another kind than ``kind``, a parameter without value, an input whose signal is no
+    That is: an analysis of none of the ``kinds``, a parameter without value, an input whose signal is no
     `Series` or, with ``complete``, is missing.
     """
-    if not isinstance(analysis, kind):
-        raise ValueError(f"gm.{function} takes an analysis of kind {kind.__name__}, not {type(analysis).__name__}.")
+    if not isinstance(analysis, kinds):
+        allowed = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"gm.{function} takes an analysis of kind {allowed}, not {type(analysis).__name__}.")
     unbound = list(parameters_of(analysis))
     if unbound:
         raise ValueError(

@@ -125,7 +125,7 @@ def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, " nnz"]:
 @eqx.filter_jit
 def buckle(analysis: Buckling, inputs: Mapping[str, Series] | None = None) -> Solution[tuple[Array, Any]]:
     """Load factors ``(count,)``, ascending, and mode shapes ``(count, n_nodes, *shape)``; inputs at time 0."""
-    check_call("buckle", Buckling, analysis, inputs)
+    check_call("buckle", (Buckling,), analysis, inputs)
     solution = analysis.solve(at_time(inputs, 0.0))
     factors, vectors = solution.value
     shapes = jax.vmap(analysis.physics.problem.space.unflatten)(vectors.T)

@@ -142,7 +142,7 @@ def response(
     analysis: Harmonic, inputs: Mapping[str, Series] | None = None
 ) -> Solution[tuple[Array, Complex[Array, "n n_nodes *shape"]]]:
     """Solve a harmonic analysis: frequencies in Hz ``(n,)`` and complex nodal amplitudes ``(n, n_nodes, *shape)``."""
-    check_call("response", Harmonic, analysis, inputs)
+    check_call("response", (Harmonic,), analysis, inputs)
     solution = _response(analysis, dict(inputs or {}))
     nodal: Any = jax.vmap(analysis.physics.problem.space.unflatten)
     amplitudes = jax.tree.map(lambda x, y: x + 1j * y, nodal(solution.value.real), nodal(solution.value.imag))

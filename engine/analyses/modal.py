@@ -149,7 +149,7 @@ def _nth(frequencies: Array, wanted: Array, n: int) -> Array:
 
 def modes(analysis: Modal) -> Solution[tuple[Array, Any]]:
     """Frequencies in Hz ``(count,)`` and mode shapes ``(count, n_nodes, *shape)`` with unit modal mass."""
-    check_call("modes", Modal, analysis, complete=False)
+    check_call("modes", (Modal,), analysis, complete=False)
     stop_gradient(analysis).prepare()
     return _modes(analysis)
 

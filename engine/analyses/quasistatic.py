@@ -267,7 +267,7 @@ def follow(
     Raises:
         ValueError: for times that do not increase, also from ``start``, or an input without signal.
     """
-    check_call("follow", Quasistatic, analysis, inputs)
+    check_call("follow", (Quasistatic,), analysis, inputs)
     grid = analysis.grid(np.asarray(times, dtype=float))
     start = start.end if isinstance(start, EquilibriumPath) else start
     if start is not None and grid[0] <= float(start.time):

@@ -136,7 +136,7 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
 
     On a mixed space the value is a dictionary of nodal values by field.
     """
-    check_call("solve", Steady, analysis, inputs)
+    check_call("solve", (Steady,), analysis, inputs)
     prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
     solution = _solve(analysis, prepared, dict(inputs or {}))
     space = analysis.physics.problem.space
