@@ -1,6 +1,6 @@
 """Fields of a space in files that ParaView opens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ def write_fields(
     path: str | Path,
     space: Space,
     values: Any,
-    times: Sequence[float] | np.ndarray | None = None,
+    times: Any = None,
     name: str = "u",
     more: Mapping[str, Any] | None = None,
 ) -> None:
@@ -61,7 +61,8 @@ def write_fields(
         shape = weights.shape + (1,) * (array.ndim - leading - 1)
         at_points[label] = np.sum(gathered * weights.reshape(shape), axis=leading + 1)
     if path.suffix.lower() == ".vtkhdf":
-        write_vtkhdf(path, mesh, at_points, in_cells, times)
+        instants = None if times is None else np.asarray(times)
+        write_vtkhdf(path, mesh, at_points, in_cells, instants)
     elif times is not None:
         raise ValueError(f"Cannot write '{path}': several times go into a file with the extension .vtkhdf.")
     else:
