@@ -125,6 +125,7 @@ from gemel.engine.sensors import (
     PointSensor,
     ResponseSensor,
     Sensor,
+    StrainSensor,
 )
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
@@ -260,6 +261,7 @@ __all__ = [
     "SmallStrainMaterial",
     "Solid",
     "Steady",
+    "StrainSensor",
     "Summand",
     "Support",
     "Term",

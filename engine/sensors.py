@@ -1,7 +1,7 @@
 """Sensors: what is measured on the device, in which unit, with which noise and lag."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +15,10 @@ from gemel.engine.domains import domains
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.meshes import MeshError
 from gemel.solvers import Motion
+
+
+def _floats(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 class Noise(eqx.Module):
@@ -81,7 +85,7 @@ class PointSensor(FieldSensor):
     """
 
     name: str = eqx.field(static=True)
-    position: tuple[float, ...] = eqx.field(static=True, converter=lambda place: tuple(float(x) for x in place))
+    position: tuple[float, ...] = eqx.field(static=True, converter=_floats)
     noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
@@ -91,15 +95,55 @@ class PointSensor(FieldSensor):
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
         """Evaluation at the point. Raises `ValueError` outside the mesh or for a component that is not there."""
-        if len(self.position) != space.mesh.dim:
-            raise ValueError(
-                f"Sensor '{self.name}' has a position of {len(self.position)} coordinates on a {space.mesh.dim}-D mesh."
-            )
-        try:
-            nodes, weights = space.interpolation(np.asarray(self.position, dtype=float)[None])
-        except MeshError as error:
-            raise ValueError(f"Sensor '{self.name}' at {self.position} m lies outside the mesh.") from error
+        nodes, weights = _at_point(self, space, space.interpolation)
         return _unknowns(space, nodes[0], self), weights[0]
+
+
+class StrainSensor(FieldSensor):
+    r"""A strain gauge: reads $n \cdot \varepsilon\, n$ of a displacement $u$ at one point.
+
+    $\varepsilon = \tfrac12(\nabla u + \nabla u^\top)$, also where the deformation is large.
+
+    Args:
+        name: its name.
+        position: in m, inside the mesh; on a facet between cells one of them is read.
+        direction: $n$, of any length.
+        noise: standard deviation (of the strain) or a `Noise`.
+        unit: the unit it is shown in.
+        lag: time constant in s of the sensor itself; a number or parameter; none when None.
+        offset: what the sensor reads too high; a number or parameter; none when None.
+        field: which field of a mixed space.
+
+    Raises:
+        ValueError: for a direction without length.
+    """
+
+    name: str = eqx.field(static=True)
+    position: tuple[float, ...] = eqx.field(static=True, converter=_floats)
+    direction: tuple[float, ...] = eqx.field(static=True, converter=_floats)
+    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    unit: str = eqx.field(static=True, default="")
+    lag: Any = None
+    offset: Any = None
+    field: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        length = np.linalg.norm(self.direction)
+        if not (np.isfinite(length) and length > 0):
+            raise ValueError(f"Sensor '{self.name}': the direction {self.direction} has no length.")
+
+    def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
+        """The derivative along the direction. Raises `ValueError` outside the mesh, or where the field is no vector."""
+        dim = space.mesh.dim
+        if space.shape != (dim,) or len(self.direction) != dim:
+            raise ValueError(
+                f"Sensor '{self.name}' needs displacements and a direction of {dim} components on this mesh, not a "
+                f"field of shape {space.shape} and {len(self.direction)} components."
+            )
+        direction = np.asarray(self.direction) / np.linalg.norm(self.direction)
+        nodes, gradients = _at_point(self, space, space.gradient_rows)
+        weights = (gradients[0] @ direction)[:, None] * direction
+        return (nodes[0][:, None] * dim + np.arange(dim)).ravel(), weights.ravel()
 
 
 class AverageSensor(FieldSensor):
@@ -334,6 +378,18 @@ def lagged(times: Float[Array, " n"], raw: Float[Array, " n"], lag: Any) -> Floa
 
     _, rest = jax.lax.scan(step, raw[0], (jnp.diff(times), raw[:-1], raw[1:]))
     return jnp.concatenate([raw[:1], rest])
+
+
+def _at_point(sensor: Any, space: FunctionSpace, rows: Callable[[np.ndarray], Any]) -> tuple[Any, Any]:
+    """The nodes and weights of a sensor at one point. Raises `ValueError` where it does not lie in the mesh."""
+    if len(sensor.position) != space.mesh.dim:
+        raise ValueError(
+            f"Sensor '{sensor.name}' has a position of {len(sensor.position)} coordinates on a {space.mesh.dim}-D mesh."
+        )
+    try:
+        return rows(np.asarray(sensor.position, dtype=float)[None])
+    except MeshError as error:
+        raise ValueError(f"Sensor '{sensor.name}' at {sensor.position} m lies outside the mesh.") from error
 
 
 def _unknowns(space: FunctionSpace, nodes: np.ndarray, sensor: Any) -> np.ndarray:

@@ -157,6 +157,20 @@ class FunctionSpace(eqx.Module):
             ValueError: for a point outside the mesh, or where the mesh's points are not known even to `stop_gradient`,
                 as inside ``jit``.
         """
+        nodes, values, _ = self._basis_at(points)
+        return nodes, values
+
+    def gradient_rows(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | Array]:
+        r"""The rows of the operator that evaluates the gradient of a function at physical points.
+
+        As `interpolation`, with weights ``(n, n_cell_nodes, dim)`` and $\nabla u(x_i) = \sum_a U_{n_{ia}} w_{ia}$; on a
+        facet between cells the gradient is that of one of them.
+        """
+        nodes, _, gradients = self._basis_at(points)
+        return nodes, gradients
+
+    def _basis_at(self, points: np.ndarray) -> tuple[np.ndarray, Any, Any]:
+        """The nodes of the cells that hold the points, and the values and gradients of their basis there."""
         moving = isinstance(self.mesh.points, Tracer)
         known = stop_gradient(self.mesh.points)
         if isinstance(known, Tracer):
@@ -164,25 +178,32 @@ class FunctionSpace(eqx.Module):
         cells, reference = map(np.asarray, self.mesh.with_points(known).locate(points))
         width = max(element.n_nodes for element in self.elements)
         nodes = np.zeros((len(cells), width), dtype=np.int32)
-        weights: Any = (jnp if moving else np).zeros((len(cells), width))
+        values: Any = (jnp if moving else np).zeros((len(cells), width))
+        gradients: Any = (jnp if moving else np).zeros((len(cells), width, self.mesh.dim))
         for number, element in enumerate(self.elements):
             start, end = self.mesh.offsets[number : number + 2]
             mine = np.flatnonzero((cells >= start) & (cells < end))
-            if len(mine):
-                nodes[mine, : element.n_nodes] = np.asarray(self.cell_nodes[number])[cells[mine] - start]
-                if moving:
-                    corners = self.mesh.points[self.mesh.blocks[number].cells[cells[mine] - start]]
-                    values = _moving_basis(element, self.geometry(number), reference[mine], corners, points[mine])
-                    weights = weights.at[mine, : element.n_nodes].set(values)
-                else:
-                    weights[mine, : element.n_nodes] = element.tabulate(reference[mine])[0]
-        return nodes, weights
+            if not len(mine):
+                continue
+            filled = (mine, slice(element.n_nodes))
+            nodes[filled] = np.asarray(self.cell_nodes[number])[cells[mine] - start]
+            corners = self.mesh.points[self.mesh.blocks[number].cells[cells[mine] - start]]
+            if moving:
+                basis = _moving_basis(element, self.geometry(number), reference[mine], corners, points[mine])
+                values, gradients = values.at[filled].set(basis[0]), gradients.at[filled].set(basis[1])
+            else:
+                values[filled], slopes = element.tabulate(reference[mine])
+                jacobian = np.einsum(
+                    "pad,pab->pdb", np.asarray(corners), self.geometry(number).tabulate(reference[mine])[1]
+                )
+                gradients[filled] = slopes @ np.linalg.pinv(jacobian)
+        return nodes, values, gradients
 
 
 def _moving_basis(
     element: LagrangeElement, geometry: LagrangeElement, reference: np.ndarray, corners: Array, x: np.ndarray
-) -> Array:
-    r"""The basis ``(n, n_nodes)`` at points ``x`` that stay while the nodes of their cells move.
+) -> tuple[Array, Array]:
+    r"""The basis ``(n, n_nodes)``, and its gradients, at points ``x`` that stay while the nodes of their cells move.
 
     ``reference`` are the reference coordinates where the nodes are now. Newton's method for $x_c(X) = x$ starts at the
     solution, so that each step doubles the number of derivatives that are right; seven are.
@@ -192,19 +213,26 @@ def _moving_basis(
 
 
 @eqx.filter_jit
-def _follow_points(powers: Powers, shape: Array, basis_powers: Powers, basis: Array, corners: Array, x: Array) -> Array:
-    def place(d: Array, terms: Array, nodes: Array) -> Array:
-        return _monomials(powers, d) @ terms @ nodes
+def _follow_points(
+    powers: Powers, shape: Array, basis_powers: Powers, basis: Array, corners: Array, x: Array
+) -> tuple[Array, Array]:
+    def one(terms: Array, basis: Array, nodes: Array, x: Array) -> tuple[Array, Array]:
+        def place(d: Array) -> Array:
+            return _monomials(powers, d) @ terms @ nodes
 
-    def step(d: Array, terms: Array, nodes: Array, x: Array) -> Array:
-        jacobian = jax.jacfwd(place)(d, terms, nodes)
-        residual = x - place(d, terms, nodes)
-        return d + jnp.linalg.solve(jacobian.T @ jacobian, jacobian.T @ residual)  # a line in space: the closest point
+        def inverse(d: Array) -> Array:  # of a line in space: the gradient along it, and the closest point
+            jacobian = jax.jacfwd(place)(d)
+            return jnp.linalg.solve(jacobian.T @ jacobian, jacobian.T)
 
-    d = jnp.zeros((len(x), len(powers[0])))
-    for _ in range(3):
-        d = jax.vmap(step)(d, shape, corners, x)
-    return jax.vmap(lambda d, terms: _monomials(basis_powers, d) @ terms)(d, basis)
+        def values(d: Array) -> Array:
+            return _monomials(basis_powers, d) @ basis
+
+        d = jnp.zeros(len(powers[0]))
+        for _ in range(3):
+            d = d + inverse(d) @ (x - place(d))
+        return values(d), jax.jacfwd(values)(d) @ inverse(d)
+
+    return jax.vmap(one)(shape, basis, corners, x)
 
 
 def _monomials(powers: Powers, d: Array) -> Array:

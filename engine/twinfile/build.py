@@ -9,7 +9,16 @@ from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
-from gemel.engine.sensors import AverageSensor, FrequencySensor, MotionSensor, Noise, OutputSensor, PointSensor, Sensor
+from gemel.engine.sensors import (
+    AverageSensor,
+    FrequencySensor,
+    MotionSensor,
+    Noise,
+    OutputSensor,
+    PointSensor,
+    Sensor,
+    StrainSensor,
+)
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
@@ -27,6 +36,7 @@ from gemel.engine.twinfile.schema import (
     OutputSensorTable,
     PointSensorTable,
     RegionTable,
+    StrainSensorTable,
 )
 from gemel.engine.units import check_unit, compatible, parse, parse_difference
 from gemel.meshes import Mesh, grid, read_mesh
@@ -253,13 +263,15 @@ def _unit_read(table: Any, model: Any) -> str | None:
         return None
     if isinstance(table, FrequencySensorTable):
         return "Hz"
+    if isinstance(table, StrainSensorTable):
+        return ""
     return "K" if isinstance(model, HeatTable) else _FIELD_UNITS[table.reads]
 
 
 def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
     with_place(place / "unit", check_unit, table.unit)
     if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
-        raise (place / "unit").error(f"this sensor reads a quantity in {expected}, not in '{table.unit}'.")
+        raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
     std = with_place(place / "noise", parse_difference, table.noise, table.unit)
     if std <= 0:
         raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
@@ -278,17 +290,20 @@ def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers,
         )
     if isinstance(table, OutputSensorTable):
         return OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)
-    component = AXES[table.component]
-    if component is not None and component >= dim:
-        raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
     shared = {
         "name": name,
         "noise": noise,
         "unit": table.unit,
-        "component": component or 0,
         "lag": numbers.optional(table.lag, "s", place / "lag"),
         "offset": numbers.difference(table.offset, table.unit, place / "offset"),
     }
+    if isinstance(table, StrainSensorTable):
+        position = _lengths(table.position, place / "position")
+        return with_place(place, lambda: StrainSensor(position=position, direction=tuple(table.direction), **shared))
+    component = AXES[table.component]
+    if component is not None and component >= dim:
+        raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
+    shared["component"] = component or 0
     if isinstance(table, PointSensorTable):
         sensor = PointSensor(position=_lengths(table.position, place / "position"), **shared)
     else:

@@ -216,6 +216,16 @@ class PointSensorTable(SensorBase):
     offset: Number | None = None
 
 
+class StrainSensorTable(SensorBase):
+    """Reads the strain along a direction at a point."""
+
+    kind: Literal["strain"]
+    position: list[str]
+    direction: list[float]
+    lag: Number | None = None
+    offset: Number | None = None
+
+
 class AverageSensorTable(SensorBase):
     """Reads the mean of the field over cells or facets."""
 
@@ -244,7 +254,7 @@ class OutputSensorTable(SensorBase):
 
 
 SensorTable = Annotated[
-    PointSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable,
+    PointSensorTable | StrainSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable,
     Field(discriminator="kind"),
 ]
 

@@ -118,6 +118,51 @@ def test_derivatives_by_the_shape_work_with_the_default_solver():
     assert float(slope) == pytest.approx(-1.2, rel=1e-6)
 
 
+GAUGES = [
+    gm.StrainSensor(name="axial", position=(1.1, 0.3), direction=(1.0, 0.0), noise=1e-6),
+    gm.StrainSensor(name="diagonal", position=(1.1, 0.3), direction=(-2.0, 2.0), noise=1e-6),
+    gm.StrainSensor(name="across", position=(0.2, 0.9), direction=(0.0, 1.0), noise=1e-6, offset=1e-3),
+]
+
+
+def test_strain_gauges_on_a_strip_in_tension():
+    """ε = σ/E along and -ν σ/E across it, on distorted cells; and derivatives by E and by the shape."""
+    mesh = gm.rectangle(4, 2, size=(2.0, 1.0))
+    x = np.asarray(mesh.points)
+    bulge = 0.05 * np.sin(np.pi * x[:, :1]) * np.sin(np.pi * x[:, 1:])
+    modulus = gm.Parameter("E", gm.LogNormal(100.0, 2.0), "Pa")
+
+    def readings(stretch, e):
+        moved = mesh.with_points((x + bulge) * jnp.stack([stretch, jnp.ones(())]))
+        space = gm.FunctionSpace(moved, "Q2", (2,))
+        conditions = [gm.Dirichlet("left", 0.0, 0), gm.Dirichlet("bottom", 0.0, 1), gm.Traction("right", (3.0, 0.0))]
+        body = gm.Elasticity(space, modulus, 0.25, conditions=conditions, kinematics="plane stress")
+        run = gm.simulate(gm.Twin("strip", gm.Steady(body), GAUGES), parameters={"E": e})
+        return jnp.stack([run.readings[gauge.name] for gauge in GAUGES])
+
+    exact = np.array([1.0, 0.375, -0.25])
+    found, (by_shape, by_modulus) = readings(1.0, 100.0), jax.jacrev(readings, (0, 1))(1.0, 100.0)
+    np.testing.assert_allclose(found, 0.03 * exact + np.array([0.0, 0.0, 1e-3]), rtol=1e-7)
+    np.testing.assert_allclose(by_modulus, -0.0003 * exact, rtol=1e-6)
+    np.testing.assert_allclose(by_shape, 0.0, atol=1e-8)  # the stress is given, not the displacement
+
+
+@pytest.mark.parametrize(
+    ("gauge", "sentence"),
+    [
+        (gm.StrainSensor(name="e", position=(1.0, 1.0), direction=(1.0,), noise=1.0), "a direction of 2 components"),
+        (gm.StrainSensor(name="e", position=(1.0,), direction=(1.0, 0.0), noise=1.0), "1 coordinates on a 2-D mesh"),
+        (gm.StrainSensor(name="e", position=(1.0, 2.0), direction=(1.0, 0.0), noise=1.0), "lies outside the mesh"),
+    ],
+)
+def test_gauges_that_do_not_fit_are_named(gauge, sentence):
+    space = gm.FunctionSpace(gm.rectangle(1, 1, size=(1.0, 1.0)), "Q1", (2,))
+    with pytest.raises(ValueError, match=sentence):
+        gauge.functional(space)
+    with pytest.raises(ValueError, match=r"'e': the direction .* has no length"):
+        gm.StrainSensor(name="e", position=(1.0, 1.0), direction=(0.0, 0.0), noise=1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -206,6 +206,32 @@ def test_a_dynamic_model_of_a_rod_that_is_pulled_suddenly(tmp_path):
     assert float(slope) < 0  # damping takes from the overshoot
 
 
+GAUGED = """
+name = "strip"
+mesh.box = { size = ["2 m", "1 m"], cells = [4, 2] }
+model = { physics = "elasticity", element = "Q1", analysis = "static", kinematics = "plane stress" }
+materials.all = { youngs_modulus = "100 Pa", poisson_ratio = 0.25 }
+conditions = [
+  { kind = "displacement", on = "left", component = "x", value = "0 m" },
+  { kind = "displacement", on = "bottom", component = "y", value = "0 m" },
+  { kind = "pressure", on = "right", value = "-3 Pa" },
+]
+sensors.e = { kind = "strain", position = ["1.1 m", "30 cm"], direction = [0, 2], unit = "percent", noise = "1 ppm" }
+"""
+
+
+def test_a_strain_gauge(tmp_path):
+    run = gm.simulate(TwinFile.parse(GAUGED, tmp_path).build())
+    assert float(run.readings["e"]) == pytest.approx(-0.25 * 0.03)
+    for old, new, sentence in (
+        ("[0, 2]", "[0, 0]", "sensors.e: Sensor 'e': the direction (0.0, 0.0) has no length"),
+        ('"percent"', '"mm"', "sensors.e.unit: this sensor reads a quantity in no unit, not in 'mm'"),
+    ):
+        with pytest.raises(TwinFileError) as caught:
+            TwinFile.parse(GAUGED.replace(old, new), tmp_path).build()
+        assert sentence in str(caught.value)
+
+
 def test_a_pipe_wall_in_axial_symmetry(tmp_path):
     """The logarithm of the radius between two temperatures."""
     text = """
