@@ -8,11 +8,15 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 from jaxtyping import Array, Float
 
 from gemel.engine.compiling import one_program
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
+
+_CACHED_PAIRS = 2**19
+"""How many pairs of blocks are looked up at a time."""
 
 
 class GatherSum(eqx.Module):
@@ -79,13 +83,15 @@ class VectorPlan(eqx.Module):
 class MatrixLayout(eqx.Module):
     """The sparsity of the operators of a problem: all pairs of unknowns that share an element.
 
-    Unknowns come in blocks of ``width`` (the components at a node); the sparsity is that of the blocks.
+    Unknowns come in blocks of ``width`` (the components at a node); the sparsity is that of the blocks: in row ``i``
+    the blocks ``neighbours[starts[i] : starts[i + 1]]``, ascending.
     """
 
     pattern: SparsityPattern
     rows: np.ndarray | Array
     columns: np.ndarray | Array
-    keys: np.ndarray | Array
+    starts: np.ndarray | Array
+    neighbours: np.ndarray | Array
     width: int = eqx.field(static=True)
     n_blocks: int = eqx.field(static=True)
 
@@ -93,11 +99,8 @@ class MatrixLayout(eqx.Module):
     def of(n_dofs: int, width: int, couplings: Sequence[np.ndarray]) -> "MatrixLayout":
         """Collect the pairs of blocks of all elements, given by their unknowns ``(n_elements, n_local)``."""
         n_blocks = n_dofs // width
-        diagonal = np.arange(n_blocks, dtype=np.int64) * (n_blocks + 1)
-        pairs = [sorted_unique(_pair_keys(_blocks(dofs, width)[0], n_blocks)) for dofs in _distinct(couplings)]
-        keys = sorted_unique(np.concatenate([diagonal, *pairs]))
-        rows, columns = np.divmod(keys, n_blocks)
-        per_row = np.bincount(rows, minlength=n_blocks)
+        block_starts, columns = _neighbours(n_blocks, [_blocks(dofs, width)[0] for dofs in _distinct(couplings)])
+        per_row = np.diff(block_starts)
         starts = np.repeat(np.concatenate([[0], np.cumsum(per_row)])[:-1] * width, width)
         widths = np.repeat(per_row * width, width)
         indptr = np.concatenate([[0], np.cumsum(widths)])
@@ -105,14 +108,16 @@ class MatrixLayout(eqx.Module):
         indices = expanded[np.repeat(starts - indptr[:-1], widths) + np.arange(indptr[-1])]
         pattern = SparsityPattern.build(indptr, indices)
         all_rows = np.repeat(np.arange(n_dofs, dtype=np.int32), widths)
-        return MatrixLayout(pattern, on_device(all_rows), on_device(indices), keys, width, n_blocks)
+        return MatrixLayout(pattern, on_device(all_rows), on_device(indices), block_starts, columns, width, n_blocks)
 
     def positions(self, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices ``(n_elements, n_local, n_local)`` stands in the CSR values."""
         blocks, whole = _blocks(dofs, self.width)
         c = self.width
-        pair = np.searchsorted(self.keys, _pair_keys(blocks, self.n_blocks)).reshape(*blocks.shape, blocks.shape[1])
-        bounds = np.searchsorted(self.keys, np.arange(self.n_blocks + 1, dtype=np.int64) * self.n_blocks)
+        bounds = np.asarray(self.starts)
+        pair = _find_pairs(bounds, np.asarray(self.neighbours), blocks)
+        if c == 1:
+            return pair.reshape(-1)
         start = bounds[blocks][:, :, None]
         width = (bounds[blocks + 1] - bounds[blocks])[:, :, None]
         base = start * c * c + (pair - start) * c
@@ -126,9 +131,9 @@ class MatrixLayout(eqx.Module):
 
     def plan_matrix(self, dofs: Sequence[np.ndarray]) -> GatherSum:
         """Plan the assembly of element matrices into CSR values, for groups of elements with these unknowns."""
-        empty = np.zeros(0, dtype=np.int64)
-        positions = np.concatenate([empty, *(self.positions(group) for group in dofs)])
-        return GatherSum.plan(positions, len(self.keys) * self.width**2)
+        parts = [self.positions(group) for group in dofs] or [np.zeros(0, dtype=np.int64)]
+        positions = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return GatherSum.plan(positions, len(self.neighbours) * self.width**2)
 
     def plan_vector(self, dofs: Sequence[np.ndarray]) -> VectorPlan:
         """Plan the assembly of element vectors into a flat vector of unknowns."""
@@ -187,5 +192,41 @@ def _distinct(couplings: Sequence[np.ndarray]) -> list[np.ndarray]:
     return distinct
 
 
-def _pair_keys(blocks: np.ndarray, n_blocks: int) -> np.ndarray:
-    return (blocks[:, :, None] * n_blocks + blocks[:, None, :]).ravel()
+def _neighbours(n_blocks: int, couplings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    r"""The blocks that share an element with each block, and itself: row pointers and ascending columns.
+
+    The sparsity of $C^\top C$ for the incidence $C$ of elements and blocks: six times as fast as sorting all pairs.
+    """
+    elements = [np.arange(n_blocks)[:, None], *couplings]
+    counts = np.concatenate([np.full(len(blocks), blocks.shape[1]) for blocks in elements])
+    members = np.concatenate([blocks.ravel() for blocks in elements])
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    incidence = scipy.sparse.csr_array(
+        (np.ones(len(members), dtype=bool), members, starts), shape=(len(counts), n_blocks)
+    )
+    shared = scipy.sparse.csr_array(incidence.T @ incidence)
+    shared.sort_indices()
+    return shared.indptr.astype(np.int64), shared.indices.astype(np.int64)
+
+
+def _find_pairs(starts: np.ndarray, neighbours: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Where each pair of blocks of an element stands among the ``neighbours``, ``(n_elements, n_local, n_local)``.
+
+    A search by halving inside each row, for elements that fit into cache together.
+    """
+    n, k = blocks.shape
+    found = np.empty((n, k, k), dtype=np.int64)
+    starts, neighbours = starts.astype(np.int32), neighbours.astype(np.int32)  # halves the traffic
+    longest = int(np.diff(starts).max(initial=1))
+    chunk = max(1, _CACHED_PAIRS // max(k * k, 1))
+    for first in range(0, n, chunk):
+        rows = blocks[first : first + chunk]
+        place = np.broadcast_to(starts[rows][:, :, None], (len(rows), k, k)).copy()
+        last, column = starts[rows + 1][:, :, None] - 1, rows[:, None, :]
+        step = 1 << (longest.bit_length() - 1)
+        while step:
+            probe = np.minimum(place + np.int32(step), last)
+            np.copyto(place, probe, where=neighbours[probe] <= column)
+            step >>= 1
+        found[first : first + chunk] = place
+    return found

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.linear_solver import LinearSolver
@@ -47,9 +48,9 @@ class _Bundle(eqx.Module):
 
 
 def stop_gradient(tree: PyTree) -> PyTree:
-    """Stop derivatives through every array of a pytree, leaving other leaves alone."""
-    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
-    return eqx.combine(jax.lax.stop_gradient(arrays), rest)
+    """Stop derivatives through every array of a pytree; what has none, such as tables on the host, stays as it is."""
+    traced, rest = eqx.partition(tree, lambda leaf: isinstance(leaf, Tracer) and eqx.is_inexact_array(leaf))
+    return eqx.combine(jax.lax.stop_gradient(traced), rest)
 
 
 def implicit_solve(

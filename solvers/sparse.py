@@ -75,11 +75,13 @@ class SparsityPattern(eqx.Module):
             bad = int(row_of[np.flatnonzero(np.diff(key) <= 0)[0]])
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
         forward, position = build_rows(indptr, indices)
-        swap = np.lexsort((row_of, indices))
-        pointers = np.concatenate([[0], np.cumsum(np.bincount(indices, minlength=n))])
-        backward, swapped = build_rows(pointers, row_of[swap])
-        if np.array_equal(pointers, indptr) and np.array_equal(row_of[swap], indices):
-            backward = forward
+        numbered = scipy.sparse.csr_array((np.arange(len(indices)), indices, indptr), shape=(n, n)).tocsc()
+        pointers, swap = numbered.indptr.astype(np.int64), numbered.data
+        columns = numbered.indices.astype(np.int64)
+        if np.array_equal(pointers, indptr) and np.array_equal(columns, indices):
+            backward, swapped = forward, position
+        else:
+            backward, swapped = build_rows(pointers, columns)
         size, back_size = flat_size(forward), flat_size(backward)
         to_backward = np.full(back_size, size, np.int32)
         to_backward[swapped] = position[swap]

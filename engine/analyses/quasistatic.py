@@ -28,6 +28,7 @@ from gemel.solvers import (
     Status,
     load_path,
 )
+from gemel.solvers.implicit import stop_gradient
 
 Record = Callable[[DiscreteProblem, Float[Array, " n_dofs"]], Any]
 
@@ -272,7 +273,8 @@ def follow(
     start = start.end if isinstance(start, EquilibriumPath) else start
     if start is not None and grid[0] <= float(start.time):
         raise ValueError(f"The path to go on from reached {float(start.time):g} s: {grid[0]:g} s is not later.")
-    return _follow(analysis, analysis.prepare(), dict(inputs or {}), jnp.asarray(grid), record or _field, start)
+    prepared = stop_gradient(analysis).prepare()
+    return _follow(analysis, prepared, dict(inputs or {}), jnp.asarray(grid), record or _field, start)
 
 
 def _field(problem: DiscreteProblem, u: Array) -> Any:

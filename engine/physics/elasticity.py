@@ -253,7 +253,8 @@ def rigid_body_modes(x: np.ndarray) -> np.ndarray:
 def nodal_stress(body: Elasticity, u: Float[Array, "n_nodes dim"]) -> Float[Array, "n_nodes dim dim"]:
     r"""The stress at the nodes in Pa: evaluated at the nodes of each cell and averaged over the cells that meet.
 
-    Between regions of different material the average is over both sides.
+    Between regions of different material the average is over both sides. In 2-D these are the stresses in the plane;
+    `stress_field` has those across it, the hoop stress in axial symmetry among them.
     """
     internal, space = body.problem.contributions[0], body.problem.space
     assert isinstance(internal, Integral)

@@ -35,7 +35,7 @@ def stress_field(body: Physics, u: Any, step: DiscreteProblem | None = None) -> 
     """The Cauchy stress in Pa at the quadrature points, ``(n_elements, n_points, 3, 3)`` for each group of cells.
 
     Args:
-        body: `Solid` or `Hyperelasticity`.
+        body: `Elasticity`, `Solid` or `Hyperelasticity`.
         u: the solution as `solve` returns it, or flat.
         step: the problem of the step that led to ``u``, as `follow` gives it: with its inputs and its history. That
             of the body, with virgin material, when None.
