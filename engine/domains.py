@@ -19,7 +19,8 @@ from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
 from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
 from gemel.solvers.placing import on_device
 
-_CHUNK_BYTES = 2**27
+_CHUNK_BYTES = 2**22
+"""About what the elements worked on at a time need: little enough to stay in cache."""
 
 
 class FieldTable(eqx.Module):
