@@ -143,9 +143,9 @@ class Domain(eqx.Module):
 
         items = (rows, self.corners, tuple(table.nodes for table in self.tables), self.reference)
         chunk = max(256, _CHUNK_BYTES // self._bytes_per_element())
-        if self.n_elements <= chunk:
+        if self.n_elements <= 4 * chunk:  # a loop takes longer to compile
             return jax.vmap(one)(items)
-        return jax.lax.map(one, items, batch_size=chunk)
+        return jax.lax.map(one, items, batch_size=_even(chunk, self.n_elements))
 
     def _localised(self, form: Any, group: int) -> Any:
         """Values by tag become values by element, fields become values by quadrature point."""
@@ -171,6 +171,11 @@ class Domain(eqx.Module):
 
 
 _LOCAL = (ByTag, QuadratureField, FieldCoefficient)
+
+
+def _even(chunk: int, count: int) -> int:
+    """The largest size from a half to the whole of ``chunk`` that leaves no remainder, which compiles once more."""
+    return next((size for size in range(chunk, chunk // 2, -1) if count % size == 0), chunk)
 
 
 def _has_rows(leaf: Any) -> bool:
