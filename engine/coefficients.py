@@ -208,8 +208,10 @@ def is_constant(values: Sequence[Any] | Any) -> bool:
 
 
 def require_no_nan(what: str, values: Any) -> None:
-    """Raise `ValueError` where known values of a field, one row a node, are NaN or infinite; traced ones pass."""
-    if not isinstance(values, np.ndarray | jax.Array) or isinstance(values, Tracer):
+    """Raise `ValueError` where known values of a field, one row a node, are NaN, infinite or text; traced ones pass."""
+    if isinstance(values, str):
+        raise ValueError(f"{what} must be numbers, not the text '{values}'.")
+    if not isinstance(values, float | list | tuple | np.ndarray | jax.Array) or isinstance(values, Tracer):
         return
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.inexact):

@@ -18,8 +18,7 @@ def initial_field(space: Space, value: Any) -> Float[Array, " n_dofs"]:
 
     Raises `ValueError` for a shape that does not fit, a field that is not there, or values that are not finite.
     """
-    for part in value.values() if isinstance(value, Mapping) else (value,):
-        require_no_nan("The initial field", part)
+    check_initial(value)
     if isinstance(space, MixedSpace) and isinstance(value, Mapping):
         for name in value:
             space.field(name)
@@ -27,6 +26,12 @@ def initial_field(space: Space, value: Any) -> Float[Array, " n_dofs"]:
     if isinstance(space, MixedSpace):
         return _broadcast(value, (space.n_dofs,))
     return space.flatten(_nodal(space, value))
+
+
+def check_initial(value: Any, what: str = "The initial field") -> None:
+    """Raise `ValueError` where known values of an initial field, or of a part of it, are not finite numbers."""
+    for part in value.values() if isinstance(value, Mapping) else (value,):
+        require_no_nan(what, part)
 
 
 def _nodal(part: Any, value: Any) -> Array:

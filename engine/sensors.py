@@ -135,6 +135,10 @@ class StrainSensor(FieldSensor):
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
         """The derivative along the direction. Raises `ValueError` outside the mesh, or where the field is no vector."""
         dim = space.mesh.dim
+        if space.mesh.cell_dim != dim:
+            raise ValueError(
+                f"Sensor '{self.name}' reads strains in solids, not on {space.mesh.cell_dim}-D cells in {dim}-D space."
+            )
         if space.shape != (dim,) or len(self.direction) != dim:
             raise ValueError(
                 f"Sensor '{self.name}' needs displacements and a direction of {dim} components on this mesh, not a "

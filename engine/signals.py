@@ -38,6 +38,9 @@ class Series(eqx.Module):
                 f"A series needs as many values as times, at least one: "
                 f"got {np.shape(self.times)} times and {np.shape(self.values)} values."
             )
+        if not isinstance(self.times, Tracer) and not bool(np.all(np.isfinite(self.times))):
+            row = int(np.flatnonzero(~np.isfinite(self.times))[0])
+            raise ValueError(f"The times of a series must be finite: sample {row} is at {self.times[row]} s.")
         if not isinstance(self.times, Tracer) and not bool(np.all(np.diff(self.times) > 0)):
             row = int(np.flatnonzero(np.diff(self.times) <= 0)[0]) + 1
             raise ValueError(f"The times of a series must increase: sample {row} is at {self.times[row]} s.")

@@ -3,7 +3,6 @@
 from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 T = TypeVar("T")
@@ -13,6 +12,7 @@ def on_device(tree: T) -> T:
     """The arrays of numpy in a pytree as arrays of JAX; they must not be written to afterwards.
 
     A plain transfer: ``jnp.asarray`` compiles a program for every new shape, about 20 ms each, which was most of the
-    time that it took to plan a small problem.
+    time that it took to plan a small problem. Inside ``jit`` they are constants, not traced.
     """
-    return jax.tree.map(lambda leaf: jax.device_put(leaf) if isinstance(leaf, np.ndarray) else jnp.asarray(leaf), tree)
+    with jax.ensure_compile_time_eval():
+        return jax.tree.map(lambda leaf: jax.device_put(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)

@@ -57,14 +57,16 @@ def check_call(
     """
     if not isinstance(analysis, kinds):
         allowed = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(f"gm.{function} takes an analysis of kind {allowed}, not {type(analysis).__name__}.")
+        raise ValueError(f"gm.{function} takes an analysis of kind {allowed}, not {_named(analysis)}.")
     unbound = list(parameters_of(analysis))
     if unbound:
         raise ValueError(
             f"Parameter '{unbound[0]}' has no value: bind the analysis first, as in gm.bind(analysis, "
             f"{{'{unbound[0]}': 1.0}}), or simulate a gm.Twin of it."
         )
-    given = inputs or {}
+    given = {} if inputs is None else inputs
+    if not isinstance(given, Mapping):
+        raise ValueError(f"The inputs of gm.{function} must be a mapping from names to Series, not {_named(given)}.")
     for name, series in given.items():
         if not isinstance(series, Series):
             raise ValueError(
@@ -73,3 +75,8 @@ def check_call(
     missing = sorted(set(inputs_of(analysis)) - set(given))
     if missing and complete:
         raise ValueError(f"No signal is given for input '{missing[0]}'.")
+
+
+def _named(value: Any) -> str:
+    """What was given, in words: a class is not one of its objects."""
+    return f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__

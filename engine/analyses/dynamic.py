@@ -20,7 +20,7 @@ from gemel.engine.analyses.motion import (
 )
 from gemel.engine.analyses.steps import check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import undriven
-from gemel.engine.initial import initial_field
+from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import MotionObservation, Sensor
 from gemel.engine.signals import Series
@@ -94,6 +94,8 @@ class Dynamic(Analysis):
     ) -> None:
         check_structure(physics, "A dynamic analysis")
         check_step(step)
+        check_initial(displacement, "The initial displacement")
+        check_initial(velocity, "The initial velocity")
         self.method = GeneralizedAlpha(0.8) if method is None else method
         if isinstance(self.method, CentralDifference) and physics.problem.constraint.ties is not None:
             raise ValueError("CentralDifference cannot step tied unknowns: their mass is not diagonal.")

@@ -51,10 +51,17 @@ def march(
         ValueError: for times that do not fit, or an input without signal.
     """
     check_call("march", (Transient, Dynamic), analysis, inputs)
-    grid = analysis.grid(np.asarray(times, dtype=float))
+    grid = analysis.grid(_numbers(times))
     prepared = stop_gradient(analysis).prepare()
     default = _displacement if isinstance(analysis, Dynamic) else _field
     return _march(analysis, prepared, dict(inputs or {}), jnp.asarray(grid), record or default)
+
+
+def _numbers(times: Any) -> np.ndarray:
+    try:
+        return np.asarray(times, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The times of a march must be numbers in s, not {times!r}.") from error
 
 
 def _field(t: Array, u: Any) -> Any:

@@ -77,7 +77,7 @@ class Modal(Analysis):
 
     def prepare(self) -> None:
         """Nothing is set up ahead. Raises `ValueError` where nothing holds a body whose spectrum is not shifted."""
-        if isinstance(self.shift_frequency, float) and self.shift_frequency == 0.0:
+        if self.shift_frequency == 0:
             shift = ", or set shift_frequency to about its first elastic frequency"
             check_held(
                 self.physics, tangent_at_rest(self.physics.problem), "prescribe displacements, add springs" + shift

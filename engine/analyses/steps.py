@@ -18,7 +18,9 @@ def check_increasing(times: np.ndarray | None, what: str) -> np.ndarray:
     """The times as an array. Raises `ValueError` for fewer than two, or times that do not increase."""
     if times is None or np.ndim(times) != 1 or len(times) < 2:
         raise ValueError(f"{what} needs 'times': at least two, in s.")
-    if not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
+    if not np.all(np.isfinite(times)):
+        raise ValueError(f"The times of {what[0].lower() + what[1:]} must be finite.")
+    if not np.all(np.diff(times) > 0):
         raise ValueError(f"The times of {what[0].lower() + what[1:]} must increase.")
     return np.asarray(times, dtype=float)
 

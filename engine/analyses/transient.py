@@ -14,7 +14,7 @@ from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import drive, inputs_of, undriven
-from gemel.engine.initial import initial_field
+from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
@@ -98,6 +98,7 @@ class Transient(Analysis):
         if inputs_of(physics.inertia.contributions):
             raise ValueError("The capacity of a transient analysis must not follow an input.")
         check_step(step)
+        check_initial(initial)
         self.method, self.control = SDIRK2() if method is None else method, control
         if control is not None and not isinstance(self.method, SDIRK4):
             raise ValueError(f"An error control needs the method SDIRK4, not {type(self.method).__name__}.")

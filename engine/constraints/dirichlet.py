@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from gemel.engine.coefficients import Profile
+from gemel.engine.coefficients import Profile, require_no_nan
 from gemel.engine.constraints.condition import Condition
 from gemel.engine.constraints.selection import ALL, Place, components_of, nodes_at
 from gemel.engine.spaces import FunctionSpace, Space, field_of
+
+
+def _array(value: Any) -> Any:
+    """A list or tuple of numbers as an array."""
+    return jnp.asarray(value) if isinstance(value, list | tuple) else value
 
 
 class Dirichlet(Condition):
@@ -28,9 +33,12 @@ class Dirichlet(Condition):
     """
 
     on: Place = eqx.field(static=True)
-    value: Any = 0.0
+    value: Any = eqx.field(converter=_array, default=0.0)
     component: int | None = eqx.field(static=True, default=None)
     field: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        require_no_nan(f"The value of the condition on '{self.on}'", self.value)
 
 
 class Prescribed(eqx.Module):

@@ -20,7 +20,7 @@ from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.materials import Isotropic, SmallStrainMaterial
-from gemel.engine.physics.integrands import Load, Reaction
+from gemel.engine.physics.integrands import Load, Reaction, require_load
 from gemel.engine.physics.kinematics import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SOLID, StressForm, revolved
 from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
@@ -100,6 +100,9 @@ class NormalLoad(Form):
     """A pressure against the outward normal."""
 
     pressure: Any
+
+    def __check_init__(self) -> None:
+        require_load(self.pressure)
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""

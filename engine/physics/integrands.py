@@ -1,5 +1,6 @@
 """Integrands that several physics share: diffusion, reaction (mass, springs, losses) and loads."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -50,6 +51,15 @@ class Reaction(_WithCoefficient):
         return Jet(evaluate(self.coefficient, u, point) * u.value, jnp.zeros_like(u.grad))
 
 
+def require_load(value: Any) -> None:
+    """Raise `ValueError` for what cannot be a load: nothing, numbers by region, numbers that are not finite."""
+    if value is None or isinstance(value, Mapping):
+        given = "nothing" if value is None else "a mapping: give each region a load of its own"
+        allowed = "a number, an array of numbers, a Parameter, an Input, a Profile or a Law"
+        raise ValueError(f"A load must be {allowed}, not {given}.")
+    require_finite("A load", value)
+
+
 def require_entries(load: Array, u: Jet) -> Array:
     """The load. Raises `ValueError` where it has not one entry for each of the field."""
     if load.shape != u.value.shape:
@@ -65,7 +75,7 @@ class Load(Form):
     density: Any
 
     def __check_init__(self) -> None:
-        require_finite("A load", self.density)
+        require_load(self.density)
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point. Raises `ValueError` for a density that has not one entry for each of the field."""
@@ -91,9 +101,6 @@ class Storage(Form):
     """A density that depends on the field as source: an enthalpy, whose rate is what a body takes up."""
 
     density: Any
-
-    def __check_init__(self) -> None:
-        require_finite("A load", self.density)
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""

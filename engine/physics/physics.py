@@ -46,4 +46,8 @@ def divide(who: str, conditions: Any) -> tuple[list[Summand], list[Condition]]:
 
 
 def _kind(value: Any) -> str:
-    return f"the text '{value}'" if isinstance(value, str) else f"one {type(value).__name__}"
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return f"the text '{value}'"
+    return f"the class {value.__name__} itself" if isinstance(value, type) else f"one {type(value).__name__}"

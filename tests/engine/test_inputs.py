@@ -4,6 +4,8 @@ import subprocess
 import sys
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -72,6 +74,13 @@ def test_a_fit_to_runs_that_failed_is_no_fit():
         (lambda: gm.Radiation("left", 1.5, 300.0), "emissivity on 'left' must be between 0 and 1"),
         (lambda: gm.Flux("left", "1e5"), "A load must be a number, not the text '1e5'"),
         (lambda: gm.Flux("left", np.nan), "A load must be finite"),
+        (lambda: gm.Flux("left", None), "A load must be a number, .* not nothing"),
+        (lambda: gm.HeatSource("all", {"all": 1.0}), "give each region a load of its own"),
+        (lambda: gm.Pressure("left", np.inf), "A load must be finite"),
+        (lambda: gm.Series([0.0, np.nan, 2.0], [1.0, 2.0, 3.0]), "must be finite: sample 1 is at nan s"),
+        (lambda: gm.Dirichlet("left", np.nan), "The value of the condition on 'left' is not finite"),
+        (lambda: gm.Dirichlet("left", "cold"), "must be numbers, not the text 'cold'"),
+        (lambda: bar([gm.Dirichlet("left", [0.0, 0.0, 0.0])]), "needs one number or 2, not an array of shape"),
         (lambda: gm.solve(bar([gm.Traction("right", 1e5)])), "needs 2 entries, not one number"),
         (lambda: gm.solve(bar([gm.Gravity(1.0, -9.81)])), "needs 2 entries, not one number"),
         (lambda: gm.solve(bar([gm.Convection("right", 1.0, 300.0)])), "acts on a temperature, not on a field with 2"),
@@ -108,6 +117,16 @@ def bar(conditions, fixed=HELD, masses=()):
     return gm.Steady(body)
 
 
+def test_a_physics_may_be_planned_inside_jit():
+    def energy(k):
+        steady = driven(k, [gm.Dirichlet("left"), gm.HeatSource("all", 1.0)])
+        krylov = gm.solvers.CG(gm.solvers.Jacobi(), 1e-12, 0.0, 100)
+        return jnp.sum(gm.solve(gm.Steady(steady.physics, linear_solver=krylov)).value ** 2)
+
+    assert float(jax.jit(energy)(2.0)) == pytest.approx(float(energy(2.0)), rel=1e-12)
+    assert float(jax.jit(jax.grad(energy))(2.0)) == pytest.approx(-float(energy(2.0)), rel=1e-10)
+
+
 def test_a_run_that_failed_can_be_refused():
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
     heat = gm.Heat(space, 1e4, 100.0, [gm.Radiation("boundary", 0.5, 300.0), gm.Power("all", 5000.0)])
@@ -129,7 +148,12 @@ for call in (
     lambda: gm.solve(heat, {"q": 3.0}),
     lambda: gm.solve(heat.physics),
     lambda: gm.modes(heat),
+    lambda: gm.modes(gm.Modal(gm.Elasticity(vectors, 1.0, 0.3, 1.0, kinematics="plane strain"), 2, shift_frequency=0)),
+    lambda: gm.march(gm.Transient, (0.0, 1.0)),
+    lambda: gm.march(gm.Transient(gm.Heat(space, 1.0, 1.0), 300.0, 1.0), (0.0, 1.0), lambda t, u: u),
     lambda: gm.Heat(space, 1.0, conditions=gm.Dirichlet("left")),
+    lambda: gm.Heat(space, 1.0, conditions=None),
+    lambda: gm.Heat(space, 1.0, conditions=[gm.Dirichlet]),
     lambda: gm.Heat(space, 1.0, conditions=[gm.SelfWeight((0.0, 1.0))]),
     lambda: gm.Solid(vectors, gm.NeoHookean(1.0, 0.3), kinematics="plane strain"),
     lambda: gm.Hyperelasticity(vectors, gm.Isotropic(1.0, 0.3), kinematics="plane strain"),
@@ -144,7 +168,14 @@ KINDS_TOLD = [
     "Input 'q' must be a Series, not float: a constant is gm.Series([0], [value]).",
     "gm.solve takes an analysis of kind Steady, not Heat.",
     "gm.modes takes an analysis of kind Modal, not Steady.",
+    "Nothing holds the body against translation along x, translation along y and rotation about z: prescribe "
+    "displacements, add springs, or set shift_frequency to about its first elastic frequency.",
+    "gm.march takes an analysis of kind Transient or Dynamic, not the class Transient itself.",
+    "The inputs of gm.march must be a mapping from names to Series, not function.",
     "The conditions of Heat must be a list, not one Dirichlet.",
+    "The conditions of Heat must be a list, not None.",
+    "Heat cannot take the class Dirichlet itself as a condition: it takes conditions on the field, such as Dirichlet, "
+    "and loads that act on its cells, facets or points.",
     "Heat cannot take one SelfWeight as a condition: it takes conditions on the field, such as Dirichlet, and loads "
     "that act on its cells, facets or points.",
     "A body under small strains needs a material such as Isotropic or J2Plasticity, not NeoHookean.",

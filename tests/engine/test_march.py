@@ -41,10 +41,15 @@ def test_a_record_keeps_what_is_asked_for_at_the_times_of_an_error_control():
     np.testing.assert_allclose(history.values["mean"], 300 + 100 * np.exp(-0.05 * history.times), rtol=1e-7)
 
 
+def block():
+    """A stiff block of 4 kg on a bed of springs of 1 N/m."""
+    space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1", (3,))
+    return gm.Elasticity(space, 1e8, 0.0, 4.0, [gm.ElasticSupport("bottom", 1.0)])
+
+
 def test_a_mass_on_a_spring_oscillates_and_goes_on():
     """u = cos(ω t) with ω² = k/m of a stiff block on a bed of springs, and its velocity; in two pieces."""
-    space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1", (3,))
-    body = gm.Elasticity(space, 1e8, 0.0, 4.0, [gm.ElasticSupport("bottom", 1.0)])
+    body = block()
 
     def keep(t, motion):
         return jnp.stack([motion["u"][:, 2].mean(), motion["v"][:, 2].mean()])
@@ -76,6 +81,12 @@ def test_a_march_is_differentiated():
         (lambda: gm.march(cooling(), (0.0, 10.0)), "No signal is given for input 'h'"),
         (lambda: gm.march(cooling(), (10.0, 0.0), INPUTS), "must increase"),
         (lambda: gm.march(cooling(), (10.0,), INPUTS), "at least two, in s"),
+        (lambda: gm.march(cooling(), (0.0, np.nan), INPUTS), "must be finite"),
+        (lambda: gm.march(cooling(), "soon", INPUTS), "must be numbers in s, not 'soon'"),
+        (lambda: cooling(np.nan), "The initial field is not finite"),
+        (lambda: cooling("warm"), "The initial field must be numbers, not the text 'warm'"),
+        (lambda: gm.Dynamic(block(), np.array([0.0, np.nan, 0.0]), 0.0, 0.1), "The initial displacement is not finite"),
+        (lambda: gm.Dynamic(block(), 0.0, np.inf, 0.1), "The initial velocity is not finite"),
         (lambda: gm.march(cooling(300.0 * np.ones(3)), (0.0, 1.0), INPUTS), "initial"),
     ],
 )
