@@ -63,3 +63,8 @@ class _Force(Quadratic, Contribution):
     def tangent_parameters(self) -> Any:
         """None: a dead load has no tangent."""
         return ()
+
+    @property
+    def has_tangent(self) -> bool:
+        """No: a dead load."""
+        return False

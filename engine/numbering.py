@@ -22,11 +22,14 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
     corners = [
         np.asarray(block.cells)[:, : len(e.entity_nodes[0])] for block, e in zip(mesh.blocks, elements, strict=True)
     ]
-    used = np.unique(np.concatenate([c.ravel() for c in corners]))
+    used = np.zeros(mesh.n_points, dtype=bool)
+    for vertices in corners:
+        used[vertices] = True
+    rank = np.cumsum(used) - 1
     numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int64) for c, e in zip(corners, elements, strict=True)]
     for table, vertices, element in zip(numbers, corners, elements, strict=True):
-        table[:, [local[0] for local in element.entity_nodes[0]]] = np.searchsorted(used, vertices)
-    count = len(used)
+        table[:, [local[0] for local in element.entity_nodes[0]]] = rank[vertices]
+    count = int(used.sum())
     for dim in range(1, mesh.cell_dim + 1):
         if any(any(element.entity_nodes[dim]) for element in elements):
             count = _number_inside(mesh.blocks, elements, corners, numbers, dim, mesh.cell_dim, count)

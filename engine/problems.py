@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly import GatherSum, MatrixLayout, VectorPlan
+from gemel.engine.assembly import MatrixLayout, MatrixPlan, VectorPlan
 from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint
@@ -134,6 +134,11 @@ class Integral(Contribution):
         """As the form says."""
         return self.form.tangent_parameters
 
+    @property
+    def has_tangent(self) -> bool:
+        """As the form says."""
+        return self.form.has_tangent
+
 
 class DiscreteProblem(eqx.Module):
     r"""Find $u$ with $R(u; v) = 0$ for all $v$, $R$ a sum of contributions, $u = g$ on constrained parts.
@@ -146,7 +151,7 @@ class DiscreteProblem(eqx.Module):
     layout: MatrixLayout
     contributions: tuple[Contribution, ...]
     to_vector: tuple[VectorPlan, ...]
-    to_matrix: tuple[GatherSum, ...]
+    to_matrix: MatrixPlan
     constraint: Constraint
 
     @staticmethod
@@ -187,11 +192,7 @@ class DiscreteProblem(eqx.Module):
     def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, " nnz"]:
         """The CSR values of the tangent before constraints."""
         points = jnp.asarray(self.space.mesh.points)
-        total = jnp.zeros(self.layout.rows.shape[0])
-        for part, gather in zip(self.contributions, self.to_matrix, strict=True):
-            local = [values.reshape(-1) for values in part.tangents(u, points)]
-            total = total + gather(jnp.concatenate(local))
-        return total
+        return self.to_matrix([part.tangents(u, points) if part.has_tangent else None for part in self.contributions])
 
     def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
@@ -207,18 +208,37 @@ def discretise(
     Raises `ValueError` where a domain is unknown or empty.
     """
     planned = [tuple(summand.plan(space) for summand in group) for group in groups]
-    couplings = [dofs for group in planned for part in group for dofs in part.dofs()]
+    parts = [part for group in planned for part in group]
+    distinct, which = _distinct([part.dofs() for part in parts])
+    bent = sorted({number for number, part in zip(which, parts, strict=True) if part.has_tangent})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
-    layout = MatrixLayout.of(space.n_dofs, width, couplings)
+    layout = MatrixLayout.of(space.n_dofs, width, [dofs for number in bent for dofs in distinct[number]])
     constraint = Constraint.of(space, conditions, layout)
-    return tuple(
-        DiscreteProblem(
-            space,
-            layout,
-            parts,
-            tuple(layout.plan_vector(part.dofs()) for part in parts),
-            tuple(layout.plan_matrix(part.dofs()) for part in parts),
-            constraint,
-        )
-        for parts in planned
-    )
+    vectors = [layout.plan_vector(dofs) for dofs in distinct]
+    gathers = {number: layout.plan_matrix(distinct[number]) for number in bent}
+    numbers = iter(which)
+    problems = []
+    for group in planned:
+        mine = tuple(next(numbers) for _ in group)
+        used = sorted({number for number, part in zip(mine, group, strict=True) if part.has_tangent})
+        own = tuple(used.index(n) if part.has_tangent else None for n, part in zip(mine, group, strict=True))
+        to_matrix = MatrixPlan(tuple(gathers[number] for number in used), own, layout.rows.shape[0])
+        to_vector = tuple(vectors[number] for number in mine)
+        problems.append(DiscreteProblem(space, layout, group, to_vector, to_matrix, constraint))
+    return tuple(problems)
+
+
+def _distinct(elements: Sequence[list[np.ndarray]]) -> tuple[list[list[np.ndarray]], list[int]]:
+    """The distinct groups of elements, such as those that stiffness and mass share, and the number of each one's."""
+    distinct: list[list[np.ndarray]] = []
+    which = []
+    for groups in elements:
+        same = (number for number, other in enumerate(distinct) if _equal(groups, other))
+        which.append(next(same, len(distinct)))
+        if which[-1] == len(distinct):
+            distinct.append(groups)
+    return distinct, which
+
+
+def _equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

@@ -1,7 +1,7 @@
 """Finite-element spaces: a mesh, an element and the numbering of their nodes."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +17,14 @@ from gemel.engine.precision import require_double
 from gemel.meshes import Mesh
 from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
+
+
+def _first_places(cell_nodes: Sequence[np.ndarray], n_nodes: int) -> np.ndarray:
+    """Where each node first stands among the nodes of all cells."""
+    nodes = np.concatenate([table.ravel() for table in cell_nodes])
+    places = np.empty(n_nodes, dtype=np.int64)
+    places[nodes[::-1]] = np.arange(len(nodes) - 1, -1, -1)  # of several numbers for a node the last one stays
+    return places
 
 
 class FunctionSpace(eqx.Module):
@@ -55,7 +63,7 @@ class FunctionSpace(eqx.Module):
         self.elements = lagrange(element, *(block.cell_type for block in mesh.blocks))
         self.shape = tuple(shape)
         self.cell_nodes, self.n_nodes = number_nodes(mesh, self.elements)
-        _, self.places = np.unique(np.concatenate([nodes.ravel() for nodes in self.cell_nodes]), return_index=True)
+        self.places = _first_places(self.cell_nodes, self.n_nodes)
 
     @property
     def name(self) -> str:
@@ -98,14 +106,18 @@ class FunctionSpace(eqx.Module):
 
     def node_places(self) -> Float[np.ndarray | Array, "n_nodes dim"]:
         """The `nodes`, on the host where the mesh is."""
-        points = self.mesh.points
-        rows = []
-        for number, (block, element) in enumerate(zip(self.mesh.blocks, self.elements, strict=True)):
+        points, places = self.mesh.points, self.places
+        cells = [block.cells for block in self.mesh.blocks]
+        xp: Any = np if all(isinstance(part, np.ndarray) for part in (points, places, *cells)) else jnp
+        first, x = 0, xp.zeros((self.n_nodes, points.shape[1]))
+        for number, element in enumerate(self.elements):
+            size = len(cells[number]) * element.n_nodes
             values, _ = self.geometry(number).tabulate(element.node_points)
-            cells = block.cells
-            xp = np if isinstance(points, np.ndarray) and isinstance(cells, np.ndarray) else jnp
-            rows.append(xp.einsum("ag,cgd->cad", values, xp.asarray(points)[cells]).reshape(-1, points.shape[1]))
-        return (np if isinstance(rows[0], np.ndarray) else jnp).concatenate(rows)[self.places]
+            cell, local = xp.divmod(xp.clip(places - first, 0, size - 1), element.n_nodes)
+            mine = xp.einsum("ng,ngd->nd", xp.asarray(values)[local], xp.asarray(points)[xp.asarray(cells[number])[cell]])
+            x = xp.where(((places >= first) & (places < first + size))[:, None], mine, x)
+            first += size
+        return x
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""
@@ -132,14 +144,14 @@ class FunctionSpace(eqx.Module):
                 "gm.reaction of the body instead of gm.reactions of the step)."
             )
         facets = np.asarray(facets)
-        found = [np.zeros(0, dtype=np.int64)]
+        found = np.zeros(self.n_nodes, dtype=bool)
         for number, element in enumerate(self.elements):
             start, end = self.mesh.offsets[number : number + 2]
             mine = facets[(facets[:, 0] >= start) & (facets[:, 0] < end)] - [start, 0]
             nodes = np.asarray(self.cell_nodes[number])
             for local, closure in enumerate(element.facet_nodes):
-                found.append(nodes[mine[mine[:, 1] == local, 0]][:, closure].ravel())
-        return np.unique(np.concatenate(found))
+                found[nodes[mine[mine[:, 1] == local, 0]][:, closure]] = True
+        return np.flatnonzero(found)
 
     def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | Array]:
         r"""The rows of the operator that evaluates a function at physical points.

@@ -24,6 +24,11 @@ class Differentiable(eqx.Module):
     def tangent_parameters(self) -> Any:
         """What the tangent depends on besides the unknowns: where it holds an `Input`, it changes in time."""
 
+    @property
+    def has_tangent(self) -> bool:
+        """False where the residual does not depend on the unknowns, as that of a dead load: no matrix is planned."""
+        return True
+
 
 class Delegated(Differentiable):
     """A part that is as another is."""
@@ -47,6 +52,11 @@ class Delegated(Differentiable):
     def tangent_parameters(self) -> Any:
         """As the origin."""
         return self.origin.tangent_parameters
+
+    @property
+    def has_tangent(self) -> bool:
+        """As the origin."""
+        return self.origin.has_tangent
 
 
 class Quadratic(Differentiable):

@@ -161,13 +161,14 @@ def _kuhn(cubes: Int[np.ndarray, "n_cubes n_corners"], dim: int) -> Int[np.ndarr
 def _sides(
     cell: str, cells: Int[np.ndarray, "n_cells n_nodes"], counts: tuple[int, ...]
 ) -> dict[str, Int[np.ndarray, "n 2"]]:
-    """Boundary facets by side; each belongs to the one side on which all of its vertices lie."""
-    facets = topology.boundary_facets([CellBlock(cell, cells)])  # pyright: ignore[reportArgumentType]
+    """Boundary facets by side, ordered by cell; each belongs to the one side on which all of its vertices lie."""
     local = topology.cell_entities(cell, len(counts) - 1)
-    nodes = cells[facets[:, :1], local[facets[:, 1]]]
-    lattice = np.unravel_index(nodes, [n + 1 for n in counts], order="F")
-    return {
-        side: facets[(index == at).all(axis=1)]
-        for index, n, sides in zip(lattice, counts, _SIDES[len(counts)], strict=True)
-        for side, at in zip(sides, (0, n), strict=True)
-    }
+    lattice = np.unravel_index(np.arange(np.prod([n + 1 for n in counts])), [n + 1 for n in counts], order="F")
+    tags = {}
+    for index, n, sides in zip(lattice, counts, _SIDES[len(counts)], strict=True):
+        for side, at in zip(sides, (0, n), strict=True):
+            here = (index == at)[cells]
+            near = np.flatnonzero(here.sum(axis=1) >= local.shape[1])
+            row, facet = np.nonzero(here[near][:, local].all(axis=-1))
+            tags[side] = np.stack([near[row], facet], axis=-1)
+    return tags

@@ -13,10 +13,12 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from gemel.solvers.aggregation import HostLevel, inverse_of, largest_eigenvalue, smoothed_aggregation
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
-from gemel.solvers.padded import PaddedRows, apply_rows, build_rows, flat_size, split_flat
+from gemel.solvers.padded import PaddedRows, apply_rows, build_rows, split_flat
 from gemel.solvers.placing import on_device
+from gemel.solvers.sparse import SparseOperator
 
 
 class _Rows(eqx.Module):
@@ -92,34 +94,27 @@ class AMG(Preconditioner):
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
-        matrix = scipy.sparse.csr_matrix(operator.to_scipy())
-        levels = self._build(matrix)
+        levels = self._build(operator.to_scipy())
         dtype = np.dtype(self.dtype)
         with jax.ensure_compile_time_eval():
-            fine = tuple(_convert_level(level, dtype) for level in levels[:-1])
-            coarse = np.asarray(scipy.linalg.pinvh(levels[-1].A.toarray()))
-            return Hierarchy(fine, on_device(coarse.astype(dtype)))
+            rows = [_convert_rows(level.matrix, dtype) for level in levels[1:-1]]
+            first = _known_rows(operator, dtype) or _convert_rows(levels[0].matrix, dtype)
+            fine = (_convert_level(*pair, dtype) for pair in zip(levels[:-1], [first, *rows], strict=False))
+            coarse = np.asarray(scipy.linalg.pinvh(levels[-1].matrix.toarray()))
+            return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)))
 
-    def _build(self, matrix: scipy.sparse.csr_matrix) -> Sequence[Any]:
+    def _build(self, matrix: scipy.sparse.csr_array) -> list[HostLevel]:
         n = len(matrix.indptr) - 1
-        options: dict[str, Any] = {"max_coarse": self.coarse, "max_levels": 20}
         if self.method == "ruge_stuben":
-            return pyamg.ruge_stuben_solver(matrix, strength=("classical", {"theta": 0.25}), **options).levels
+            options = {"max_coarse": self.coarse, "max_levels": 20}
+            known = scipy.sparse.csr_matrix(matrix)
+            return _measured(pyamg.ruge_stuben_solver(known, strength=("classical", {"theta": 0.25}), **options).levels)
         modes = None if self.near_nullspace is None else np.array(self.near_nullspace, np.float64)
         if modes is not None and modes.shape[0] != n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
-        if self.block > 1:
-            if n % self.block:
-                raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
-            matrix = matrix.tobsr((self.block, self.block))  # type: ignore[assignment]
-        return pyamg.smoothed_aggregation_solver(
-            matrix,
-            B=modes,
-            strength=("symmetric", {"theta": self.strength}),  # type: ignore[arg-type]
-            smooth=("jacobi", {"omega": 4.0 / 3.0}),
-            improve_candidates=None,
-            **options,
-        ).levels
+        if n % self.block:
+            raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
+        return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse)
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
         """Keep the hierarchy."""
@@ -133,13 +128,14 @@ class AMG(Preconditioner):
         if depth == len(state.levels):
             return state.coarse_inverse @ b
         level = state.levels[depth]
-        x, r = _chebyshev(level, jnp.zeros_like(b), b, self.degree)
+        x, r, step = _chebyshev(level, jnp.zeros_like(b), b, self.degree)
+        r = r - level.matrix.mv(step)
         x = x + level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r)))
         return _chebyshev(level, x, b - level.matrix.mv(x), self.degree)[0]
 
 
-def _chebyshev(level: _Level, x: Array, r: Array, degree: int) -> tuple[Array, Array]:
-    """Return x and its residual r after ``degree`` Chebyshev steps on D⁻¹A over [λ/8, 1.1 λ]."""
+def _chebyshev(level: _Level, x: Array, r: Array, degree: int) -> tuple[Array, Array, Array]:
+    """Return x after ``degree`` Chebyshev steps on D⁻¹A over [λ/8, 1.1 λ], the residual before the last one, and it."""
     upper = 1.1 * level.largest
     lower = level.largest / 8.0
     theta, delta = (upper + lower) / 2, (upper - lower) / 2
@@ -154,47 +150,37 @@ def _chebyshev(level: _Level, x: Array, r: Array, degree: int) -> tuple[Array, A
         return x, r, d, new_rho
 
     start = (x, r, level.inverse_diagonal * r / theta, 1 / sigma)
-    x, r, _, _ = jax.lax.fori_loop(0, degree, step, start)
-    return x, r
+    x, r, d, _ = jax.lax.fori_loop(0, degree - 1, step, start)
+    return x + d, r, d
+
+
+def _measured(levels: Sequence[Any]) -> list[HostLevel]:
+    """The levels of pyamg with what the smoother needs to know."""
+    fine = [(level.A, inverse_of(level.A.diagonal()), level.P) for level in levels[:-1]]
+    known = [HostLevel(a, inverse, largest_eigenvalue(a, inverse), p) for a, inverse, p in fine]
+    return [*known, HostLevel(levels[-1].A, np.ones(0), 0.0, None)]
+
+
+def _known_rows(operator: LinearOperator, dtype: np.dtype) -> _Rows | None:
+    """The rows of a matrix that lies in padded rows already; None for another operator."""
+    if not isinstance(operator, SparseOperator):
+        return None
+    return _Rows(operator.pattern.forward, tuple(values.astype(dtype) for values in operator.values))
 
 
 def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
     csr = scipy.sparse.csr_array(matrix)
     csr.sum_duplicates()
-    rows, position = build_rows(csr.indptr, csr.indices)
-    flat = np.zeros(flat_size(rows), dtype)
-    flat[position] = csr.data
-    return _Rows(rows, on_device(split_flat(flat, rows)))
+    rows, _, source = build_rows(csr.indptr, csr.indices)
+    values = np.append(csr.data, 0.0).astype(dtype)
+    return _Rows(rows, on_device(split_flat(values[source], rows)))
 
 
-def _convert_level(level: Any, dtype: np.dtype) -> _Level:
-    matrix = scipy.sparse.csr_array(level.A)
-    diagonal = matrix.diagonal()
-    inverse = np.where(diagonal == 0, 1.0, 1.0 / np.where(diagonal == 0, 1.0, diagonal))
+def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
     return _Level(
-        _convert_rows(matrix, dtype),
-        on_device(inverse.astype(dtype)),
-        jnp.asarray(np.asarray(_largest_eigenvalue(matrix, inverse), dtype)),
-        _convert_rows(level.P, dtype),
-        _convert_rows(scipy.sparse.csr_array(level.P).T, dtype),
+        rows,
+        on_device(level.inverse_diagonal.astype(dtype)),
+        jnp.asarray(np.asarray(level.largest, dtype)),
+        _convert_rows(level.prolongation, dtype),
+        _convert_rows(scipy.sparse.csr_array(level.prolongation).T, dtype),
     )
-
-
-def _largest_eigenvalue(matrix: scipy.sparse.csr_array, inverse_diagonal: np.ndarray, steps: int = 15) -> float:
-    """Return the largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
-    root = np.sqrt(np.abs(inverse_diagonal))
-    v = np.random.default_rng(0).standard_normal(len(root))
-    v /= np.linalg.norm(v)
-    before, beta = np.zeros_like(v), 0.0
-    alphas, betas = [], []
-    for _ in range(min(steps, len(v))):
-        w = root * (matrix @ (root * v)) - beta * before
-        alpha = float(v @ w)
-        w -= alpha * v
-        alphas.append(alpha)
-        beta = float(np.linalg.norm(w))
-        if beta <= 1e-12 * abs(alpha):
-            break
-        betas.append(beta)
-        before, v = v, w / beta
-    return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])

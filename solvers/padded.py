@@ -12,7 +12,7 @@ scatter, ten times slower.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -87,32 +87,45 @@ def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
     return edges[::-1]
 
 
-def build_rows(indptr: np.ndarray, indices: np.ndarray) -> tuple[PaddedRows, np.ndarray]:
-    """Return the padded layout of CSR rows and, for every CSR entry, its flat position in that layout."""
+class Layout(NamedTuple):
+    """Padded rows, the flat position there of every CSR entry, and the CSR entry at every position.
+
+    Padding points one past the last entry.
+    """
+
+    rows: PaddedRows
+    position: Int[np.ndarray, " nnz"]
+    source: Int[np.ndarray, " stored"]
+
+
+def build_rows(indptr: np.ndarray, indices: np.ndarray) -> Layout:
+    """Lay out CSR rows; on the host."""
     lengths = np.diff(indptr)
     edges = _bucket_edges(lengths) if len(lengths) else [1]
     bucket = np.searchsorted(edges, np.maximum(lengths, 1))
-    row_of = np.repeat(np.arange(len(lengths)), lengths)
-    slot = np.arange(len(indices)) - indptr[row_of]
-    position = np.zeros(len(indices), np.int64)
-    place = np.zeros(len(lengths), np.int64)
-    columns, offset, rows_before = [], 0, 0
+    numbers = np.arange(len(indices), dtype=np.int32)
+    own = np.zeros(len(lengths), np.int32)
+    own[lengths > 0] = indices[indptr[:-1][lengths > 0]]
+    position, place = np.empty(len(indices), np.int32), np.empty(len(lengths), np.int32)
+    columns, sources, offset, before = [], [], 0, 0
     for b, edge in enumerate(edges):
         rows = np.flatnonzero(bucket == b)
+        mine = numbers if len(edges) == 1 else numbers[np.repeat(bucket == b, lengths)]
         chunks = max(2, -(-edge // _CHUNK))
         width = -(-edge // chunks)
-        mine = np.flatnonzero(bucket[row_of] == b)
-        place[rows] = np.arange(len(rows))
-        own = np.where(lengths[rows] > 0, indices[np.minimum(indptr[rows], max(len(indices) - 1, 0))], 0)
-        table = np.tile(own.astype(np.int32), (chunks * width, 1))
-        table[slot[mine], place[row_of[mine]]] = indices[mine]
-        position[mine] = offset + slot[mine] * len(rows) + place[row_of[mine]]
-        columns.append(on_device(table.reshape(chunks, width, len(rows))))
-        place[rows] += rows_before
-        rows_before += len(rows)
+        shape = (len(rows), chunks * width)
+        inside = np.arange(shape[1]) < lengths[rows, None]  # true for the entries of ``mine``, in their order
+        table, source = np.broadcast_to(own[rows, None], shape).copy(), np.full(shape, len(indices), np.int32)
+        table[inside], source[inside] = indices[mine], mine
+        slots = np.arange(shape[1], dtype=np.int32) * np.int32(len(rows))
+        position[mine] = (slots + np.arange(offset, offset + len(rows), dtype=np.int32)[:, None])[inside]
+        columns.append(on_device(np.ascontiguousarray(table.T).reshape(chunks, width, len(rows))))
+        sources.append(source.T.ravel())
+        place[rows] = np.arange(before, before + len(rows))
+        before += len(rows)
         offset += table.size
-    order = None if len(edges) == 1 else on_device(place.astype(np.int32))
-    return PaddedRows(tuple(columns), order), position
+    order = None if len(edges) == 1 else on_device(place)
+    return Layout(PaddedRows(tuple(columns), order), position, np.concatenate(sources))
 
 
 def flat_size(rows: PaddedRows) -> int:

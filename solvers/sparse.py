@@ -14,7 +14,6 @@ from gemel.solvers.padded import (
     PaddedRows,
     Structure,
     build_rows,
-    flat_size,
     join_flat,
     move,
     move_values,
@@ -65,41 +64,45 @@ class SparsityPattern(eqx.Module):
 
         Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix.
         """
-        indptr, indices = np.asarray(indptr, np.int64), np.asarray(indices, np.int64)
+        indptr, indices = np.asarray(indptr, np.int64), np.asarray(indices)
         n = len(indptr) - 1
-        row_of = np.repeat(np.arange(n), np.diff(indptr))
-        key = row_of * n + indices
         if len(indices) and (indices.min() < 0 or indices.max() >= n):
             raise ValueError(f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}.")
-        if np.any(np.diff(key) <= 0):
-            bad = int(row_of[np.flatnonzero(np.diff(key) <= 0)[0]])
+        rising = indices[1:] > indices[:-1]
+        firsts = indptr[(indptr > 0) & (indptr < len(indices))]
+        rising[firsts - 1] = True
+        if not rising.all():
+            bad = int(np.searchsorted(indptr, np.flatnonzero(~rising)[0], side="right")) - 1
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
-        forward, position = build_rows(indptr, indices)
-        numbered = scipy.sparse.csr_array((np.arange(len(indices)), indices, indptr), shape=(n, n)).tocsc()
-        pointers, swap = numbered.indptr.astype(np.int64), numbered.data
-        columns = numbered.indices.astype(np.int64)
+        indices = indices.astype(np.int32, copy=False)
+        forward, position, source = build_rows(indptr, indices)
+        numbers = np.arange(len(indices), dtype=np.int32)
+        numbered = scipy.sparse.csr_array((numbers, indices, indptr), shape=(n, n)).tocsc()
+        pointers, columns, swap = numbered.indptr, numbered.indices, numbered.data
+        size = len(source)
+        moved = np.append(position[swap], np.int32(size))
         if np.array_equal(pointers, indptr) and np.array_equal(columns, indices):
-            backward, swapped = forward, position
+            backward, to_backward = forward, moved[source]
+            to_forward = to_backward  # the mirror image of a mirror image
         else:
-            backward, swapped = build_rows(pointers, columns)
-        size, back_size = flat_size(forward), flat_size(backward)
-        to_backward = np.full(back_size, size, np.int32)
-        to_backward[swapped] = position[swap]
-        from_csr = np.full(size, len(indices), np.int32)
-        from_csr[position] = np.arange(len(indices), dtype=np.int32)
+            backward, _, back_source = build_rows(pointers.astype(np.int64), columns)
+            to_backward = moved[back_source]
+            to_forward = _inverse_index(to_backward, size)
+        row_of = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
+        stored = np.flatnonzero(row_of == indices)
         on_diagonal = np.full(n, size, np.int32)
-        on_diagonal[row_of[row_of == indices]] = position[row_of == indices]
+        on_diagonal[row_of[stored]] = position[stored]
         digest = hashlib.blake2b(indptr.tobytes() + indices.tobytes(), digest_size=12).hexdigest()
         with jax.ensure_compile_time_eval():
             return SparsityPattern(
                 on_device(np.asarray(indptr, np.int32)),
-                on_device(np.asarray(indices, np.int32)),
+                on_device(indices),
                 forward,
                 backward,
                 on_device(to_backward),
-                on_device(_inverse_index(to_backward, size)),
-                on_device(from_csr),
-                on_device(position.astype(np.int32)),
+                on_device(to_forward),
+                on_device(source),
+                on_device(position),
                 on_device(on_diagonal),
                 digest,
             )

@@ -37,6 +37,11 @@ class WeightLoad(Form):
         """None: a load."""
         return ()
 
+    @property
+    def has_tangent(self) -> bool:
+        """Only where a number depends on the field."""
+        return not self.linear
+
 
 class RotationLoad(Form):
     r"""$\rho\, \omega \times (\omega \times x)$ as source, $x$ from the axis to the point where it is now."""

@@ -124,6 +124,11 @@ class NormalLoad(Form):
         """None: the load itself has no tangent."""
         return ()
 
+    @property
+    def has_tangent(self) -> bool:
+        """Only where the load depends on the field."""
+        return not self.linear
+
 
 def Traction(on: str, value: Any) -> Term:
     """Force per area on facets, Pa, a vector ``(dim,)``."""

@@ -17,7 +17,7 @@ from gemel.engine.coefficients import PerCell, drive
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.elementgroups import ElementGroup
 from gemel.engine.physics.physics import Physics
-from gemel.engine.problems import DiscreteProblem, Summand, Term, discretise
+from gemel.engine.problems import Contribution, DiscreteProblem, Summand, Term, discretise
 from gemel.engine.signals import Series, at_time
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.structures.conditions import MOTIONS, MemberCondition, Release, RigidOffset, SelfWeight, Support
@@ -186,13 +186,15 @@ def stress_stiffness(frame: Frame, u: Array) -> Float[Array, " nnz"]:
     problem = frame.problem
     points = jnp.asarray(problem.space.mesh.points)
     axial = member_forces(frame, u, (0.5,))[:, 0, 0]
-    total = jnp.zeros(problem.layout.rows.shape[0])
-    for part, gather in zip(problem.contributions, problem.to_matrix, strict=True):
-        if isinstance(part, ElementGroup) and isinstance(part.kernel, MemberStiffness):
-            kernel = MemberStress(part.kernel.numbers, PerCell(axial[part.cells]))
-            stressed = ElementGroup(kernel, part.unknowns, part.corners, part.cells)
-            total = total + gather(stressed.tangents(jnp.zeros(problem.space.n_dofs), points)[0].reshape(-1))
-    return total
+    zero = jnp.zeros(problem.space.n_dofs)
+
+    def stressed(part: Contribution) -> list[Array] | None:
+        if not (isinstance(part, ElementGroup) and isinstance(part.kernel, MemberStiffness)):
+            return None
+        kernel = MemberStress(part.kernel.numbers, PerCell(axial[part.cells]))
+        return ElementGroup(kernel, part.unknowns, part.corners, part.cells).tangents(zero, points)
+
+    return problem.to_matrix([stressed(part) for part in problem.contributions])
 
 
 def _turns(condition: Support | Dirichlet, dim: int) -> bool:

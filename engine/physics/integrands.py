@@ -96,6 +96,11 @@ class Load(Form):
         """None: the load itself has no tangent."""
         return ()
 
+    @property
+    def has_tangent(self) -> bool:
+        """Only where the load depends on the field."""
+        return not self.linear
+
 
 class Storage(Form):
     """A density that depends on the field as source: an enthalpy, whose rate is what a body takes up."""

@@ -128,6 +128,11 @@ class MemberForce(ElementKernel):
         """None: a dead load has no tangent."""
         return ()
 
+    @property
+    def has_tangent(self) -> bool:
+        """Only where the load depends on the unknowns."""
+        return not self.linear
+
 
 class MemberStress(MemberMatrix):
     """The geometric stiffness $K_g$ of a member under the axial force ``axial`` in N."""

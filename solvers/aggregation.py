@@ -1,0 +1,93 @@
+"""Smoothed aggregation: the levels of a multigrid hierarchy from a matrix and its near-nullspace; on the host."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from jaxtyping import Float
+from pyamg.aggregation.aggregate import standard_aggregation
+from pyamg.aggregation.tentative import fit_candidates
+from pyamg.strength import symmetric_strength_of_connection
+
+_MOST_LEVELS = 20
+
+
+class HostLevel(NamedTuple):
+    """A level's matrix, the inverse of its diagonal, the largest eigenvalue of their product, and the prolongation
+    from the next coarser level (None on the coarsest, where neither of the numbers is needed).
+    """
+
+    matrix: Any
+    inverse_diagonal: Float[np.ndarray, " n"]
+    largest: float
+    prolongation: Any
+
+
+def smoothed_aggregation(
+    matrix: Any, modes: Float[np.ndarray, "n k"] | None, block: int, strength: float, coarse: int
+) -> list[HostLevel]:
+    r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$.
+
+    The tentative $T$ carries the near-nullspace over from one level to the next, aggregate by aggregate;
+    $\lambda$ is the largest eigenvalue of $D^{-1} A$.
+
+    Args:
+        matrix: symmetric, sparse.
+        modes: the near-nullspace; the constants of each component when None.
+        block: unknowns per node, interleaved.
+        strength: threshold of strong connections.
+        coarse: largest size of the coarsest level.
+
+    Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
+    """
+    n = matrix.shape[0]
+    fine = matrix.tobsr((block, block)) if block > 1 else scipy.sparse.csr_matrix(matrix)
+    candidates = np.kron(np.ones((n // block, 1)), np.eye(block)) if modes is None else modes
+    levels = []
+    while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
+        aggregates, _ = standard_aggregation(symmetric_strength_of_connection(fine, strength))
+        tentative, candidates = fit_candidates(aggregates, candidates)
+        if tentative.blocksize == (1, 1):
+            tentative = tentative.tocsr()
+        inverse = inverse_of(fine.diagonal())
+        largest = largest_eigenvalue(fine, inverse)
+        prolongation = tentative - _scaled(fine @ tentative, 4.0 / (3.0 * largest) * inverse)
+        levels.append(HostLevel(fine, inverse, largest, prolongation))
+        fine = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
+    return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
+
+
+def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The inverse of a diagonal, one where it is zero."""
+    return 1.0 / np.where(diagonal == 0, 1.0, diagonal)
+
+
+def largest_eigenvalue(matrix: Any, inverse_diagonal: Float[np.ndarray, " n"], steps: int = 15) -> float:
+    """Return the largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
+    root = np.sqrt(np.abs(inverse_diagonal))
+    v = np.random.default_rng(0).standard_normal(len(root))
+    v /= np.linalg.norm(v)
+    before, beta = np.zeros_like(v), 0.0
+    alphas, betas = [], []
+    for _ in range(min(steps, len(v))):
+        w = root * (matrix @ (root * v)) - beta * before
+        alpha = float(v @ w)
+        w -= alpha * v
+        alphas.append(alpha)
+        beta = float(np.linalg.norm(w))
+        if beta <= 1e-12 * abs(alpha):
+            break
+        betas.append(beta)
+        before, v = v, w / beta
+    return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])
+
+
+def _scaled(matrix: Any, factors: Float[np.ndarray, " n"]) -> Any:
+    """The rows of a matrix times a number each."""
+    if matrix.format == "csr":
+        matrix.data *= np.repeat(factors, np.diff(matrix.indptr))
+        return matrix
+    height = matrix.blocksize[0]
+    matrix.data *= np.repeat(factors.reshape(-1, height), np.diff(matrix.indptr), axis=0)[:, :, None]
+    return matrix
