@@ -114,7 +114,9 @@ class FunctionSpace(eqx.Module):
             size = len(cells[number]) * element.n_nodes
             values, _ = self.geometry(number).tabulate(element.node_points)
             cell, local = xp.divmod(xp.clip(places - first, 0, size - 1), element.n_nodes)
-            mine = xp.einsum("ng,ngd->nd", xp.asarray(values)[local], xp.asarray(points)[xp.asarray(cells[number])[cell]])
+            mine = xp.einsum(
+                "ng,ngd->nd", xp.asarray(values)[local], xp.asarray(points)[xp.asarray(cells[number])[cell]]
+            )
             x = xp.where(((places >= first) & (places < first + size))[:, None], mine, x)
             first += size
         return x

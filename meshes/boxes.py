@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gemel.meshes import topology
-from gemel.meshes.blocks import CellBlock
 from gemel.meshes.errors import MeshError
 from gemel.meshes.mesh import Mesh
 
