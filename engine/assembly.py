@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 
 from gemel.engine.compiling import one_program
 from gemel.solvers.placing import on_device
-from gemel.solvers.sparse import SparseOperator, SparsityPattern
+from gemel.solvers.sparse import AssembledOperator, SparsityPattern
+from gemel.solvers.stencil import Lattice, StencilMap
 
 
 class GatherSum(eqx.Module):
@@ -123,10 +124,15 @@ class MatrixLayout(eqx.Module):
     neighbours: np.ndarray | Array
     width: int = eqx.field(static=True)
     n_blocks: int = eqx.field(static=True)
+    stencil: StencilMap | None = None
 
     @staticmethod
-    def of(n_dofs: int, width: int, couplings: Sequence[np.ndarray]) -> "MatrixLayout":
-        """Collect the pairs of blocks of all elements, given by their unknowns ``(n_elements, n_local)``."""
+    def of(n_dofs: int, width: int, couplings: Sequence[np.ndarray], lattice: Lattice | None = None) -> "MatrixLayout":
+        """Collect the pairs of blocks of all elements, given by their unknowns ``(n_elements, n_local)``.
+
+        Where the blocks are the nodes of a ``lattice`` and couple with their neighbours there alone, operators are
+        stored on it.
+        """
         n_blocks = n_dofs // width
         block_starts, columns = _neighbours(n_blocks, [_blocks(dofs, width)[0] for dofs in couplings])
         if width == 1:
@@ -140,7 +146,10 @@ class MatrixLayout(eqx.Module):
             indices = expanded[np.repeat(starts - indptr[:-1], widths) + np.arange(indptr[-1])]
         pattern = SparsityPattern.build(indptr, indices)
         rows = np.repeat(np.arange(n_dofs, dtype=np.int32), np.diff(indptr))
-        return MatrixLayout(pattern, on_device(rows), on_device(indices), block_starts, columns, width, n_blocks)
+        stencil = None if lattice is None else on_device(StencilMap.build(lattice, block_starts, columns))
+        return MatrixLayout(
+            pattern, on_device(rows), on_device(indices), block_starts, columns, width, n_blocks, stencil
+        )
 
     def positions(self, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices ``(n_elements, n_local, n_local)`` stands in the CSR values."""
@@ -184,8 +193,8 @@ class MatrixLayout(eqx.Module):
         diagonal: Any = 1.0,
         *,
         symmetric: bool,
-    ) -> SparseOperator:
-        """The sparse operator with the given CSR values.
+    ) -> AssembledOperator:
+        """The operator with the given CSR values.
 
         ``symmetric`` promises that they are those of a symmetric matrix: products with the transpose, and so
         derivatives in reverse mode, are wrong where it does not hold.
@@ -196,7 +205,7 @@ class MatrixLayout(eqx.Module):
             free = jnp.asarray(free)
             kept = free[self.rows] & free[self.columns]
             values = jnp.where(kept, values, jnp.where(self.rows == self.columns, diagonal, 0.0))
-        return self.pattern.operator(values, symmetric=symmetric)
+        return (self.stencil or self.pattern).operator(values, symmetric=symmetric)
 
 
 def sorted_unique(keys: np.ndarray) -> np.ndarray:

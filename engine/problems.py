@@ -17,9 +17,10 @@ from gemel.engine.constraints import Condition, Constraint
 from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
+from gemel.engine.lattices import lattice_of
 from gemel.engine.spaces import FunctionSpace, Space
 from gemel.engine.tangents import Differentiable
-from gemel.solvers.sparse import SparseOperator
+from gemel.solvers.sparse import AssembledOperator
 
 
 class Contribution(Differentiable):
@@ -194,7 +195,7 @@ class DiscreteProblem(eqx.Module):
         points = jnp.asarray(self.space.mesh.points)
         return self.to_matrix([part.tangents(u, points) if part.has_tangent else None for part in self.contributions])
 
-    def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> SparseOperator:
+    def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> AssembledOperator:
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
         values = self.matrix_values(self.constraint.lift(u))
         return self.constraint.operator(self.layout, values, scale, symmetric=self.symmetric)
@@ -212,7 +213,8 @@ def discretise(
     distinct, which = _distinct([part.dofs() for part in parts])
     bent = sorted({number for number, part in zip(which, parts, strict=True) if part.has_tangent})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
-    layout = MatrixLayout.of(space.n_dofs, width, [dofs for number in bent for dofs in distinct[number]])
+    couplings = [dofs for number in bent for dofs in distinct[number]]
+    layout = MatrixLayout.of(space.n_dofs, width, couplings, lattice_of(space))
     constraint = Constraint.of(space, conditions, layout)
     vectors = [layout.plan_vector(dofs) for dofs in distinct]
     gathers = {number: layout.plan_matrix(distinct[number]) for number in bent}

@@ -3,6 +3,7 @@
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
 from gemel.solvers.krylov import CG, GMRES
@@ -31,7 +32,8 @@ from gemel.solvers.operators import (
 )
 from gemel.solvers.preconditioners import Identity, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
-from gemel.solvers.sparse import SparseOperator, SparsityPattern, linear_combination
+from gemel.solvers.sparse import AssembledOperator, SparseOperator, SparsityPattern, linear_combination
+from gemel.solvers.stencil import Lattice, StencilMap, StencilOperator
 from gemel.solvers.time import (
     BDF2,
     SDIRK2,
@@ -68,6 +70,7 @@ __all__ = [
     "SDIRK2",
     "SDIRK4",
     "Adjoint",
+    "AssembledOperator",
     "Backtracking",
     "CentralDifference",
     "Code",
@@ -93,6 +96,7 @@ __all__ = [
     "Implicit",
     "ImplicitEuler",
     "Jacobi",
+    "Lattice",
     "LeastSquaresSolver",
     "LevenbergMarquardt",
     "LinearOperator",
@@ -102,6 +106,7 @@ __all__ = [
     "LoadSteps",
     "MassInvert",
     "Motion",
+    "Multigrid",
     "Newmark",
     "Newton",
     "NonlinearSolver",
@@ -114,6 +119,8 @@ __all__ = [
     "SparseOperator",
     "SparsityPattern",
     "Status",
+    "StencilMap",
+    "StencilOperator",
     "StoringSystem",
     "SumOperator",
     "System",

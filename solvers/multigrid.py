@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.aggregation import HostLevel, inverse_of, largest_eigenvalue, smoothed_aggregation
+from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded import PaddedRows, apply_rows, build_rows, split_flat
@@ -128,30 +129,9 @@ class AMG(Preconditioner):
         if depth == len(state.levels):
             return state.coarse_inverse @ b
         level = state.levels[depth]
-        x, r, step = _chebyshev(level, jnp.zeros_like(b), b, self.degree)
-        r = r - level.matrix.mv(step)
-        x = x + level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r)))
-        return _chebyshev(level, x, b - level.matrix.mv(x), self.degree)[0]
-
-
-def _chebyshev(level: _Level, x: Array, r: Array, degree: int) -> tuple[Array, Array, Array]:
-    """Return x after ``degree`` Chebyshev steps on D⁻¹A over [λ/8, 1.1 λ], the residual before the last one, and it."""
-    upper = 1.1 * level.largest
-    lower = level.largest / 8.0
-    theta, delta = (upper + lower) / 2, (upper - lower) / 2
-    sigma = theta / delta
-
-    def step(_, carry):
-        x, r, d, rho = carry
-        x = x + d
-        r = r - level.matrix.mv(d)
-        new_rho = 1 / (2 * sigma - rho)
-        d = new_rho * rho * d + 2 * new_rho / delta * level.inverse_diagonal * r
-        return x, r, d, new_rho
-
-    start = (x, r, level.inverse_diagonal * r / theta, 1 / sigma)
-    x, r, d, _ = jax.lax.fori_loop(0, degree - 1, step, start)
-    return x + d, r, d
+        smoother = Chebyshev(level.matrix.mv, level.inverse_diagonal, level.largest, self.degree, 8.0)
+        x, r = smoother.before(b)
+        return smoother.after(x, r, level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r))))
 
 
 def _measured(levels: Sequence[Any]) -> list[HostLevel]:

@@ -21,6 +21,7 @@ from gemel.solvers.padded import (
     split_flat,
 )
 from gemel.solvers.placing import on_device
+from gemel.solvers.stencil import StencilOperator
 
 
 def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
@@ -232,15 +233,22 @@ class _FlippedOperator(LinearOperator):
         return scipy.sparse.csr_array(scipy.sparse.csr_array(parts, shape=(self.n, self.n)).T)
 
 
+AssembledOperator = SparseOperator | StencilOperator
+"""A matrix with stored values: in padded rows, or on a lattice."""
+
+
 def linear_combination(
     a: Float[Array, ""] | float, first: LinearOperator, b: Float[Array, ""] | float, second: LinearOperator
 ) -> LinearOperator:
-    """Return a A + b B: one sparse matrix where both share a pattern, else a `SumOperator`."""
+    """Return a A + b B: one matrix where both share a pattern or a lattice, else a `SumOperator`."""
+    symmetric = first.symmetric and second.symmetric
+    if isinstance(first, StencilOperator) and isinstance(second, StencilOperator) and first.lattice == second.lattice:
+        return StencilOperator(first.lattice, a * first.values + b * second.values, symmetric)
     if (
         isinstance(first, SparseOperator)
         and isinstance(second, SparseOperator)
         and first.pattern.fingerprint == second.pattern.fingerprint
     ):
         values = tuple(a * v + b * w for v, w in zip(first.values, second.values, strict=True))
-        return SparseOperator(first.pattern, values, first.symmetric and second.symmetric)
+        return SparseOperator(first.pattern, values, symmetric)
     return SumOperator(a, first, b, second)

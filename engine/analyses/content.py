@@ -8,7 +8,7 @@ from jaxtyping import Array
 from gemel.engine.coefficients import drive
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.signals import at_time
-from gemel.solvers import SparseOperator, StoringSystem
+from gemel.solvers import AssembledOperator, StoringSystem
 
 
 class ContentSystem(StoringSystem):
@@ -18,7 +18,7 @@ class ContentSystem(StoringSystem):
 
     linear: bool = False
 
-    def mass(self, args: Any) -> SparseOperator:
+    def mass(self, args: Any) -> AssembledOperator:
         """The capacity at a field of zeros."""
         _, inertia, _, _ = args
         return self.capacity(jnp.zeros(inertia.space.n_dofs), args)
@@ -32,7 +32,7 @@ class ContentSystem(StoringSystem):
         """The field with its prescribed values at ``t``."""
         return self._problem(t, args).constraint.lift(u)
 
-    def capacity(self, u: Array, args: Any) -> SparseOperator:
+    def capacity(self, u: Array, args: Any) -> AssembledOperator:
         """The tangent of the content, without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
         values = inertia.matrix_values(u)
@@ -42,7 +42,7 @@ class ContentSystem(StoringSystem):
         """$r(t, u)$."""
         return self._problem(t, args).residual(u, args[3])
 
-    def tangent(self, t: Array, u: Array, args: Any) -> SparseOperator:
+    def tangent(self, t: Array, u: Array, args: Any) -> AssembledOperator:
         """The tangent of the spatial problem."""
         return self._problem(t, args).tangent(u, args[3])
 

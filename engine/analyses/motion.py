@@ -14,11 +14,11 @@ from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
+    AssembledOperator,
     DiagonalOperator,
     LinearOperator,
     Motion,
     SecondOrderSystem,
-    SparseOperator,
     linear_combination,
 )
 
@@ -94,7 +94,7 @@ class StructuralSystem(SecondOrderSystem):
             force = force + args.damping.mv(support.v)
         return residual + args.problem.constraint.reduce(force)
 
-    def tangent(self, t: Array, u: Array, args: Structure) -> SparseOperator:
+    def tangent(self, t: Array, u: Array, args: Structure) -> AssembledOperator:
         """The stiffness."""
         return args.at(t).tangent(u, args.scale)
 
@@ -149,7 +149,7 @@ def _with_mass(alpha: Any, mass: LinearOperator, damping: LinearOperator | None)
         return linear_combination(1.0, damping, alpha, mass)
     if isinstance(mass, DiagonalOperator):
         return DiagonalOperator(alpha * mass.values)
-    assert isinstance(mass, SparseOperator)
+    assert isinstance(mass, AssembledOperator)
     return mass.scaled(alpha)
 
 

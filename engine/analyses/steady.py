@@ -21,10 +21,11 @@ from gemel.solvers import (
     AMG,
     CG,
     GMRES,
+    AssembledOperator,
     LinearSolver,
+    Multigrid,
     Solution,
     SparseDirect,
-    SparseOperator,
     linear_solve,
     nonlinear_solve,
 )
@@ -35,7 +36,8 @@ _HALVINGS = 12
 
 
 def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
-    """Conjugate gradients, or GMRES where the tangent is not symmetric, with smoothed aggregation.
+    """Conjugate gradients, or GMRES where the tangent is not symmetric, with multigrid: geometric on a lattice, else
+    smoothed aggregation.
 
     Several fields make tangents that are indefinite or badly scaled against each other: they are solved directly. So
     are lines, where factors are as sparse as the matrix; slender members leave residuals of about 1e-8.
@@ -48,10 +50,10 @@ def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolv
     modes = physics.near_nullspace()
     if modes is not None:
         modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
-    amg = AMG(near_nullspace=modes, block=space.n_components)
+    multigrid = Multigrid(AMG(near_nullspace=modes, block=space.n_components))
     if physics.problem.symmetric:
-        return CG(amg, rtol=rtol, atol=0.0, max_steps=max_steps)
-    return GMRES(amg, rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)
+        return CG(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps)
+    return GMRES(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)
 
 
 class Steady(Analysis):
@@ -62,8 +64,9 @@ class Steady(Analysis):
         rtol: relative tolerance of the linear solves; where the problem is nonlinear, also that of the residual against
             the magnitudes of the element forces.
         max_steps: limit of iterations of one linear solve.
-        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with smoothed
-            aggregation; on a mixed space and on lines, the sparse direct solver.
+        linear_solver: replaces conjugate gradients (GMRES where the tangent is not symmetric) with `Multigrid`,
+            geometric on large boxes and smoothed aggregation elsewhere; on a mixed space and on lines, the sparse
+            direct solver.
         newton_steps: limit of Newton steps.
         initial: where Newton's method starts, with the prescribed values spread by a first linear solve: a number,
             `Profile` or nodal values in SI units; on a mixed space a mapping from fields to those.
@@ -157,7 +160,7 @@ def _residual(u: Array, problem: DiscreteProblem) -> Array:
 
 
 @eqx.filter_jit
-def _first_tangent(problem: DiscreteProblem, initial: Any) -> SparseOperator:
+def _first_tangent(problem: DiscreteProblem, initial: Any) -> AssembledOperator:
     return problem.tangent(_start(problem, initial))
 
 

@@ -24,6 +24,7 @@ from gemel.solvers import (
     BDF2,
     SDIRK2,
     SDIRK4,
+    AssembledOperator,
     Backtracking,
     CrankNicolson,
     ErrorControl,
@@ -34,7 +35,6 @@ from gemel.solvers import (
     Newton,
     Solution,
     SparseDirect,
-    SparseOperator,
     integrate,
     integrate_adaptive,
     linear_combination,
@@ -220,7 +220,7 @@ class _System(FirstOrderSystem):
 
     linear: bool = eqx.field(static=True)
 
-    def mass(self, args: Any) -> SparseOperator:
+    def mass(self, args: Any) -> AssembledOperator:
         """The mass matrix without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
         values = _mass_values(inertia)
@@ -236,7 +236,7 @@ class _System(FirstOrderSystem):
         _, rate = jax.jvp(lambda s: _driven(problem, inputs, s).constraint.lift(zero), (t,), (jnp.ones_like(t),))
         return residual + problem.constraint.reduce(_whole_mass(inertia).mv(rate))
 
-    def tangent(self, t: Array, u: Array, args: Any) -> SparseOperator:
+    def tangent(self, t: Array, u: Array, args: Any) -> AssembledOperator:
         """The tangent of the spatial problem."""
         problem, _, inputs, scale = args
         return _driven(problem, inputs, t).tangent(u, scale)
@@ -282,7 +282,7 @@ def _remembered(memory: Any) -> dict[str, Array]:
     return {name: getattr(memory, name) for name in _MEMORY}
 
 
-def _whole_mass(inertia: DiscreteProblem) -> SparseOperator:
+def _whole_mass(inertia: DiscreteProblem) -> AssembledOperator:
     return inertia.layout.operator(_mass_values(inertia), symmetric=inertia.symmetric)
 
 

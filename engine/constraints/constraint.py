@@ -15,7 +15,7 @@ from gemel.engine.constraints.dirichlet import Dirichlet, Prescribed
 from gemel.engine.constraints.elimination import Dependence, eliminate
 from gemel.engine.spaces import Space
 from gemel.solvers.placing import on_device
-from gemel.solvers.sparse import SparseOperator
+from gemel.solvers.sparse import AssembledOperator
 
 
 class Ties(eqx.Module):
@@ -149,7 +149,7 @@ class Constraint(eqx.Module):
 
     def operator(
         self, layout: MatrixLayout, values: Float[Array, " nnz"], diagonal: Any = 1.0, *, symmetric: bool
-    ) -> SparseOperator:
+    ) -> AssembledOperator:
         r"""$T^\top K T$ at full size for CSR ``values`` of ``layout``, with ``diagonal`` at dependent unknowns.
 
         ``symmetric`` promises that $K$ is.

@@ -1,0 +1,245 @@
+"""Geometric multigrid for operators on lattices: coarse levels by Galerkin's product, formed on the device."""
+
+import itertools
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from gemel.solvers.chebyshev import Chebyshev
+from gemel.solvers.linear_solver import Preconditioner
+from gemel.solvers.multigrid import AMG
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.stencil import Lattice, StencilOperator, neighbours_of
+
+_ALIKE = 1.5
+"""Axes are halved together where their spacings are within this factor of the finest one."""
+
+
+_SPAN = 4.0
+"""How much of the spectrum of a level is left to its smoother."""
+
+
+class Level(eqx.Module):
+    """One level: its matrix, the inverse of its diagonal, its largest eigenvalue, which unknowns are free, and which
+    axes the next one has half as many cells along.
+    """
+
+    operator: StencilOperator
+    inverse_diagonal: Float[Array, " n"]
+    largest: Float[Array, ""]
+    free: Float[Array, "components *nodes"]
+    axes: tuple[int, ...] = eqx.field(static=True)
+
+
+class Levels(eqx.Module):
+    """The state of `Multigrid` on a lattice: levels from fine to coarse, and a solver's state for the last one."""
+
+    levels: tuple[Level, ...]
+    coarse: Any
+
+
+class Multigrid(Preconditioner):
+    r"""One symmetric V-cycle: geometric for a `StencilOperator`, else that of ``algebraic``.
+
+    Each axis with an even number of cells is halved, those with finer spacing first; interpolation is linear along
+    each, $A_c = P^\top A P$, and unknowns that couple with no other (prescribed ones) stay out of it. Smoothing is by
+    Chebyshev polynomials. The coarsest level is inverted where it has at most ``coarse`` unknowns, and handed to
+    ``algebraic`` where it has more, which needs known values: then call ``init`` outside jit.
+
+    - ``degree``: of the smoothing polynomial.
+    - ``coarse``: largest size of the coarsest level that is inverted densely.
+    - ``dtype``: of the geometric cycle; ``"float32"`` halves its traffic inside a float64 Krylov method.
+
+    Trottenberg, Oosterlee, Schüller, *Multigrid*, Academic Press (2001); smoother: Adams, Brezina, Hu, Tuminaro,
+    J. Comput. Phys. 188 (2003).
+    """
+
+    algebraic: AMG = AMG()
+    degree: int = eqx.field(static=True, default=2)
+    coarse: int = eqx.field(static=True, default=400)
+    dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float32")
+
+    def __check_init__(self):
+        if self.degree < 1:
+            raise ValueError(f"Multigrid degree {self.degree}: the smoother needs at least 1.")
+        if self.dtype not in ("float64", "float32"):
+            raise ValueError(f"Multigrid dtype {self.dtype!r}: use 'float64' or 'float32'.")
+
+    def init(self, operator: LinearOperator) -> Any:
+        """Form the levels. Raises `ValueError` inside jit where a part is set up on the host."""
+        if not isinstance(operator, StencilOperator):
+            return self.algebraic.init(operator)
+        levels, last = _form(operator, self.coarse, self.dtype)
+        if last.n <= self.coarse:
+            return Levels(levels, _inverse(last).astype(self.dtype))
+        if isinstance(last.values, Tracer):
+            raise ValueError(
+                f"The coarsest lattice has {last.n} unknowns, and AMG needs known values to go on from there: call "
+                "solver.init(operator) outside jit, grad and vmap, and pass the result as state."
+            )
+        return Levels(levels, AMG().init(last))
+
+    def update(self, state: Any, operator: LinearOperator) -> Any:
+        """Keep the levels."""
+        return state
+
+    def apply(self, state: Any, r: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return one V-cycle from a zero guess."""
+        if not isinstance(state, Levels):
+            return self.algebraic.apply(state, r)
+        return self._cycle(state, 0, r.astype(self.dtype)).astype(r.dtype)
+
+    def _cycle(self, state: Levels, depth: int, b: Array) -> Array:
+        if depth == len(state.levels):
+            return state.coarse @ b if isinstance(state.coarse, jax.Array) else AMG().apply(state.coarse, b)
+        level = state.levels[depth]
+        smoother = Chebyshev(level.operator.mv, level.inverse_diagonal, level.largest, self.degree, _SPAN)
+        x, r = smoother.before(b)
+        return smoother.after(x, r, _prolong(level, self._cycle(state, depth + 1, _restrict(level, r))))
+
+
+@eqx.filter_jit
+def _form(operator: StencilOperator, coarse: int, dtype: str) -> tuple[tuple[Level, ...], StencilOperator]:
+    """The levels above the coarsest one, in the precision of the cycle, and its operator."""
+    levels = []
+    while operator.n > coarse and (axes := _halved(operator.lattice)):
+        free = _free(operator)
+        inverse = 1.0 / jnp.where(operator.diagonal() == 0, 1.0, operator.diagonal())
+        levels.append(Level(operator, inverse, _largest_eigenvalue(operator, inverse), free, axes))
+        operator = _galerkin(levels[-1])
+    return jax.tree.map(lambda x: x.astype(dtype), tuple(levels)), operator
+
+
+@eqx.filter_jit
+def _inverse(operator: StencilOperator) -> Float[Array, "n n"]:
+    """The pseudoinverse."""
+    indptr, columns, places = operator.lattice.entries()
+    rows = np.repeat(np.arange(operator.n), np.diff(indptr))
+    dense = jnp.zeros((operator.n, operator.n)).at[rows, columns].set(operator.values.reshape(-1)[places])
+    return jnp.linalg.pinv(0.5 * (dense + dense.T), hermitian=True) if operator.symmetric else jnp.linalg.pinv(dense)
+
+
+def _halved(lattice: Lattice) -> tuple[int, ...]:
+    """The axes along which the next level has half as many cells; none where no fine axis has an even number."""
+    finest = min(lattice.spacing)
+    fine = [axis for axis, spacing in enumerate(lattice.spacing) if spacing <= _ALIKE * finest]
+    even = tuple(axis for axis in fine if lattice.nodes[axis] % 2 == 1 and lattice.nodes[axis] > 3)
+    return even if len(even) == len(fine) else ()
+
+
+def _coarser(lattice: Lattice, axes: tuple[int, ...]) -> Lattice:
+    nodes = tuple((n + 1) // 2 if axis in axes else n for axis, n in enumerate(lattice.nodes))
+    spacing = tuple(2 * h if axis in axes else h for axis, h in enumerate(lattice.spacing))
+    return Lattice(nodes, lattice.components, spacing)
+
+
+def _free(operator: StencilOperator) -> Float[Array, "components *nodes"]:
+    """One where an unknown couples with another, else zero."""
+    magnitudes = jnp.sum(jnp.abs(operator.values), axis=(0, 1, 3))
+    return (magnitudes > jnp.abs(operator.centre())).astype(magnitudes.dtype)
+
+
+def _galerkin(level: Level) -> StencilOperator:
+    """$P^T A P$, with one on the diagonal of unknowns that are not free."""
+    lattice, d, c = level.operator.lattice, len(level.operator.lattice.nodes), level.operator.lattice.components
+    values = (level.operator.values * level.free[:, None]).reshape(lattice.unfolded)
+    for axis in level.axes:
+        values = _halve(values, axis, d + 2 + axis)
+    coarser = _coarser(lattice, level.axes)
+    free = _every_other(level.free, level.axes)
+    columns = jnp.moveaxis(neighbours_of(free, coarser.nodes), d, d)[(slice(None),) * d + (None,)]
+    values = values * free[:, None] * columns
+    centre = (1,) * d
+    for a in range(c):
+        values = values.at[(*centre, a, a)].add(1.0 - free[a])
+    return StencilOperator(coarser, values.reshape(coarser.shape), level.operator.symmetric)
+
+
+def _halve(values: Array, offsets: int, nodes: int) -> Array:
+    r"""Galerkin's product along one axis, $\sum_{ab} w_a w_b A(2I + a, 2J + b)$ with weights 1/2, 1, 1/2."""
+    even, odd = _strided(values, nodes, 0), _strided(values, nodes, 1)
+    sides = [(0, 0)] * values.ndim
+    before, after = list(sides), list(sides)
+    before[nodes], after[nodes] = (1, 0), (0, 1)
+    rows = jnp.stack([jnp.pad(odd, before), even, jnp.pad(odd, after)])
+    # A product of matrices: sums of slices are fused from axis to axis, each term of one computed again in the next.
+    return jnp.moveaxis(
+        jnp.tensordot(jnp.asarray(_WEIGHTS, values.dtype), rows, ((1, 2), (0, offsets + 1))), 0, offsets
+    )
+
+
+def _galerkin_weights() -> np.ndarray:
+    """``(J - I, a, o)``, what the entry from 2I + a to 2I + a + o = 2J + b adds to that from I to J."""
+    weight, table = (0.5, 1.0, 0.5), np.zeros((3, 3, 3))
+    for shift, a, b in itertools.product((-1, 0, 1), repeat=3):
+        if abs(2 * shift + b - a) <= 1:
+            table[shift + 1, a + 1, 2 * shift + b - a + 1] = weight[a + 1] * weight[b + 1]
+    return table
+
+
+_WEIGHTS = _galerkin_weights()
+
+
+def _strided(values: Array, axis: int, start: int) -> Array:
+    return jax.lax.slice_in_dim(values, start, None, 2, axis=axis)
+
+
+def _every_other(field: Array, axes: tuple[int, ...]) -> Array:
+    for axis in axes:
+        field = _strided(field, axis + 1, 0)
+    return field
+
+
+def _restrict(level: Level, r: Array) -> Array:
+    """$P^T r$."""
+    lattice = level.operator.lattice
+    field = lattice.split(r) * level.free
+    for axis in level.axes:
+        even, odd = _strided(field, axis + 1, 0), 0.5 * _strided(field, axis + 1, 1)
+        sides = [(0, 0)] * field.ndim
+        after, before = list(sides), list(sides)
+        after[axis + 1], before[axis + 1] = (0, 1), (1, 0)
+        field = even + jnp.pad(odd, after) + jnp.pad(odd, before)
+    return _coarser(lattice, level.axes).join(field * _every_other(level.free, level.axes))
+
+
+def _prolong(level: Level, x: Array) -> Array:
+    """$P x$."""
+    lattice = level.operator.lattice
+    field = _coarser(lattice, level.axes).split(x) * _every_other(level.free, level.axes)
+    for axis in level.axes:
+        size = field.shape[axis + 1]
+        middle = 0.5 * (
+            jax.lax.slice_in_dim(field, 0, size - 1, axis=axis + 1)
+            + jax.lax.slice_in_dim(field, 1, size, axis=axis + 1)
+        )
+        sides = [(0, 0)] * field.ndim
+        sides[axis + 1] = (0, 1)
+        pairs = jnp.stack([field, jnp.pad(middle, sides)], axis=axis + 2)
+        shape = (*field.shape[: axis + 1], 2 * size, *field.shape[axis + 2 :])
+        field = jax.lax.slice_in_dim(pairs.reshape(shape), 0, 2 * size - 1, axis=axis + 1)
+    return lattice.join(field * level.free)
+
+
+def _largest_eigenvalue(operator: StencilOperator, inverse_diagonal: Array, steps: int = 12) -> Array:
+    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
+    root = jnp.sqrt(jnp.abs(inverse_diagonal))
+    v = jax.random.normal(jax.random.PRNGKey(0), root.shape, root.dtype)
+    v = v / jnp.linalg.norm(v)
+
+    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        before, v, beta = carry
+        w = root * operator.mv(root * v) - beta * before
+        alpha = jnp.vdot(v, w)
+        w = w - alpha * v
+        beta = jnp.linalg.norm(w)
+        return (v, w / jnp.where(beta > 0, beta, 1.0), beta), (alpha, beta)
+
+    _, (alphas, betas) = jax.lax.scan(step, (jnp.zeros_like(v), v, jnp.zeros((), v.dtype)), length=steps)
+    off = jnp.diag(betas[:-1], 1)
+    return jnp.linalg.eigvalsh(jnp.diag(alphas) + off + off.T)[-1]

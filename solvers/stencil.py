@@ -1,0 +1,213 @@
+"""Matrices whose unknowns sit on a lattice and couple with their neighbours there: products by slices, no indices."""
+
+import itertools
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jaxtyping import Array, Float, Int
+
+from gemel.solvers.operators import LinearOperator
+from gemel.solvers.padded import move
+
+
+class Lattice(NamedTuple):
+    """Nodes of a structured mesh.
+
+    ``nodes`` along each axis, the slowest first; ``components`` unknowns at a node, interleaved; ``spacing`` along
+    each axis in m, of which ratios count.
+    """
+
+    nodes: tuple[int, ...]
+    components: int
+    spacing: tuple[float, ...]
+
+    @property
+    def n_nodes(self) -> int:
+        """How many nodes."""
+        return int(np.prod(self.nodes))
+
+    @property
+    def n(self) -> int:
+        """How many unknowns."""
+        return self.n_nodes * self.components
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of an operator's values: offsets along the slowest axis, those along the others, row and column
+        components, nodes.
+        """
+        return (3, 3 ** (len(self.nodes) - 1), self.components, self.components, *self.nodes)
+
+    @property
+    def unfolded(self) -> tuple[int, ...]:
+        """The same with the offsets along each axis apart."""
+        return (3,) * len(self.nodes) + self.shape[2:]
+
+    def split(self, x: Array) -> Array:
+        """A flat vector as ``(components, *nodes)``."""
+        return jnp.moveaxis(x.reshape(*self.nodes, self.components), -1, 0)
+
+    def join(self, field: Array) -> Array:
+        """The inverse of `split`."""
+        return jnp.moveaxis(field, 0, -1).reshape(-1)
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The matrix of all neighbours in CSR order: row pointers, columns, and where each entry stands in the flat
+        values.
+        """
+        d, c, n = len(self.nodes), self.components, self.n_nodes
+        at = np.indices(self.nodes, dtype=np.int32).reshape(d, 1, n)
+        offsets = np.asarray(list(itertools.product((-1, 0, 1), repeat=d)), dtype=np.int32).T[:, :, None]
+        there = at + offsets
+        inside = np.all((there >= 0) & (there < np.asarray(self.nodes)[:, None, None]), axis=0).T  # (n, offsets)
+        node, offset = np.nonzero(inside)
+        columns = np.ravel_multi_index(tuple(axis[offset, node] for axis in there), self.nodes)
+        counts, first = inside.sum(axis=1), np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+        indptr = np.concatenate([[0], np.cumsum(np.repeat(counts * c, c))])
+        indices, places = (np.empty(c * c * len(node), dtype=np.int64) for _ in range(2))
+        start = c * c * first[node] + c * (np.arange(len(node)) - first[node])
+        for a, b in itertools.product(range(c), repeat=2):
+            entry = start + a * c * counts[node] + b
+            indices[entry] = columns * c + b
+            places[entry] = ((offset * c + a) * c + b) * n + node
+        return indptr, indices, places
+
+    def offset_numbers(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
+        """The number of the offset from each row's node to its column's; None where two are no neighbours."""
+        number, (here, there) = 0, (np.unravel_index(side, self.nodes) for side in (rows, columns))
+        for a, b in zip(here, there, strict=True):
+            step = b - a
+            if len(step) and (step.min() < -1 or step.max() > 1):
+                return None
+            number = 3 * number + step + 1
+        return np.asarray(number)
+
+
+class StencilMap(eqx.Module):
+    """Where the entries of a sparse matrix stand in the values of a `StencilOperator`."""
+
+    lattice: Lattice = eqx.field(static=True)
+    from_csr: Int[Array | np.ndarray, " stored"]
+    to_csr: Int[Array | np.ndarray, " nnz"]
+
+    @staticmethod
+    def build(lattice: Lattice, starts: np.ndarray, neighbours: np.ndarray) -> "StencilMap | None":
+        """The map for a matrix of blocks: in row ``i`` the blocks ``neighbours[starts[i] : starts[i + 1]]``.
+
+        The entries of a block's rows follow one another row by row. None where two nodes couple that are no
+        neighbours on the lattice.
+        """
+        n, c = lattice.n_nodes, lattice.components
+        per_row = np.diff(starts)
+        rows = np.repeat(np.arange(n, dtype=np.int32), per_row)
+        offset = lattice.offset_numbers(rows, neighbours)
+        if offset is None:
+            return None
+        first = c * c * starts[rows] + c * (np.arange(len(rows)) - starts[rows])
+        width = c * per_row[rows]
+        to_csr = np.empty(c * c * len(rows), dtype=np.int32)
+        for a, b in itertools.product(range(c), repeat=2):
+            to_csr[first + a * width + b] = ((offset * c + a) * c + b) * n + rows
+        from_csr = np.full(int(np.prod(lattice.shape)), len(to_csr), dtype=np.int32)
+        from_csr[to_csr] = np.arange(len(to_csr), dtype=np.int32)
+        return StencilMap(lattice, from_csr, to_csr)
+
+    def operator(self, csr_values: Float[Array, " nnz"], symmetric: bool = False) -> "StencilOperator":
+        """The matrix with these values in CSR order; ``symmetric`` promises that they are those of a symmetric one."""
+        values = move(csr_values, jnp.asarray(self.from_csr), jnp.asarray(self.to_csr))
+        return StencilOperator(self.lattice, values.reshape(self.lattice.shape), symmetric)
+
+
+class StencilOperator(LinearOperator):
+    r"""$y_a(i) = \sum_{o, b} A_{oab}(i)\, x_b(i + o)$ with offsets $o \in \{-1, 0, 1\}^d$ on a lattice.
+
+    ``values`` has the shape of its `Lattice` (another one would be copied for each product), zero where an offset leads
+    outside. A product reads each value once and no indices, two thirds of the traffic of padded rows; its derivatives
+    are slices and pads.
+    """
+
+    lattice: Lattice = eqx.field(static=True)
+    values: Float[Array, "..."]
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+
+    @property
+    def n(self) -> int:
+        """Number of unknowns."""
+        return self.lattice.n
+
+    def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return A x.
+
+        A loop over the offsets along the slowest axis: XLA fuses no producer into it, which in a chain of products it
+        would compute again for every offset.
+        """
+        nodes, c = self.lattice.nodes, self.lattice.components
+        padded = jnp.pad(self.lattice.split(x), [(0, 0)] + [(1, 1)] * len(nodes))
+        others = list(itertools.product(range(3), repeat=len(nodes) - 1))
+        slabs = jnp.stack([padded[:, o : o + nodes[0]] for o in range(3)])
+
+        def plane(y: tuple[Array, ...], item: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
+            slab, mine = item
+            for number, offset in enumerate(others):
+                inside = tuple(slice(o, o + size) for o, size in zip(offset, nodes[1:], strict=True))
+                parts = [slab[(b, slice(None), *inside)] for b in range(c)]
+                y = tuple(
+                    total + sum(mine[number, a, b] * part for b, part in enumerate(parts)) for a, total in enumerate(y)
+                )
+            return y, None
+
+        zero = jnp.zeros(nodes, jnp.result_type(self.values, x))
+        y, _ = jax.lax.scan(plane, (zero,) * c, (slabs, self.values))
+        return self.lattice.join(jnp.stack(y))
+
+    def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return Aᵀ x. Moves the values each time: for many products take `transpose` first."""
+        return self.mv(x) if self.symmetric else self.transpose().mv(x)
+
+    def transpose(self) -> "StencilOperator":
+        """Return Aᵀ."""
+        if self.symmetric:
+            return self
+        d = len(self.lattice.nodes)
+        mirrored = jnp.swapaxes(jnp.flip(self.values.reshape(self.lattice.unfolded), range(d)), d, d + 1)
+        padded = jnp.pad(mirrored, [(0, 0)] * (d + 2) + [(1, 1)] * d)
+        moved = [
+            padded[(*offset, slice(None), slice(None), *_window(offset, self.lattice.nodes))]
+            for offset in itertools.product(range(3), repeat=d)
+        ]
+        return StencilOperator(self.lattice, jnp.stack(moved).reshape(self.lattice.shape), False)
+
+    def diagonal(self) -> Float[Array, " n"]:
+        """Return the diagonal."""
+        return self.lattice.join(self.centre())
+
+    def centre(self) -> Float[Array, "components *nodes"]:
+        """The diagonal by component and node."""
+        middle = self.values.shape[1] // 2
+        return jnp.stack([self.values[1, middle, a, a] for a in range(self.lattice.components)])
+
+    def scaled(self, factor: Float[Array, ""] | float) -> "StencilOperator":
+        """Return factor · A."""
+        return StencilOperator(self.lattice, factor * self.values, self.symmetric)
+
+    def to_scipy(self) -> scipy.sparse.csr_array:
+        """Return the matrix on the host, with explicit zeros. Uses numpy alone, so that a callback may call it."""
+        indptr, indices, places = self.lattice.entries()
+        return scipy.sparse.csr_array((np.asarray(self.values).reshape(-1)[places], indices, indptr), (self.n, self.n))
+
+
+def _window(offset: tuple[int, ...], nodes: tuple[int, ...]) -> tuple[slice, ...]:
+    """The nodes at an offset, in an array that is padded by one."""
+    return tuple(slice(o, o + size) for o, size in zip(offset, nodes, strict=True))
+
+
+def neighbours_of(field: Any, nodes: tuple[int, ...]) -> Array:
+    """``field (..., *nodes)`` at all offsets from each node, zero outside: ``(3, ..., 3, ..., *nodes)``."""
+    d = len(nodes)
+    padded = jnp.pad(field, [(0, 0)] * (field.ndim - d) + [(1, 1)] * d)
+    windows = [padded[(..., *_window(offset, nodes))] for offset in itertools.product(range(3), repeat=d)]
+    return jnp.stack(windows).reshape((3,) * d + field.shape)
