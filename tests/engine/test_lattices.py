@@ -1,0 +1,72 @@
+"""Large boxes are solved on their lattice, with the same answers and gradients as without it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gemel as gm
+from gemel.engine.lattices import lattice_of
+from gemel.solvers import SparseOperator, StencilOperator
+
+
+def heat(mesh, k, conditions=()):
+    space = gm.FunctionSpace(mesh, "Q1")
+    source = gm.HeatSource("all", gm.Profile(lambda x: 1.0 + x[0] * x[1]))
+    return gm.Heat(
+        space, k, conditions=[gm.Dirichlet("left", 2.0), gm.Convection("top", 3.0, 1.0), source, *conditions]
+    )
+
+
+def box(cell="hexahedron"):
+    return gm.box(16, 16, 18, size=(1.0, 1.0, 2.0), cell=cell)
+
+
+def tangent_of(physics):
+    return physics.problem.tangent(jnp.zeros(physics.problem.space.n_dofs))
+
+
+def test_a_large_box_is_a_lattice_and_others_are_not():
+    mesh = box()
+    found = lattice_of(gm.FunctionSpace(mesh, "Q1", (3,)))
+    assert found is not None
+    assert (found.nodes, found.components, found.spacing) == ((19, 17, 17), 3, (2.0, 1.0, 1.0))
+    for other, element in (
+        (mesh, "Q2"),
+        (mesh, "DQ1"),
+        (box("tetrahedron"), "P1"),
+        (dataclasses.replace(mesh, shape=None), "Q1"),
+        (gm.box(3, 3, 3), "Q1"),
+    ):
+        assert lattice_of(gm.FunctionSpace(other, element)) is None
+    assert isinstance(tangent_of(heat(mesh, 1.0)), StencilOperator)
+    tied = heat(mesh, 1.0, [gm.Periodic("front", "back")])
+    assert isinstance(tangent_of(tied), SparseOperator)
+
+
+@pytest.mark.slow
+def test_answers_and_gradients_are_those_of_the_plain_mesh():
+    def mean(k, shape):
+        steady = gm.Steady(heat(dataclasses.replace(box(), shape=shape), k), rtol=1e-12)
+        return jnp.mean(gm.solve(steady).value ** 2)
+
+    (value, rate), (plain, slope) = (jax.value_and_grad(mean)(1.5, shape) for shape in ((16, 16, 18), None))
+    assert float(value) == pytest.approx(float(plain), rel=1e-10)
+    assert float(rate) == pytest.approx(float(slope), rel=1e-8)
+
+
+@pytest.mark.slow
+def test_a_body_on_a_lattice_moves_as_on_the_plain_mesh():
+    """Static, and its natural frequencies."""
+
+    def answers(shape):
+        space = gm.FunctionSpace(dataclasses.replace(box(), shape=shape), "Q1", (3,))
+        body = gm.Elasticity(space, 1e3, 0.3, 1.0, [gm.Dirichlet("bottom"), gm.Traction("top", np.array([1.0, 0, 0]))])
+        u = gm.solve(gm.Steady(body, rtol=1e-12)).checked()
+        return u, gm.modes(gm.Modal(body, 2)).checked()[0]
+
+    (u, f), (v, g) = answers((16, 16, 18)), answers(None)
+    np.testing.assert_allclose(u, v, atol=1e-9 * float(jnp.abs(v).max()))
+    np.testing.assert_allclose(f, g, rtol=1e-8)

@@ -1,0 +1,210 @@
+"""Operators on lattices: products, transposes, derivatives; and geometric multigrid on them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gemel.solvers import (
+    AMG,
+    CG,
+    GMRES,
+    Lattice,
+    Multigrid,
+    SparseOperator,
+    StencilMap,
+    StencilOperator,
+    linear_combination,
+)
+from gemel.solvers.geometric import Level, _galerkin, _prolong, _restrict
+
+LATTICES = [Lattice((3, 4, 5), 1, (1.0, 1.0, 1.0)), Lattice((4, 3), 2, (1.0, 1.0)), Lattice((3, 3, 4), 3, (1.0,) * 3)]
+
+
+def random_operator(lattice, seed=0):
+    values = np.random.default_rng(seed).standard_normal(lattice.shape)
+    return StencilOperator(lattice, jnp.asarray(values), False)
+
+
+@pytest.mark.parametrize("lattice", LATTICES, ids=str)
+def test_products_transposes_and_derivatives_are_those_of_the_matrix(lattice):
+    operator = random_operator(lattice)
+    matrix = operator.to_scipy().toarray()
+    rng = np.random.default_rng(1)
+    x, y = (jnp.asarray(rng.standard_normal(operator.n)) for _ in range(2))
+    np.testing.assert_allclose(operator.mv(x), matrix @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.rmv(x), matrix.T @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.transpose().to_scipy().toarray(), matrix.T)
+    np.testing.assert_allclose(operator.diagonal(), np.diag(matrix))
+    np.testing.assert_allclose(operator.scaled(2.0).to_scipy().toarray(), 2 * matrix)
+    both = jax.vmap(operator.mv)(jnp.stack([x, y]))
+    np.testing.assert_allclose(both, jnp.stack([matrix @ x, matrix @ y]), atol=1e-12)
+    np.testing.assert_allclose(jax.vjp(operator.mv, x)[1](y)[0], matrix.T @ y, atol=1e-12)
+    change = random_operator(lattice, 2)
+    _, slope = jax.jvp(lambda v: StencilOperator(lattice, v, False).mv(x), (operator.values,), (change.values,))
+    np.testing.assert_allclose(slope, change.mv(x), atol=1e-12)
+    rate = jax.grad(lambda v: jnp.vdot(y, StencilOperator(lattice, v, False).mv(x)))(operator.values)
+    np.testing.assert_allclose(jnp.vdot(rate, change.values), y @ change.mv(x), rtol=1e-12)
+
+
+def test_combinations_stay_on_their_lattice():
+    first, second = (random_operator(LATTICES[1], seed) for seed in (0, 1))
+    both = linear_combination(2.0, first, -3.0, second)
+    assert isinstance(both, StencilOperator)
+    a, b = first.to_scipy().toarray(), second.to_scipy().toarray()
+    np.testing.assert_allclose(both.to_scipy().toarray(), 2 * a - 3 * b)
+
+
+def test_sparse_matrices_move_to_a_lattice_where_they_fit():
+    """Also with entries missing; the wrap of a periodic line does not fit, though its step of one number looks so."""
+    lattice = LATTICES[1]
+    n, c = lattice.n_nodes, lattice.components
+    blocks = random_operator(Lattice(lattice.nodes, 1, lattice.spacing)).to_scipy()
+    blocks.data[::3] = 0.0
+    blocks.eliminate_zeros()
+    values = np.random.default_rng(3).standard_normal((len(blocks.data), c, c))
+    matrix = sp.bsr_array((values, blocks.indices, blocks.indptr), shape=(n * c, n * c)).tocsr()
+    matrix.sort_indices()
+    found = StencilMap.build(lattice, blocks.indptr, blocks.indices)
+    assert found is not None
+    np.testing.assert_allclose(found.operator(jnp.asarray(matrix.data)).to_scipy().toarray(), matrix.toarray())
+    wrapped = sp.csr_array((np.ones(2), ([2, 3], [3, 2])), shape=(n, n))
+    assert StencilMap.build(Lattice(lattice.nodes, 1, lattice.spacing), wrapped.indptr, wrapped.indices) is None
+
+
+def diffusion(nodes, spacing=None, conductivity=None, fixed=True):
+    """Cell-wise conductivities between nodes of a lattice, seven-point, prescribed at the first plane."""
+    d = len(nodes)
+    spacing = (1.0,) * d if spacing is None else spacing
+    k = np.ones(nodes) if conductivity is None else conductivity
+    values = np.zeros((3,) * d + nodes)
+    for axis in range(d):
+        here, there = [slice(None)] * d, [slice(None)] * d
+        here[axis], there[axis] = slice(0, -1), slice(1, None)
+        flow = 2 / (1 / k[tuple(here)] + 1 / k[tuple(there)]) / spacing[axis] ** 2
+        for side, place in ((2, here), (0, there)):
+            offset = [1] * d
+            offset[axis] = side
+            values[(*offset, *place)] -= flow
+            values[(1,) * d + tuple(place)] += flow
+    lattice = Lattice(nodes, 1, spacing)
+    matrix = StencilOperator(lattice, jnp.asarray(values.reshape(lattice.shape)), True).to_scipy()
+    if fixed:
+        free = np.ones(lattice.n)
+        free[: int(np.prod(nodes[1:]))] = 0.0
+        keep = sp.diags_array(free)
+        matrix = sp.csr_array(keep @ matrix @ keep + sp.diags_array(1 - free))
+    matrix.sort_indices()
+    found = StencilMap.build(lattice, matrix.indptr, matrix.indices)
+    assert found is not None
+    return found.operator(jnp.asarray(matrix.data), True)
+
+
+def steps_of(operator, preconditioner, rtol=1e-8):
+    solver = CG(preconditioner, rtol, 0.0, 200)
+    b = operator.mv(jnp.asarray(np.random.default_rng(0).standard_normal(operator.n)))
+    solution = solver.compute(solver.init(operator), operator, b)
+    assert bool(solution.status.ok)
+    assert float(jnp.linalg.norm(operator.mv(solution.value) - b)) <= 2 * rtol * float(jnp.linalg.norm(b))
+    return int(solution.statistics["steps"])
+
+
+@pytest.mark.parametrize("lattice", [Lattice((5, 5, 7), 1, (1.0,) * 3), Lattice((5, 9), 2, (1.0, 1.0))], ids=str)
+def test_coarse_operators_are_galerkins(lattice):
+    """Against P as a matrix; restriction is its transpose, and prescribed unknowns stay apart."""
+    free = (np.random.default_rng(4).random((lattice.components, *lattice.nodes)) > 0.2).astype(float)
+    flat = np.asarray(lattice.join(jnp.asarray(free)))
+    matrix = np.diag(flat) @ random_operator(lattice).to_scipy().toarray() @ np.diag(flat) + np.diag(1 - flat)
+    sparse = sp.csr_array(matrix)
+    blocks = sp.csr_array(random_operator(Lattice(lattice.nodes, 1, lattice.spacing)).to_scipy())
+    whole = sp.bsr_array(sp.kron(blocks, np.ones((lattice.components,) * 2))).tocsr()
+    whole.sort_indices()
+    found = StencilMap.build(lattice, blocks.indptr, blocks.indices)
+    assert found is not None
+    rows = np.repeat(np.arange(lattice.n), np.diff(whole.indptr))
+    operator = found.operator(jnp.asarray(matrix[rows, whole.indices]))
+    np.testing.assert_allclose(operator.to_scipy().toarray(), sparse.toarray())
+    level = Level(operator, 1 / operator.diagonal(), jnp.ones(()), jnp.asarray(free), tuple(range(len(lattice.nodes))))
+    coarse = _galerkin(level)
+    prolongation = np.asarray(jax.vmap(lambda x: _prolong(level, x), 1, 1)(jnp.eye(coarse.n)))
+    restriction = np.asarray(jax.vmap(lambda x: _restrict(level, x), 1, 1)(jnp.eye(operator.n)))
+    np.testing.assert_allclose(restriction, prolongation.T)
+    alone = np.flatnonzero(~prolongation.any(axis=0))
+    expected = prolongation.T @ matrix @ prolongation
+    expected[alone, alone] = 1.0
+    np.testing.assert_allclose(coarse.to_scipy().toarray(), expected, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_steps_do_not_grow_with_the_lattice():
+    counts = [steps_of(diffusion((n + 1,) * 3), Multigrid(coarse=130)) for n in (8, 16, 32)]
+    assert counts[-1] <= counts[0] + 1
+    assert counts[-1] <= 8
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+def test_smoothers_of_any_degree(degree):
+    assert steps_of(diffusion((33, 33)), Multigrid(degree=degree, coarse=90, dtype="float64")) <= 12
+
+
+def test_slender_cells_are_coarsened_along_their_short_sides_first():
+    assert steps_of(diffusion((17, 65), (16.0, 1.0)), Multigrid(coarse=40)) <= 12
+
+
+def test_a_lattice_that_does_not_halve_goes_on_algebraically():
+    """30 cells halve once: 16 nodes a side remain."""
+    operator = diffusion((31, 31))
+    assert steps_of(operator, Multigrid(coarse=100)) <= 14
+
+    @jax.jit
+    def inside(values):
+        return Multigrid(coarse=100).init(StencilOperator(operator.lattice, values, True)).coarse
+
+    with pytest.raises(ValueError, match="coarsest lattice has 256 unknowns"):
+        inside(operator.values)
+
+
+def test_levels_are_formed_inside_jit():
+    operator = diffusion((17, 17))
+
+    def solve(values, b):
+        solver = CG(Multigrid(coarse=30), 1e-10, 0.0, 50)
+        here = StencilOperator(operator.lattice, values, True)
+        return solver.compute(solver.init(here), here, b).value
+
+    b = jnp.ones(operator.n)
+    np.testing.assert_allclose(operator.mv(jax.jit(solve)(operator.values, b)), b, atol=1e-7)
+
+
+def test_strong_contrasts_cost_few_steps():
+    """A conductivity of 1 or 10⁶ in blocks that the coarse lattices do not see."""
+    nodes = (33, 33)
+    dark = np.add.reduce(np.indices(nodes) // 5 % 2) == 1
+    operator = diffusion(nodes, conductivity=np.where(dark, 1e6, 1.0))
+    assert steps_of(operator, Multigrid(coarse=60)) <= 40
+
+
+def test_a_body_without_support_and_one_that_is_not_symmetric():
+    free = diffusion((17, 17), fixed=False)
+    assert steps_of(free, Multigrid(coarse=30), 1e-7) <= 16
+    drift = np.array(diffusion((17, 17)).values)
+    drift[1, 2] += 0.3 * (np.asarray(drift[1, 2]) != 0)
+    skew = StencilOperator(free.lattice, jnp.asarray(drift), False)
+    solver = GMRES(Multigrid(coarse=30), 1e-9, 0.0, 100, 50)
+    b = jnp.ones(skew.n)
+    for flipped, product in ((False, skew.mv), (True, skew.rmv)):
+        solution = solver.compute(solver.init(skew), skew, b, transpose=flipped)
+        assert bool(solution.status.ok)
+        np.testing.assert_allclose(product(solution.value), b, atol=1e-6)
+
+
+def test_other_operators_are_left_to_the_algebraic_method():
+    matrix = diffusion((9, 9)).to_scipy()
+    operator = SparseOperator.from_scipy(matrix, True)
+    assert steps_of(operator, Multigrid(AMG(coarse=20))) <= 14
+
+
+def test_a_smoother_without_steps_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        Multigrid(degree=0)
