@@ -74,7 +74,7 @@ def _environment() -> dict[str, str]:
 def _write_mesh(job: Job, path: Path) -> None:
     import numpy as np
 
-    from gemel.meshes import box
+    from benchmarks.ours.common import cube
 
-    mesh = box(job.size, job.size, job.size, cell=job.case.cell)
+    mesh = cube(job.case, job.size)
     np.savez(path, points=np.asarray(mesh.points), cells=np.asarray(mesh.cells))

@@ -1,18 +1,34 @@
 """What the rows of Gemel share: set-up on the host, assembly, solve, and the cost of one operator apply."""
 
+import math
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import gemel as gm
-from benchmarks.cases import ERROR_DEGREE
+from benchmarks.cases import ERROR_DEGREE, Case
 from benchmarks.measure import Stages, Timing, peak_mib, timed
 from gemel.engine.problems import DiscreteProblem
-from gemel.solvers import Solution, linear_solve
+from gemel.meshes import Mesh
+from gemel.solvers import AssembledOperator, Solution, StencilOperator, linear_solve
 
 Row = dict[str, Any]
+
+
+def cube(case: Case, n: int) -> Mesh:
+    """The unit cube of n³ blocks; without tags where it is shuffled."""
+    mesh = gm.box(n, n, n, cell=case.cell)
+    if not case.shuffled:
+        return mesh
+    rng = np.random.default_rng(0)
+    places = rng.permutation(mesh.n_points)
+    points = np.empty_like(np.asarray(mesh.points))
+    points[places] = mesh.points
+    cells = places[rng.permutation(np.asarray(mesh.cells))]
+    return Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
 
 
 @eqx.filter_jit
@@ -48,7 +64,6 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
     row = {
         **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
         "unknowns": physics.problem.space.n_dofs,
-        "nonzeros": operator.pattern.nnz,
         "compile_s": assembly.compile + solving.compile,
         "assemble_s": assembly.best,
         "assemble_median_s": assembly.median,
@@ -63,20 +78,29 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
 def apply_cost(operator: Any, x: jax.Array) -> Row:
     """Seconds of one product beside the bytes that it must move and this process' copy bandwidth.
 
-    Bytes: every stored value (8) and column (4) with its padding, the vector read and written once, and
-    the table that restores the order of rows. Two operations for each nonzero.
+    Bytes: every stored value (8) and, in padded rows, its column (4), with the padding; the vector read and written
+    once, and the table that restores the order of rows. Two operations for each nonzero.
     """
     _, timing = timed(lambda: _apply(operator, x), 20, jax.block_until_ready)
-    rows = operator.pattern.forward
-    stored = sum(values.size for values in operator.values)
-    moved = 12 * stored + 16 * x.size + (0 if rows.order is None else 4 * x.size)
+    moved, nonzeros = _traffic(operator)
     return {
+        "nonzeros": nonzeros,
         "apply_s": timing.best,
         "apply_bytes": moved,
-        "apply_operations": 2 * operator.pattern.nnz,
+        "apply_operations": 2 * nonzeros,
         "apply_gb_s": moved / timing.best / 1e9,
         "copy_gb_s": copy_bandwidth(),
     }
+
+
+def _traffic(operator: AssembledOperator) -> tuple[int, int]:
+    """The bytes of one product, and how many entries the matrix has."""
+    if isinstance(operator, StencilOperator):
+        entries = math.prod(3 * n - 2 for n in operator.lattice.nodes) * operator.lattice.components**2
+        return 8 * operator.values.size + 16 * operator.n, entries
+    rows = operator.pattern.forward
+    stored = sum(values.size for values in operator.values)
+    return 12 * stored + 16 * operator.n + (0 if rows.order is None else 4 * operator.n), operator.pattern.nnz
 
 
 def copy_bandwidth() -> float:

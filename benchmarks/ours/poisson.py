@@ -7,13 +7,13 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, peak, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, peak, relative_error
 
 
 def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
     """The problem on n³ blocks."""
     with stages("mesh"):
-        mesh = gm.box(n, n, n, cell=case.cell)
+        mesh = cube(case, n)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element)
         conductivity = gm.Profile(lambda x: exact.conductivity(jnp, x))
