@@ -20,7 +20,7 @@ def _array(value: Any) -> Any:
 
 
 class Dirichlet(Condition):
-    r"""Prescribes $u = g$ on the facets called ``on``.
+    r"""Prescribes $u = g$ on the facets called ``on``; where two conditions meet, the later one in the list holds.
 
     Args:
         on: a tag of facets, or ``"boundary"``; also a tag of nodes, ``"all"``, or the coordinates of one node in m.

@@ -7,6 +7,7 @@ import numpy as np
 
 from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
 from gemel.engine.sensors import (
@@ -47,6 +48,15 @@ _MATERIALS = {
     "heat": {"conductivity": "W/m/K", "capacity": "J/m^3/K"},
     "elasticity": {"youngs_modulus": "Pa", "poisson_ratio": "", "density": "kg/m^3"},
 }
+
+_RANGES = {
+    "conductivity": require_positive,
+    "capacity": require_not_negative,
+    "youngs_modulus": require_positive,
+    "poisson_ratio": require_poisson,
+    "density": require_positive,
+}
+"""What a property may be; the physics checks it as well, but does not know where it is written."""
 
 
 def build_twin(document: Document, place: Place, folder: Path) -> Twin:
@@ -244,7 +254,9 @@ def _materials(document: Document, physics: str, numbers: Numbers, place: Place)
             here = place / "materials" / region / key
             if key not in units:
                 raise here.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
-            found.setdefault(key, {})[region] = numbers.read(getattr(table, key), units[key], here)
+            number = numbers.read(getattr(table, key), units[key], here)
+            with_place(here, _RANGES[key], f"The property '{key}'", number)
+            found.setdefault(key, {})[region] = number
     return {key: values["all"] if set(values) == {"all"} else values for key, values in found.items()}
 
 

@@ -283,6 +283,7 @@ MISTAKES = [
     ('conductivity = "$k"', 'conductivity = "$p"', "parameter '$p' is in"),
     ('conductivity = "$k"', 'conductivity = "45 W/m/K"', "parameter 'k' is used nowhere"),
     ('capacity = "2e6 J/m^3/K"', "", "the property 'capacity' is missing"),
+    ('capacity = "2e6 J/m^3/K"', 'capacity = "-2 J/m^3/K"', "materials.all.capacity: The property 'capacity' must be"),
     ('capacity = "2e6 J/m^3/K"', 'density = "2 kg/m^3"', "'density' is not a property for heat"),
     ('on = "right"', 'on = "rigth"', "rigth"),
     ('on = "hot"', 'on = "cold"', "cold"),
