@@ -22,6 +22,15 @@ class Form(Differentiable):
     nobody writes element loops or Jacobians to add physics.
     """
 
+    @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        r"""What the tangent acts between: ``"value"`` for $s$ and $u$, ``"gradient"`` for $F$ and $\nabla u$.
+
+        A form that says so may leave out a part that is zero on one side and not seen on the other: assembly then costs
+        a fraction.
+        """
+        return ("value", "gradient")
+
     @abstractmethod
     def dual(self, u: Any, point: Point) -> Any:
         """The source (``value``) and the flux (``grad``) at one quadrature point.

@@ -146,22 +146,21 @@ def element_tangent(names: tuple[str, ...], form: Form, local: tuple[Array, ...]
     """
     fields = jets(frame, local)
     widths = tuple(values[0].size for values in local)
-    stacked = [jnp.concatenate([b[:, :, None], g], axis=2) for b, g in zip(frame.basis, frame.gradients, strict=True)]
-    columns = 1 + frame.gradients[0].shape[-1]
+    parts, dim = form.tangent_parts, frame.gradients[0].shape[-1]
+    chosen = slice(0 if "value" in parts else 1, 1 + dim if "gradient" in parts else 1)
+    stacked = [
+        jnp.concatenate([b[:, :, None], g], axis=2)[:, :, chosen]
+        for b, g in zip(frame.basis, frame.gradients, strict=True)
+    ]
+    columns = chosen.stop - chosen.start
 
     def tangent(form: Form, at: tuple[tuple[Jet, ...], Array, Array], point: Point) -> Array:
         jet, measure, inverse = at
 
         def pulled_dual(change: Array) -> Array:
-            moved = _added(jet, change, inverse)
+            moved = _added(jet, change, inverse, chosen)
             duals = as_tuple(names, form.dual(as_argument(names, moved), point))
-            packed = [
-                jnp.concatenate([dual.value.reshape(c, 1), _pull(dual.grad, inverse).reshape(c, -1)], axis=1).reshape(
-                    -1
-                )
-                for c, dual in zip(widths, duals, strict=True)
-            ]
-            return measure * jnp.concatenate(packed)
+            return measure * jnp.concatenate([_packed(dual, inverse)[:, chosen].reshape(-1) for dual in duals])
 
         return jax.jacfwd(pulled_dual)(jnp.zeros(sum(widths) * columns, frame.measure.dtype))
 
@@ -179,13 +178,20 @@ def element_tangent(names: tuple[str, ...], form: Form, local: tuple[Array, ...]
     return jnp.concatenate(rows, axis=0) if len(rows) > 1 else rows[0]
 
 
-def _added(fields: tuple[Jet, ...], change: Array, inverse: Array) -> tuple[Jet, ...]:
-    """The fields at one point plus a packed change of their values and gradients in the reference cell."""
+def _packed(dual: Jet, inverse: Array) -> Array:
+    """Source and pulled flux of one field at one point, a row ``(1 + dim)`` for each component."""
+    count = dual.value.size
+    return jnp.concatenate([dual.value.reshape(count, 1), _pull(dual.grad, inverse).reshape(count, -1)], axis=1)
+
+
+def _added(fields: tuple[Jet, ...], change: Array, inverse: Array, chosen: slice) -> tuple[Jet, ...]:
+    """The fields at one point plus a packed change of the chosen ones of value and gradient in the reference cell."""
     parts, start = [], 0
-    columns = 1 + inverse.shape[0]
+    columns, dim = chosen.stop - chosen.start, inverse.shape[0]
     for jet in fields:
         count = jet.value.size
-        table = change[start : start + count * columns].reshape(count, columns)
+        table = jnp.zeros((count, 1 + dim), change.dtype)
+        table = table.at[:, chosen].set(change[start : start + count * columns].reshape(count, columns))
         slope = _push(table[:, 1:], inverse)
         parts.append(Jet(jet.value + table[:, 0].reshape(jet.value.shape), jet.grad + slope.reshape(jet.grad.shape)))
         start += count * columns

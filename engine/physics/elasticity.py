@@ -81,6 +81,11 @@ class Hooke(StressForm):
         return first * jnp.trace(strain) * jnp.eye(len(strain)) + 2 * mu * strain
 
     @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        """Gradients alone, unless a coefficient depends on the field."""
+        return ("gradient",) if self.linear else super().tangent_parts
+
+    @property
     def linear(self) -> bool:
         """True unless a coefficient depends on the field."""
         return is_constant((self.youngs_modulus, self.poisson_ratio))

@@ -83,6 +83,12 @@ class FiniteStrain(LargeStrainForm):
         stress = resolve(self.material, u, point).first_piola(deformation_gradient(self.kinematics, u, point))
         return internal_force(self.kinematics, stress, u, point)
 
+    @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        """Gradients alone, unless hoops or numbers of the material see the field."""
+        plain = self.kinematics != AXISYMMETRIC and is_constant(self.material)
+        return ("gradient",) if plain else super().tangent_parts
+
     def stress(self, u: Jet, point: Point) -> Float[Array, "3 3"]:
         """The Cauchy stress in Pa."""
         return resolve(self.material, u, point).cauchy(deformation_gradient(self.kinematics, u, point))

@@ -42,6 +42,11 @@ class Diffusion(_WithCoefficient):
         flux = k @ u.grad if jnp.ndim(k) == 2 else k * u.grad
         return Jet(jnp.zeros_like(u.value), flux)
 
+    @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        """Gradients alone, unless the coefficient depends on the field."""
+        return ("gradient",) if self.linear else super().tangent_parts
+
 
 class Reaction(_WithCoefficient):
     """``coefficient`` times the field as source: the mass matrix, or a linear loss."""
@@ -49,6 +54,11 @@ class Reaction(_WithCoefficient):
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point."""
         return Jet(evaluate(self.coefficient, u, point) * u.value, jnp.zeros_like(u.grad))
+
+    @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        """Values alone."""
+        return ("value",)
 
 
 def require_load(value: Any) -> None:

@@ -73,6 +73,12 @@ class SmallStrain(StressForm, HistoryForm):
         return material.update(strain, *resolve((self.state, self.dt), u, point))
 
     @property
+    def tangent_parts(self) -> tuple[str, ...]:
+        """Gradients alone, unless hoops or numbers of the material see the field."""
+        plain = self.kinematics != AXISYMMETRIC and is_constant(self.material)
+        return ("gradient",) if plain else super().tangent_parts
+
+    @property
     def linear(self) -> bool:
         """True for a linear material whose numbers do not depend on the field."""
         return self.material.linear and is_constant(self.material)
