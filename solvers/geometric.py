@@ -1,5 +1,6 @@
 """Geometric multigrid for operators on lattices: coarse levels by Galerkin's product, formed on the device."""
 
+import dataclasses
 import itertools
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ class Levels(eqx.Module):
 class Multigrid(Preconditioner):
     r"""One symmetric V-cycle: geometric for a `StencilOperator`, else that of ``algebraic``.
 
-    Each axis with an even number of cells is halved, those with finer spacing first; interpolation is linear along
+    Axes are halved while their numbers of cells are even, those with finer spacing first; interpolation is linear along
     each, $A_c = P^\top A P$, and unknowns that couple with no other (prescribed ones) stay out of it. Smoothing is by
     Chebyshev polynomials. The coarsest level is inverted where it has at most ``coarse`` unknowns, and handed to
     ``algebraic`` where it has more, which needs known values: then call ``init`` outside jit.
@@ -74,6 +75,8 @@ class Multigrid(Preconditioner):
         """Form the levels. Raises `ValueError` inside jit where a part is set up on the host."""
         if not isinstance(operator, StencilOperator):
             return self.algebraic.init(operator)
+        if not _halved(operator.lattice) and operator.n > self.coarse:
+            return self.algebraic.init(operator)
         levels, last = _form(operator, self.coarse, self.dtype)
         if last.n <= self.coarse:
             return Levels(levels, _inverse(last).astype(self.dtype))
@@ -82,7 +85,10 @@ class Multigrid(Preconditioner):
                 f"The coarsest lattice has {last.n} unknowns, and AMG needs known values to go on from there: call "
                 "solver.init(operator) outside jit, grad and vmap, and pass the result as state."
             )
-        return Levels(levels, AMG().init(last))
+        modes = self.algebraic.near_nullspace
+        for level in levels:
+            modes = None if modes is None else _injected(level, np.asarray(modes))
+        return Levels(levels, dataclasses.replace(self.algebraic, near_nullspace=modes).init(last))
 
     def update(self, state: Any, operator: LinearOperator) -> Any:
         """Keep the levels."""
@@ -96,7 +102,7 @@ class Multigrid(Preconditioner):
 
     def _cycle(self, state: Levels, depth: int, b: Array) -> Array:
         if depth == len(state.levels):
-            return state.coarse @ b if isinstance(state.coarse, jax.Array) else AMG().apply(state.coarse, b)
+            return state.coarse @ b if isinstance(state.coarse, jax.Array) else self.algebraic.apply(state.coarse, b)
         level = state.levels[depth]
         smoother = Chebyshev(level.operator.mv, level.inverse_diagonal, level.largest, self.degree, _SPAN)
         x, r = smoother.before(b)
@@ -193,6 +199,14 @@ def _every_other(field: Array, axes: tuple[int, ...]) -> Array:
     for axis in axes:
         field = _strided(field, axis + 1, 0)
     return field
+
+
+def _injected(level: Level, modes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "m k"]:
+    """The rows of modes at the nodes of the next level: interpolation is exact for those that are linear in space."""
+    lattice = level.operator.lattice
+    table = modes.reshape(*lattice.nodes, lattice.components, -1)
+    kept = tuple(slice(None, None, 2 if axis in level.axes else 1) for axis in range(len(lattice.nodes)))
+    return table[kept].reshape(-1, table.shape[-1])
 
 
 def _restrict(level: Level, r: Array) -> Array:

@@ -58,6 +58,18 @@ def test_answers_and_gradients_are_those_of_the_plain_mesh():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cells", [16, 17, 18])
+def test_bodies_of_any_number_of_cells_take_few_steps(cells):
+    """Halved to the end, never, and once: where the algebraic method takes over, it knows the rigid motions."""
+    space = gm.FunctionSpace(gm.box(cells, cells, cells), "Q1", (3,))
+    pull = gm.Traction("right", np.array([1.0, 0.2, 0.0]))
+    steady = gm.Steady(gm.Elasticity(space, 1e3, 0.3, conditions=[gm.Dirichlet("left"), pull]), rtol=1e-8)
+    solution = steady.solve(steady.prepare())
+    assert bool(solution.status.ok)
+    assert int(solution.statistics["steps"]) <= 16
+
+
+@pytest.mark.slow
 def test_a_body_on_a_lattice_moves_as_on_the_plain_mesh():
     """Static, and its natural frequencies."""
 
