@@ -60,7 +60,7 @@ class Transient(Analysis):
         max_steps: limit of iterations of one linear solve.
         linear_solver: replaces conjugate gradients (GMRES where the tangent or the capacity is not symmetric) with
             Jacobi's preconditioner, which suits steps short enough that the mass dominates; for long steps on fine
-            meshes give ``CG(AMG(), ...)``. On a mixed space it replaces the sparse direct solver.
+            meshes give ``CG(Multigrid(), ...)``. On a mixed space it replaces the sparse direct solver.
         newton_steps: limit of Newton steps.
         method: `SDIRK2` (L-stable, order 2), `ImplicitEuler`, `CrankNicolson`, `BDF2` or `SDIRK4`; where it has no
             solver it takes that of the analysis.
