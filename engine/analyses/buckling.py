@@ -64,9 +64,9 @@ class Buckling(Analysis):
             raise ValueError("A buckling analysis needs a frame or geometric nonlinearity: this one is linear.")
         if not problem.symmetric:
             raise ValueError("A buckling analysis needs a symmetric tangent.")
-        free = problem.constraint.free
-        if not isinstance(free, Tracer) and not 1 <= self.count < int(np.sum(free)):
-            raise ValueError(f"Buckling cannot find {self.count} modes: {int(np.sum(free))} unknowns are free.")
+        constraint = problem.constraint
+        if not isinstance(constraint.free, Tracer) and not 1 <= self.count < constraint.n_free:
+            raise ValueError(f"Buckling cannot find {self.count} modes: {constraint.n_free} unknowns are free.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[int, ...]:
         """For each sensor the number of its factor. Raises `ValueError` for one that reads something else."""

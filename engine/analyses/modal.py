@@ -54,9 +54,9 @@ class Modal(Analysis):
                 "Modal analysis needs symmetric matrices, and a term of this physics is not: a WeakForm that is "
                 "symmetric says so by symmetric=True; pressure that follows the surface has no modes of this kind."
             )
-        free = self.physics.problem.constraint.free
-        if not isinstance(free, Tracer) and not 1 <= self.count < int(np.sum(free)):
-            raise ValueError(f"Modal analysis cannot find {self.count} modes: {int(np.sum(free))} unknowns are free.")
+        constraint = self.physics.problem.constraint
+        if not isinstance(constraint.free, Tracer) and not 1 <= self.count < constraint.n_free:
+            raise ValueError(f"Modal analysis cannot find {self.count} modes: {constraint.n_free} unknowns are free.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[tuple[int, int | None], ...]:
         """For each sensor its mode and axis.

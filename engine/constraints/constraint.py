@@ -122,6 +122,11 @@ class Constraint(eqx.Module):
         condensation = None if layout is None else Condensation.plan(layout, free, dependence)
         return Constraint(on_device(free), groups, ties, condensation)
 
+    @property
+    def n_free(self) -> int:
+        """How many unknowns are free, where they are known."""
+        return int(np.asarray(self.free).sum())
+
     def lift(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """$T u + g$: set the dependent unknowns to their values."""
         for group in self.groups:
