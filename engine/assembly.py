@@ -32,6 +32,8 @@ class GatherSum(eqx.Module):
     def plan(targets: np.ndarray, size: int) -> "GatherSum":
         """Plan the map for ``targets (m,)`` into ``size`` rows."""
         targets = np.asarray(targets).ravel()
+        if max(len(targets), size) >= 2**31:
+            raise ValueError(f"{max(len(targets), size)} entries are too many to number with 32 bits: split the mesh.")
         by_target, starts = _sorted_by(targets, size)
         counts, starts = np.diff(starts), starts[:-1]
         widths = _bucket_widths(counts)
@@ -99,8 +101,12 @@ class MatrixPlan(eqx.Module):
 
     def __call__(self, parts: Sequence[Sequence[Float[Array, "_ _ _"]] | None]) -> Float[Array, " nnz"]:
         """The CSR values: for each contribution an array ``(n_elements, n_local, n_local)`` a group of elements, or
-        None where it adds nothing.
+        None where it adds nothing. Raises `ValueError` for one of a contribution that has no gather.
         """
+        if any(part is not None and own is None for part, own in zip(parts, self.which, strict=True)):
+            raise ValueError(
+                "A load that was planned without a tangent now depends on the field: build the physics with it."
+            )
         total = jnp.zeros(self.size)
         for number, gather in enumerate(self.gathers):
             mine = [part for part, own in zip(parts, self.which, strict=True) if own == number and part is not None]

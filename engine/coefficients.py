@@ -208,15 +208,28 @@ def is_constant(values: Sequence[Any] | Any) -> bool:
 
 
 def require_no_nan(what: str, values: Any) -> None:
-    """Raise `ValueError` where known values of a field, one row a node, are NaN, infinite or text; traced ones pass."""
-    if isinstance(values, str):
-        raise ValueError(f"{what} must be numbers, not the text '{values}'.")
-    if not isinstance(values, float | list | tuple | np.ndarray | jax.Array) or isinstance(values, Tracer):
+    """Raise `ValueError` where known values of a field are NaN, infinite, text or nothing.
+
+    Arrays have one row a node. Traced values and placeholders pass; in lists all entries must be numbers.
+    """
+    if isinstance(values, str) or values is None:
+        given = "nothing" if values is None else f"the text '{values}'"
+        raise ValueError(f"{what} must be numbers, not {given}.")
+    if isinstance(values, list | tuple):
+        for entry in values:
+            if not isinstance(entry, _NUMBERS | list | tuple | str):
+                raise ValueError(f"{what} is a list, which must hold numbers, not {type(entry).__name__}.")
+            require_no_nan(what, entry)
+        return
+    if not isinstance(values, _NUMBERS) or isinstance(values, Tracer):
         return
     array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.inexact):
+    if not np.issubdtype(array.dtype, np.inexact) or not array.size:
         return
     bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)) if array.ndim else []
     if len(bad) or (array.ndim == 0 and not np.isfinite(array)):
-        where = f" at {len(bad)} of {len(array)} nodes, the first of them number {bad[0]}" if len(bad) else ""
+        where = f" in {len(bad)} of {len(array)} rows, the first of them number {bad[0]}" if len(bad) else ""
         raise ValueError(f"{what} is not finite{where}.")
+
+
+_NUMBERS = int | float | np.generic | np.ndarray | jax.Array

@@ -18,6 +18,7 @@ from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
 from gemel.engine.lattices import lattice_of
+from gemel.engine.parameters import parameters_of
 from gemel.engine.spaces import FunctionSpace, Space
 from gemel.engine.tangents import Differentiable
 from gemel.solvers.sparse import AssembledOperator
@@ -211,7 +212,7 @@ def discretise(
     planned = [tuple(summand.plan(space) for summand in group) for group in groups]
     parts = [part for group in planned for part in group]
     distinct, which = _distinct([part.dofs() for part in parts])
-    bent = sorted({number for number, part in zip(which, parts, strict=True) if part.has_tangent})
+    bent = sorted({number for number, part in zip(which, parts, strict=True) if _may_bend(part)})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
     couplings = [dofs for number in bent for dofs in distinct[number]]
     layout = MatrixLayout.of(space.n_dofs, width, couplings, lattice_of(space))
@@ -222,12 +223,17 @@ def discretise(
     problems = []
     for group in planned:
         mine = tuple(next(numbers) for _ in group)
-        used = sorted({number for number, part in zip(mine, group, strict=True) if part.has_tangent})
-        own = tuple(used.index(n) if part.has_tangent else None for n, part in zip(mine, group, strict=True))
+        used = sorted({number for number, part in zip(mine, group, strict=True) if _may_bend(part)})
+        own = tuple(used.index(n) if _may_bend(part) else None for n, part in zip(mine, group, strict=True))
         to_matrix = MatrixPlan(tuple(gathers[number] for number in used), own, layout.rows.shape[0])
         to_vector = tuple(vectors[number] for number in mine)
         problems.append(DiscreteProblem(space, layout, group, to_vector, to_matrix, constraint))
     return tuple(problems)
+
+
+def _may_bend(part: Contribution) -> bool:
+    """Whether a contribution has a tangent, or a parameter that may become a law of the field."""
+    return part.has_tangent or bool(parameters_of(part))
 
 
 def _distinct(elements: Sequence[list[np.ndarray]]) -> tuple[list[list[np.ndarray]], list[int]]:

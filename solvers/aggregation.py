@@ -48,13 +48,14 @@ def smoothed_aggregation(
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
         aggregates, _ = standard_aggregation(symmetric_strength_of_connection(fine, strength))
         tentative, candidates = fit_candidates(aggregates, candidates)
-        if tentative.blocksize == (1, 1):
-            tentative = tentative.tocsr()
+        tentative = tentative.asformat(fine.format)
         inverse = inverse_of(fine.diagonal())
         largest = largest_eigenvalue(fine, inverse)
         prolongation = tentative - _scaled(fine @ tentative, 4.0 / (3.0 * largest) * inverse)
         levels.append(HostLevel(fine, inverse, largest, prolongation))
-        fine = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
+        coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
+        k = candidates.shape[1]
+        fine = coarser.tobsr((k, k)) if k > 1 else coarser.tocsr()
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
 
 

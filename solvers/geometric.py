@@ -38,10 +38,14 @@ class Level(eqx.Module):
 
 
 class Levels(eqx.Module):
-    """The state of `Multigrid` on a lattice: levels from fine to coarse, and a solver's state for the last one."""
+    """The state of `Multigrid` on a lattice: levels from fine to coarse, and a solver's state for the last one.
+
+    They are those of the operator over its ``size``, so that single precision has room on both sides.
+    """
 
     levels: tuple[Level, ...]
     coarse: Any
+    size: Float[Array, ""]
 
 
 class Multigrid(Preconditioner):
@@ -77,18 +81,21 @@ class Multigrid(Preconditioner):
             return self.algebraic.init(operator)
         if not _halved(operator.lattice) and operator.n > self.coarse:
             return self.algebraic.init(operator)
-        levels, last = _form(operator, self.coarse, self.dtype)
+        modes = self.algebraic.near_nullspace
+        if modes is not None and modes.shape[0] != operator.n:
+            raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {operator.n} unknowns.")
+        size = _size(operator)
+        levels, last = _form(operator.scaled(1.0 / size), self.coarse, self.dtype)
         if last.n <= self.coarse:
-            return Levels(levels, _inverse(last).astype(self.dtype))
+            return Levels(levels, _inverse(last).astype(self.dtype), size)
         if isinstance(last.values, Tracer):
             raise ValueError(
                 f"The coarsest lattice has {last.n} unknowns, and AMG needs known values to go on from there: call "
                 "solver.init(operator) outside jit, grad and vmap, and pass the result as state."
             )
-        modes = self.algebraic.near_nullspace
         for level in levels:
             modes = None if modes is None else _injected(level, np.asarray(modes))
-        return Levels(levels, dataclasses.replace(self.algebraic, near_nullspace=modes).init(last))
+        return Levels(levels, dataclasses.replace(self.algebraic, near_nullspace=modes).init(last), size)
 
     def update(self, state: Any, operator: LinearOperator) -> Any:
         """Keep the levels."""
@@ -98,7 +105,10 @@ class Multigrid(Preconditioner):
         """Return one V-cycle from a zero guess."""
         if not isinstance(state, Levels):
             return self.algebraic.apply(state, r)
-        return self._cycle(state, 0, r.astype(self.dtype)).astype(r.dtype)
+        largest = jnp.max(jnp.abs(r))
+        largest = jnp.where(largest > 0, largest, 1.0)
+        change = self._cycle(state, 0, (r / largest).astype(self.dtype)).astype(r.dtype)
+        return largest / state.size * change
 
     def _cycle(self, state: Levels, depth: int, b: Array) -> Array:
         if depth == len(state.levels):
@@ -123,11 +133,24 @@ def _form(operator: StencilOperator, coarse: int, dtype: str) -> tuple[tuple[Lev
 
 @eqx.filter_jit
 def _inverse(operator: StencilOperator) -> Float[Array, "n n"]:
-    """The pseudoinverse."""
+    """A generalised inverse, of the matrix with a unit diagonal: its small entries are no noise."""
     indptr, columns, places = operator.lattice.entries()
     rows = np.repeat(np.arange(operator.n), np.diff(indptr))
     dense = jnp.zeros((operator.n, operator.n)).at[rows, columns].set(operator.values.reshape(-1)[places])
-    return jnp.linalg.pinv(0.5 * (dense + dense.T), hermitian=True) if operator.symmetric else jnp.linalg.pinv(dense)
+    diagonal = jnp.abs(jnp.diagonal(dense))
+    root = 1.0 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    dense = root[:, None] * dense * root
+    symmetric = operator.symmetric
+    inverse = jnp.linalg.pinv(0.5 * (dense + dense.T), hermitian=True) if symmetric else jnp.linalg.pinv(dense)
+    return root[:, None] * inverse * root
+
+
+@eqx.filter_jit
+def _size(operator: StencilOperator) -> Float[Array, ""]:
+    """The mean diagonal of the free unknowns; one where there are none."""
+    free, magnitude = _free(operator), jnp.abs(operator.centre())
+    mean = jnp.sum(free * magnitude) / jnp.maximum(jnp.sum(free), 1.0)
+    return jnp.where(mean > 0, mean, 1.0)
 
 
 def _halved(lattice: Lattice) -> tuple[int, ...]:
@@ -153,17 +176,23 @@ def _free(operator: StencilOperator) -> Float[Array, "components *nodes"]:
 def _galerkin(level: Level) -> StencilOperator:
     """$P^T A P$, with one on the diagonal of unknowns that are not free."""
     lattice, d, c = level.operator.lattice, len(level.operator.lattice.nodes), level.operator.lattice.components
-    values = (level.operator.values * level.free[:, None]).reshape(lattice.unfolded)
+    values = _between(level.operator.values.reshape(lattice.unfolded), level.free)
     for axis in level.axes:
         values = _halve(values, axis, d + 2 + axis)
     coarser = _coarser(lattice, level.axes)
     free = _every_other(level.free, level.axes)
-    columns = jnp.moveaxis(neighbours_of(free, coarser.nodes), d, d)[(slice(None),) * d + (None,)]
-    values = values * free[:, None] * columns
+    values = _between(values, free)
     centre = (1,) * d
     for a in range(c):
         values = values.at[(*centre, a, a)].add(1.0 - free[a])
     return StencilOperator(coarser, values.reshape(coarser.shape), level.operator.symmetric)
+
+
+def _between(values: Array, free: Float[Array, "components *nodes"]) -> Array:
+    """The entries between free unknowns, the others zero."""
+    nodes = free.shape[1:]
+    columns = neighbours_of(free, nodes)[(slice(None),) * len(nodes) + (None,)]
+    return values * free[:, None] * columns
 
 
 def _halve(values: Array, offsets: int, nodes: int) -> Array:

@@ -99,9 +99,11 @@ class StencilMap(eqx.Module):
         """The map for a matrix of blocks: in row ``i`` the blocks ``neighbours[starts[i] : starts[i + 1]]``.
 
         The entries of a block's rows follow one another row by row. None where two nodes couple that are no
-        neighbours on the lattice.
+        neighbours on the lattice, and where the values are too many to number with 32 bits.
         """
         n, c = lattice.n_nodes, lattice.components
+        if np.prod(lattice.shape, dtype=np.int64) >= 2**31:
+            return None
         per_row = np.diff(starts)
         rows = np.repeat(np.arange(n, dtype=np.int32), per_row)
         offset = lattice.offset_numbers(rows, neighbours)

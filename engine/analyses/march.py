@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import check_call
@@ -58,6 +59,8 @@ def march(
 
 
 def _numbers(times: Any) -> np.ndarray:
+    if isinstance(times, Tracer):
+        raise ValueError("The times of a march must be known numbers: give them from outside of jit, grad and vmap.")
     try:
         return np.asarray(times, dtype=float)
     except (TypeError, ValueError) as error:

@@ -56,7 +56,7 @@ def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
 
     Args:
         physics: a body; a linear problem for a scalar has the constants, other physics without `near_nullspace` none.
-        tangent: its condensed tangent, a `AssembledOperator` with known values.
+        tangent: its condensed tangent, an `AssembledOperator` with known values.
 
     Returns:
         Such as ``("translation along x", "rotation about z")``, empty for a body that is held. Cheap: one

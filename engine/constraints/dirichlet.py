@@ -15,8 +15,13 @@ from gemel.engine.spaces import FunctionSpace, Space, field_of
 
 
 def _array(value: Any) -> Any:
-    """A list or tuple of numbers as an array."""
-    return jnp.asarray(value) if isinstance(value, list | tuple) else value
+    """A list or tuple of numbers as an array; what is none is left for the check to name."""
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        return jnp.asarray(value, float)
+    except (TypeError, ValueError):
+        return value
 
 
 class Dirichlet(Condition):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +81,11 @@ def test_a_fit_to_runs_that_failed_is_no_fit():
         (lambda: gm.Series([0.0, np.nan, 2.0], [1.0, 2.0, 3.0]), "must be finite: sample 1 is at nan s"),
         (lambda: gm.Dirichlet("left", np.nan), "The value of the condition on 'left' is not finite"),
         (lambda: gm.Dirichlet("left", "cold"), "must be numbers, not the text 'cold'"),
+        (lambda: gm.Dirichlet("left", None), "must be numbers, not nothing"),
+        (lambda: gm.Dirichlet("left", ["a", "b"]), "must be numbers, not the text 'a'"),
+        (lambda: gm.Dirichlet("left", [gm.Input("a"), 0.0]), "is a list, which must hold numbers, not Input"),
+        (lambda: gm.Dirichlet("left", [np.nan, 1.0]), "not finite in 1 of 2 rows, the first of them number 0"),
+        (lambda: bar([gm.Dirichlet("left", [])]), "needs one number or 2, not an array of shape"),
         (lambda: bar([gm.Dirichlet("left", [0.0, 0.0, 0.0])]), "needs one number or 2, not an array of shape"),
         (lambda: gm.solve(bar([gm.Traction("right", 1e5)])), "needs 2 entries, not one number"),
         (lambda: gm.solve(bar([gm.Gravity(1.0, -9.81)])), "needs 2 entries, not one number"),
@@ -115,6 +121,29 @@ def bar(conditions, fixed=HELD, masses=()):
     density = None if masses else 1.0
     body = gm.Elasticity(vectors(), 1.0, 0.3, density, [*fixed, *conditions], masses, "plane stress")
     return gm.Steady(body)
+
+
+def test_values_in_lists_may_be_traced():
+    def tip(x):
+        return gm.solve(bar([gm.Dirichlet("right", [x, 0.0])])).value[-1, 0]
+
+    assert float(jax.grad(tip)(0.1)) == pytest.approx(1.0)
+
+
+def test_a_load_that_becomes_a_law_of_the_field():
+    """A parameter that is bound to a law keeps its tangent; a number that is replaced by one is refused."""
+
+    def total(a, bound):
+        law = gm.Law(lambda u, x, a: 1.0 - a * u, (a,))
+        source = gm.Parameter("q", gm.LogNormal(1.0, 2.0)) if bound else law
+        steady = driven(1.0, [gm.Dirichlet("left"), gm.HeatSource("all", source)])
+        return jnp.sum(gm.solve(gm.bind(steady, {"q": law}) if bound else steady).value)
+
+    assert float(jax.grad(total)(0.7, True)) == pytest.approx(float(jax.grad(total)(0.7, False)), rel=1e-6)
+    steady = driven(1.0, [gm.Dirichlet("left"), gm.HeatSource("all", 1.0)])
+    where = lambda s: s.physics.problem.contributions[-1].form.density  # noqa: E731
+    with pytest.raises(ValueError, match="planned without a tangent now depends on the field"):
+        gm.solve(eqx.tree_at(where, steady, gm.Law(lambda u, x: 1.0 - u)))
 
 
 def test_a_physics_may_be_planned_inside_jit():

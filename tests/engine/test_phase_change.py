@@ -95,7 +95,7 @@ def test_the_derivative_goes_through_melting():
         (lambda s: gm.PhaseChange(1.0, 1.0, -1.0, 300.0, 1.0), "'latent_heat' of a phase change must be positive"),
         (
             lambda s: gm.FieldCoefficient(s, np.array([1.0, np.nan, 1.0, 1.0])),
-            "at 1 of 4 nodes, the first of them number 1",
+            "in 1 of 4 rows, the first of them number 1",
         ),
     ],
 )

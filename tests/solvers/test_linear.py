@@ -123,6 +123,15 @@ def test_multigrid_is_mesh_independent_for_poisson(amg: AMG):
     assert counts[-1] - counts[0] <= 4
 
 
+def test_several_candidates_for_single_unknowns():
+    """More near-nullspace vectors than unknowns a node: coarse levels have blocks where the finest has none."""
+    matrix = pyamg.gallery.poisson((40, 40), format="csr")
+    x, y = (axis.ravel() for axis in np.meshgrid(*[np.linspace(-1, 1, 40)] * 2))
+    modes = np.stack([np.ones(1600), x, y], axis=1)
+    solver = CG(AMG(near_nullspace=modes, coarse=20), 1e-8, 0.0, 60)
+    assert steps_of(solver, SparseOperator.from_scipy(matrix, True)) <= 20
+
+
 def test_multigrid_is_mesh_independent_for_elasticity():
     counts = []
     for size in (20, 40):

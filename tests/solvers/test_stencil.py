@@ -17,7 +17,7 @@ from gemel.solvers import (
     StencilOperator,
     linear_combination,
 )
-from gemel.solvers.geometric import Level, _galerkin, _prolong, _restrict
+from gemel.solvers.geometric import Level, _free, _galerkin, _prolong, _restrict
 
 LATTICES = [Lattice((3, 4, 5), 1, (1.0, 1.0, 1.0)), Lattice((4, 3), 2, (1.0, 1.0)), Lattice((3, 3, 4), 3, (1.0,) * 3)]
 
@@ -203,6 +203,22 @@ def test_other_operators_are_left_to_the_algebraic_method():
     matrix = diffusion((9, 9)).to_scipy()
     operator = SparseOperator.from_scipy(matrix, True)
     assert steps_of(operator, Multigrid(AMG(coarse=20))) <= 14
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-13, 1e25])
+def test_steps_do_not_depend_on_units(size):
+    """Of the operator, beside ones on prescribed unknowns, and of the right-hand side, in single precision."""
+    one = diffusion((33, 17))
+    fixed = 1.0 - _free(one)
+    values = size * one.values
+    values = values.at[1, 4, 0, 0].set(jnp.where(fixed[0] > 0, 1.0, values[1, 4, 0, 0]))
+    operator = StencilOperator(one.lattice, values, True)
+    free = one.lattice.join(1 - fixed)
+    for b in (free, 1e-36 * free):
+        solver = CG(Multigrid(coarse=30), 1e-8, 0.0, 100)
+        solution = solver.compute(solver.init(operator), operator, b)
+        assert bool(solution.status.ok)
+        assert int(solution.statistics["steps"]) <= 9
 
 
 def test_a_smoother_without_steps_is_refused():
