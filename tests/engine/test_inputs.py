@@ -130,6 +130,7 @@ def test_values_in_lists_may_be_traced():
     assert float(jax.grad(tip)(0.1)) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_load_that_becomes_a_law_of_the_field():
     """A parameter that is bound to a law keeps its tangent; a number that is replaced by one is refused."""
 

@@ -143,11 +143,13 @@ def test_steps_do_not_grow_with_the_lattice():
     assert counts[-1] <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degree", [1, 3])
 def test_smoothers_of_any_degree(degree):
     assert steps_of(diffusion((33, 33)), Multigrid(degree=degree, coarse=90, dtype="float64")) <= 12
 
 
+@pytest.mark.slow
 def test_slender_cells_are_coarsened_along_their_short_sides_first():
     assert steps_of(diffusion((17, 65), (16.0, 1.0)), Multigrid(coarse=40)) <= 12
 
@@ -177,6 +179,7 @@ def test_levels_are_formed_inside_jit():
     np.testing.assert_allclose(operator.mv(jax.jit(solve)(operator.values, b)), b, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_strong_contrasts_cost_few_steps():
     """A conductivity of 1 or 10⁶ in blocks that the coarse lattices do not see."""
     nodes = (33, 33)
@@ -185,6 +188,7 @@ def test_strong_contrasts_cost_few_steps():
     assert steps_of(operator, Multigrid(coarse=60)) <= 40
 
 
+@pytest.mark.slow
 def test_a_body_without_support_and_one_that_is_not_symmetric():
     free = diffusion((17, 17), fixed=False)
     assert steps_of(free, Multigrid(coarse=30), 1e-7) <= 16
@@ -205,7 +209,9 @@ def test_other_operators_are_left_to_the_algebraic_method():
     assert steps_of(operator, Multigrid(AMG(coarse=20))) <= 14
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e-13, 1e25])
+@pytest.mark.parametrize(
+    "size", [1e-30, pytest.param(1e-13, marks=pytest.mark.slow), pytest.param(1e25, marks=pytest.mark.slow)]
+)
 def test_steps_do_not_depend_on_units(size):
     """Of the operator, beside ones on prescribed unknowns, and of the right-hand side, in single precision."""
     one = diffusion((33, 17))
