@@ -1,6 +1,7 @@
 """Matrices whose unknowns sit on a lattice and couple with their neighbours there: products by slices, no indices."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -69,12 +70,21 @@ class Lattice(NamedTuple):
         counts, first = inside.sum(axis=1), np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         indptr = np.concatenate([[0], np.cumsum(np.repeat(counts * c, c))])
         indices, places = (np.empty(c * c * len(node), dtype=np.int64) for _ in range(2))
-        start = c * c * first[node] + c * (np.arange(len(node)) - first[node])
-        for a, b in itertools.product(range(c), repeat=2):
-            entry = start + a * c * counts[node] + b
-            indices[entry] = columns * c + b
-            places[entry] = ((offset * c + a) * c + b) * n + node
+        for b, entry, place in self.placed(first, node, offset):
+            indices[entry], places[entry] = columns * c + b, place
         return indptr, indices, places
+
+    def placed(
+        self, starts: np.ndarray, rows: np.ndarray, offset: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """For each pair of components: that of the column, and of all blocks the number of the entry in CSR order and
+        its place in the flat values. ``rows`` and ``offset`` are those of the blocks, ``starts`` where each row begins.
+        """
+        c = self.components
+        first = c * c * starts[rows] + c * (np.arange(len(rows)) - starts[rows])
+        width = c * np.diff(starts)[rows]
+        for a, b in itertools.product(range(c), repeat=2):
+            yield b, first + a * width + b, ((offset * c + a) * c + b) * self.n_nodes + rows
 
     def offset_numbers(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
         """The number of the offset from each row's node to its column's; None where two are no neighbours."""
@@ -101,19 +111,15 @@ class StencilMap(eqx.Module):
         The entries of a block's rows follow one another row by row. None where two nodes couple that are no
         neighbours on the lattice, and where the values are too many to number with 32 bits.
         """
-        n, c = lattice.n_nodes, lattice.components
         if np.prod(lattice.shape, dtype=np.int64) >= 2**31:
             return None
-        per_row = np.diff(starts)
-        rows = np.repeat(np.arange(n, dtype=np.int32), per_row)
+        rows = np.repeat(np.arange(lattice.n_nodes, dtype=np.int32), np.diff(starts))
         offset = lattice.offset_numbers(rows, neighbours)
         if offset is None:
             return None
-        first = c * c * starts[rows] + c * (np.arange(len(rows)) - starts[rows])
-        width = c * per_row[rows]
-        to_csr = np.empty(c * c * len(rows), dtype=np.int32)
-        for a, b in itertools.product(range(c), repeat=2):
-            to_csr[first + a * width + b] = ((offset * c + a) * c + b) * n + rows
+        to_csr = np.empty(lattice.components**2 * len(rows), dtype=np.int32)
+        for _, entry, place in lattice.placed(starts, rows, offset):
+            to_csr[entry] = place
         from_csr = np.full(int(np.prod(lattice.shape)), len(to_csr), dtype=np.int32)
         from_csr[to_csr] = np.arange(len(to_csr), dtype=np.int32)
         return StencilMap(lattice, from_csr, to_csr)
@@ -155,8 +161,7 @@ class StencilOperator(LinearOperator):
         def plane(y: tuple[Array, ...], item: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
             slab, mine = item
             for number, offset in enumerate(others):
-                inside = tuple(slice(o, o + size) for o, size in zip(offset, nodes[1:], strict=True))
-                parts = [slab[(b, slice(None), *inside)] for b in range(c)]
+                parts = [slab[(b, slice(None), *_window(offset, nodes[1:]))] for b in range(c)]
                 y = tuple(
                     total + sum(mine[number, a, b] * part for b, part in enumerate(parts)) for a, total in enumerate(y)
                 )

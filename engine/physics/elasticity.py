@@ -21,7 +21,15 @@ from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.materials import Isotropic, SmallStrainMaterial
 from gemel.engine.physics.integrands import Load, Reaction, require_load
-from gemel.engine.physics.kinematics import AXISYMMETRIC, PLANE_STRAIN, PLANE_STRESS, SOLID, StressForm, revolved
+from gemel.engine.physics.kinematics import (
+    AXISYMMETRIC,
+    PLANE_STRAIN,
+    PLANE_STRESS,
+    SOLID,
+    StressForm,
+    revolved,
+    stress_parts,
+)
 from gemel.engine.physics.physics import Physics, divide
 from gemel.engine.physics.smallstrain import inertia_terms, require_displacements, small_strain_term
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
@@ -82,8 +90,8 @@ class Hooke(StressForm):
 
     @property
     def tangent_parts(self) -> tuple[str, ...]:
-        """Gradients alone, unless a coefficient depends on the field."""
-        return ("gradient",) if self.linear else super().tangent_parts
+        """Those of its stress."""
+        return stress_parts(self.kinematics, (self.youngs_modulus, self.poisson_ratio))
 
     @property
     def linear(self) -> bool:

@@ -38,6 +38,7 @@ from gemel.engine.physics.kinematics import (
     internal_force,
     on_field,
     revolved,
+    stress_parts,
     weight,
 )
 from gemel.engine.physics.physics import Physics, divide
@@ -85,9 +86,8 @@ class FiniteStrain(LargeStrainForm):
 
     @property
     def tangent_parts(self) -> tuple[str, ...]:
-        """Gradients alone, unless hoops or numbers of the material see the field."""
-        plain = self.kinematics != AXISYMMETRIC and is_constant(self.material)
-        return ("gradient",) if plain else super().tangent_parts
+        """Those of its stress."""
+        return stress_parts(self.kinematics, self.material)
 
     def stress(self, u: Jet, point: Point) -> Float[Array, "3 3"]:
         """The Cauchy stress in Pa."""

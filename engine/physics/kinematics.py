@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.coefficients import is_constant
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
@@ -132,6 +133,12 @@ class KinematicForm(Form):
     """A form that knows the kinematics of its body, and so the circumference in axial symmetry."""
 
     kinematics: eqx.AbstractVar[str]
+
+
+def stress_parts(kinematics: str, material: Any) -> tuple[str, ...]:
+    """`Form.tangent_parts` of a stress: gradients alone, unless hoops or numbers of the material see the field."""
+    plain = kinematics != AXISYMMETRIC and is_constant(material)
+    return ("gradient",) if plain else ("value", "gradient")
 
 
 class StressForm(KinematicForm):

@@ -22,6 +22,7 @@ from gemel.engine.physics.kinematics import (
     internal_force,
     require_half_plane,
     require_kinematics,
+    stress_parts,
 )
 from gemel.engine.problems import Summand, Term
 from gemel.engine.spaces import FunctionSpace
@@ -74,9 +75,8 @@ class SmallStrain(StressForm, HistoryForm):
 
     @property
     def tangent_parts(self) -> tuple[str, ...]:
-        """Gradients alone, unless hoops or numbers of the material see the field."""
-        plain = self.kinematics != AXISYMMETRIC and is_constant(self.material)
-        return ("gradient",) if plain else super().tangent_parts
+        """Those of its stress."""
+        return stress_parts(self.kinematics, self.material)
 
     @property
     def linear(self) -> bool:
