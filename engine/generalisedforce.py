@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from gemel.engine.problems import Contribution, Summand
 from gemel.engine.spaces import RealSpace, Space, field_of
-from gemel.engine.tangents import Quadratic
+from gemel.engine.tangents import Loading, Quadratic
 
 
 class GeneralisedForce(Summand):
@@ -36,7 +36,7 @@ class GeneralisedForce(Summand):
         return _Force(self.value, start + np.arange(part.size)[None])
 
 
-class _Force(Quadratic, Contribution):
+class _Force(Loading, Quadratic, Contribution):
     """A load on the unknowns of one element."""
 
     value: Any
@@ -58,13 +58,3 @@ class _Force(Quadratic, Contribution):
         """Zeros."""
         n = self.unknowns.shape[1]
         return [jnp.zeros((1, n, n))]
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """None: a dead load has no tangent."""
-        return ()
-
-    @property
-    def has_tangent(self) -> bool:
-        """No: a dead load."""
-        return False

@@ -71,3 +71,17 @@ class Quadratic(Differentiable):
     def symmetric(self) -> bool:
         """Always."""
         return True
+
+
+class Loading(Differentiable):
+    """A load: it has a tangent only where it depends on the unknowns."""
+
+    @property
+    def tangent_parameters(self) -> Any:
+        """None: the load itself has no tangent."""
+        return ()
+
+    @property
+    def has_tangent(self) -> bool:
+        """Where it is not linear: it depends on the unknowns, by a law."""
+        return not self.linear

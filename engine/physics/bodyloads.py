@@ -9,9 +9,10 @@ from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.physics.integrands import require_entries
 from gemel.engine.problems import Term
+from gemel.engine.tangents import Loading
 
 
-class WeightLoad(Form):
+class WeightLoad(Loading, Form):
     r"""$-\rho\, g$ as source."""
 
     density: Any
@@ -31,16 +32,6 @@ class WeightLoad(Form):
     def symmetric(self) -> bool:
         """True unless a number depends on the field."""
         return self.linear
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """None: a load."""
-        return ()
-
-    @property
-    def has_tangent(self) -> bool:
-        """Only where a number depends on the field."""
-        return not self.linear
 
 
 class RotationLoad(Form):

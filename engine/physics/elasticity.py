@@ -35,6 +35,7 @@ from gemel.engine.physics.smallstrain import inertia_terms, require_displacement
 from gemel.engine.problems import DiscreteProblem, Integral, Summand, Term, discretise
 from gemel.engine.recovery import nodal_average
 from gemel.engine.spaces import FunctionSpace
+from gemel.engine.tangents import Loading
 from gemel.solvers.implicit import stop_gradient
 
 
@@ -109,7 +110,7 @@ class Hooke(StressForm):
         return (self.youngs_modulus, self.poisson_ratio)
 
 
-class NormalLoad(Form):
+class NormalLoad(Loading, Form):
     """A pressure against the outward normal."""
 
     pressure: Any
@@ -131,16 +132,6 @@ class NormalLoad(Form):
     def symmetric(self) -> bool:
         """True unless the pressure depends on the field."""
         return is_constant(self.pressure)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """None: the load itself has no tangent."""
-        return ()
-
-    @property
-    def has_tangent(self) -> bool:
-        """Only where the load depends on the field."""
-        return not self.linear
 
 
 def Traction(on: str, value: Any) -> Term:

@@ -10,6 +10,7 @@ from gemel.engine.coefficients import evaluate, is_constant
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.materials.ranges import require_finite
+from gemel.engine.tangents import Loading
 
 
 class _WithCoefficient(Form):
@@ -79,7 +80,7 @@ def require_entries(load: Array, u: Jet) -> Array:
     return load
 
 
-class Load(Form):
+class Load(Loading, Form):
     """Minus ``density`` as source: what is put into the field per volume or area."""
 
     density: Any
@@ -100,16 +101,6 @@ class Load(Form):
     def symmetric(self) -> bool:
         """True unless the density depends on the field."""
         return is_constant(self.density)
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """None: the load itself has no tangent."""
-        return ()
-
-    @property
-    def has_tangent(self) -> bool:
-        """Only where the load depends on the field."""
-        return not self.linear
 
 
 class Storage(Form):

@@ -14,7 +14,7 @@ from gemel.engine.structures.conditions import MemberCondition
 from gemel.engine.structures.loads import nodal_loads
 from gemel.engine.structures.member import Member, geometric_stiffness, lumped_mass, mass, stiffness
 from gemel.engine.structures.sections import Section
-from gemel.engine.tangents import Quadratic
+from gemel.engine.tangents import Loading, Quadratic
 
 
 class MemberNumbers(eqx.Module):
@@ -102,7 +102,7 @@ class MemberLumpedMass(MemberMatrix):
         return jnp.diag(lumped_mass(member, member.geometry(corners)[1]))
 
 
-class MemberForce(ElementKernel):
+class MemberForce(Loading, ElementKernel):
     """A load along a member: minus its equivalent nodal forces."""
 
     numbers: MemberNumbers
@@ -122,16 +122,6 @@ class MemberForce(ElementKernel):
     def symmetric(self) -> bool:
         """A dead load has no tangent."""
         return True
-
-    @property
-    def tangent_parameters(self) -> Any:
-        """None: a dead load has no tangent."""
-        return ()
-
-    @property
-    def has_tangent(self) -> bool:
-        """Only where the load depends on the unknowns."""
-        return not self.linear
 
 
 class MemberStress(MemberMatrix):
