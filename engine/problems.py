@@ -10,14 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly import MatrixLayout, MatrixPlan, VectorPlan
+from gemel.engine.assembly import ElementSum, LatticeLayout, MatrixLayout, MatrixPlan, RowLayout, lattice_of
 from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
-from gemel.engine.constraints import Condition, Constraint
+from gemel.engine.constraints import Condition, Constraint, Tie
 from gemel.engine.domains import Domain, domains
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
-from gemel.engine.lattices import lattice_of
 from gemel.engine.parameters import parameters_of
 from gemel.engine.spaces import FunctionSpace, Space
 from gemel.engine.tangents import Differentiable
@@ -152,7 +151,7 @@ class DiscreteProblem(eqx.Module):
     space: Space
     layout: MatrixLayout
     contributions: tuple[Contribution, ...]
-    to_vector: tuple[VectorPlan, ...]
+    to_vector: tuple[ElementSum, ...]
     to_matrix: MatrixPlan
     constraint: Constraint
 
@@ -191,8 +190,8 @@ class DiscreteProblem(eqx.Module):
         return self.constraint.reduce(self.unconstrained(lifted)) + scale * (u - lifted)
 
     @one_program
-    def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, " nnz"]:
-        """The CSR values of the tangent before constraints."""
+    def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, "..."]:
+        """The values of the tangent before constraints, as the `layout` stores them."""
         points = jnp.asarray(self.space.mesh.points)
         return self.to_matrix([part.tangents(u, points) if part.has_tangent else None for part in self.contributions])
 
@@ -215,17 +214,19 @@ def discretise(
     bent = sorted({number for number, part in zip(which, parts, strict=True) if _may_bend(part)})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
     couplings = [dofs for number in bent for dofs in distinct[number]]
-    layout = MatrixLayout.of(space.n_dofs, width, couplings, lattice_of(space))
+    lattice = None if any(isinstance(each, Tie) for each in conditions) else lattice_of(space)
+    layout = lattice and LatticeLayout.of(lattice, couplings)
+    layout = layout or RowLayout.of(space.n_dofs, width, couplings)
     constraint = Constraint.of(space, conditions, layout)
     vectors = [layout.plan_vector(dofs) for dofs in distinct]
-    gathers = {number: layout.plan_matrix(distinct[number]) for number in bent}
+    sums = {number: layout.plan_matrix(distinct[number]) for number in bent}
     numbers = iter(which)
     problems = []
     for group in planned:
         mine = tuple(next(numbers) for _ in group)
         used = sorted({number for number, part in zip(mine, group, strict=True) if _may_bend(part)})
         own = tuple(used.index(n) if _may_bend(part) else None for n, part in zip(mine, group, strict=True))
-        to_matrix = MatrixPlan(tuple(gathers[number] for number in used), own, layout.rows.shape[0])
+        to_matrix = MatrixPlan(tuple(sums[number] for number in used), own, layout.shape)
         to_vector = tuple(vectors[number] for number in mine)
         problems.append(DiscreteProblem(space, layout, group, to_vector, to_matrix, constraint))
     return tuple(problems)

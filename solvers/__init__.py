@@ -33,7 +33,7 @@ from gemel.solvers.operators import (
 from gemel.solvers.preconditioners import Identity, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
 from gemel.solvers.sparse import AssembledOperator, SparseOperator, SparsityPattern, linear_combination
-from gemel.solvers.stencil import Lattice, StencilMap, StencilOperator
+from gemel.solvers.stencil import Lattice, StencilOperator
 from gemel.solvers.time import (
     BDF2,
     SDIRK2,
@@ -119,7 +119,6 @@ __all__ = [
     "SparseOperator",
     "SparsityPattern",
     "Status",
-    "StencilMap",
     "StencilOperator",
     "StoringSystem",
     "SumOperator",

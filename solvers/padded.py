@@ -167,15 +167,23 @@ def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
     return _gather(jnp.concatenate(parts), rows.order)
 
 
+def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
+    """The entries of a vector over the rows that each bucket holds."""
+    if rows.order is None:
+        return [x]
+    sizes = [c.shape[-1] for c in rows.columns]
+    natural = jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
+    return jnp.split(_gather(x, natural), np.cumsum(sizes)[:-1].tolist())
+
+
 def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """Return the derivative of ct·(A x) with respect to the padded values."""
-    if rows.order is not None:
-        sizes = [c.shape[-1] for c in rows.columns]
-        natural = jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
-        pieces = jnp.split(_gather(ct, natural), np.cumsum(sizes)[:-1].tolist())
-    else:
-        pieces = [ct]
-    return tuple(p * _gather(x, c) for p, c in zip(pieces, rows.columns, strict=True))
+    return tuple(p * _gather(x, c) for p, c in zip(_by_bucket(ct, rows), rows.columns, strict=True))
+
+
+def between(chosen: Array, rows: PaddedRows) -> tuple[Array, ...]:
+    """For every stored entry whether both its row and its column are ``chosen (n,)``."""
+    return tuple(p & _gather(chosen, c) for p, c in zip(_by_bucket(chosen, rows), rows.columns, strict=True))
 
 
 # The product as a primitive.

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from gemel.solvers.operators import LinearOperator, SumOperator
 from gemel.solvers.padded import (
     PaddedRows,
     Structure,
+    between,
     build_rows,
     join_flat,
     move,
@@ -184,6 +185,16 @@ class SparseOperator(LinearOperator):
     def scaled(self, factor: Float[Array, ""] | float) -> "SparseOperator":
         """Return factor · A."""
         return SparseOperator(self.pattern, tuple(factor * v for v in self.values), self.symmetric)
+
+    def restricted(self, free: Bool[Array, " n"], diagonal: Float[Array, ""] | float) -> "SparseOperator":
+        """Return the matrix with the rows and columns that are not free replaced by ``diagonal`` on the diagonal,
+        which must be stored.
+        """
+        kept = between(free, self.pattern.forward)
+        flat = join_flat([jnp.where(k, v, 0.0) for k, v in zip(kept, self.values, strict=True)])
+        place = self.pattern.diagonal_index
+        flat = flat.at[place].set(jnp.where(free, flat[place], diagonal), unique_indices=True)
+        return SparseOperator(self.pattern, split_flat(flat, self.pattern.forward), self.symmetric)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host. Uses numpy alone, so that it may run inside a host callback."""

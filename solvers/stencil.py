@@ -1,7 +1,6 @@
 """Matrices whose unknowns sit on a lattice and couple with their neighbours there: products by slices, no indices."""
 
 import itertools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from gemel.solvers.operators import LinearOperator
-from gemel.solvers.padded import move
 
 
 class Lattice(NamedTuple):
@@ -35,6 +33,21 @@ class Lattice(NamedTuple):
     def n(self) -> int:
         """How many unknowns."""
         return self.n_nodes * self.components
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return tuple(size - 1 for size in self.nodes)
+
+    @property
+    def n_cells(self) -> int:
+        """How many cells."""
+        return int(np.prod(self.cells))
+
+    @property
+    def corners(self) -> list[tuple[int, ...]]:
+        """The corners of a cell relative to the first one, the last axis fastest."""
+        return list(itertools.product((0, 1), repeat=len(self.nodes)))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,21 +83,11 @@ class Lattice(NamedTuple):
         counts, first = inside.sum(axis=1), np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
         indptr = np.concatenate([[0], np.cumsum(np.repeat(counts * c, c))])
         indices, places = (np.empty(c * c * len(node), dtype=np.int64) for _ in range(2))
-        for b, entry, place in self.placed(first, node, offset):
-            indices[entry], places[entry] = columns * c + b, place
-        return indptr, indices, places
-
-    def placed(
-        self, starts: np.ndarray, rows: np.ndarray, offset: np.ndarray
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """For each pair of components: that of the column, and of all blocks the number of the entry in CSR order and
-        its place in the flat values. ``rows`` and ``offset`` are those of the blocks, ``starts`` where each row begins.
-        """
-        c = self.components
-        first = c * c * starts[rows] + c * (np.arange(len(rows)) - starts[rows])
-        width = c * np.diff(starts)[rows]
+        start = c * c * first[node] + c * (np.arange(len(node)) - first[node])
         for a, b in itertools.product(range(c), repeat=2):
-            yield b, first + a * width + b, ((offset * c + a) * c + b) * self.n_nodes + rows
+            entry = start + a * c * counts[node] + b
+            indices[entry], places[entry] = columns * c + b, ((offset * c + a) * c + b) * n + node
+        return indptr, indices, places
 
     def offset_numbers(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
         """The number of the offset from each row's node to its column's; None where two are no neighbours."""
@@ -95,39 +98,6 @@ class Lattice(NamedTuple):
                 return None
             number = 3 * number + step + 1
         return np.asarray(number)
-
-
-class StencilMap(eqx.Module):
-    """Where the entries of a sparse matrix stand in the values of a `StencilOperator`."""
-
-    lattice: Lattice = eqx.field(static=True)
-    from_csr: Int[Array | np.ndarray, " stored"]
-    to_csr: Int[Array | np.ndarray, " nnz"]
-
-    @staticmethod
-    def build(lattice: Lattice, starts: np.ndarray, neighbours: np.ndarray) -> "StencilMap | None":
-        """The map for a matrix of blocks: in row ``i`` the blocks ``neighbours[starts[i] : starts[i + 1]]``.
-
-        The entries of a block's rows follow one another row by row. None where two nodes couple that are no
-        neighbours on the lattice, and where the values are too many to number with 32 bits.
-        """
-        if np.prod(lattice.shape, dtype=np.int64) >= 2**31:
-            return None
-        rows = np.repeat(np.arange(lattice.n_nodes, dtype=np.int32), np.diff(starts))
-        offset = lattice.offset_numbers(rows, neighbours)
-        if offset is None:
-            return None
-        to_csr = np.empty(lattice.components**2 * len(rows), dtype=np.int32)
-        for _, entry, place in lattice.placed(starts, rows, offset):
-            to_csr[entry] = place
-        from_csr = np.full(int(np.prod(lattice.shape)), len(to_csr), dtype=np.int32)
-        from_csr[to_csr] = np.arange(len(to_csr), dtype=np.int32)
-        return StencilMap(lattice, from_csr, to_csr)
-
-    def operator(self, csr_values: Float[Array, " nnz"], symmetric: bool = False) -> "StencilOperator":
-        """The matrix with these values in CSR order; ``symmetric`` promises that they are those of a symmetric one."""
-        values = move(csr_values, jnp.asarray(self.from_csr), jnp.asarray(self.to_csr))
-        return StencilOperator(self.lattice, values.reshape(self.lattice.shape), symmetric)
 
 
 class StencilOperator(LinearOperator):
@@ -200,6 +170,18 @@ class StencilOperator(LinearOperator):
     def scaled(self, factor: Float[Array, ""] | float) -> "StencilOperator":
         """Return factor · A."""
         return StencilOperator(self.lattice, factor * self.values, self.symmetric)
+
+    def restricted(self, free: Bool[Array, " n"], diagonal: Float[Array, ""] | float) -> "StencilOperator":
+        """Return the matrix with the rows and columns that are not free replaced by ``diagonal`` on the diagonal."""
+        lattice = self.lattice
+        mine = lattice.split(free)
+        others = neighbours_of(mine, lattice.nodes)
+        kept = others.reshape(*lattice.shape[:2], 1, *mine.shape) & mine[:, None]
+        values = jnp.where(kept, self.values, 0.0)
+        middle = values.shape[1] // 2
+        for a in range(lattice.components):
+            values = values.at[1, middle, a, a].add(jnp.where(mine[a], 0.0, diagonal))
+        return StencilOperator(lattice, values, self.symmetric)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host, with explicit zeros. Uses numpy alone, so that a callback may call it."""

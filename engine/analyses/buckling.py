@@ -115,8 +115,8 @@ class Buckling(Analysis):
         return Solution((factors, shapes), status, solution.statistics)
 
 
-def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, " nnz"]:
-    """The CSR values of the stress stiffness in the linear state ``u``."""
+def _stress_stiffness(physics: Physics, u: Array) -> Float[Array, "..."]:
+    """The values of the stress stiffness in the linear state ``u``."""
     if isinstance(physics, Frame):
         return stress_stiffness(physics, u)
     return jax.jvp(physics.problem.matrix_values, (jnp.zeros_like(u),), (u,))[1]

@@ -83,15 +83,11 @@ def unconstrained_modes(physics: Physics, tangent: Any) -> tuple[str, ...]:
 
 def _parts(problem: DiscreteProblem, block: int) -> list[np.ndarray]:
     """The nodes of each part that neither cells nor ties connect to the others; the whole where there are many."""
-    pattern, ties = problem.layout.pattern, problem.constraint.ties
-    n = problem.space.n_dofs
-    rows = np.repeat(np.arange(n), np.diff(np.asarray(pattern.indptr)))
-    columns = np.asarray(pattern.indices)
+    graph, ties = problem.layout.graph(), problem.constraint.ties
+    size = problem.space.n_dofs // block
     if ties is not None:
-        tied, masters = ties.connections()
-        rows, columns = np.concatenate([rows, tied]), np.concatenate([columns, masters])
-    ones, size = np.ones(len(rows), dtype=np.int32), n // block
-    graph = scipy.sparse.csr_array((ones, (rows // block, columns // block)), shape=(size, size))
+        tied, masters = (side // block for side in ties.connections())
+        graph = graph + scipy.sparse.csr_array((np.ones(len(tied), dtype=bool), (tied, masters)), shape=graph.shape)
     count, part = scipy.sparse.csgraph.connected_components(graph, directed=False)
     return [part == number for number in range(count)] if count <= _MOST_PARTS else [np.ones(size, dtype=bool)]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from gemel.engine.assembly import GatherSum, MatrixLayout, sorted_unique
+from gemel.engine.assembly import GatherSum, RowLayout, sorted_unique
 from gemel.engine.constraints.elimination import Dependence
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
@@ -60,10 +60,12 @@ class Condensation(eqx.Module):
     idle: Int[Array, " dependent"]
 
     @staticmethod
-    def plan(layout: MatrixLayout, free: np.ndarray, dependence: Dependence) -> "Condensation":
+    def plan(layout: RowLayout, free: np.ndarray, dependence: Dependence) -> "Condensation":
         """Plan the condensation of matrices of ``layout``; ``free (n_dofs,)`` is false at dependent unknowns."""
         n = len(free)
-        rows, columns = np.asarray(layout.rows, np.int64), np.asarray(layout.pattern.indices, np.int64)
+        pattern = layout.pattern
+        columns, stored = np.asarray(pattern.indices, np.int64), np.asarray(pattern.to_csr)
+        rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(np.asarray(pattern.indptr)))
         both = np.flatnonzero(free[rows] & free[columns])
         entry, left_to, right_to, left, right = _expansion(rows, columns, free, dependence)
         plain, summed = rows[both] * n + columns[both], left_to * n + right_to
@@ -71,13 +73,12 @@ class Condensation(eqx.Module):
         targets = sorted_unique(summed)
         keys = sorted_unique(np.concatenate([plain, targets, diagonal]))
         indptr = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n)
-        pattern = SparsityPattern.build(indptr, keys % n)
-        copied = np.full(len(keys), len(rows))
-        copied[np.searchsorted(keys, plain)] = both
+        copied = np.full(len(keys), *layout.shape)
+        copied[np.searchsorted(keys, plain)] = stored[both]
         return Condensation(
-            pattern=pattern,
+            pattern=SparsityPattern.build(indptr, keys % n),
             copied=on_device(np.asarray(copied, np.int32)),
-            added=on_device(np.asarray(entry, np.int32)),
+            added=on_device(stored[entry]),
             left=on_device(np.asarray(left, np.int32)),
             right=on_device(np.asarray(right, np.int32)),
             total=TreeSum.plan(np.searchsorted(targets, summed), len(targets)),
@@ -86,9 +87,9 @@ class Condensation(eqx.Module):
         )
 
     def operator(
-        self, values: Float[Array, " nnz"], weights: Float[Array, " w"], diagonal: Any, symmetric: bool
+        self, values: Float[Array, " stored"], weights: Float[Array, " w"], diagonal: Any, symmetric: bool
     ) -> SparseOperator:
-        """The operator from the layout's CSR ``values`` and the ``weights`` of the ties' entries."""
+        """The operator from the layout's ``values`` and the ``weights`` of the ties' entries."""
         weights = jnp.concatenate([weights, jnp.ones(1, weights.dtype)])
         condensed = jnp.concatenate([values, jnp.zeros(1, values.dtype)])[self.copied]
         extra = self.total(values[self.added] * weights[self.left] * weights[self.right])

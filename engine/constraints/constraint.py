@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from gemel.engine.assembly import MatrixLayout
+from gemel.engine.assembly import MatrixLayout, RowLayout
 from gemel.engine.constraints.condensation import Condensation, TreeSum
 from gemel.engine.constraints.condition import Condition, Equations, Offset, Tie, is_known
 from gemel.engine.constraints.dirichlet import Dirichlet, Prescribed
@@ -104,7 +104,7 @@ class Constraint(eqx.Module):
         Args:
             space: where the unknowns live.
             conditions: `Dirichlet` and any `Tie`.
-            layout: where the entries of matrices lie, which `operator` needs where there are ties.
+            layout: where the entries of matrices lie; `operator` needs one of rows where there are ties.
 
         Raises:
             ValueError: for a tag or component that does not exist, and ties that contradict one another.
@@ -119,7 +119,7 @@ class Constraint(eqx.Module):
         dependence = eliminate(space.n_dofs, ~free, equations)
         free[dependence.tied] = False
         ties = Ties.of(dependence, free, equations)
-        condensation = None if layout is None else Condensation.plan(layout, free, dependence)
+        condensation = Condensation.plan(layout, free, dependence) if isinstance(layout, RowLayout) else None
         return Constraint(on_device(free), groups, ties, condensation)
 
     @property
@@ -153,14 +153,14 @@ class Constraint(eqx.Module):
         return free.at[masters].add(sums, unique_indices=True)
 
     def operator(
-        self, layout: MatrixLayout, values: Float[Array, " nnz"], diagonal: Any = 1.0, *, symmetric: bool
+        self, layout: MatrixLayout, values: Float[Array, "..."], diagonal: Any = 1.0, *, symmetric: bool
     ) -> AssembledOperator:
-        r"""$T^\top K T$ at full size for CSR ``values`` of ``layout``, with ``diagonal`` at dependent unknowns.
+        r"""$T^\top K T$ at full size for ``values`` of ``layout``, with ``diagonal`` at dependent unknowns.
 
         ``symmetric`` promises that $K$ is.
         """
         if self.ties is None:
             return layout.operator(values, self.free, diagonal, symmetric=symmetric)
         if self.condensation is None:
-            raise ValueError("A constraint with ties needs the layout of the matrices: give it to Constraint.of.")
+            raise ValueError("A constraint with ties needs a layout of matrices in rows: give it to Constraint.of.")
         return self.condensation.operator(values, self.ties.weights(), diagonal, symmetric)

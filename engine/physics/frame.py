@@ -181,8 +181,8 @@ def _forces(places: Array) -> Any:
 
 
 @eqx.filter_jit
-def stress_stiffness(frame: Frame, u: Array) -> Float[Array, " nnz"]:
-    """The CSR values of the geometric stiffness under the axial forces of a static solution ``u``."""
+def stress_stiffness(frame: Frame, u: Array) -> Float[Array, "..."]:
+    """The values of the geometric stiffness under the axial forces of a static solution ``u``."""
     problem = frame.problem
     points = jnp.asarray(problem.space.mesh.points)
     axial = member_forces(frame, u, (0.5,))[:, 0, 0]

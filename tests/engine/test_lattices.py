@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse.csgraph
 
 import gemel as gm
-from gemel.engine.lattices import lattice_of
-from gemel.solvers import SparseOperator, StencilOperator
+from gemel.engine.assembly import LatticeLayout, RowLayout, lattice_of
+from gemel.solvers import Lattice, SparseOperator, StencilOperator
 
 
 def heat(mesh, k, conditions=()):
@@ -44,6 +45,55 @@ def test_a_large_box_is_a_lattice_and_others_are_not():
     assert isinstance(tangent_of(heat(mesh, 1.0)), StencilOperator)
     tied = heat(mesh, 1.0, [gm.Periodic("front", "back")])
     assert isinstance(tangent_of(tied), SparseOperator)
+
+
+def cell_dofs(lattice):
+    """The unknowns of all cells, corner by corner."""
+    corners = np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes)
+    first = np.arange(lattice.n_nodes).reshape(lattice.nodes)[(slice(-1),) * len(lattice.nodes)].ravel()
+    nodes = first[:, None] + corners
+    return (nodes[:, :, None] * lattice.components + np.arange(lattice.components)).reshape(len(nodes), -1)
+
+
+@pytest.mark.parametrize("lattice", [Lattice((4, 5), 2, (1.0, 1.0)), Lattice((3, 4, 5), 1, (1.0,) * 3)], ids=str)
+@pytest.mark.parametrize("kind", ["all", "permuted", "some", "few", "facets", "single unknowns", "twice"])
+def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
+    cells = cell_dofs(lattice)
+    rng = np.random.default_rng(0)
+    chosen = {
+        "all": cells,
+        "permuted": rng.permutation(cells),
+        "some": cells[::2],
+        "few": cells[5:6],
+        "facets": cells[:, : cells.shape[1] // 2],
+        "single unknowns": cells[:, :3],
+        "twice": np.concatenate([cells, cells[:2]]),
+    }[kind]
+    groups = [chosen, cells[3:4]]
+    mine, other = LatticeLayout.of(lattice, groups), RowLayout.of(lattice.n, lattice.components, groups)
+    assert mine is not None
+    matrices = [jnp.asarray(rng.standard_normal((*dofs.shape, dofs.shape[1]))) for dofs in groups]
+    vectors = [matrix[:, 0] for matrix in matrices]
+    np.testing.assert_allclose(mine.plan_vector(groups)(vectors), other.plan_vector(groups)(vectors), atol=1e-12)
+    free = jnp.asarray(rng.random(lattice.n) > 0.2)
+    for restriction in (None, free):
+        here, there = (
+            layout.operator(layout.plan_matrix(groups)(matrices), restriction, 3.0, symmetric=False).to_scipy()
+            for layout in (mine, other)
+        )
+        np.testing.assert_allclose(here.toarray(), there.toarray(), atol=1e-12)
+    parts = [scipy.sparse.csgraph.connected_components(layout.graph(), directed=False) for layout in (mine, other)]
+    assert parts[0][0] == parts[1][0]
+    np.testing.assert_array_equal(parts[0][1], parts[1][1])
+
+
+def test_elements_that_leave_the_neighbourhood_are_no_lattice():
+    """A bar along three nodes, one around the end of a line, and a lattice of too many values."""
+    lattice = Lattice((4, 5), 1, (1.0, 1.0))
+    assert LatticeLayout.of(lattice, [np.array([[0, 1]])]) is not None
+    for bar in ([0, 2], [4, 5], [0, 10]):
+        assert LatticeLayout.of(lattice, [cell_dofs(lattice), np.array([bar])]) is None
+    assert LatticeLayout.of(Lattice((500, 500, 500), 1, (1.0,) * 3), []) is None
 
 
 @pytest.mark.slow

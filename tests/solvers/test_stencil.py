@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from gemel.solvers import (
     AMG,
@@ -13,7 +12,6 @@ from gemel.solvers import (
     Lattice,
     Multigrid,
     SparseOperator,
-    StencilMap,
     StencilOperator,
     linear_combination,
 )
@@ -56,21 +54,12 @@ def test_combinations_stay_on_their_lattice():
     np.testing.assert_allclose(both.to_scipy().toarray(), 2 * a - 3 * b)
 
 
-def test_sparse_matrices_move_to_a_lattice_where_they_fit():
-    """Also with entries missing; the wrap of a periodic line does not fit, though its step of one number looks so."""
-    lattice = LATTICES[1]
-    n, c = lattice.n_nodes, lattice.components
-    blocks = random_operator(Lattice(lattice.nodes, 1, lattice.spacing)).to_scipy()
-    blocks.data[::3] = 0.0
-    blocks.eliminate_zeros()
-    values = np.random.default_rng(3).standard_normal((len(blocks.data), c, c))
-    matrix = sp.bsr_array((values, blocks.indices, blocks.indptr), shape=(n * c, n * c)).tocsr()
-    matrix.sort_indices()
-    found = StencilMap.build(lattice, blocks.indptr, blocks.indices)
-    assert found is not None
-    np.testing.assert_allclose(found.operator(jnp.asarray(matrix.data)).to_scipy().toarray(), matrix.toarray())
-    wrapped = sp.csr_array((np.ones(2), ([2, 3], [3, 2])), shape=(n, n))
-    assert StencilMap.build(Lattice(lattice.nodes, 1, lattice.spacing), wrapped.indptr, wrapped.indices) is None
+@pytest.mark.parametrize("lattice", LATTICES, ids=str)
+def test_a_restriction_keeps_what_couples_free_unknowns(lattice):
+    operator = random_operator(lattice)
+    free = np.random.default_rng(3).random(operator.n) > 0.3
+    expected = operator.to_scipy().toarray() * np.outer(free, free) + np.diag(np.where(free, 0.0, 7.0))
+    np.testing.assert_array_equal(operator.restricted(jnp.asarray(free), 7.0).to_scipy().toarray(), expected)
 
 
 def diffusion(nodes, spacing=None, conductivity=None, fixed=True):
@@ -89,16 +78,9 @@ def diffusion(nodes, spacing=None, conductivity=None, fixed=True):
             values[(*offset, *place)] -= flow
             values[(1,) * d + tuple(place)] += flow
     lattice = Lattice(nodes, 1, spacing)
-    matrix = StencilOperator(lattice, jnp.asarray(values.reshape(lattice.shape)), True).to_scipy()
-    if fixed:
-        free = np.ones(lattice.n)
-        free[: int(np.prod(nodes[1:]))] = 0.0
-        keep = sp.diags_array(free)
-        matrix = sp.csr_array(keep @ matrix @ keep + sp.diags_array(1 - free))
-    matrix.sort_indices()
-    found = StencilMap.build(lattice, matrix.indptr, matrix.indices)
-    assert found is not None
-    return found.operator(jnp.asarray(matrix.data), True)
+    operator = StencilOperator(lattice, jnp.asarray(values.reshape(lattice.shape)), True)
+    free = np.arange(lattice.n) >= np.prod(nodes[1:])
+    return operator.restricted(jnp.asarray(free), 1.0) if fixed else operator
 
 
 def steps_of(operator, preconditioner, rtol=1e-8):
@@ -114,17 +96,8 @@ def steps_of(operator, preconditioner, rtol=1e-8):
 def test_coarse_operators_are_galerkins(lattice):
     """Against P as a matrix; restriction is its transpose, and prescribed unknowns stay apart."""
     free = (np.random.default_rng(4).random((lattice.components, *lattice.nodes)) > 0.2).astype(float)
-    flat = np.asarray(lattice.join(jnp.asarray(free)))
-    matrix = np.diag(flat) @ random_operator(lattice).to_scipy().toarray() @ np.diag(flat) + np.diag(1 - flat)
-    sparse = sp.csr_array(matrix)
-    blocks = sp.csr_array(random_operator(Lattice(lattice.nodes, 1, lattice.spacing)).to_scipy())
-    whole = sp.bsr_array(sp.kron(blocks, np.ones((lattice.components,) * 2))).tocsr()
-    whole.sort_indices()
-    found = StencilMap.build(lattice, blocks.indptr, blocks.indices)
-    assert found is not None
-    rows = np.repeat(np.arange(lattice.n), np.diff(whole.indptr))
-    operator = found.operator(jnp.asarray(matrix[rows, whole.indices]))
-    np.testing.assert_allclose(operator.to_scipy().toarray(), sparse.toarray())
+    operator = random_operator(lattice).restricted(lattice.join(jnp.asarray(free)) > 0, 1.0)
+    matrix = operator.to_scipy().toarray()
     level = Level(operator, 1 / operator.diagonal(), jnp.ones(()), jnp.asarray(free), tuple(range(len(lattice.nodes))))
     coarse = _galerkin(level)
     prolongation = np.asarray(jax.vmap(lambda x: _prolong(level, x), 1, 1)(jnp.eye(coarse.n)))

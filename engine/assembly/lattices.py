@@ -1,0 +1,269 @@
+"""Matrices on a lattice: values by offset, and sums over the cells by slices and pads instead of tables."""
+
+import functools
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
+
+from gemel.engine.assembly.gathers import GatherSum
+from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
+from gemel.engine.compiling import one_program
+from gemel.engine.spaces import FunctionSpace, Space
+from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.placing import on_device
+from gemel.solvers.stencil import Lattice, StencilOperator
+
+_FEWEST = 4096
+"""Nodes from which on the products of a lattice save more than the compilation of its multigrid costs."""
+
+
+def lattice_of(space: Space) -> Lattice | None:
+    """The lattice of the nodes of a large space of degree 1 on a box or a rectangle of cells; None for another one.
+
+    Such meshes say so by their ``shape``: a mesh with ``shape=None`` is never one.
+    """
+    if not isinstance(space, FunctionSpace) or space.mesh.shape is None or space.mesh.dim == 1:
+        return None
+    nodes = tuple(count + 1 for count in space.mesh.shape[::-1])
+    if not space.continuous or space.degree != 1 or space.mesh.degree != 1 or min(nodes) < 3:
+        return None
+    if space.n_nodes != np.prod(nodes) or space.n_nodes < _FEWEST:
+        return None
+    return Lattice(nodes, space.n_components, _spacing(space, nodes))
+
+
+def _spacing(space: FunctionSpace, nodes: tuple[int, ...]) -> tuple[float, ...]:
+    """The mean distance of neighbours along each axis over the least of them, as a power of two, so that a mesh that
+    changes its size a little is the same lattice; one where the points are not known.
+    """
+    points = stop_gradient(space.mesh.points)
+    if isinstance(points, Tracer):
+        return (1.0,) * len(nodes)
+    x = np.asarray(points).reshape(*nodes, -1)
+    means = [np.linalg.norm(np.diff(x, axis=axis), axis=-1).mean() for axis in range(len(nodes))]
+    return tuple(2.0 ** round(np.log2(mean / min(means))) for mean in means)
+
+
+_FEW = 16
+"""Cells that are fewer than this part of all are summed one by one."""
+
+
+class LatticeCells(eqx.Module):
+    """Cells of the lattice whose unknowns are those of their corners, corner by corner, the last axis fastest.
+
+    ``where`` says for every cell which element it is, one past the last for none; None where the elements are all
+    cells in order.
+    """
+
+    where: Int[Array | np.ndarray, " n_cells"] | None
+
+    def spread(self, values: Array) -> Array:
+        """One array a cell, zero for cells that are not among the elements."""
+        if self.where is None:
+            return values
+        return jnp.concatenate([values, jnp.zeros_like(values[:1])])[self.where]
+
+
+class LatticeEntries(eqx.Module):
+    """Other elements, such as facets: where their entries go, each place once, and the sum of those that share one."""
+
+    places: Int[Array | np.ndarray, " n_places"]
+    gather: GatherSum
+
+    def add(self, total: Array, values: Array) -> Array:
+        """``total`` with the entries added."""
+        sums = self.gather(values.reshape(-1))
+        flat = total.reshape(-1).at[self.places].add(sums, unique_indices=True, indices_are_sorted=True)
+        return flat.reshape(total.shape)
+
+
+LatticeGroup = LatticeCells | LatticeEntries
+
+
+class LatticeVectorSum(ElementSum):
+    """The assembly of element vectors on a lattice."""
+
+    lattice: Lattice = eqx.field(static=True)
+    groups: tuple[LatticeGroup, ...]
+
+    @one_program
+    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:
+        """The flat vector."""
+        lattice, c = self.lattice, self.lattice.components
+        total = jnp.zeros(lattice.n)
+        cells = _spread(self.groups, local)
+        if cells is not None:
+            sides = cells.reshape(*lattice.cells, -1, c)
+            corners = enumerate(lattice.corners)
+            total = lattice.join(
+                sum(_at_corner(jnp.moveaxis(sides[..., a, :], -1, 0), corner) for a, corner in corners)
+            )
+        return _with_entries(total, self.groups, local)
+
+
+class LatticeMatrixSum(ElementSum):
+    """The assembly of element matrices on a lattice."""
+
+    lattice: Lattice = eqx.field(static=True)
+    groups: tuple[LatticeGroup, ...]
+
+    @one_program
+    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
+        """The values of the `StencilOperator`."""
+        lattice = self.lattice
+        total = jnp.zeros(lattice.shape)
+        cells = _spread(self.groups, local)
+        if cells is not None:
+            total = self._of_cells(cells)
+        return _with_entries(total, self.groups, local)
+
+    def _of_cells(self, matrices: Array) -> Array:
+        """A pair of corners of a cell adds to the offset between them, at the first one."""
+        lattice, c = self.lattice, self.lattice.components
+        corners = lattice.corners
+        k = len(corners)
+        pairs = jnp.moveaxis(matrices.reshape(-1, k, c, k, c), (0, 2, 4), (4, 2, 3)).reshape(k, k, c, c, *lattice.cells)
+        stencil = []
+        for offset in itertools.product((-1, 0, 1), repeat=len(lattice.nodes)):
+            ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
+            found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
+            stencil.append(sum(_at_corner(pairs[a, b], corners[a]) for a, b in found))
+        return jnp.stack(stencil).reshape(lattice.shape)
+
+
+class LatticeLayout(MatrixLayout):
+    """Values by offset on a lattice whose nodes are the blocks, all neighbours stored.
+
+    ``links`` are the pairs of nodes that share an element; None where all do that share a cell.
+    """
+
+    lattice: Lattice = eqx.field(static=True)
+    links: Int[Array, "2 _"] | None
+
+    @staticmethod
+    def of(lattice: Lattice, couplings: Sequence[np.ndarray]) -> "LatticeLayout | None":
+        """The layout for elements with these unknowns ``(n_elements, n_local)``.
+
+        None where an element couples nodes that are no neighbours on the lattice, and where the values are too many
+        to number with 32 bits.
+        """
+        if np.prod(lattice.shape, dtype=np.int64) >= 2**31:
+            return None
+        pairs, whole = [np.zeros((2, 0), dtype=np.int64)], False
+        for dofs in couplings:
+            blocks, _ = as_blocks(dofs, lattice.components)
+            cells = _cell_numbers(lattice, dofs)
+            whole = whole or (cells is not None and len(np.unique(cells)) == lattice.n_cells)
+            if cells is None:
+                pairs.append(_pairs(blocks))
+                if lattice.offset_numbers(*pairs[-1]) is None:
+                    return None
+            elif not whole:
+                pairs.append(_pairs(blocks))
+        return LatticeLayout(lattice, None if whole else on_device(np.concatenate(pairs, axis=1).astype(np.int32)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the values of a `StencilOperator`."""
+        return self.lattice.shape
+
+    def graph(self) -> scipy.sparse.csr_array:
+        """The pairs that share an element; only those along the axes where all cells are elements."""
+        n = self.lattice.n_nodes
+        if self.links is not None:
+            first, second = np.asarray(self.links)
+            return scipy.sparse.csr_array((np.ones(len(first), dtype=bool), (first, second)), shape=(n, n))
+        here, there = [], []
+        numbers = np.arange(n).reshape(self.lattice.nodes)
+        for axis, size in enumerate(numbers.shape):
+            here.append(numbers.take(range(size - 1), axis).ravel())
+            there.append(numbers.take(range(1, size), axis).ravel())
+        first, second = np.concatenate(here), np.concatenate(there)
+        return scipy.sparse.csr_array((np.ones(len(first), dtype=bool), (first, second)), shape=(n, n))
+
+    def plan_vector(self, dofs: Sequence[np.ndarray]) -> LatticeVectorSum:
+        """Plan the assembly of element vectors into a flat vector, for groups of elements with these unknowns."""
+        return LatticeVectorSum(self.lattice, tuple(self._group(np.asarray(group), np.asarray) for group in dofs))
+
+    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> LatticeMatrixSum:
+        """Plan the assembly of element matrices into the values of a `StencilOperator`."""
+        return LatticeMatrixSum(self.lattice, tuple(self._group(np.asarray(group), self._positions) for group in dofs))
+
+    def _group(self, dofs: np.ndarray, positions: Callable[[np.ndarray], np.ndarray]) -> LatticeGroup:
+        """How elements with these unknowns are summed; ``positions`` are those of their entries."""
+        cells, count = _cell_numbers(self.lattice, dofs), self.lattice.n_cells
+        if cells is not None and np.array_equal(cells, np.arange(count)):
+            return LatticeCells(None)
+        if cells is not None and _FEW * len(cells) >= count and len(np.unique(cells)) == len(cells):
+            where = np.full(count, len(cells), dtype=np.int32)
+            where[cells] = np.arange(len(cells), dtype=np.int32)
+            return on_device(LatticeCells(where))
+        places, targets = np.unique(positions(dofs), return_inverse=True)
+        return LatticeEntries(on_device(places.astype(np.int32)), GatherSum.plan(targets, len(places)))
+
+    def _positions(self, dofs: np.ndarray) -> np.ndarray:
+        """Where each entry of the element matrices stands in the flat values."""
+        lattice, c = self.lattice, self.lattice.components
+        (rows, a), (columns, b) = (np.divmod(side, c) for side in _pairs(dofs))
+        offset = lattice.offset_numbers(rows, columns)
+        if offset is None:
+            raise ValueError("These elements couple nodes that are no neighbours on the lattice.")
+        return ((offset * c + a) * c + b) * lattice.n_nodes + rows
+
+    def operator(
+        self,
+        values: Float[Array, "..."],
+        free: Array | np.ndarray | None = None,
+        diagonal: Any = 1.0,
+        *,
+        symmetric: bool,
+    ) -> StencilOperator:
+        """The operator with the given values; ``free`` and ``diagonal`` as in `MatrixLayout`."""
+        operator = StencilOperator(self.lattice, values, symmetric)
+        return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
+
+
+def _cell_numbers(lattice: Lattice, dofs: np.ndarray) -> np.ndarray | None:
+    """Which cell of the lattice each element is, where all are whole cells, corner by corner; else None."""
+    blocks, whole = as_blocks(dofs, lattice.components)
+    corners = np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes)
+    if not whole or blocks.shape[1] != len(corners) or not np.array_equal(blocks, blocks[:, :1] + corners):
+        return None
+    at = np.unravel_index(blocks[:, 0], lattice.nodes)
+    if any(np.any(index == size - 1) for index, size in zip(at, lattice.nodes, strict=True)):
+        return None
+    return np.asarray(np.ravel_multi_index(at, lattice.cells))
+
+
+def _pairs(members: np.ndarray) -> np.ndarray:
+    """All ordered pairs of the members ``(n_elements, n)`` of each element, ``(2, n_elements n²)``."""
+    n = members.shape[1]
+    return np.stack([np.repeat(members, n, axis=1).ravel(), np.tile(members, (1, n)).ravel()])
+
+
+def _spread(groups: Sequence[LatticeGroup], local: Sequence[Array]) -> Array | None:
+    """The sum of the groups that are cells, one array a cell; None where there are none."""
+    arrays = [group.spread(mine) for group, mine in zip(groups, local, strict=True) if isinstance(group, LatticeCells)]
+    return functools.reduce(operator.add, arrays) if arrays else None
+
+
+def _with_entries(total: Array, groups: Sequence[LatticeGroup], local: Sequence[Array]) -> Array:
+    """``total`` and what the other groups add."""
+    for group, mine in zip(groups, local, strict=True):
+        if isinstance(group, LatticeEntries):
+            total = group.add(total, mine)
+    return total
+
+
+def _at_corner(cells: Array, corner: tuple[int, ...]) -> Array:
+    """Values of cells ``(..., *cells)`` at one of their corners, zero at nodes that are no such corner."""
+    sides = [(0, 0)] * (cells.ndim - len(corner))
+    return jnp.pad(cells, [*sides, *((bit, 1 - bit) for bit in corner)])

@@ -1,0 +1,108 @@
+"""What a problem asks of the storage of its vectors and matrices."""
+
+import abc
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jaxtyping import Array, Float
+
+from gemel.solvers.sparse import AssembledOperator
+
+
+class ElementSum(eqx.Module):
+    """The planned sum of the arrays of some elements into a global one."""
+
+    @abc.abstractmethod
+    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
+        """Sum, for each group of elements, vectors ``(n_elements, n_local)`` or matrices ``(n_elements, n_local,
+        n_local)``.
+        """
+
+
+class MatrixLayout(eqx.Module):
+    """Where the entries of a problem's matrices are stored: those of all pairs of unknowns that share an element.
+
+    Unknowns come in blocks: the components at a node. Matrices are arrays of ``shape``, which may be added to each
+    other; `operator` makes an operator of one.
+    """
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the stored values."""
+
+    @abc.abstractmethod
+    def plan_vector(self, dofs: Sequence[np.ndarray]) -> ElementSum:
+        """Plan the assembly of element vectors into a flat vector, for groups of elements with these unknowns
+        ``(n_elements, n_local)``.
+        """
+
+    @abc.abstractmethod
+    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> ElementSum:
+        """Plan the assembly of element matrices into stored values."""
+
+    @abc.abstractmethod
+    def graph(self) -> scipy.sparse.csr_array:
+        """Which blocks share an element, on the host: a sparse matrix with as many rows, of which the places count.
+        On a lattice it may hold fewer pairs that connect the same blocks with each other.
+        """
+
+    @abc.abstractmethod
+    def operator(
+        self,
+        values: Float[Array, "..."],
+        free: Array | np.ndarray | None = None,
+        diagonal: Any = 1.0,
+        *,
+        symmetric: bool,
+    ) -> AssembledOperator:
+        """The operator with the given values.
+
+        ``symmetric`` promises that they are those of a symmetric matrix: products with the transpose, and so
+        derivatives in reverse mode, are wrong where it does not hold.
+        Where ``free`` is given, the rows and columns of the other unknowns are replaced by ``diagonal`` on
+        the diagonal: the restriction to the free unknowns at full size.
+        """
+
+
+class MatrixPlan(eqx.Module):
+    """The assembly of the element matrices of several contributions; those on the same elements are added first.
+
+    ``which`` says for each contribution which of the ``sums`` is its own; None where it has no tangent.
+    """
+
+    sums: tuple[ElementSum, ...]
+    which: tuple[int | None, ...] = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, parts: Sequence[Sequence[Float[Array, "_ _ _"]] | None]) -> Float[Array, "..."]:
+        """The stored values: for each contribution an array ``(n_elements, n_local, n_local)`` a group of elements, or
+        None where it adds nothing. Raises `ValueError` for one of a contribution that has no plan.
+        """
+        if any(part is not None and own is None for part, own in zip(parts, self.which, strict=True)):
+            raise ValueError(
+                "A load that was planned without a tangent now depends on the field: build the physics with it."
+            )
+        totals = []
+        for number, assemble in enumerate(self.sums):
+            mine = [part for part, own in zip(parts, self.which, strict=True) if own == number and part is not None]
+            if mine:
+                totals.append(assemble([functools.reduce(operator.add, same) for same in zip(*mine, strict=True)]))
+        return functools.reduce(operator.add, totals) if totals else jnp.zeros(self.shape)
+
+
+def as_blocks(dofs: np.ndarray, width: int) -> tuple[np.ndarray, bool]:
+    """The blocks of each element, and whether its unknowns are whole blocks in order (then one entry a block)."""
+    dofs = np.asarray(dofs, dtype=np.int64)
+    if dofs.shape[1] % width == 0:
+        blocks = dofs[:, ::width] // width
+        expanded = (blocks[:, :, None] * width + np.arange(width)).reshape(dofs.shape)
+        if np.array_equal(expanded, dofs):
+            return blocks, True
+    return dofs // width, False
