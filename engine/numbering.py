@@ -25,15 +25,15 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
     used = np.zeros(mesh.n_points, dtype=bool)
     for vertices in corners:
         used[vertices] = True
-    rank = np.cumsum(used) - 1
-    numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int64) for c, e in zip(corners, elements, strict=True)]
+    rank = None if used.all() else np.cumsum(used) - 1
+    numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int32) for c, e in zip(corners, elements, strict=True)]
     for table, vertices, element in zip(numbers, corners, elements, strict=True):
-        table[:, [local[0] for local in element.entity_nodes[0]]] = rank[vertices]
+        table[:, [local[0] for local in element.entity_nodes[0]]] = vertices if rank is None else rank[vertices]
     count = int(used.sum())
     for dim in range(1, mesh.cell_dim + 1):
         if any(any(element.entity_nodes[dim]) for element in elements):
             count = _number_inside(mesh.blocks, elements, corners, numbers, dim, mesh.cell_dim, count)
-    return tuple(table.astype(np.int32) for table in numbers), int(count)
+    return tuple(numbers), int(count)
 
 
 def _separate(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple[np.ndarray, ...], int]:

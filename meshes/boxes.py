@@ -1,7 +1,7 @@
 """Lines, rectangles and boxes of structured cells, graded where wanted, with named sides."""
 
 from collections.abc import Sequence
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -112,14 +112,14 @@ def grid(
         raise MeshError(f"A {dim}-D grid has cells {allowed}, not '{cell}'.")
     counts = tuple(len(line) - 1 for line in lines)
     points = np.stack([a.ravel(order="F") for a in np.meshgrid(*lines, indexing="ij")], axis=-1)
-    cubes = _cubes(counts)
+    cubes = topology.box_cells(counts)
     structured = cell == _CELLS[dim][0]
     cells = cubes if structured else _kuhn(cubes, dim)
     return Mesh.of(
         points=points,
         cells=cells.astype(np.int32),
         cell_type=cell,  # pyright: ignore[reportArgumentType]
-        facet_tags=_sides(cell, cells, counts),
+        facet_tags=_structured_sides(cell, counts) if structured else _sides(cell, cells, counts),
         shape=counts if structured else None,
     )
 
@@ -139,14 +139,6 @@ def _checked(axis: str, line: Coordinates) -> Float[np.ndarray, " n"]:
     return values
 
 
-def _cubes(counts: tuple[int, ...]) -> Int[np.ndarray, "n_cubes n_corners"]:
-    """Corners of the lattice's cells in tensor order, cells numbered with x fastest."""
-    strides = np.cumprod([1, *(n + 1 for n in counts[:-1])])
-    lowest = np.tensordot(strides, np.indices(counts[::-1])[::-1], axes=1)
-    corners = np.asarray(list(product((0, 1), repeat=len(counts))))[:, ::-1]
-    return lowest.ravel()[:, None] + corners @ strides
-
-
 def _kuhn(cubes: Int[np.ndarray, "n_cubes n_corners"], dim: int) -> Int[np.ndarray, "n_cells n_vertices"]:
     """Simplices of all cubes; odd permutations are mirrored, so that all are positively oriented."""
     paths = []
@@ -155,6 +147,12 @@ def _kuhn(cubes: Int[np.ndarray, "n_cubes n_corners"], dim: int) -> Int[np.ndarr
         odd = np.linalg.det(np.eye(dim)[list(axes)]) < 0
         paths.append(np.concatenate([path[:-2], path[:-3:-1]]) if odd else path)
     return cubes[:, np.stack(paths)].reshape(-1, dim + 1)
+
+
+def _structured_sides(cell: str, counts: tuple[int, ...]) -> dict[str, Int[np.ndarray, "n 2"]]:
+    """Boundary facets by side, ordered by cell."""
+    pairs = zip(_SIDES[len(counts)], topology.box_sides(cell, counts), strict=True)
+    return {name: rows for names, sides in pairs for name, rows in zip(names, sides, strict=True)}
 
 
 def _sides(

@@ -24,7 +24,14 @@ from gemel.meshes.geometry import (
     numpy_or_jax,
 )
 from gemel.meshes.locate import locate
-from gemel.meshes.validation import check_blocks, check_connectivity, check_facet_tag, check_geometry, check_tags
+from gemel.meshes.validation import (
+    check_blocks,
+    check_connectivity,
+    check_facet_tag,
+    check_geometry,
+    check_shape,
+    check_tags,
+)
 
 ALL = "all"
 """Reserved name of all cells and of all nodes."""
@@ -63,7 +70,7 @@ class Mesh(eqx.Module):
 
     Raises:
         MeshError: for numbers out of range, points in no cell, coordinates that are not finite, inverted or
-            degenerate cells, and reserved tag names. Traced arrays are not checked.
+            degenerate cells, a shape that the cells do not have, and reserved tag names. Traced arrays are not checked.
     """
 
     points: Float[Array | np.ndarray, "n_points dim"]
@@ -84,6 +91,7 @@ class Mesh(eqx.Module):
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self)):
             return
         check_connectivity(self.n_points, self.blocks, self.degree)
+        check_shape(self.shape, self.blocks)
         for key, numbers in self.cell_tags.items():
             check_tags(key, "cell", np.asarray(numbers), None, (self.n_cells,))
         for key, numbers in self.facet_tags.items():
@@ -176,7 +184,12 @@ class Mesh(eqx.Module):
 
     def boundary_facets(self) -> Int[np.ndarray, "n 2"]:
         """Rows (cell, local facet) of the facets that belong to one cell only, ordered by cell."""
-        return topology.boundary_facets(self._host_blocks())
+        blocks = self._host_blocks()
+        if self.shape is not None:
+            sides = topology.box_sides(blocks[0].cell_type, self.shape)
+            facets = np.concatenate([facets for pair in sides for facets in pair])
+            return facets[np.lexsort(facets.T[::-1])]
+        return topology.boundary_facets(blocks)
 
     def interior_facets(self) -> Int[np.ndarray, "n 2 2"]:
         """Pairs of rows (cell, local facet) of the facets between two cells; see `interior_facets`."""

@@ -1,7 +1,7 @@
 """Vertices, edges and facets of cells, numbered as fenics-basix numbers them; numpy on the host."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import basix
@@ -160,6 +160,27 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
         chosen.append(owners[count[inverse] == 1])
     facets = np.concatenate(chosen)
     return facets[np.lexsort(facets.T[::-1])]
+
+
+def box_cells(shape: tuple[int, ...]) -> Int[np.ndarray, "n_cells n_corners"]:
+    """Corners of the cells of a structured box in tensor order; ``shape`` cells along x, y, z, x fastest."""
+    strides = np.cumprod([1, *(n + 1 for n in shape[:-1])])
+    lowest = np.tensordot(strides, np.indices(shape[::-1])[::-1], axes=1)
+    corners = np.asarray(list(product((0, 1), repeat=len(shape))))[:, ::-1]
+    return lowest.ravel()[:, None] + corners @ strides
+
+
+def box_sides(cell_type: str, shape: tuple[int, ...]) -> list[tuple[Int[np.ndarray, "_ 2"], Int[np.ndarray, "_ 2"]]]:
+    """The facets (cell, local facet) on the lower and upper side of a structured box along x, y, z, ordered by cell."""
+    vertices, cells = np.asarray(basix.geometry(basix_cell(cell_type))), np.arange(np.prod(shape)).reshape(shape[::-1])
+    local = cell_entities(cell_type, len(shape) - 1)
+
+    def side(axis: int, upper: int) -> Int[np.ndarray, "n 2"]:
+        facet = int(np.flatnonzero((vertices[local][..., axis] == upper).all(axis=1))[0])
+        mine = cells.take(-upper, axis=len(shape) - 1 - axis).ravel()
+        return np.stack([mine, np.full(len(mine), facet)], axis=-1)
+
+    return [(side(axis, 0), side(axis, 1)) for axis in range(len(shape))]
 
 
 def interior_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2 2"]:

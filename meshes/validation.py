@@ -6,6 +6,7 @@ import basix
 import numpy as np
 from jaxtyping import Float, Int
 
+from gemel.meshes import topology
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
 from gemel.meshes.geometry import (
@@ -14,7 +15,6 @@ from gemel.meshes.geometry import (
     coordinate_element,
     determinants,
     facet_groups,
-    jacobians,
     quadrature,
     tabulate,
 )
@@ -25,8 +25,8 @@ _ROUNDING = 1e-12
 _PARALLEL = 1e-9
 """Opposite edges count as parallel when they differ by less than this fraction of the shortest extent."""
 
-_CHUNK = 50_000
-"""Cells checked at a time, to bound the memory of the Jacobians."""
+_CHUNK = 8192
+"""Cells checked at a time, few enough to stay in cache."""
 
 
 def check_blocks(blocks: Sequence[CellBlock], dim: int) -> None:
@@ -82,6 +82,18 @@ def check_tags(name: str, kind: str, numbers: np.ndarray, width: int | None, bou
         )
 
 
+def check_shape(shape: tuple[int, ...] | None, blocks: Sequence[CellBlock]) -> None:
+    """Refuse a shape that is not that of the cells, numbered x fastest."""
+    if shape is None:
+        return
+    cells = np.asarray(blocks[0].cells)
+    expected = topology.box_cells(shape) if min(shape, default=0) > 0 and len(shape) == blocks[0].cell_dim else None
+    if len(blocks) > 1 or expected is None or not np.array_equal(cells[:, : expected.shape[1]], expected):
+        raise MeshError(
+            f"The shape {shape} is not that of these cells: leave it out, or number points and cells as `grid` does."
+        )
+
+
 def check_facet_tag(name: str, facets: np.ndarray, blocks: Sequence[CellBlock]) -> None:
     """Refuse a facet tag whose array has the wrong shape, or numbers of facets that their cells do not have."""
     offsets = block_offsets(blocks)
@@ -109,25 +121,29 @@ def orientations(
     2-D or 3-D has the sign 1 unless it has no length or turns back on itself.
     """
     sign = np.zeros(len(cells), dtype=np.int64)
+    components = np.ascontiguousarray(points.T)
+    size = np.linalg.norm(np.ptp(points, axis=0))
     for start in range(0, len(cells), _CHUNK):
-        part = cells[start : start + _CHUNK]
-        constant = _affine(points[part], cell_type, degree)
+        nodes = np.take(components, cells[start : start + _CHUNK].T, axis=1)  # cells last, where numpy is fast
+        constant = _affine(nodes, cell_type, degree)
         for chosen, samples in ((constant, _middle(cell_type)), (~constant, _samples(cell_type, degree))):
             rows = np.flatnonzero(chosen)
             if len(rows):
-                sign[start + rows] = _sign_at(points, part[rows], cell_type, degree, samples)
+                mine = nodes if len(rows) == len(chosen) else nodes[:, :, rows]
+                sign[start + rows] = _sign_at(mine, cell_type, degree, samples, size)
     return sign
 
 
-def _affine(nodes: Float[np.ndarray, "c n dim"], cell_type: str, degree: int) -> np.ndarray:
+def _affine(nodes: Float[np.ndarray, "dim n c"], cell_type: str, degree: int) -> np.ndarray:
     """Which cells of degree 1 are affine images of the reference cell to rounding, so that J is constant."""
     if degree > 1 or cell_type in ("interval", "triangle", "tetrahedron"):
-        return np.full(len(nodes), degree == 1)
+        return np.full(nodes.shape[2], degree == 1)
     vertices = basix_vertices(cell_type)
     axes = [int(np.flatnonzero((vertices == unit).all(axis=1))[0]) for unit in np.eye(vertices.shape[1])]
-    edges = nodes[:, axes] - nodes[:, :1]
-    gap = np.abs(nodes - nodes[:, :1] - np.einsum("va,cad->cvd", vertices, edges)).max(axis=(1, 2))
-    return gap <= _PARALLEL * np.abs(edges).max(axis=2).min(axis=1)
+    offsets = nodes - nodes[:, :1]
+    edges = offsets[:, axes]
+    gap = np.abs(offsets - vertices @ edges).max(axis=(0, 1))
+    return gap <= _PARALLEL * np.abs(edges).max(axis=0).min(axis=0)
 
 
 def _middle(cell_type: str) -> Float[np.ndarray, "1 dim"]:
@@ -140,24 +156,21 @@ def _samples(cell_type: str, degree: int) -> Float[np.ndarray, "n dim"]:
 
 
 def _sign_at(
-    points: Float[np.ndarray, "n_points dim"],
-    cells: Int[np.ndarray, "n_cells n_nodes"],
-    cell_type: str,
-    degree: int,
-    samples: Float[np.ndarray, "n ref"],
-) -> Int[np.ndarray, " n_cells"]:
-    """The sign of the determinant at sample points, 0 where it is not the same at all."""
+    nodes: Float[np.ndarray, "dim n c"], cell_type: str, degree: int, samples: Float[np.ndarray, "q ref"], size: float
+) -> Int[np.ndarray, " c"]:
+    """The sign of the determinant at sample points, 0 where it is not the same at all; ``size`` is that of the mesh."""
     _, gradients = tabulate(cell_type, degree, samples)
-    jacobian = jacobians(points, cells, gradients)
-    if cell_dim(cell_type) != points.shape[1]:
-        ends = points[cells]
-        chord = (ends[:, 1] - ends[:, 0])[:, None, :]
-        floor = _ROUNDING * np.linalg.norm(np.ptp(points, axis=0)) * np.linalg.norm(chord, axis=-1)
-        determinant = (jacobian[..., 0] * chord).sum(axis=-1)
+    q, n, ref = gradients.shape
+    table = np.moveaxis(gradients, 2, 1).reshape(q * ref, n)
+    jacobian = (table @ nodes).reshape(len(nodes), q, ref, -1)
+    if cell_dim(cell_type) != len(nodes):
+        chord = nodes[:, 1] - nodes[:, 0]
+        floor = _ROUNDING * size * np.linalg.norm(chord, axis=0)
+        determinant = (jacobian[:, :, 0] * chord[:, None]).sum(axis=0)
     else:
-        floor = _ROUNDING * np.prod(np.sqrt((jacobian**2).sum(axis=-2)), axis=-1)
-        determinant = determinants(jacobian)
-    return (determinant > floor).all(axis=1).astype(int) - (determinant < -floor).all(axis=1)
+        floor = _ROUNDING * np.prod(np.sqrt((jacobian**2).sum(axis=0)), axis=1)
+        determinant = determinants(np.moveaxis(jacobian, (0, 2), (-2, -1)))
+    return (determinant > floor).all(axis=0).astype(int) - (determinant < -floor).all(axis=0)
 
 
 def basix_vertices(cell_type: str) -> Float[np.ndarray, "n_vertices dim"]:

@@ -161,7 +161,7 @@ class LatticeLayout(MatrixLayout):
         for dofs in couplings:
             blocks, _ = as_blocks(dofs, lattice.components)
             cells = _cell_numbers(lattice, dofs)
-            whole = whole or (cells is not None and len(np.unique(cells)) == lattice.n_cells)
+            whole = whole or (cells is not None and bool(np.bincount(cells, minlength=lattice.n_cells).all()))
             if cells is None:
                 pairs.append(_pairs(blocks))
                 if lattice.offset_numbers(*pairs[-1]) is None:
@@ -202,7 +202,7 @@ class LatticeLayout(MatrixLayout):
         cells, count = _cell_numbers(self.lattice, dofs), self.lattice.n_cells
         if cells is not None and np.array_equal(cells, np.arange(count)):
             return LatticeCells(None)
-        if cells is not None and _FEW * len(cells) >= count and len(np.unique(cells)) == len(cells):
+        if cells is not None and _FEW * len(cells) >= count and np.bincount(cells).max() == 1:
             where = np.full(count, len(cells), dtype=np.int32)
             where[cells] = np.arange(len(cells), dtype=np.int32)
             return on_device(LatticeCells(where))

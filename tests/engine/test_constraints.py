@@ -48,7 +48,7 @@ def all_of_it(problem, r):
     """T by columns, g, the matrices before and after, and both maps applied to r."""
     constraint, zero = problem.constraint, jnp.zeros_like(r)
     t = jax.vmap(constraint.extend, 0, 1)(jnp.eye(len(r)))
-    whole = problem.layout.pattern.operator(problem.matrix_values(zero))
+    whole = problem.layout.operator(problem.matrix_values(zero), symmetric=False)
     return t, constraint.lift(zero), whole, problem.tangent(zero, 7.0), constraint.reduce(r), constraint.lift(r)
 
 
