@@ -84,24 +84,25 @@ class Domain(eqx.Module):
     @one_program
     def measure(self, points: Float[Array, "n_points dim"]) -> Array:
         """The volume (area, length) of the domain in SI units."""
-        return jnp.sum(jax.vmap(lambda c, f: frame(self, points[c], f).measure)(self.corners, self.reference))
+        return jnp.sum(self._in_chunks(lambda _, at: at.measure, (), points))
 
     @one_program
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
         r"""The integrals $\int \varphi_a$ of the first field's basis functions over each element."""
 
-        def one(corners: Array, reference: Array) -> Array:
-            at = frame(self, points[corners], reference)
-            return at.measure @ at.basis[0]
+        def kernel(_: Any, at: Frame) -> Array:
+            basis = at.basis[0]
+            return jnp.sum(at.measure[:, None] * (basis[..., None] if at.shared else basis), axis=0)
 
-        return jax.vmap(one)(self.corners, self.reference)
+        return self._in_chunks(kernel, (), points)
 
     def integrate(self, integrand: Callable[[Any, Point], Array], u: Array, points: Array) -> Array:
         """The integral of ``integrand(u, point)`` for the flat vector of unknowns ``u``."""
 
         def kernel(_: Any, local: tuple[Array, ...], at: Frame) -> Array:
             fields = as_argument(self.names, jets(at, local))
-            return jnp.tensordot(at.measure, jax.vmap(integrand)(fields, at.point), axes=1)
+            values = at_points(lambda _, jet, point: jnp.asarray(integrand(jet, point)), None, at, fields)
+            return jnp.sum(values * at.measure.reshape(len(at.measure), *[1] * (values.ndim - 2), -1), axis=0)
 
         return jnp.sum(self.map(kernel, None, u, points), axis=0)
 
@@ -109,9 +110,9 @@ class Domain(eqx.Module):
         """Element residuals of a form at the flat vector of unknowns ``u``."""
         return self.map(lambda *a: element_residual(self.names, *a), form, u, points, group)
 
-    def tangents_of(self, form: Form, u: Array, points: Array, group: int = 0) -> Float[Array, "n n_local n_local"]:
-        """Element tangents of a form at ``u``."""
-        return self.map(lambda *a: element_tangent(self.names, *a), form, u, points, group)
+    def tangents_of(self, form: Form, u: Array, points: Array, group: int = 0) -> Float[Array, "n_local n_local n"]:
+        """Element tangents of a form at ``u``, the axis of elements last."""
+        return self.map(lambda *a: element_tangent(self.names, *a), form, u, points, group, last=True)
 
     def evaluate(self, function: Callable[[Any, Any, Point], Any], form: Any, u: Array, points: Array, group: int = 0):
         """``function(form, u, point)`` at every quadrature point: arrays ``(n_elements, n_points, ...)``."""
@@ -126,8 +127,9 @@ class Domain(eqx.Module):
 
         return self.map(kernel, form, u, points, group)
 
-    def map(self, kernel: Any, form: Any, u: Array, points: Array, group: int = 0) -> Any:
-        """``kernel(form, local unknowns of each field, frame)`` for every element.
+    def map(self, kernel: Any, form: Any, u: Array, points: Array, group: int = 0, last: bool = False) -> Any:
+        """``kernel(form, local unknowns of each field, frame)`` for many elements at a time, whose axis is the last of
+        all arrays but the form's; in the result it is the first one, or stays where ``last`` is true.
 
         ``group`` says which entry of the form's quadrature fields belongs to this domain.
         """
@@ -135,17 +137,32 @@ class Domain(eqx.Module):
         rows, shared = eqx.partition(form, _has_rows, is_leaf=_has_rows)
         fields = tuple(table.gather(u) for table in self.tables)
 
-        def one(item: Any) -> Any:
-            row, corners, nodes, reference = item
-            local = tuple(values[mine] for values, mine in zip(fields, nodes, strict=True))
-            at = frame(self, points[corners], reference)
+        def some(item: Any, at: Frame) -> Any:
+            row, nodes = item
+            local = tuple(jnp.moveaxis(values[mine.T], 1, -1) for values, mine in zip(fields, nodes, strict=True))
             return kernel(eqx.combine(row, shared, is_leaf=_has_rows), local, at)
 
-        items = (rows, self.corners, tuple(table.nodes for table in self.tables), self.reference)
+        return self._in_chunks(some, (rows, tuple(table.nodes for table in self.tables)), points, last)
+
+    def _in_chunks(self, kernel: Any, items: Any, points: Array, last: bool = False) -> Any:
+        """``kernel(items, frame)`` for chunks of elements that stay in cache; the items have the elements first."""
+
+        def some(item: Any) -> Any:
+            mine, corners, reference = item
+            result = kernel(mine, frame(self, jnp.moveaxis(points[corners.T], 1, -1), reference))
+            return result if last else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), result)
+
+        whole = jax.tree.map(jnp.asarray, (items, self.corners, self.reference))
         chunk = max(256, _CHUNK_BYTES // self._bytes_per_element())
         if self.n_elements <= 4 * chunk:  # a loop takes longer to compile
-            return jax.vmap(one)(items)
-        return jax.lax.map(one, items, batch_size=_even(chunk, self.n_elements))
+            return some(whole)
+        chunk = _even(chunk, self.n_elements)
+        count = self.n_elements // chunk
+        first = jax.tree.map(lambda leaf: leaf[: count * chunk].reshape(count, chunk, *leaf.shape[1:]), whole)
+        parts = [_filled(some, first, chunk) if last else jax.tree.map(_joined, jax.lax.map(some, first))]
+        if count * chunk < self.n_elements:
+            parts.append(some(jax.tree.map(lambda leaf: leaf[count * chunk :], whole)))
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1 if last else 0), *parts)
 
     def _localised(self, form: Any, group: int) -> Any:
         """Values by tag become values by element, fields become values by quadrature point."""
@@ -176,6 +193,25 @@ _LOCAL = (ByTag, QuadratureField, FieldCoefficient)
 def _even(chunk: int, count: int) -> int:
     """The largest size from a half to the whole of ``chunk`` that leaves no remainder, which compiles once more."""
     return next((size for size in range(chunk, chunk // 2, -1) if count % size == 0), chunk)
+
+
+def _filled(function: Callable[[Any], Array], items: Any, chunk: int) -> Array:
+    """The arrays ``(..., chunk)`` of ``function`` for chunks of items side by side, each written to its place."""
+    one = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], items))
+    count = jax.tree.leaves(items)[0].shape[0]
+
+    def step(carry: tuple[Array, Array], item: Any) -> tuple[tuple[Array, Array], None]:
+        total, start = carry
+        total = jax.lax.dynamic_update_slice_in_dim(total, function(item), start, axis=total.ndim - 1)
+        return (total, start + chunk), None
+
+    empty = jnp.zeros((*one.shape[:-1], count * chunk), one.dtype)
+    return jax.lax.scan(step, (empty, jnp.zeros((), jnp.int32)), items)[0][0]
+
+
+def _joined(parts: Array) -> Array:
+    """Chunks ``(n_chunks, chunk, ...)`` as ``(n, ...)``."""
+    return parts.reshape(-1, *parts.shape[2:])
 
 
 def _has_rows(leaf: Any) -> bool:

@@ -51,7 +51,8 @@ class ElementGroup(Delegated, Contribution):
 
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
         """The kernel's tangents, by forward-mode differentiation."""
-        return [self.each(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)]
+        found = self.each(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)
+        return [jnp.moveaxis(found, 0, -1)]
 
     def each(self, function: Any, u: Float[Array, " n"], points: Array) -> Any:
         """``function(kernel, u_local, x)`` for every element, with plain numbers in its kernel; stacked."""

@@ -29,13 +29,13 @@ def lumped_mass(inertia: DiscreteProblem) -> Float[Array, " n_dofs"]:
     return total
 
 
-def _lumped(local: Float[Array, "e n n"], components: int) -> Float[Array, "e n"]:
+def _lumped(local: Float[Array, "n n e"], components: int) -> Float[Array, "e n"]:
     """The lumped element matrices; the unknowns of an element run through the directions at each node in turn."""
-    diagonal = jnp.diagonal(local, axis1=1, axis2=2)
+    diagonal = jnp.diagonal(local, axis1=0, axis2=1)
     lumped = jnp.zeros_like(diagonal)
     for axis in range(components):
         inside = jnp.arange(local.shape[1]) % components == axis
-        mass = jnp.sum(jnp.where(inside[:, None] & inside, local, 0.0), axis=(1, 2))
+        mass = jnp.sum(local[axis::components, axis::components], axis=(0, 1))
         share = jnp.where(inside, diagonal, 0.0)
         sums = share.sum(axis=1)
         lumped = lumped + share * (mass / jnp.where(sums == 0, 1.0, sums))[:, None]

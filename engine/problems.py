@@ -40,7 +40,7 @@ class Contribution(Differentiable):
 
     @abc.abstractmethod
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Float[Array, "_ _ _"]]:
-        """For each group its tangents ``(n_elements, n_local, n_local)``."""
+        """For each group its tangents ``(n_local, n_local, n_elements)``: the axis of elements is the last."""
 
 
 class Summand(eqx.Module):

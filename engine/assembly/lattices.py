@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
@@ -65,11 +66,12 @@ class LatticeCells(eqx.Module):
 
     where: Int[Array | np.ndarray, " n_cells"] | None
 
-    def spread(self, values: Array) -> Array:
-        """One array a cell, zero for cells that are not among the elements."""
+    def spread(self, values: Array, axis: int) -> Array:
+        """One array a cell along an axis, zero for cells that are not among the elements."""
         if self.where is None:
             return values
-        return jnp.concatenate([values, jnp.zeros_like(values[:1])])[self.where]
+        none = jnp.zeros_like(jax.lax.slice_in_dim(values, 0, 1, axis=axis))
+        return jnp.take(jnp.concatenate([values, none], axis=axis), self.where, axis=axis)
 
 
 class LatticeEntries(eqx.Module):
@@ -99,7 +101,7 @@ class LatticeVectorSum(ElementSum):
         """The flat vector."""
         lattice, c = self.lattice, self.lattice.components
         total = jnp.zeros(lattice.n)
-        cells = _spread(self.groups, local)
+        cells = _spread(self.groups, local, 0)
         if cells is not None:
             sides = cells.reshape(*lattice.cells, -1, c)
             corners = enumerate(lattice.corners)
@@ -120,7 +122,7 @@ class LatticeMatrixSum(ElementSum):
         """The values of the `StencilOperator`."""
         lattice = self.lattice
         total = jnp.zeros(lattice.shape)
-        cells = _spread(self.groups, local)
+        cells = _spread(self.groups, local, 2)
         if cells is not None:
             total = self._of_cells(cells)
         return _with_entries(total, self.groups, local)
@@ -130,12 +132,12 @@ class LatticeMatrixSum(ElementSum):
         lattice, c = self.lattice, self.lattice.components
         corners = lattice.corners
         k = len(corners)
-        pairs = jnp.moveaxis(matrices.reshape(-1, k, c, k, c), (0, 2, 4), (4, 2, 3)).reshape(k, k, c, c, *lattice.cells)
+        pairs = matrices.reshape(k, c, k, c, *lattice.cells)
         stencil = []
         for offset in itertools.product((-1, 0, 1), repeat=len(lattice.nodes)):
             ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
             found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
-            stencil.append(sum(_at_corner(pairs[a, b], corners[a]) for a, b in found))
+            stencil.append(sum(_at_corner(pairs[a, :, b], corners[a]) for a, b in found))
         return jnp.stack(stencil).reshape(lattice.shape)
 
 
@@ -244,14 +246,16 @@ def _cell_numbers(lattice: Lattice, dofs: np.ndarray) -> np.ndarray | None:
 
 
 def _pairs(members: np.ndarray) -> np.ndarray:
-    """All ordered pairs of the members ``(n_elements, n)`` of each element, ``(2, n_elements n²)``."""
-    n = members.shape[1]
-    return np.stack([np.repeat(members, n, axis=1).ravel(), np.tile(members, (1, n)).ravel()])
+    """All ordered pairs of the members ``(n_elements, n)`` of each element, ``(2, n² n_elements)``."""
+    count, n = members.shape
+    first, second = members.T[:, None], members.T[None]
+    return np.stack([np.broadcast_to(side, (n, n, count)).ravel() for side in (first, second)])
 
 
-def _spread(groups: Sequence[LatticeGroup], local: Sequence[Array]) -> Array | None:
-    """The sum of the groups that are cells, one array a cell; None where there are none."""
-    arrays = [group.spread(mine) for group, mine in zip(groups, local, strict=True) if isinstance(group, LatticeCells)]
+def _spread(groups: Sequence[LatticeGroup], local: Sequence[Array], axis: int) -> Array | None:
+    """The sum of the groups that are cells, one array a cell along an axis; None where there are none."""
+    both = zip(groups, local, strict=True)
+    arrays = [group.spread(mine, axis) for group, mine in both if isinstance(group, LatticeCells)]
     return functools.reduce(operator.add, arrays) if arrays else None
 
 

@@ -20,8 +20,8 @@ class ElementSum(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
-        """Sum, for each group of elements, vectors ``(n_elements, n_local)`` or matrices ``(n_elements, n_local,
-        n_local)``.
+        """Sum, for each group of elements, vectors ``(n_elements, n_local)`` or matrices ``(n_local, n_local,
+        n_elements)``.
         """
 
 
@@ -82,7 +82,7 @@ class MatrixPlan(eqx.Module):
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, parts: Sequence[Sequence[Float[Array, "_ _ _"]] | None]) -> Float[Array, "..."]:
-        """The stored values: for each contribution an array ``(n_elements, n_local, n_local)`` a group of elements, or
+        """The stored values: for each contribution an array ``(n_local, n_local, n_elements)`` a group of elements, or
         None where it adds nothing. Raises `ValueError` for one of a contribution that has no plan.
         """
         if any(part is not None and own is None for part, own in zip(parts, self.which, strict=True)):

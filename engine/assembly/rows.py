@@ -69,7 +69,7 @@ class RowLayout(MatrixLayout):
         return scipy.sparse.csr_array((np.ones(len(neighbours), bool), neighbours, starts), [len(starts) - 1] * 2)
 
     def positions(self, dofs: np.ndarray) -> np.ndarray:
-        """Where each entry of the element matrices ``(n_elements, n_local, n_local)`` stands in the stored values."""
+        """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
         return np.asarray(self.pattern.to_csr)[self._entries(np.asarray(dofs))].reshape(-1)
 
     def _entries(self, dofs: np.ndarray) -> np.ndarray:
@@ -79,14 +79,13 @@ class RowLayout(MatrixLayout):
         c, pair = self.width, _find_pairs(bounds, neighbours, blocks)
         if c == 1:
             return pair
-        start = bounds[blocks][:, :, None]
-        width = (bounds[blocks + 1] - bounds[blocks])[:, :, None]
-        base = start * c * c + (pair - start) * c
+        start, width = bounds[blocks].T, (bounds[blocks + 1] - bounds[blocks]).T
+        base = start[:, None] * c * c + (pair - start[:, None]) * c
         if whole:
-            i, j = np.arange(c)[:, None, None], np.arange(c)[None, None, :]
-            return base[:, :, None, :, None] + i * (width * c)[:, :, None, :, None] + j
-        component = dofs % c
-        return base + component[:, :, None] * (width * c) + component[:, None, :]
+            i, j = np.arange(c)[:, None, None, None], np.arange(c)[:, None]
+            return base[:, None, :, None] + i * (width * c)[:, None, None, None] + j
+        component = dofs.T % c
+        return base + (component * width * c)[:, None] + component
 
     def plan_matrix(self, dofs: Sequence[np.ndarray]) -> GatheredSum:
         """Plan the assembly of element matrices into stored values, for groups of elements with these unknowns."""
@@ -140,7 +139,7 @@ def _neighbours(n_blocks: int, couplings: Sequence[np.ndarray]) -> tuple[np.ndar
 
 
 def _find_pairs(starts: np.ndarray, neighbours: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Where each pair of blocks of an element stands among the ``neighbours``, ``(n_elements, n_local, n_local)``.
+    """Where each pair of blocks of an element stands among the ``neighbours``, ``(n_local, n_local, n_elements)``.
 
     Each pair is looked up once; where its mirror image stands, the transposed pattern says.
     """
@@ -156,4 +155,4 @@ def _find_pairs(starts: np.ndarray, neighbours: np.ndarray, blocks: np.ndarray) 
         for j in range(i + 1, k):
             found[i, j] = pattern[members[i], members[j]]
             found[j, i] = mirror[found[i, j]]
-    return np.moveaxis(found, -1, 0)
+    return found

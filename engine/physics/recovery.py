@@ -11,7 +11,6 @@ Int. J. Numer. Methods Eng. 8, 1974.
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -23,7 +22,7 @@ from gemel.engine.constraints.selection import nodes_at
 from gemel.engine.domains import Domain
 from gemel.engine.elements import LagrangeElement
 from gemel.engine.fields import Point
-from gemel.engine.kernels import Frame
+from gemel.engine.kernels import Frame, at_points
 from gemel.engine.physics.kinematics import StressForm, weight
 from gemel.engine.physics.physics import Physics
 from gemel.engine.problems import DiscreteProblem, Integral
@@ -135,7 +134,9 @@ def volume_average(body: Physics, field: QuadratureField, on: str = "all") -> Ar
     blank = jnp.zeros(body.problem.space.n_dofs)
 
     def measures(_: Any, local: tuple[Array, ...], frame: Frame) -> Array:
-        return frame.measure * jax.vmap(lambda point: jnp.asarray(weight(form.kinematics, point)))(frame.point)
+        return frame.measure * at_points(
+            lambda _, jet, point: jnp.asarray(weight(form.kinematics, point)), None, frame, ()
+        )
 
     total: Any = 0.0
     volume: Any = 0.0

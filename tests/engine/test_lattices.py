@@ -72,8 +72,8 @@ def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
     groups = [chosen, cells[3:4]]
     mine, other = LatticeLayout.of(lattice, groups), RowLayout.of(lattice.n, lattice.components, groups)
     assert mine is not None
-    matrices = [jnp.asarray(rng.standard_normal((*dofs.shape, dofs.shape[1]))) for dofs in groups]
-    vectors = [matrix[:, 0] for matrix in matrices]
+    matrices = [jnp.asarray(rng.standard_normal((dofs.shape[1], *dofs.T.shape))) for dofs in groups]
+    vectors = [matrix[0].T for matrix in matrices]
     np.testing.assert_allclose(mine.plan_vector(groups)(vectors), other.plan_vector(groups)(vectors), atol=1e-12)
     free = jnp.asarray(rng.random(lattice.n) > 0.2)
     for restriction in (None, free):
