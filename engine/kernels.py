@@ -147,8 +147,8 @@ def at_points(function: Callable[[Any, Any, Point], Any], form: Any, frame: Fram
 
     Values by cell and by point have the axis of elements first, results ``(n_q, ..., n)`` last.
     """
-    points, rest = eqx.partition(form, _is_per_point, is_leaf=_is_per_point)
-    cells, shared = eqx.partition(rest, _is_per_cell, is_leaf=_is_per_cell)
+    points, rest = eqx.partition(form, lambda leaf: isinstance(leaf, PerPoint), is_leaf=_is_row)
+    cells, shared = eqx.partition(rest, lambda leaf: isinstance(leaf, PerCell), is_leaf=_is_row)
     points, cells = (jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), rows) for rows in (points, cells))
 
     def one(at_point: Any, of_cell: Any, jet: Any, point: Point) -> Any:
@@ -157,14 +157,6 @@ def at_points(function: Callable[[Any, Any, Point], Any], form: Any, frame: Fram
 
     elements = jax.vmap(one, in_axes=-1, out_axes=-1)
     return jax.vmap(elements, in_axes=(0, None, 0, 0))(points, cells, fields, frame.point)
-
-
-def _is_per_point(leaf: Any) -> bool:
-    return isinstance(leaf, PerPoint)
-
-
-def _is_per_cell(leaf: Any) -> bool:
-    return isinstance(leaf, PerCell)
 
 
 def _is_row(leaf: Any) -> bool:

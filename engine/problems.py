@@ -213,13 +213,13 @@ def discretise(
     distinct, which = _distinct([part.dofs() for part in parts])
     bent = sorted({number for number, part in zip(which, parts, strict=True) if _may_bend(part)})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
-    couplings = [dofs for number in bent for dofs in distinct[number]]
+    couplings = [distinct[number] for number in bent]
     lattice = None if any(isinstance(each, Tie) for each in conditions) else lattice_of(space)
-    layout = lattice and LatticeLayout.of(lattice, couplings)
-    layout = layout or RowLayout.of(space.n_dofs, width, couplings)
+    found = None if lattice is None else LatticeLayout.plan(lattice, couplings)
+    layout, planned_sums = found or RowLayout.plan(space.n_dofs, width, couplings)
+    sums = dict(zip(bent, planned_sums, strict=True))
     constraint = Constraint.of(space, conditions, layout)
     vectors = [layout.plan_vector(dofs) for dofs in distinct]
-    sums = {number: layout.plan_matrix(distinct[number]) for number in bent}
     numbers = iter(which)
     problems = []
     for group in planned:

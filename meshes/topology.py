@@ -153,13 +153,32 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
     """
     chosen = []
     for vertices, owners in facet_tables(blocks).values():
-        distinct, inverse = unique_rows(vertices)
-        count = np.bincount(inverse, minlength=len(distinct))
+        order, first = _grouped(vertices)
+        count = np.diff(first, append=len(order))
         if vertices.shape[1] > 1:
-            _check_count(distinct, count)
-        chosen.append(owners[count[inverse] == 1])
+            _check_count(vertices[order[first]], count)
+        chosen.append(owners[order[first[count == 1]]])
     facets = np.concatenate(chosen)
     return facets[np.lexsort(facets.T[::-1])]
+
+
+def _grouped(rows: Int[np.ndarray, "n k"]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """An order in which equal rows follow one another, and where each run of them begins.
+
+    Sorted by one number for each row, a sum of pseudo-random ones of its entries; where two different rows have the
+    same by chance, lexicographically.
+    """
+    random = np.random.default_rng(0).integers(2**63, size=int(rows.max(initial=0)) + 1, dtype=np.uint64)
+    keys = sum((random[column] for column in rows.T), np.zeros(len(rows), dtype=np.uint64))
+    order = np.argsort(keys)
+    ordered = keys[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(rows)])
+    run = np.repeat(first, np.diff(first, append=len(rows)))
+    if np.array_equal(rows[order], rows[order[run]]):
+        return order, first
+    order = np.lexsort(rows.T[::-1])
+    new = np.concatenate([[True], (rows[order[1:]] != rows[order[:-1]]).any(axis=1)])
+    return order, np.flatnonzero(new)
 
 
 def box_cells(shape: tuple[int, ...]) -> Int[np.ndarray, "n_cells n_corners"]:

@@ -30,32 +30,52 @@ class GatherSum(eqx.Module):
         targets = np.asarray(targets).ravel()
         if max(len(targets), size) >= 2**31:
             raise ValueError(f"{max(len(targets), size)} entries are too many to number with 32 bits: split the mesh.")
-        by_target, starts = _sorted_by(targets, size)
-        counts, starts = np.diff(starts), starts[:-1]
-        widths = _bucket_widths(counts)
+        sources, starts = sorted_by(targets, size)
+        return on_device(GatherSum.of_runs(sources, starts[:-1], np.diff(starts), np.arange(size), size))
+
+    @staticmethod
+    def of_runs(
+        sources: np.ndarray, begins: np.ndarray, counts: np.ndarray, places: np.ndarray, size: int
+    ) -> "GatherSum":
+        """The map whose row ``places[p]`` of ``size`` is the sum of ``sources[begins[p] : begins[p] + counts[p]]``; on
+        the host.
+        """
         tables: list[np.ndarray] = []
-        order = np.zeros(size, dtype=np.int32)
+        order = np.full(size, -1, dtype=np.int32)
         offset, lower = 0, 0
-        for width in widths:
+        for width in _bucket_widths(counts):
             rows = np.flatnonzero((counts > lower) & (counts <= width))
-            lower = width
-            slots = np.arange(width, dtype=np.int32)[:, None]
-            table = by_target[np.minimum(starts[rows] + slots, len(by_target) - 1)]
-            tables.append(np.where(slots < counts[rows], table, np.int32(len(targets))))
-            order[rows] = offset + np.arange(len(rows), dtype=np.int32)
+            exact = bool((counts[rows] == width).all())
+            lower, first = width, begins[rows]
+            table = np.empty((width, len(rows)), dtype=np.int32)
+            for slot in range(width):
+                mine = first + np.int32(slot) if exact else np.minimum(first + slot, len(sources) - 1)
+                table[slot] = sources[mine]
+                if not exact:
+                    table[slot, counts[rows] <= slot] = len(sources)
+            tables.append(table)
+            order[places[rows]] = np.arange(offset, offset + len(rows), dtype=np.int32)
             offset += len(rows)
-        order[counts == 0] = offset
-        return on_device(GatherSum(tuple(tables), order))
+        order[order < 0] = offset
+        return GatherSum(tuple(tables), order)
 
     @one_program
     def __call__(self, x: Array) -> Array:
         """Sum ``x (m, ...)`` into ``(size, ...)``."""
-        padded = jnp.concatenate([x, jnp.zeros_like(x[:1])])
-        sums = [functools.reduce(operator.add, [padded[row] for row in table]) for table in self.tables]
-        return jnp.concatenate([*sums, jnp.zeros_like(x[:1])])[self.order]
+        return self.sums(x)[self.order]
+
+    def sums(self, x: Array) -> Array:
+        """The sums of all runs, bucket after bucket, and a zero at the end."""
+        sums = [functools.reduce(operator.add, [_taken(x, row) for row in table]) for table in self.tables]
+        return jnp.concatenate([*sums, jnp.zeros_like(x[:1])])
 
 
-def _sorted_by(targets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _taken(x: Array, index: Array) -> Array:
+    """The rows of ``x``, zero where the index is one past the end."""
+    return x.at[index].get(mode="fill", fill_value=0, wrap_negative_indices=False)
+
+
+def sorted_by(targets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of ``targets`` in the order of what they point to, and where each of ``size`` runs starts.
 
     A counting sort, as the conversion of a sparse matrix of one row does it: ten times as fast as ``argsort``.
@@ -71,3 +91,22 @@ def _bucket_widths(counts: np.ndarray) -> list[int]:
     largest = int(counts.max(initial=0))
     widths = [width for width in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if width < largest]
     return [*widths, largest] if largest else []
+
+
+class Entries(eqx.Module):
+    """A few entries of a large array: where they go, each place once, and the sums of those that share one."""
+
+    places: np.ndarray | Array
+    gather: GatherSum
+
+    @staticmethod
+    def plan(targets: np.ndarray) -> "Entries":
+        """Plan the addition of entries to these places."""
+        places, own = np.unique(np.asarray(targets).ravel(), return_inverse=True)
+        return Entries(on_device(places.astype(np.int32)), GatherSum.plan(own, len(places)))
+
+    def add(self, total: Array, values: Array) -> Array:
+        """``total`` with the entries added."""
+        sums = self.gather(values.reshape(-1))
+        flat = total.reshape(-1).at[self.places].add(sums, unique_indices=True, indices_are_sorted=True)
+        return flat.reshape(total.shape)

@@ -14,7 +14,7 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from gemel.engine.assembly.gathers import GatherSum
+from gemel.engine.assembly.gathers import Entries
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
 from gemel.engine.compiling import one_program
 from gemel.engine.spaces import FunctionSpace, Space
@@ -74,20 +74,7 @@ class LatticeCells(eqx.Module):
         return jnp.take(jnp.concatenate([values, none], axis=axis), self.where, axis=axis)
 
 
-class LatticeEntries(eqx.Module):
-    """Other elements, such as facets: where their entries go, each place once, and the sum of those that share one."""
-
-    places: Int[Array | np.ndarray, " n_places"]
-    gather: GatherSum
-
-    def add(self, total: Array, values: Array) -> Array:
-        """``total`` with the entries added."""
-        sums = self.gather(values.reshape(-1))
-        flat = total.reshape(-1).at[self.places].add(sums, unique_indices=True, indices_are_sorted=True)
-        return flat.reshape(total.shape)
-
-
-LatticeGroup = LatticeCells | LatticeEntries
+LatticeGroup = LatticeCells | Entries
 
 
 class LatticeVectorSum(ElementSum):
@@ -151,8 +138,11 @@ class LatticeLayout(MatrixLayout):
     links: Int[Array, "2 _"] | None
 
     @staticmethod
-    def of(lattice: Lattice, couplings: Sequence[np.ndarray]) -> "LatticeLayout | None":
-        """The layout for elements with these unknowns ``(n_elements, n_local)``.
+    def plan(
+        lattice: Lattice, groups: Sequence[Sequence[np.ndarray]]
+    ) -> "tuple[LatticeLayout, list[LatticeMatrixSum]] | None":
+        """The layout, and the assembly of the matrices of each list of groups of elements, given by their unknowns
+        ``(n_elements, n_local)``.
 
         None where an element couples nodes that are no neighbours on the lattice, and where the values are too many
         to number with 32 bits.
@@ -160,7 +150,7 @@ class LatticeLayout(MatrixLayout):
         if np.prod(lattice.shape, dtype=np.int64) >= 2**31:
             return None
         pairs, whole = [np.zeros((2, 0), dtype=np.int64)], False
-        for dofs in couplings:
+        for dofs in itertools.chain(*groups):
             blocks, _ = as_blocks(dofs, lattice.components)
             cells = _cell_numbers(lattice, dofs)
             whole = whole or (cells is not None and bool(np.bincount(cells, minlength=lattice.n_cells).all()))
@@ -170,7 +160,9 @@ class LatticeLayout(MatrixLayout):
                     return None
             elif not whole:
                 pairs.append(_pairs(blocks))
-        return LatticeLayout(lattice, None if whole else on_device(np.concatenate(pairs, axis=1).astype(np.int32)))
+        links = None if whole else on_device(np.concatenate(pairs, axis=1).astype(np.int32))
+        layout = LatticeLayout(lattice, links)
+        return layout, [layout._matrix_sum(mine) for mine in groups]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -195,8 +187,8 @@ class LatticeLayout(MatrixLayout):
         """Plan the assembly of element vectors into a flat vector, for groups of elements with these unknowns."""
         return LatticeVectorSum(self.lattice, tuple(self._group(np.asarray(group), np.asarray) for group in dofs))
 
-    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> LatticeMatrixSum:
-        """Plan the assembly of element matrices into the values of a `StencilOperator`."""
+    def _matrix_sum(self, dofs: Sequence[np.ndarray]) -> LatticeMatrixSum:
+        """The assembly of element matrices into the values of a `StencilOperator`."""
         return LatticeMatrixSum(self.lattice, tuple(self._group(np.asarray(group), self._positions) for group in dofs))
 
     def _group(self, dofs: np.ndarray, positions: Callable[[np.ndarray], np.ndarray]) -> LatticeGroup:
@@ -208,8 +200,7 @@ class LatticeLayout(MatrixLayout):
             where = np.full(count, len(cells), dtype=np.int32)
             where[cells] = np.arange(len(cells), dtype=np.int32)
             return on_device(LatticeCells(where))
-        places, targets = np.unique(positions(dofs), return_inverse=True)
-        return LatticeEntries(on_device(places.astype(np.int32)), GatherSum.plan(targets, len(places)))
+        return Entries.plan(positions(dofs))
 
     def _positions(self, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices stands in the flat values."""
@@ -262,7 +253,7 @@ def _spread(groups: Sequence[LatticeGroup], local: Sequence[Array], axis: int) -
 def _with_entries(total: Array, groups: Sequence[LatticeGroup], local: Sequence[Array]) -> Array:
     """``total`` and what the other groups add."""
     for group, mine in zip(groups, local, strict=True):
-        if isinstance(group, LatticeEntries):
+        if isinstance(group, Entries):
             total = group.add(total, mine)
     return total
 

@@ -44,10 +44,6 @@ class MatrixLayout(eqx.Module):
         """
 
     @abc.abstractmethod
-    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> ElementSum:
-        """Plan the assembly of element matrices into stored values."""
-
-    @abc.abstractmethod
     def graph(self) -> scipy.sparse.csr_array:
         """Which blocks share an element, on the host: a sparse matrix with as many rows, of which the places count.
         On a lattice it may hold fewer pairs that connect the same blocks with each other.

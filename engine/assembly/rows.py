@@ -4,27 +4,62 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly.gathers import GatherSum
+from gemel.engine.assembly.gathers import Entries, GatherSum
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
+from gemel.engine.assembly.pairs import Pairs
+from gemel.engine.compiling import one_program
 from gemel.solvers.padded import flat_size, split_flat
+from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
+_FEW = 8
+"""Element matrices with fewer than this part of all entries are added one by one."""
 
-class GatheredSum(ElementSum):
-    """The sum of entries that come in groups of ``width`` with neighbouring places."""
+
+class RowVectorSum(ElementSum):
+    """The assembly of element vectors whose entries come in groups of ``width`` with neighbouring places."""
 
     gather: GatherSum
     width: int = eqx.field(static=True)
 
     def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, " n"]:
-        """Sum element arrays, one for each group of elements, into a flat one."""
+        """The flat vector."""
         flat = jnp.concatenate([values.reshape(-1) for values in local])
         return self.gather(flat.reshape(-1, self.width)).reshape(-1)
+
+
+class RowMatrixSum(ElementSum):
+    """The assembly of the matrices of elements whose unknowns are whole blocks: the same sums of pairs of blocks for
+    each pair of components. The order of ``gather`` runs through the sums of all pairs of components.
+    """
+
+    gather: GatherSum
+    width: int = eqx.field(static=True)
+
+    @one_program
+    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, " stored"]:
+        """The stored values."""
+        c = self.width
+        sides = [values.reshape(values.shape[0] // c, c, -1, c, values.shape[2]) for values in local]
+        flat = jnp.concatenate([jnp.transpose(side, (1, 3, 0, 2, 4)).reshape(c * c, -1) for side in sides], axis=1)
+        return jax.vmap(self.gather.sums)(flat).reshape(-1)[self.gather.order]
+
+
+class RowEntries(ElementSum):
+    """The assembly of few matrices, or of such whose unknowns are no whole blocks."""
+
+    entries: Entries
+    size: int = eqx.field(static=True)
+
+    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, " stored"]:
+        """The stored values."""
+        return self.entries.add(jnp.zeros(self.size), jnp.concatenate([values.reshape(-1) for values in local]))
 
 
 class RowLayout(MatrixLayout):
@@ -37,70 +72,72 @@ class RowLayout(MatrixLayout):
     width: int = eqx.field(static=True)
 
     @staticmethod
-    def of(n_dofs: int, width: int, couplings: Sequence[np.ndarray]) -> "RowLayout":
-        """Collect the pairs of blocks of all elements, given by their unknowns ``(n_elements, n_local)``."""
-        starts, neighbours = _neighbours(n_dofs // width, [as_blocks(dofs, width)[0] for dofs in couplings])
-        if width == 1:
-            return RowLayout(SparsityPattern.build(starts, neighbours), 1)
-        widths = np.repeat(np.diff(starts) * width, width)
-        indptr = np.concatenate([[0], np.cumsum(widths)])
-        expanded = (neighbours[:, None] * np.int32(width) + np.arange(width, dtype=np.int32)).ravel()
-        first = np.repeat(np.repeat(starts[:-1] * width, width) - indptr[:-1], widths)
-        return RowLayout(SparsityPattern.build(indptr, expanded[first + np.arange(indptr[-1])]), width)
+    def plan(
+        n_dofs: int, width: int, groups: Sequence[Sequence[np.ndarray]]
+    ) -> "tuple[RowLayout, list[RowMatrixSum | RowEntries]]":
+        """The layout, and the assembly of the matrices of each list of groups of elements, given by their unknowns
+        ``(n_elements, n_local)``.
+        """
+        n_blocks = n_dofs // width
+        blocks = [[as_blocks(np.asarray(dofs), width) for dofs in mine] for mine in groups]
+        members = [members for mine in blocks for members, _ in mine]
+        pairs = Pairs.of(n_blocks, [*members, *_alone(n_blocks, members)])
+        layout = RowLayout(SparsityPattern.build(*_expanded(pairs, width)), width)
+        sums, first = [], 0
+        for mine, dofs in zip(blocks, groups, strict=True):
+            end = first + sum(members.size * members.shape[1] for members, _ in mine)
+            few = _FEW * (end - first) < len(pairs.sources)
+            if few or not all(whole for _, whole in mine):
+                places = [layout._places(pairs, np.asarray(members)) for members in dofs]
+                entries = Entries.plan(np.concatenate([np.zeros(0, np.int64), *places]))
+                sums.append(RowEntries(entries, *layout.shape))
+            else:
+                sums.append(layout._matrix_sum(pairs.within(first, end)))
+            first = end
+        return layout, sums
+
+    def _matrix_sum(self, pairs: Pairs) -> RowMatrixSum:
+        """The assembly of matrices of whole blocks."""
+        count, c = len(pairs.columns), self.width
+        stored, runs = np.asarray(self.pattern.to_csr), (pairs.sources, pairs.begins, pairs.counts)
+        if c == 1:
+            return on_device(RowMatrixSum(GatherSum.of_runs(*runs, stored, *self.shape), 1))
+        gather = GatherSum.of_runs(*runs, np.arange(count), count)
+        total = sum(table.shape[1] for table in gather.tables) + 1
+        base, step = _first_entries(pairs, c)
+        order = np.full(self.shape, total - 1, dtype=np.int32)
+        for i, j in np.ndindex(c, c):
+            order[stored[base + i * step + j]] = gather.order + np.int32((i * c + j) * total)
+        return on_device(RowMatrixSum(GatherSum(gather.tables, order), c))
+
+    def _places(self, pairs: Pairs, dofs: np.ndarray) -> np.ndarray:
+        """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
+        c, n_blocks = self.width, len(pairs.starts) - 1
+        block, component = np.divmod(dofs.T.astype(np.int64), c)
+        number = np.searchsorted(pairs.keys, block[:, None] * n_blocks + block)
+        base, step = _first_entries(pairs, c)
+        entry = base[number] + component[:, None] * step[number] + component
+        return np.asarray(self.pattern.to_csr)[entry].ravel()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """One axis, padding included."""
         return (flat_size(self.pattern.forward),)
 
-    def blocks(self) -> tuple[np.ndarray, np.ndarray]:
-        """The sparsity of the blocks, on the host: row pointers and ascending columns."""
-        indptr, indices = np.asarray(self.pattern.indptr, np.int64), np.asarray(self.pattern.indices)
-        if self.width == 1:
-            return indptr, indices
-        starts = indptr[:: self.width] // self.width**2
-        counts = np.diff(starts)
-        first = np.repeat(indptr[: -1 : self.width] - starts[:-1] * self.width, counts)
-        return starts, indices[first + self.width * np.arange(starts[-1])] // self.width
-
     def graph(self) -> scipy.sparse.csr_array:
         """The sparsity of the blocks."""
-        starts, neighbours = self.blocks()
-        return scipy.sparse.csr_array((np.ones(len(neighbours), bool), neighbours, starts), [len(starts) - 1] * 2)
+        indptr, indices = np.asarray(self.pattern.indptr, np.int64), np.asarray(self.pattern.indices)
+        matrix = scipy.sparse.csr_array((np.ones(len(indices), bool), indices, indptr), [self.pattern.n] * 2)
+        return matrix if self.width == 1 else scipy.sparse.csr_array(matrix[:: self.width, :: self.width])
 
-    def positions(self, dofs: np.ndarray) -> np.ndarray:
-        """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
-        return np.asarray(self.pattern.to_csr)[self._entries(np.asarray(dofs))].reshape(-1)
-
-    def _entries(self, dofs: np.ndarray) -> np.ndarray:
-        """The same in the order of compressed rows."""
-        bounds, neighbours = self.blocks()
-        blocks, whole = as_blocks(dofs, self.width)
-        c, pair = self.width, _find_pairs(bounds, neighbours, blocks)
-        if c == 1:
-            return pair
-        start, width = bounds[blocks].T, (bounds[blocks + 1] - bounds[blocks]).T
-        base = start[:, None] * c * c + (pair - start[:, None]) * c
-        if whole:
-            i, j = np.arange(c)[:, None, None, None], np.arange(c)[:, None]
-            return base[:, None, :, None] + i * (width * c)[:, None, None, None] + j
-        component = dofs.T % c
-        return base + (component * width * c)[:, None] + component
-
-    def plan_matrix(self, dofs: Sequence[np.ndarray]) -> GatheredSum:
-        """Plan the assembly of element matrices into stored values, for groups of elements with these unknowns."""
-        parts = [self.positions(group) for group in dofs] or [np.zeros(0, dtype=np.int64)]
-        positions = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return GatheredSum(GatherSum.plan(positions, *self.shape), 1)
-
-    def plan_vector(self, dofs: Sequence[np.ndarray]) -> GatheredSum:
+    def plan_vector(self, dofs: Sequence[np.ndarray]) -> RowVectorSum:
         """Plan the assembly of element vectors into a flat vector of unknowns."""
         blocks = [as_blocks(group, self.width) for group in dofs]
         if all(whole for _, whole in blocks):
             targets = np.concatenate([np.zeros(0, np.int64), *(rows.ravel() for rows, _ in blocks)])
-            return GatheredSum(GatherSum.plan(targets, self.pattern.n // self.width), self.width)
+            return RowVectorSum(GatherSum.plan(targets, self.pattern.n // self.width), self.width)
         targets = np.concatenate([np.asarray(group).ravel() for group in dofs])
-        return GatheredSum(GatherSum.plan(targets, self.pattern.n), 1)
+        return RowVectorSum(GatherSum.plan(targets, self.pattern.n), 1)
 
     def operator(
         self,
@@ -121,38 +158,29 @@ def sorted_unique(keys: np.ndarray) -> np.ndarray:
     return keys[np.concatenate([np.ones(min(len(keys), 1), dtype=bool), keys[1:] != keys[:-1]])]
 
 
-def _neighbours(n_blocks: int, couplings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    r"""The blocks that share an element with each block, and itself: row pointers and ascending columns.
-
-    The sparsity of $C^\top C$ for the incidence $C$ of elements and blocks: six times as fast as sorting all pairs.
-    """
-    elements = [np.arange(n_blocks)[:, None], *couplings]
-    counts = np.concatenate([np.full(len(blocks), blocks.shape[1]) for blocks in elements])
-    members = np.concatenate([blocks.ravel() for blocks in elements])
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    incidence = scipy.sparse.csr_array(
-        (np.ones(len(members), dtype=bool), members, starts), shape=(len(counts), n_blocks)
-    )
-    shared = scipy.sparse.csr_array(incidence.T @ incidence)
-    shared.sort_indices()
-    return shared.indptr.astype(np.int64), shared.indices.astype(np.int32)
+def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """A group of elements of one block each for those in no other, whose diagonal is stored too; none where all are."""
+    used = np.zeros(n_blocks, dtype=bool)
+    for blocks in members:
+        used[blocks] = True
+    return [] if used.all() else [np.flatnonzero(~used)[:, None]]
 
 
-def _find_pairs(starts: np.ndarray, neighbours: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Where each pair of blocks of an element stands among the ``neighbours``, ``(n_local, n_local, n_elements)``.
+def _expanded(pairs: Pairs, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row pointers and columns of all unknowns, where blocks have ``width`` of them."""
+    if width == 1:
+        return pairs.starts, pairs.columns
+    base, step = _first_entries(pairs, width)
+    indices = np.empty(len(pairs.columns) * width**2, dtype=np.int32)
+    for i, j in np.ndindex(width, width):
+        indices[base + i * step + j] = pairs.columns * np.int32(width) + np.int32(j)
+    lengths = np.repeat(np.diff(pairs.starts) * width, width)
+    return np.concatenate([[0], np.cumsum(lengths)]), indices
 
-    Each pair is looked up once; where its mirror image stands, the transposed pattern says.
-    """
-    n_blocks, (n, k) = len(starts) - 1, blocks.shape
-    numbers = np.arange(len(neighbours), dtype=np.int32)
-    pattern = scipy.sparse.csr_array((numbers, neighbours, starts), shape=(n_blocks, n_blocks))
-    mirror = pattern.tocsc().data
-    diagonal = pattern.diagonal()
-    found = np.empty((k, k, n), dtype=np.int32)
-    members = np.ascontiguousarray(blocks.T)
-    for i in range(k):
-        found[i, i] = diagonal[members[i]]
-        for j in range(i + 1, k):
-            found[i, j] = pattern[members[i], members[j]]
-            found[j, i] = mirror[found[i, j]]
-    return found
+
+def _first_entries(pairs: Pairs, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the first entry of each pair of blocks stands in compressed rows, and how far its next row is."""
+    counts = np.diff(pairs.starts)
+    step = np.repeat(counts * width, counts)
+    start = np.repeat(pairs.starts[:-1], counts)
+    return start * width**2 + (np.arange(len(start)) - start) * width, step

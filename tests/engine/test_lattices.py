@@ -70,16 +70,17 @@ def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
         "twice": np.concatenate([cells, cells[:2]]),
     }[kind]
     groups = [chosen, cells[3:4]]
-    mine, other = LatticeLayout.of(lattice, groups), RowLayout.of(lattice.n, lattice.components, groups)
-    assert mine is not None
+    found = LatticeLayout.plan(lattice, [groups])
+    assert found is not None
+    (mine, (mine_sum,)), (other, (other_sum,)) = found, RowLayout.plan(lattice.n, lattice.components, [groups])
     matrices = [jnp.asarray(rng.standard_normal((dofs.shape[1], *dofs.T.shape))) for dofs in groups]
     vectors = [matrix[0].T for matrix in matrices]
     np.testing.assert_allclose(mine.plan_vector(groups)(vectors), other.plan_vector(groups)(vectors), atol=1e-12)
     free = jnp.asarray(rng.random(lattice.n) > 0.2)
     for restriction in (None, free):
         here, there = (
-            layout.operator(layout.plan_matrix(groups)(matrices), restriction, 3.0, symmetric=False).to_scipy()
-            for layout in (mine, other)
+            layout.operator(add(matrices), restriction, 3.0, symmetric=False).to_scipy()
+            for layout, add in ((mine, mine_sum), (other, other_sum))
         )
         np.testing.assert_allclose(here.toarray(), there.toarray(), atol=1e-12)
     parts = [scipy.sparse.csgraph.connected_components(layout.graph(), directed=False) for layout in (mine, other)]
@@ -90,10 +91,10 @@ def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
 def test_elements_that_leave_the_neighbourhood_are_no_lattice():
     """A bar along three nodes, one around the end of a line, and a lattice of too many values."""
     lattice = Lattice((4, 5), 1, (1.0, 1.0))
-    assert LatticeLayout.of(lattice, [np.array([[0, 1]])]) is not None
+    assert LatticeLayout.plan(lattice, [[np.array([[0, 1]])]]) is not None
     for bar in ([0, 2], [4, 5], [0, 10]):
-        assert LatticeLayout.of(lattice, [cell_dofs(lattice), np.array([bar])]) is None
-    assert LatticeLayout.of(Lattice((500, 500, 500), 1, (1.0,) * 3), []) is None
+        assert LatticeLayout.plan(lattice, [[cell_dofs(lattice)], [np.array([bar])]]) is None
+    assert LatticeLayout.plan(Lattice((500, 500, 500), 1, (1.0,) * 3), []) is None
 
 
 @pytest.mark.slow
