@@ -1,7 +1,10 @@
 """Geometric multigrid for operators on lattices: coarse levels by Galerkin's product, formed on the device."""
 
 import dataclasses
+import functools
 import itertools
+import operator
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -85,7 +88,7 @@ class Multigrid(Preconditioner):
         if modes is not None and modes.shape[0] != operator.n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {operator.n} unknowns.")
         size = _size(operator)
-        levels, last = _form(operator.scaled(1.0 / size), self.coarse, self.dtype)
+        levels, last = _form(operator, size, self.coarse, self.dtype)
         if last.n <= self.coarse:
             return Levels(levels, _inverse(last).astype(self.dtype), size)
         if isinstance(last.values, Tracer):
@@ -120,15 +123,20 @@ class Multigrid(Preconditioner):
 
 
 @eqx.filter_jit
-def _form(operator: StencilOperator, coarse: int, dtype: str) -> tuple[tuple[Level, ...], StencilOperator]:
-    """The levels above the coarsest one, in the precision of the cycle, and its operator."""
-    levels = []
+def _form(operator: StencilOperator, size: Array, coarse: int, dtype: str) -> tuple[tuple[Level, ...], StencilOperator]:
+    """The levels of the operator over ``size`` above the coarsest one, in the precision of the cycle, and its operator.
+
+    Products of levels are in the operator's precision: in a lower one a body that nothing holds would lose its motions.
+    """
+    levels, operator = [], operator.scaled(1.0 / size)
     while operator.n > coarse and (axes := _halved(operator.lattice)):
+        diagonal = operator.diagonal()
+        inverse = (1.0 / jnp.where(diagonal == 0, 1.0, diagonal)).astype(dtype)
+        mine = StencilOperator(operator.lattice, operator.values.astype(dtype), operator.symmetric)
         free = _free(operator)
-        inverse = 1.0 / jnp.where(operator.diagonal() == 0, 1.0, operator.diagonal())
-        levels.append(Level(operator, inverse, _largest_eigenvalue(operator, inverse), free, axes))
-        operator = _galerkin(levels[-1])
-    return jax.tree.map(lambda x: x.astype(dtype), tuple(levels)), operator
+        levels.append(Level(mine, inverse, _largest_eigenvalue(mine, inverse), free.astype(dtype), axes))
+        operator = _galerkin(operator, free, axes)
+    return tuple(levels), operator
 
 
 @eqx.filter_jit
@@ -168,24 +176,34 @@ def _coarser(lattice: Lattice, axes: tuple[int, ...]) -> Lattice:
 
 
 def _free(operator: StencilOperator) -> Float[Array, "components *nodes"]:
-    """One where an unknown couples with another, else zero."""
-    magnitudes = jnp.sum(jnp.abs(operator.values), axis=(0, 1, 3))
+    """One where an unknown couples with another, else zero; a sum of slices, as XLA is slow along leading axes."""
+    values, c = operator.values, operator.lattice.components
+    entries = list(np.ndindex(*values.shape[:2], c))
+    magnitudes = jnp.stack([_sum(jnp.abs(values[o, p, a, b]) for o, p, b in entries) for a in range(c)])
     return (magnitudes > jnp.abs(operator.centre())).astype(magnitudes.dtype)
 
 
-def _galerkin(level: Level) -> StencilOperator:
+def _sum(terms: Iterable[Array]) -> Array:
+    return functools.reduce(operator.add, terms)
+
+
+def _galerkin(operator: StencilOperator, free: Array, axes: tuple[int, ...]) -> StencilOperator:
     """$P^T A P$, with one on the diagonal of unknowns that are not free."""
-    lattice, d, c = level.operator.lattice, len(level.operator.lattice.nodes), level.operator.lattice.components
-    values = _between(level.operator.values.reshape(lattice.unfolded), level.free)
-    for axis in level.axes:
-        values = _halve(values, axis, d + 2 + axis)
-    coarser = _coarser(lattice, level.axes)
-    free = _every_other(level.free, level.axes)
-    values = _between(values, free)
+    lattice, d, c = operator.lattice, len(operator.lattice.nodes), operator.lattice.components
+    values = operator.values.reshape(lattice.unfolded)
     centre = (1,) * d
+    if operator.symmetric:  # what is not free couples with nothing: its diagonal alone must go
+        for a in range(c):
+            values = values.at[(*centre, a, a)].multiply(free[a])
+    else:
+        values = _between(values, free)
+    for axis in axes:
+        values = _halve(values, axis, d + 2 + axis)
+    coarser, free = _coarser(lattice, axes), _every_other(free, axes)
+    values = _between(values, free)
     for a in range(c):
         values = values.at[(*centre, a, a)].add(1.0 - free[a])
-    return StencilOperator(coarser, values.reshape(coarser.shape), level.operator.symmetric)
+    return StencilOperator(coarser, values.reshape(coarser.shape), operator.symmetric)
 
 
 def _between(values: Array, free: Float[Array, "components *nodes"]) -> Array:
@@ -201,11 +219,12 @@ def _halve(values: Array, offsets: int, nodes: int) -> Array:
     sides = [(0, 0)] * values.ndim
     before, after = list(sides), list(sides)
     before[nodes], after[nodes] = (1, 0), (0, 1)
-    rows = jnp.stack([jnp.pad(odd, before), even, jnp.pad(odd, after)])
-    # A product of matrices: sums of slices are fused from axis to axis, each term of one computed again in the next.
-    return jnp.moveaxis(
-        jnp.tensordot(jnp.asarray(_WEIGHTS, values.dtype), rows, ((1, 2), (0, offsets + 1))), 0, offsets
-    )
+    rows = (jnp.pad(odd, before), even, jnp.pad(odd, after))
+    parts = [
+        _sum(_WEIGHTS[shift, a, o] * jax.lax.index_in_dim(rows[a], o, offsets) for a, o in np.argwhere(_WEIGHTS[shift]))
+        for shift in range(3)
+    ]
+    return jnp.concatenate(parts, axis=offsets)
 
 
 def _galerkin_weights() -> np.ndarray:
@@ -269,7 +288,7 @@ def _prolong(level: Level, x: Array) -> Array:
     return lattice.join(field * level.free)
 
 
-def _largest_eigenvalue(operator: StencilOperator, inverse_diagonal: Array, steps: int = 12) -> Array:
+def _largest_eigenvalue(operator: StencilOperator, inverse_diagonal: Array, steps: int = 10) -> Array:
     """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
     root = jnp.sqrt(jnp.abs(inverse_diagonal))
     v = jax.random.normal(jax.random.PRNGKey(0), root.shape, root.dtype)

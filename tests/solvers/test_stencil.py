@@ -99,7 +99,7 @@ def test_coarse_operators_are_galerkins(lattice):
     operator = random_operator(lattice).restricted(lattice.join(jnp.asarray(free)) > 0, 1.0)
     matrix = operator.to_scipy().toarray()
     level = Level(operator, 1 / operator.diagonal(), jnp.ones(()), jnp.asarray(free), tuple(range(len(lattice.nodes))))
-    coarse = _galerkin(level)
+    coarse = _galerkin(operator, jnp.asarray(free), level.axes)
     prolongation = np.asarray(jax.vmap(lambda x: _prolong(level, x), 1, 1)(jnp.eye(coarse.n)))
     restriction = np.asarray(jax.vmap(lambda x: _restrict(level, x), 1, 1)(jnp.eye(operator.n)))
     np.testing.assert_allclose(restriction, prolongation.T)
