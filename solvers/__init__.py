@@ -6,7 +6,7 @@ from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
 from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
-from gemel.solvers.krylov import CG, GMRES
+from gemel.solvers.krylov import CG, FGMRES, GMRES, MINRES, BiCGStab, KrylovSolver
 from gemel.solvers.least_squares import (
     FitState,
     GradientDescent,
@@ -30,7 +30,7 @@ from gemel.solvers.operators import (
     TransposedOperator,
     dense_matrix,
 )
-from gemel.solvers.preconditioners import Identity, Jacobi
+from gemel.solvers.preconditioners import Identity, InnerSolve, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
 from gemel.solvers.sparse import AssembledOperator, SparseOperator, SparsityPattern, linear_combination
 from gemel.solvers.stencil import Lattice, StencilMap, StencilOperator
@@ -65,13 +65,16 @@ __all__ = [
     "AMG",
     "BDF2",
     "CG",
+    "FGMRES",
     "GMRES",
     "LOBPCG",
+    "MINRES",
     "SDIRK2",
     "SDIRK4",
     "Adjoint",
     "AssembledOperator",
     "Backtracking",
+    "BiCGStab",
     "CentralDifference",
     "Code",
     "ConstrainedOperator",
@@ -95,7 +98,9 @@ __all__ = [
     "Identity",
     "Implicit",
     "ImplicitEuler",
+    "InnerSolve",
     "Jacobi",
+    "KrylovSolver",
     "Lattice",
     "LeastSquaresSolver",
     "LevenbergMarquardt",
