@@ -1,8 +1,10 @@
 """Solvers that know operators and residual functions, never meshes."""
 
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
+from gemel.solvers.deflation import Deflation
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.field_split import FieldSplit
 from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
@@ -17,6 +19,7 @@ from gemel.solvers.least_squares import (
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.lobpcg import LOBPCG
+from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
 from gemel.solvers.mass_invert import MassInvert
 from gemel.solvers.multigrid import AMG
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
@@ -79,6 +82,7 @@ __all__ = [
     "Code",
     "ConstrainedOperator",
     "CrankNicolson",
+    "Deflation",
     "DenseDirect",
     "DenseOperator",
     "DiagonalOperator",
@@ -88,6 +92,7 @@ __all__ = [
     "Event",
     "EventRecord",
     "Events",
+    "FieldSplit",
     "FirstOrderSystem",
     "FitState",
     "FunctionOperator",
@@ -143,7 +148,10 @@ __all__ = [
     "load_path",
     "nonlinear_solve",
     "robust_newton",
+    "solve_columns",
+    "solve_scenarios",
     "stable_step",
+    "stack_operators",
     "step_grid",
     "tangent_solve",
 ]
