@@ -16,8 +16,8 @@ ISLANDS = 4
 def conduction(jump: float, slope: float) -> sp.csr_array:
     """Finite volumes on a square, cold at its sides, with four islands 1, 3, 9 and 27 times ``jump`` as conductive.
 
-    After scaling by the diagonal each island adds one eigenvalue of about one over that (Vuik, Segal, Meijerink, J. Comput.
-    Phys. 152, 1999).
+    After scaling by the diagonal each island adds one eigenvalue of about one over that (Vuik, Segal, Meijerink,
+    J. Comput. Phys. 152, 1999).
     """
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     inside = (np.abs((2 * x) % 1 - 0.5) < 0.2) & (np.abs((2 * y) % 1 - 0.5) < 0.2)
