@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from gemel.solvers.padded import PaddedRows, Structure, build_rows, join_flat, padded_product, split_flat
@@ -28,14 +29,14 @@ class Coupling(eqx.Module):
 class _Diagonal(eqx.Module):
     """Where the entries of a block on the diagonal stand in the stored values of the whole, and its own pattern."""
 
-    entries: Int[Array, " nnz"]
+    entries: Int[Array | np.ndarray, " nnz"]
     pattern: SparsityPattern
 
 
 class _Off(eqx.Module):
     """The same for another block; padding points one past the end."""
 
-    entries: Int[Array, " stored"]
+    entries: Int[Array | np.ndarray, " stored"]
     rows: PaddedRows
 
 
@@ -67,7 +68,7 @@ class Blocks(eqx.Module):
             for j, columns in enumerate(itertools.pairwise(bounds)):
                 part = scipy.sparse.csr_array(whole[slice(*rows)][:, slice(*columns)])
                 part.sort_indices()
-                entries = place[part.data - 1]
+                entries = place[np.asarray(part.data, np.int64) - 1]
                 if i == j:
                     own = SparsityPattern.build(part.indptr, part.indices) if part.nnz else None
                     diagonals.append(None if own is None else _Diagonal(on_device(entries), own))
@@ -86,7 +87,7 @@ class Blocks(eqx.Module):
         found = self.diagonals[i]
         if found is None:
             raise ValueError(f"Field {i} has no entries of its own: say what stands for it.")
-        return found.pattern.operator(join_flat(operator.values)[found.entries], operator.symmetric)
+        return found.pattern.operator(join_flat(operator.values)[jnp.asarray(found.entries)], operator.symmetric)
 
     def coupling(self, operator: SparseOperator, i: int, j: int) -> Coupling | None:
         """Return A_ij; None where the fields do not couple there."""
@@ -95,9 +96,9 @@ class Blocks(eqx.Module):
             return None
         flat = join_flat(operator.values)
         flat = jnp.concatenate([flat, jnp.zeros(1, flat.dtype)])
-        return Coupling(found.rows, split_flat(flat[found.entries], found.rows))
+        return Coupling(found.rows, split_flat(flat[jnp.asarray(found.entries)], found.rows))
 
 
 def known(tree: object) -> bool:
     """True where no array of a pytree is traced."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

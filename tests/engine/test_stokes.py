@@ -26,7 +26,8 @@ def channel(cell: str, n: int):
     mesh = gm.rectangle(n, n, cell=cell)
     letter = "Q" if cell == "quadrilateral" else "P"
     pressures = gm.FunctionSpace(mesh, f"{letter}1")
-    space = gm.MixedSpace({"u": gm.FunctionSpace(mesh, f"{letter}2", (2,)), "p": pressures})
+    velocities = gm.FunctionSpace(mesh, f"{letter}2", (2,))
+    space = gm.MixedSpace({"u": velocities, "p": pressures})
     inflow = gm.Profile(lambda x: jnp.array([x[1] * (1 - x[1]), 0.0]))
     walls = [gm.Dirichlet(side, 0.0, field="u") for side in ("bottom", "top")]
     form = gm.WeakForm(stokes, affine=True, symmetric=True)
@@ -38,7 +39,6 @@ def channel(cell: str, n: int):
         start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
         return problem.tangent(start), -problem.residual(start), mass.tangent(jnp.zeros(mass.space.n_dofs))
 
-    velocities = space["u"]
     free = np.asarray(physics.problem.constraint.free)[: velocities.n_dofs]
     modes = rigid_body_modes(known_places(velocities)) * free[:, None]  # what costs no dissipation
     return (*system(physics.problem, mass), modes)

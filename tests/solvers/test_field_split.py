@@ -1,5 +1,7 @@
 """Block preconditioners: algebra on small blocks, and Stokes' equations."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +37,7 @@ def block(matrix, i, j):
 
 
 @pytest.mark.parametrize("form", ["diagonal", "lower", "upper"])
-def test_exact_parts_give_the_inverse_of_that_part_of_the_matrix(form: str):
+def test_exact_parts_give_the_inverse_of_that_part_of_the_matrix(form: Literal["diagonal", "lower", "upper"]):
     """Also after an update, which gathers the blocks from new values inside jit."""
     split = FieldSplit(SIZES, EXACT, form)
     keep = {"diagonal": lambda i, j: i == j, "lower": lambda i, j: j <= i, "upper": lambda i, j: j >= i}[form]
