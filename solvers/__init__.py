@@ -1,12 +1,14 @@
 """Solvers that know operators and residual functions, never meshes."""
 
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
+from gemel.solvers.deflation import Deflation
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.field_split import FieldSplit
 from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
-from gemel.solvers.krylov import CG, GMRES
+from gemel.solvers.krylov import CG, FGMRES, GMRES, MINRES, BiCGStab, KrylovSolver
 from gemel.solvers.least_squares import (
     FitState,
     GradientDescent,
@@ -17,6 +19,7 @@ from gemel.solvers.least_squares import (
 from gemel.solvers.linear import linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.lobpcg import LOBPCG
+from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
 from gemel.solvers.mass_invert import MassInvert
 from gemel.solvers.multigrid import AMG
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
@@ -30,7 +33,7 @@ from gemel.solvers.operators import (
     TransposedOperator,
     dense_matrix,
 )
-from gemel.solvers.preconditioners import Identity, Jacobi
+from gemel.solvers.preconditioners import Identity, InnerSolve, Jacobi
 from gemel.solvers.solution import Code, Solution, SolveError, Status
 from gemel.solvers.sparse import AssembledOperator, SparseOperator, SparsityPattern, linear_combination
 from gemel.solvers.stencil import Lattice, StencilOperator
@@ -65,17 +68,21 @@ __all__ = [
     "AMG",
     "BDF2",
     "CG",
+    "FGMRES",
     "GMRES",
     "LOBPCG",
+    "MINRES",
     "SDIRK2",
     "SDIRK4",
     "Adjoint",
     "AssembledOperator",
     "Backtracking",
+    "BiCGStab",
     "CentralDifference",
     "Code",
     "ConstrainedOperator",
     "CrankNicolson",
+    "Deflation",
     "DenseDirect",
     "DenseOperator",
     "DiagonalOperator",
@@ -85,6 +92,7 @@ __all__ = [
     "Event",
     "EventRecord",
     "Events",
+    "FieldSplit",
     "FirstOrderSystem",
     "FitState",
     "FunctionOperator",
@@ -95,7 +103,9 @@ __all__ = [
     "Identity",
     "Implicit",
     "ImplicitEuler",
+    "InnerSolve",
     "Jacobi",
+    "KrylovSolver",
     "Lattice",
     "LeastSquaresSolver",
     "LevenbergMarquardt",
@@ -137,7 +147,10 @@ __all__ = [
     "load_path",
     "nonlinear_solve",
     "robust_newton",
+    "solve_columns",
+    "solve_scenarios",
     "stable_step",
+    "stack_operators",
     "step_grid",
     "tangent_solve",
 ]

@@ -199,26 +199,35 @@ def _small_eigen(small_k: np.ndarray, small_m: np.ndarray, shift: float) -> tupl
 # The derivative.
 
 
+_CLOSE, _CLOSE_TO_ZERO = 1e-7, 1e-10
+"""Eigenvalues that agree to the first relative to themselves, or to the second relative to the largest one, are taken
+as one repeated eigenvalue.
+"""
+
+
 class BorderedOperator(LinearOperator):
-    """The bordered matrix [[K − λM, −Mφ], [−(Mφ)ᵀ, 0]] of n + 1 unknowns, regular for a simple eigenvalue."""
+    """The bordered matrix [[K − λM, −B], [−Bᵀ, I − G]] of n + k unknowns, with the columns Mφ of one eigenvalue's
+    vectors in B and ones for them in the diagonal matrix G, zeros for the other vectors: regular for an eigenvalue all
+    of whose vectors are among the k.
+    """
 
     stiffness: LinearOperator
     mass: LinearOperator
     value: Float[Array, ""]
-    vector: Float[Array, " n"]
+    border: Float[Array, "n k"]
+    group: Float[Array, " k"]
     symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore
 
     @property
     def n(self) -> int:
-        """Number of unknowns, one more than those of K."""
-        return self.stiffness.n + 1
+        """Number of unknowns, k more than those of K."""
+        return self.stiffness.n + self.group.shape[-1]
 
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the product with (φ̇, λ̇)."""
-        d, rate = x[:-1], x[-1]
-        border = self.mass.mv(self.vector)
-        top = self.stiffness.mv(d) - self.value * self.mass.mv(d) - rate * border
-        return jnp.append(top, -jnp.vdot(border, d))
+        d, rates = x[: self.stiffness.n], x[self.stiffness.n :]
+        top = self.stiffness.mv(d) - self.value * self.mass.mv(d) - self.border @ rates
+        return jnp.concatenate([top, (1 - self.group) * rates - self.border.T @ d])
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the product: the matrix is symmetric."""
@@ -230,14 +239,14 @@ class BorderedOperator(LinearOperator):
 
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal."""
-        return jnp.append(self.stiffness.diagonal() - self.value * self.mass.diagonal(), 0.0)
+        return jnp.concatenate([self.stiffness.diagonal() - self.value * self.mass.diagonal(), 1 - self.group])
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the bordered matrix on the host."""
-        inert = self.mass.to_scipy()
-        border = scipy.sparse.coo_array(-(inert @ np.asarray(self.vector))[:, None])
-        top = self.stiffness.to_scipy() - np.asarray(self.value) * inert
-        return scipy.sparse.csr_array(scipy.sparse.block_array([[top, border], [border.T, None]]))
+        border = scipy.sparse.coo_array(-np.asarray(self.border))
+        top = self.stiffness.to_scipy() - np.asarray(self.value) * self.mass.to_scipy()
+        corner = scipy.sparse.diags_array(1 - np.asarray(self.group))
+        return scipy.sparse.csr_array(scipy.sparse.block_array([[top, border], [border.T, corner]]))
 
 
 class _Problem(eqx.Module):
@@ -273,19 +282,28 @@ def _pairs_jvp(primals, tangents):
     doperators = (change.stiffness, change.mass)
     if all(t is None for t in jax.tree.leaves(doperators, is_leaf=lambda t: t is None)):
         return (values, vectors, aux), (jnp.zeros_like(values), jnp.zeros_like(vectors), daux)
-    _, (dstiff, dinert) = eqx.filter_jvp(products, (operators,), (doperators,))
+    (_, inert), (dstiff, dinert) = eqx.filter_jvp(products, (operators,), (doperators,))
     dstiff = jnp.zeros_like(vectors) if dstiff is None else dstiff
     dinert = jnp.zeros_like(vectors) if dinert is None else dinert
     load = dstiff - values * dinert
     dvalues = jnp.einsum("nk,nk->k", vectors, load)
+    groups = _groups(values)
 
-    def rate(value, vector, load, dinert):
-        bordered = BorderedOperator(problem.stiffness, problem.mass, value, vector)
-        rhs = jnp.append(-load, 0.5 * jnp.vdot(vector, dinert))
-        return tangent_solve(bordered, rhs, problem.linear_solver, None)[:-1]
+    def rate(value, group, load, dinert):
+        bordered = BorderedOperator(problem.stiffness, problem.mass, value, inert * group, group)
+        rhs = jnp.concatenate([-load, 0.5 * group * (vectors.T @ dinert)])
+        return tangent_solve(bordered, rhs, problem.linear_solver, None)[: vectors.shape[0]]
 
-    dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, vectors, load, dinert)
+    dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, groups, load, dinert)
     return (values, vectors, aux), (dvalues, dvectors, daux)
+
+
+def _groups(values: Float[Array, " k"]) -> Float[Array, "k k"]:
+    """One where two eigenvalues are the same, else zero."""
+    size = jnp.abs(jax.lax.stop_gradient(values))
+    gap = jnp.abs(jax.lax.stop_gradient(values)[:, None] - jax.lax.stop_gradient(values))
+    same = gap <= _CLOSE * jnp.maximum(size[:, None], size) + _CLOSE_TO_ZERO * jnp.max(size)
+    return same.astype(values.dtype)
 
 
 def eigen_solve(
@@ -300,14 +318,19 @@ def eigen_solve(
 
     Eigenvalues: dλ = φᵀ(dK − λ dM)φ, without a solve. Eigenvectors: the bordered system
     (K − λM) dφ − Mφ dλ = −(dK − λ dM)φ,  φᵀM dφ = −½ φᵀdM φ, one for each vector, by ``linear_solver``
-    (None is `SparseDirect` with rtol 10⁻⁴; pass `DenseDirect` for operators it cannot take). In a cluster
-    of equal eigenvalues only symmetric functions of the cluster, such as the sum of its eigenvalues, have
-    a derivative; the derivatives of its vectors are NaN or meaningless.
+    (None is `SparseDirect` with rtol 10⁻⁴; pass `DenseDirect` for operators it cannot take).
+
+    Of a repeated eigenvalue λ only functions symmetric in its pairs have a derivative: the sum of its eigenvalues,
+    the sum of φφᵀ over its vectors. Those are right: all its vectors are in the border, and they take no turn among
+    themselves, φⱼᵀM dφᵢ = −½ φⱼᵀdM φᵢ. Derivatives of one vector, or one eigenvalue, of several with the same λ mean
+    nothing, nor do those of vectors whose eigenvalue has more of them than are among the k. Eigenvalues count as the
+    same within 10⁻⁷ of themselves, or 10⁻¹⁰ of the largest one.
 
     Vectors are M-orthonormal, and the entry of largest magnitude of each is positive. Returns ((k,), (n,
     k)), the status and the statistics of the solver.
 
-    Nelson, *Simplified calculation of eigenvector derivatives*, AIAA J. 14 (1976).
+    Nelson, *Simplified calculation of eigenvector derivatives*, AIAA J. 14 (1976); repeated eigenvalues: Dailey,
+    *Eigenvector derivatives with repeated eigenvalues*, AIAA J. 27 (1989).
     """
     frozen = stop_gradient((stiffness, mass))
     state = solver.init(*frozen) if state is None else stop_gradient(state)

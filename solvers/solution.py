@@ -32,11 +32,12 @@ _MESSAGES = {
     Code.MAX_STEPS: "the limit of iterations was reached before the tolerance was met: "
     "raise max_steps, loosen the tolerance, or use a stronger preconditioner.",
     Code.STAGNATION: "the residual stopped falling above the tolerance: "
-    "loosen the tolerance, scale the problem, or check that it has enough constraints.",
+    "loosen the tolerance, scale the problem, or check that it has enough constraints "
+    "(without them only loads in balance have a solution).",
     Code.DIVERGENCE: "the residual grew: start closer to the solution or take smaller steps.",
     Code.NOT_FINITE: "a residual was not finite: check the parameters and the data for NaN, Inf or zero stiffness.",
-    Code.BREAKDOWN: "the operator or the preconditioner is not positive definite: "
-    "check signs and constraints, or use a solver for indefinite systems.",
+    Code.BREAKDOWN: "the method cannot go on with this matrix: CG needs a positive definite operator, CG and MINRES a "
+    "positive definite preconditioner; check signs and constraints, or use MINRES (symmetric) or GMRES.",
 }
 
 

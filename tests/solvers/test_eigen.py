@@ -1,5 +1,6 @@
 """Eigenvalue solvers: a conformance suite, badly conditioned beams, derivatives, failures."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,13 +8,16 @@ import pytest
 import scipy.linalg
 import scipy.sparse as sp
 
+import gemel as gm
 from gemel.solvers import (
+    AMG,
     LOBPCG,
     Code,
     DenseDirect,
     DiagonalOperator,
     EigenSolver,
     Jacobi,
+    Multigrid,
     ShiftInvert,
     SparseOperator,
     eigen_solve,
@@ -96,6 +100,35 @@ def test_sum_over_a_cluster_is_differentiable():
     np.testing.assert_allclose(jax.grad(f)(theta), (near[0] - near[1]) / 2e-4, rtol=1e-6)
 
 
+SYMMETRIC_IN_A_PAIR = {
+    "sum of eigenvalues": lambda pairs: jnp.sum(pairs[0][:2] ** 2),
+    "projection on its span": lambda pairs: jnp.sum((WEIGHT @ pairs[1][:, :2]) ** 2),
+    "a simple one beside it": lambda pairs: pairs[0][2] + jnp.vdot(WEIGHT, pairs[1][:, 2]) ** 2,
+}
+
+
+@pytest.mark.parametrize("objective", SYMMETRIC_IN_A_PAIR)
+def test_taylor_remainders_at_a_repeated_eigenvalue(objective: str):
+    """Two equal chains and a third: the lowest eigenvalue is double at θ = 0, and splits beside it."""
+    chains = [STIFFNESS[:15, :15], STIFFNESS[:15, :15], 1.2 * STIFFNESS[:10, :10]]
+    base = SparseOperator.from_scipy(sp.block_diag(chains, format="csr"), True)
+    rows = np.repeat(np.arange(N), np.diff(np.asarray(base.pattern.indptr)))
+    shape = jnp.asarray(np.sin((rows + np.asarray(base.pattern.indices)) / 7.0))
+    tilt = jnp.linspace(1, 2, N)
+
+    @jax.jit
+    def f(theta):
+        stiffness = base.pattern.operator(base.csr_values() * (1 + 0.3 * jnp.sin(theta * shape)), True)
+        pairs = eigen_solve(stiffness, DiagonalOperator(1 + theta * tilt), ShiftInvert(3, 0.0, 1e-9, 500)).value
+        return SYMMETRIC_IN_A_PAIR[objective](pairs)
+
+    theta = jnp.asarray(0.0)
+    value, slope = jax.jit(jax.value_and_grad(f))(theta)
+    np.testing.assert_allclose(jax.jvp(f, (theta,), (jnp.ones(()),))[1], slope, rtol=1e-7)
+    errors = np.array([abs(f(theta + h) - value - h * slope) for h in (0.02, 0.01, 0.005)])
+    assert np.all(np.abs(np.log2(errors[:-1] / errors[1:]) - 2) < 0.15)
+
+
 def beam(elements: int) -> tuple[sp.csr_array, sp.csr_array]:
     """Stiffness and consistent mass of a clamped beam of unit length, EI and mass, from cubic elements."""
     h = 1.0 / elements
@@ -160,3 +193,26 @@ def test_vectors_with_a_dense_bordered_solve():
     theta = jnp.asarray(0.2)
     near = [f(theta + h) for h in (1e-4, -1e-4)]
     np.testing.assert_allclose(jax.jit(jax.grad(f))(theta), (near[0] - near[1]) / 2e-4, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["box", "tetrahedra"])
+def test_lowest_modes_of_a_clamped_block_with_multigrid(kind: str):
+    """About 18,000 unknowns: LOBPCG with `Multigrid` or `AMG` against shift-and-invert."""
+    mesh = gm.box(24, 14, 14, size=(1.0, 0.6, 0.55), cell="hexahedron" if kind == "box" else "tetrahedron")
+    space = gm.FunctionSpace(mesh, "Q1" if kind == "box" else "P1", (3,))
+    block = gm.Elasticity(space, 1.0, 0.3, density=1.0, conditions=[gm.Dirichlet("left")])
+    problem, inertia = block.problem, block.inertia
+    assert inertia is not None
+    zero = jnp.zeros(space.n_dofs)
+    stiffness = eqx.filter_jit(lambda p: p.tangent(zero))(problem)
+    mass = eqx.filter_jit(lambda p: p.tangent(zero, 0.0))(inertia)
+    modes = block.near_nullspace() * np.asarray(problem.constraint.free)[:, None]
+    solver = LOBPCG(6, Multigrid(AMG(near_nullspace=modes, block=3), dtype="float64"), 1e-6, 0.0, 60)
+    solution = eqx.filter_jit(eigen_solve)(stiffness, mass, solver, solver.init(stiffness, mass))
+    values, vectors = solution.checked()
+    exact, shapes = eigen_solve(stiffness, mass, ShiftInvert(6, 0.0, 1e-8, 500)).checked()
+    np.testing.assert_allclose(values, exact, rtol=1e-9)
+    overlap = shapes.T @ jax.vmap(mass.mv, 1, 1)(vectors)
+    np.testing.assert_allclose(np.linalg.svd(overlap)[1], 1.0, atol=1e-8)
+    assert int(solution.statistics["steps"]) <= 25

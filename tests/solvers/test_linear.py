@@ -11,7 +11,10 @@ import scipy.sparse as sp
 from gemel.solvers import (
     AMG,
     CG,
+    FGMRES,
     GMRES,
+    MINRES,
+    BiCGStab,
     Code,
     DenseDirect,
     DiagonalOperator,
@@ -32,11 +35,15 @@ SOLVERS = {
     "cg": CG(Jacobi(), 1e-13, 0.0, 200),
     "cg-identity": CG(Identity(), 1e-13, 0.0, 200),
     "cg-amg": CG(AMG(coarse=8), 1e-13, 0.0, 200),
+    "minres": MINRES(Jacobi(), 1e-13, 0.0, 200),
     "gmres": GMRES(Jacobi(), 1e-13, 0.0, 400, 15),
+    "fgmres": FGMRES(Jacobi(), 1e-13, 0.0, 400, 15),
+    "bicgstab": BiCGStab(Jacobi(), 1e-13, 0.0, 200),
     "dense": DenseDirect(1e-10),
     "sparse": SparseDirect(1e-10),
 }
-CASES = [(name, True) for name in SOLVERS] + [(name, False) for name in ("gmres", "dense", "sparse")]
+UNSYMMETRIC_SOLVERS = ("gmres", "fgmres", "bicgstab", "dense", "sparse")
+CASES = [(name, True) for name in SOLVERS if name != "fgmres"] + [(name, False) for name in UNSYMMETRIC_SOLVERS]
 
 
 @pytest.mark.parametrize(("name", "symmetric"), CASES)
