@@ -3,6 +3,17 @@
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.ensembles import (
+    EnsembleMethod,
+    ForwardMode,
+    PIControl,
+    ReverseMode,
+    Rodas4,
+    Rodas5P,
+    Trajectories,
+    Tsit5,
+    integrate_ensemble,
+)
 from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
@@ -81,12 +92,14 @@ __all__ = [
     "DiagonalOperator",
     "EigenSolver",
     "EmbeddedIntegrator",
+    "EnsembleMethod",
     "ErrorControl",
     "Event",
     "EventRecord",
     "Events",
     "FirstOrderSystem",
     "FitState",
+    "ForwardMode",
     "FunctionOperator",
     "GeneralizedAlpha",
     "GradientDescent",
@@ -110,7 +123,11 @@ __all__ = [
     "Newmark",
     "Newton",
     "NonlinearSolver",
+    "PIControl",
     "Preconditioner",
+    "ReverseMode",
+    "Rodas4",
+    "Rodas5P",
     "SecondOrderSystem",
     "ShiftInvert",
     "Solution",
@@ -125,13 +142,16 @@ __all__ = [
     "SumOperator",
     "System",
     "TimeIntegrator",
+    "Trajectories",
     "TransposedOperator",
+    "Tsit5",
     "Unrolled",
     "dense_matrix",
     "eigen_solve",
     "implicit_solve",
     "integrate",
     "integrate_adaptive",
+    "integrate_ensemble",
     "lifted_motion",
     "linear_combination",
     "linear_solve",
