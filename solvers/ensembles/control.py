@@ -16,8 +16,8 @@ class PIControl(eqx.Module):
 
         h · clip(0.9 ‖e‖^(−α/k) ‖e_before‖^(β/k), 0.2, 10),
 
-    k the order of the estimate. A step with a larger error is repeated with h · clip(0.9 ‖e‖^(−1/k), 0.2, 0.9), one whose
-    error is not finite with h/5, and the step after a repeated one does not grow.
+    k the order of the estimate. A step with a larger error is repeated with h · clip(0.9 ‖e‖^(−1/k), 0.2, 0.9), one
+    whose error is not finite with h/5, and the step after a repeated one does not grow.
 
     Args:
         rtol: relative tolerance.

@@ -74,8 +74,8 @@ class Board(eqx.Module):
 
 
 class Log(eqx.Module):
-    """The steps of one round, one row a tick: whether one was accepted; t, y and the cursor before it; its h (zero where
-    none was accepted) and the t after it.
+    """The steps of one round, one row a tick: whether one was accepted; t, y and the cursor before it; its h (zero
+    where none was accepted) and the t after it.
     """
 
     good: Bool[Array, "*C L"]

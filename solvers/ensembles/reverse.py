@@ -116,6 +116,7 @@ def _backward(rounds: Rounds, change: Outcome, perturbed: Any, members: Members,
         y = jnp.where(ended, take(final, start.member), bars.y)
         y = jnp.where(_strayed(rounds, end, number), jnp.nan, y)
         p = jax.tree.map(lambda leaf: jnp.where(ended, 0, leaf), bars.p)
+        assert steps is not None
         bars = Bars(y, p, bars.rate, bars.initial, bars.parameters)
         bars = _back_through(members, queue, change.saved, start, steps, ticks, bars)
         place = jnp.where(start.fresh, start.member, initial.shape[1])

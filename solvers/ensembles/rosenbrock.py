@@ -23,7 +23,7 @@ class RosenbrockTableau(eqx.Module):
         slopes: γᵢ, the factors of ∂f/∂t, shape (s,).
         lower: a, strictly lower triangular, shape (s, s).
         coupling: c, strictly lower triangular, shape (s, s).
-        dense: the rows of the dense output, shape (d, s): y(θ) = (1 − θ) y₀ + θ (y₁ + (1 − θ) Σ_q θ^q Σᵢ dense[q, i] uᵢ).
+        dense: the dense output, shape (d, s): y(θ) = (1 − θ) y₀ + θ (y₁ + (1 − θ) Σ_q θ^q Σᵢ dense[q, i] uᵢ).
     """
 
     gamma: float

@@ -6,7 +6,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jax.core import Tracer
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from gemel.solvers.ensembles.control import PIControl
 from gemel.solvers.ensembles.lanes import Members, Queue
@@ -28,12 +29,12 @@ class Trajectories(eqx.Module):
 
 def integrate_ensemble(
     rate: Rate,
-    initial: Float[Array, "n B"],
+    initial: Shaped[Array, "..."],
     span: tuple[Any, Any],
     parameters: PyTree,
     method: EnsembleMethod,
     control: PIControl,
-    times: Float[Array, " m"] | Float[np.ndarray, " m"] | None = None,
+    times: Shaped[Array, "..."] | Shaped[np.ndarray, "..."] | None = None,
     lanes: int | None = None,
     derivatives: ForwardMode | ReverseMode | None = None,
 ) -> Solution[Trajectories]:
@@ -47,25 +48,27 @@ def integrate_ensemble(
     differentiated.
 
     Args:
-        rate: ``rate(t, y, p)`` of one member, written with `jax.numpy`: t of shape (), y and the result of shape (n,), p
-            without its members' axis.
-        initial: y at the start of the span, components first.
+        rate: ``rate(t, y, p)`` of one member, written with `jax.numpy`: t of shape (), y and the result of shape (n,),
+            p without its members' axis.
+        initial: y at the start of the span, shape (n, B): components first, members last.
         span: (t₀, t₁), each one number or (B,); t₁ may lie before t₀.
         parameters: a pytree of arrays whose last axis has the B members; None for none.
         method: `Tsit5` where the problem is not stiff, `Rodas5P` or `Rodas4` where it is.
         control: tolerances and the limit of steps.
-        times: when to save, from t₀ towards t₁ in order; outside a member's span it saves NaN.
+        times: when to save, shape (m,), from t₀ towards t₁ in order; outside a member's span it saves NaN.
         lanes: how many members are stepped side by side; None for 512 on a CPU and 65536 elsewhere, at most B.
         derivatives: `ReverseMode` (None) or `ForwardMode`.
 
-    Returns the `Trajectories`; by member the status (``MAX_STEPS``; ``STAGNATION`` where the step fell to the rounding of
-    t, as before a singularity; ``NOT_FINITE`` where the start, its parameters or its rate are not finite, or no step has
-    a finite error) and the statistics ``accepted`` and ``rejected`` steps and the time ``reached``.
+    Returns the `Trajectories`; by member the status (``MAX_STEPS``; ``STAGNATION`` where the step fell to the rounding
+    of t, as before a singularity; ``NOT_FINITE`` where the start, its parameters or its rate are not finite, or no step
+    has a finite error) and the statistics ``accepted`` and ``rejected`` steps and the time ``reached``.
 
     Raises:
         ValueError: for shapes that do not fit, no member, or times out of order.
         TypeError: for a state that is not of a floating-point type.
     """
+    if lanes is not None and lanes < 1:
+        raise ValueError(f"lanes = {lanes}: at least one is needed.")
     initial = jnp.asarray(initial)
     start, end = _checked_span(span, initial)
     _check_parameters(parameters, initial.shape[1])
@@ -73,8 +76,6 @@ def integrate_ensemble(
     parameters = jax.tree.map(jnp.asarray, parameters)
     members = Members(_checked_rate(rate, initial, parameters), initial, parameters)
     queue = _new_queue(stop_gradient(members), start, end, times, method, stop_gradient(control))
-    if lanes is not None and lanes < 1:
-        raise ValueError(f"lanes = {lanes}: at least one is needed.")
     usual = 512 if jax.default_backend() == "cpu" else 65536
     size = min(initial.shape[1], usual if lanes is None else lanes)
     go = run if isinstance(derivatives, ForwardMode) else reversible_run
@@ -123,8 +124,8 @@ def _check_parameters(parameters: PyTree, members: int) -> None:
         shape = np.shape(leaf)
         if not shape or shape[-1] != members:
             raise ValueError(
-                f"parameters{jax.tree_util.keystr(path)} has shape {shape}: its last axis must have the {members} members; "
-                "what all members share belongs into the rate."
+                f"parameters{jax.tree_util.keystr(path)} has shape {shape}: its last axis must have the {members} "
+                "members; what all members share belongs into the rate."
             )
 
 
@@ -134,10 +135,12 @@ def _check_times(times: Any, span: tuple[Any, Any]) -> None:
         return
     if np.ndim(times) != 1 or np.shape(times)[0] == 0:
         raise ValueError(f"The times have shape {np.shape(times)}: they must be a list of at least one.")
-    if any(isinstance(value, jax.core.Tracer) for value in (times, *span)):
+    if any(isinstance(value, Tracer) for value in (times, *span)):
         return
-    steps, direction = np.diff(np.asarray(times)), np.asarray(span[1]) - np.asarray(span[0])
-    if not (np.all(np.isfinite(steps)) and any(np.all(steps * s >= 0) and np.all(direction * s >= 0) for s in (1, -1))):
+    steps = np.diff(np.asarray(times, float))
+    direction = np.asarray(span[1], float) - np.asarray(span[0], float)
+    ordered = any(np.all(steps * sign >= 0) and np.all(direction * sign >= 0) for sign in (1, -1))
+    if not (np.all(np.isfinite(np.asarray(times, float))) and ordered):
         raise ValueError("The times must be in order from the start of the span towards its end, for every member.")
 
 
