@@ -19,43 +19,88 @@ MEMBERS = {"van-der-pol": 1000, "robertson": 1000, "lorenz": 100_000}
 REFERENCES = {"van-der-pol": 32, "robertson": 8, "lorenz": 32}
 
 
-def run(case: Ensemble, repeat: int, gradient: bool, exact: np.ndarray) -> dict[str, Any]:
-    """The row of one ensemble: Rodas5P where it is stiff, else Tsit5. Raises `SolveError` where a member fails."""
-    method = Rodas5P() if case.stiff else Tsit5()
-    control = PIControl(case.rtol, case.atol)
+class Runs:
+    """The compiled runs of one ensemble: Rodas5P where it is stiff, else Tsit5; tolerances are arguments."""
 
-    def solve(y: Any, p: Any) -> Any:
-        return integrate_ensemble(lambda t, y, p: case.rate(jnp, t, y, p), y, (0.0, case.end), p, method, control)
+    def __init__(self, case: Ensemble) -> None:
+        self.case = case
+        self.method = Rodas5P() if case.stiff else Tsit5()
+        self.members = jnp.asarray(case.initial), jnp.asarray(case.parameters)
+        weights = 1 / jnp.asarray(case.size)[:, None]
 
-    initial, parameters = jnp.asarray(case.initial), jnp.asarray(case.parameters)
-    every = jax.jit(solve)
-    solution, timing = timed(lambda: every(initial, parameters), repeat, jax.block_until_ready)
+        def solve(y: Any, p: Any, control: PIControl) -> Any:
+            return integrate_ensemble(
+                lambda t, y, p: case.rate(jnp, t, y, p), y, (0.0, case.end), p, self.method, control
+            )
+
+        self.forward = jax.jit(solve)
+        self.gradient = jax.jit(jax.grad(lambda *a: jnp.sum(solve(*a).value.final * weights), argnums=(0, 1)))
+
+    def control(self, part: float) -> PIControl:
+        """That part of the tolerances of the case, as arrays, so that one program serves all."""
+        return PIControl(jnp.asarray(part * self.case.rtol), jnp.asarray(part * self.case.atol))
+
+    def part_as_accurate(self, peer: dict[str, Any], exact: np.ndarray) -> float:
+        """The part of the tolerances at which the median and the largest error are not above the peer's."""
+        for exponent in range(9):
+            part = 10 ** (-exponent / 2)
+            final = self.forward(*self.members, self.control(part)).checked(self.case.title).final
+            found = errors(self.case, np.asarray(final), exact)
+            if all(found[key] <= peer[key] for key in found):
+                return part
+        raise RuntimeError(f"{self.case.name}: no tolerance down to 1e-4 of the peer's gives its error.")
+
+
+def run(runs: Runs, part: float, repeat: int, gradient: bool, exact: np.ndarray) -> dict[str, Any]:
+    """The row of one ensemble at a part of its tolerances. Raises `SolveError` where a member fails."""
+    case, control = runs.case, runs.control(part)
+    solution, timing = timed(lambda: runs.forward(*runs.members, control), repeat, jax.block_until_ready)
     final = np.asarray(solution.checked(case.title).final)
     tried = solution.statistics["accepted"] + solution.statistics["rejected"]
-    row = {"method": f"gemel {type(method).__name__}", "compile_s": timing.compile, "forward_s": timing.best}
+    row = {"method": f"gemel {type(runs.method).__name__}", "rtol": part * case.rtol, "atol": part * case.atol}
+    row |= {"compile_s": timing.compile, "forward_s": timing.best}
     row |= {"tried": float(jnp.mean(tried)), **errors(case, final, exact)}
     if gradient:
-        weights = 1 / jnp.asarray(case.size)[:, None]
-        slope = jax.jit(jax.grad(lambda y, p: jnp.sum(solve(y, p).value.final * weights), argnums=(0, 1)))
-        (_, dp), timing = timed(lambda: slope(initial, parameters), repeat, jax.block_until_ready)
+        (_, dp), timing = timed(lambda: runs.gradient(*runs.members, control), repeat, jax.block_until_ready)
         row |= {"gradient_compile_s": timing.compile, "gradient_s": timing.best, "gradient": np.asarray(dp)}
     return row
 
 
 def compare(case: Ensemble, repeat: int, gradient: bool, peer: bool) -> list[dict[str, Any]]:
-    """The rows of one ensemble, and how far the two gradients lie apart: the median over the members."""
+    """The rows of one ensemble: at the tolerances of the case and, with a peer, at those that give the peer's error.
+
+    ``gradients_apart`` is the median over the members of the difference from the peer's gradient.
+    """
     exact = reference(case, min(REFERENCES[case.name], case.initial.shape[1]))
-    rows = [run(case, repeat, gradient, exact)]
+    runs = Runs(case)
+    rows = [run(runs, 1.0, repeat, gradient, exact)]
     if peer:
         from benchmarks.peers import diffrax_ensembles
 
-        rows.append(diffrax_ensembles.run(case, repeat, gradient and case.stiff, exact))
-    gradients = [row.pop("gradient") for row in rows if "gradient" in row]
-    if len(gradients) == 2:
-        size = np.max(np.abs(gradients[1]), axis=1, keepdims=True)
-        rows[0]["gradients_apart"] = float(np.median(np.max(np.abs(gradients[0] - gradients[1]) / size, axis=0)))
-    head = {"case": case.name, "members": case.initial.shape[1], "rtol": case.rtol, "atol": case.atol}
+        theirs = {"rtol": case.rtol, "atol": case.atol}
+        theirs |= diffrax_ensembles.run(case, repeat, gradient and case.stiff, exact)
+        part = runs.part_as_accurate(theirs, exact)
+        rows += [run(runs, part, repeat, gradient, exact)] if part < 1 else []
+        rows.append(theirs)
+    gradients = [row.pop("gradient", None) for row in rows]
+    if gradients[-1] is not None and peer:
+        size = np.max(np.abs(gradients[-1]), axis=1, keepdims=True)
+        for row, found in zip(rows[:-1], gradients[:-1], strict=True):
+            assert found is not None
+            row["gradients_apart"] = float(np.median(np.max(np.abs(found - gradients[-1]) / size, axis=0)))
+    head = {"case": case.name, "members": case.initial.shape[1]}
     return [head | row for row in rows]
+
+
+def ratios(rows: list[dict[str, Any]]) -> list[str]:
+    """One sentence for each of our rows and each time that the peer, the last row, has too."""
+    peer, names = rows[-1], {"forward_s": "forward", "gradient_s": "gradient"}
+    return [
+        f"{row['case']}, {names[key]} at rtol = {row['rtol']:.2g}: {peer[key] / row[key]:.3g} times faster"
+        for row in rows[:-1]
+        for key in names
+        if key in row and key in peer and "diffrax" in peer["method"]
+    ]
 
 
 def main() -> None:
@@ -73,9 +118,7 @@ def main() -> None:
         rows = compare(case, options.repeat, not options.no_gradient, not options.no_peer)
         for row in rows:
             print(json.dumps({key: float(f"{x:.3g}") if isinstance(x, float) else x for key, x in row.items()}))
-        for key in ("forward_s", "gradient_s"):
-            if len(rows) == 2 and key in rows[1]:
-                print(f"{name}, {key}: {rows[1][key] / rows[0][key]:.3g} times faster", flush=True)
+        print("\n".join(ratios(rows)), flush=True)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ def test_taylor_remainders_and_both_modes(case):
         moved, _ = forward(*(x + size * d for x, d in zip(at, direction, strict=True)))
         return abs(float(moved - value - size * along))
 
-    coarse, fine = remainder(4e-3), remainder(1e-3)
+    size = 1e-4 if "Pol" in case else 1e-3  # the phase of an oscillator bends J sooner
+    coarse, fine = remainder(4 * size), remainder(size)
     assert fine > 1e-8  # far above the noise of the steps
     assert np.log(coarse / fine) / np.log(4) == pytest.approx(2.0, abs=0.15)
 
