@@ -152,4 +152,6 @@ def _checked_rate(rate: Rate, initial: Array, parameters: PyTree) -> Rate:
     if not hasattr(out, "shape") or out.shape != y.shape:
         found = out.shape if hasattr(out, "shape") else f"the structure {jax.tree.structure(out)}"
         raise ValueError(f"The rate returned {found}: it must return an array of shape {y.shape}, like the state.")
+    if out.dtype != y.dtype:
+        raise ValueError(f"The rate returned {out.dtype} for a state of {y.dtype}: both must be of one type.")
     return eqx.filter_closure_convert(rate, t, y, p)

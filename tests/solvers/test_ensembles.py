@@ -224,6 +224,7 @@ def test_vmap_and_parameters_of_any_structure():
         ({"span": (1.0, 0.0), "times": np.array([0.2, 0.5])}, "The times must be in order"),
         ({"rate": lambda t, y, p: y[0]}, r"The rate returned \(\): it must return an array of shape \(1,\)"),
         ({"rate": lambda t, y, p: [y]}, "it must return an array"),
+        ({"initial": jnp.ones((1, 3), jnp.float32)}, "The rate returned float64 for a state of float32"),
         ({"lanes": 0}, "lanes = 0"),
     ],
 )
@@ -244,6 +245,17 @@ def test_mistakes_are_one_sentence(change, sentence):
 def test_a_control_that_cannot_work_is_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         PIControl(**({"rtol": 1e-6, "atol": 1e-6} | change))
+
+
+@pytest.mark.parametrize("method", [Tsit5(), Rodas4()], ids=lambda m: type(m).__name__)
+def test_single_precision_stays_single(method):
+    p = jnp.array([1.0, 2.0], jnp.float32)
+    control, times = PIControl(1e-4, 1e-5), jnp.array([0.5], jnp.float32)
+    initial = jnp.ones((1, 2), jnp.float32)
+    value = solve(lambda t, y, p: -p * y, initial, (0.0, 1.0), p, method, control, None, times).checked()
+    assert value.final.dtype == value.saved.dtype == jnp.float32
+    np.testing.assert_allclose(value.final[0], np.exp(-np.asarray(p)), rtol=1e-3)
+    np.testing.assert_allclose(value.saved[0, 0], np.exp(-0.5 * np.asarray(p)), rtol=1e-3)
 
 
 def test_whole_numbers_are_no_state():
