@@ -56,7 +56,7 @@ def integrate_ensemble(
         method: `Tsit5` where the problem is not stiff, `Rodas5P` or `Rodas4` where it is.
         control: tolerances and the limit of steps.
         times: when to save, shape (m,), from t₀ towards t₁ in order; outside a member's span it saves NaN.
-        lanes: how many members are stepped side by side; None for 512 on a CPU and 65536 elsewhere, at most B.
+        lanes: how many members are stepped side by side; None for 1000 on a CPU and 65536 elsewhere, at most B.
         derivatives: `ReverseMode` (None) or `ForwardMode`.
 
     Returns the `Trajectories`; by member the status (``MAX_STEPS``; ``STAGNATION`` where the step fell to the rounding
@@ -76,7 +76,8 @@ def integrate_ensemble(
     parameters = jax.tree.map(jnp.asarray, parameters)
     members = Members(_checked_rate(rate, initial, parameters), initial, parameters)
     queue = _new_queue(stop_gradient(members), start, end, times, method, stop_gradient(control))
-    usual = 512 if jax.default_backend() == "cpu" else 65536
+    # Not a power of two on a CPU: rows 4096 bytes apart fall on the same lines of its cache (1.8 times slower).
+    usual = 1000 if jax.default_backend() == "cpu" else 65536
     size = min(initial.shape[1], usual if lanes is None else lanes)
     go = run if isinstance(derivatives, ForwardMode) else reversible_run
     outcome = go(members, queue, size)
