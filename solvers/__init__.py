@@ -4,6 +4,17 @@ from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_ne
 from gemel.solvers.deflation import Deflation
 from gemel.solvers.direct import DenseDirect, SparseDirect
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
+from gemel.solvers.ensembles import (
+    EnsembleMethod,
+    ForwardMode,
+    PIControl,
+    ReverseMode,
+    Rodas4,
+    Rodas5P,
+    Trajectories,
+    Tsit5,
+    integrate_ensemble,
+)
 from gemel.solvers.field_split import FieldSplit
 from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
@@ -88,6 +99,7 @@ __all__ = [
     "DiagonalOperator",
     "EigenSolver",
     "EmbeddedIntegrator",
+    "EnsembleMethod",
     "ErrorControl",
     "Event",
     "EventRecord",
@@ -95,6 +107,7 @@ __all__ = [
     "FieldSplit",
     "FirstOrderSystem",
     "FitState",
+    "ForwardMode",
     "FunctionOperator",
     "GeneralizedAlpha",
     "GradientDescent",
@@ -120,7 +133,11 @@ __all__ = [
     "Newmark",
     "Newton",
     "NonlinearSolver",
+    "PIControl",
     "Preconditioner",
+    "ReverseMode",
+    "Rodas4",
+    "Rodas5P",
     "SecondOrderSystem",
     "ShiftInvert",
     "Solution",
@@ -134,13 +151,16 @@ __all__ = [
     "SumOperator",
     "System",
     "TimeIntegrator",
+    "Trajectories",
     "TransposedOperator",
+    "Tsit5",
     "Unrolled",
     "dense_matrix",
     "eigen_solve",
     "implicit_solve",
     "integrate",
     "integrate_adaptive",
+    "integrate_ensemble",
     "lifted_motion",
     "linear_combination",
     "linear_solve",
