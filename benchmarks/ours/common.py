@@ -59,7 +59,7 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
     (operator, b), assembly = timed(lambda: assemble(physics.problem), repeat, wait)
     state, preparing = timed(lambda: solver.init(operator), 1, wait)
     on_device = isinstance(operator, StencilOperator)  # its levels are formed by a compiled program
-    stages.seconds["multigrid"] = preparing.best if on_device else preparing.first
+    stages.seconds["preconditioner"] = preparing.best if on_device else preparing.first
     solution, solving = timed(lambda: solve(operator, b, solver, state), repeat, wait)
     u = solution.checked()
     row = {

@@ -43,7 +43,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     at = centre_values(heat)
     space = heat.problem.space
     steady = gm.Steady(with_conductivities(heat, at), rtol=RTOL)
-    with stages("multigrid"):
+    with stages("preconditioner"):
         state = jax.block_until_ready(steady.prepare())
 
     def functional(values: jax.Array, steady: gm.Steady, state: Any) -> tuple[jax.Array, gm.Solution]:

@@ -34,7 +34,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     transient = cooling(case, n, stages)
     space = transient.physics.problem.space
     at = centre_values(transient.physics)
-    with stages("solver"):
+    with stages("preconditioner"):
         state = jax.block_until_ready(transient.prepare())
     times = STEP * np.arange(STEPS + 1)
     inputs = {"time": gm.Series(times[[0, -1]], times[[0, -1]], hold=False)}

@@ -10,7 +10,7 @@ from benchmarks.machine import ROOT, slug
 
 Row = dict[str, Any]
 
-_SETUP = ("mesh_s", "plan_s", "multigrid_s", "factor_s", "solver_s")
+_SETUP = ("mesh_s", "plan_s", "preconditioner_s")
 
 
 def append(rows: list[Row], path: Path) -> None:
@@ -46,12 +46,12 @@ def _bandwidth(row: Row) -> str:
 _BOUNDARY_VALUE: dict[str, Callable[[Row], str]] = {
     "case": lambda row: row["case"],
     "n": lambda row: str(row["size"]),
-    "method": lambda row: row["method"],
+    "code": lambda row: row["code"],
     "unknowns": lambda row: f"{row['unknowns']:,}",
     "plan": lambda row: _seconds(row.get("mesh_s", 0) + row.get("plan_s", 0)),
     "compile": lambda row: _seconds(row["compile_s"]),
     "assemble": lambda row: _seconds(row.get("assemble_s")),
-    "multigrid or factors": lambda row: _seconds(row.get("multigrid_s", row.get("factor_s"))),
+    "preconditioner": lambda row: _seconds(row.get("preconditioner_s")),
     "solve": lambda row: _seconds(row.get("solve_s")),
     "its": lambda row: str(row.get("iterations") or ""),
     "error": lambda row: f"{row['error']:.3e}",
@@ -62,7 +62,7 @@ _BOUNDARY_VALUE: dict[str, Callable[[Row], str]] = {
 _GRADIENTS: dict[str, Callable[[Row], str]] = {
     "case": lambda row: row["case"],
     "n": lambda row: str(row["size"]),
-    "method": lambda row: row["method"],
+    "code": lambda row: row["code"],
     "unknowns": lambda row: f"{row['unknowns']:,}",
     "parameters": lambda row: f"{row['parameters']:,}" if "parameters" in row else "",
     "set-up": lambda row: _seconds(sum(row.get(name, 0.0) for name in _SETUP)),
@@ -82,7 +82,7 @@ def tables(rows: list[Row]) -> str:
     steady = [row for row in good if "forward_s" not in row]
     moving = [row for row in good if "forward_s" in row]
     parts = [_table(_BOUNDARY_VALUE, steady), _table(_GRADIENTS, moving)]
-    parts += [f"{r['case']} {r['size']} {r['method']} failed: {r['failed']}" for r in rows if "failed" in r]
+    parts += [f"{r['case']} {r['size']} {r['code']} failed: {r['failed']}" for r in rows if "failed" in r]
     return "\n\n".join(part for part in parts if part)
 
 
