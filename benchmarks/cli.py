@@ -39,6 +39,8 @@ def run(
     cases = _chosen(case)
     sizes = [_whole("--size", part, 2) for text in size or [] for part in text.split(",")]
     calls = _whole("--repeat", repeat, 1)
+    if not limit > 0:
+        _refuse(f"--limit '{limit}' must be positive.")
     _require_device(device)
     plan = runner.jobs(cases, sizes, _peers(peers, cases, device), device)
     rows = _measure(plan, calls, out, limit)
@@ -52,7 +54,9 @@ def list_() -> None:
     """Name the cases and the peers, and say which peers are installed."""
     for case in CASES.values():
         solvers = [name for name, peer in PEERS.items() if case.name in peer.cases]
-        typer.echo(f"{case.name:20} {case.title}; n = {', '.join(map(str, case.sizes))}; {', '.join(solvers) or 'alone'}")
+        typer.echo(
+            f"{case.name:20} {case.title}; n = {', '.join(map(str, case.sizes))}; {', '.join(solvers) or 'alone'}"
+        )
     typer.echo("")
     for peer in PEERS.values():
         state = "installed" if environments.installed(peer) else f"not installed: {environments.command(peer)}"
@@ -120,7 +124,9 @@ def _require_device(device: str) -> None:
     if device not in _DEVICES:
         _refuse(f"--device '{device}' is unknown: choose from {', '.join(_DEVICES)}.")
     if device == "gpu" and not runner.has_gpu():
-        _refuse("--device 'gpu': JAX finds no GPU here; install its CUDA build with 'make setup CUDA=1', or choose cpu.")
+        _refuse(
+            "--device 'gpu': JAX finds no GPU here; install its CUDA build with 'make setup CUDA=1', or choose cpu."
+        )
 
 
 def _require_peer(option: str, name: str) -> None:

@@ -8,7 +8,7 @@ from benchmarks.machine import ROOT
 from benchmarks.peers import PEERS, Peer
 
 ENVIRONMENTS = ROOT / "benchmarks" / ".envs"
-_DEBIAN = "/usr/bin/python3"
+DEBIAN = "/usr/bin/python3"
 
 
 class SetupError(Exception):
@@ -39,9 +39,9 @@ def setup(name: str) -> Path:
     folder = ENVIRONMENTS / peer.folder
     ready = folder / ".ready"
     ready.unlink(missing_ok=True)
-    base = [_DEBIAN, "-m", "venv", "--system-site-packages"] if peer.system else [sys.executable, "-m", "venv"]
-    if peer.system and not Path(_DEBIAN).is_file():
-        raise SetupError(f"{name} needs Debian's Python with {' and '.join(peer.system)}; {_DEBIAN} does not exist.")
+    base = [DEBIAN, "-m", "venv", "--system-site-packages"] if peer.system else [sys.executable, "-m", "venv"]
+    if peer.system and not Path(DEBIAN).is_file():
+        raise SetupError(f"{name} needs Debian's Python with {' and '.join(peer.system)}; {DEBIAN} does not exist.")
     _step(name, "making the environment", [*base, "--clear", str(folder)])
     wanted = ROOT / "benchmarks" / "peers" / peer.folder / "requirements.txt"
     pip = [str(interpreter(peer)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

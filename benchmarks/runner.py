@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,31 +54,44 @@ def measure(job: Job, repeat: int, limit: float) -> dict[str, Any]:
         command += [str(job.size), str(repeat), str(mesh), str(out)]
         row = _head(job, repeat)
         try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=_environment(job.device),
-                capture_output=True,
-                text=True,
-                timeout=limit,
-                check=False,
-            )
+            code, errors = _run(command, _environment(job.device), limit)
         except subprocess.TimeoutExpired:
             return row | {"failed": f"not done after {limit:g} s"}
         except OSError as error:
             return row | {"failed": f"{command[0]} cannot be run: {error.strerror}".replace(str(ROOT), ".")}
-        if done.returncode or not out.is_file():
-            lines = [line for line in done.stderr.splitlines() if "Error: " in line] or [f"exit code {done.returncode}"]
+        if code or not out.is_file():
+            lines = [line for line in errors.splitlines() if "Error: " in line] or [f"exit code {code}"]
             return row | {"failed": lines[-1].replace(str(ROOT), ".")}
         return row | json.loads(out.read_text())
+
+
+def _run(command: list[str], environment: dict[str, str], limit: float) -> tuple[int, str]:
+    """Exit code and standard error of a command, which is ended with all its own processes after ``limit`` seconds."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=limit)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, errors
 
 
 def _launcher(code: str) -> list[str]:
     if code == "gemel":
         return [sys.executable]
     peer = PEERS[code]
-    parallel = ["mpirun", "--allow-run-as-root", "-n", str(peer.processes)] if peer.processes > 1 else []
-    return [*parallel, str(interpreter(peer))]
+    python = str(interpreter(peer))
+    if peer.processes == 1:
+        return [python]
+    return ["mpirun", "--allow-run-as-root", "-n", str(peer.processes), python, "-m", "mpi4py"]
 
 
 def _head(job: Job, repeat: int) -> dict[str, Any]:

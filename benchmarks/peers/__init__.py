@@ -46,6 +46,7 @@ _POISSON = ("poisson-hex", "poisson-shuffled")
 _ELASTICITY = ("elasticity-box",)
 _ALL_HEXAHEDRA = (*_POISSON, *_ELASTICITY)
 _SKFEM = ("scikit-fem", "scipy", "pyamg", "numpy")
+_DEBIAN = ("python3-dolfinx", "python3-petsc4py")
 _DOLFINX = ("fenics-dolfinx", "petsc4py", "numpy")
 
 PEERS = {
@@ -100,6 +101,33 @@ PEERS = {
             "feax",
             ("feax", "amjax", "jax", "pyamg", "numpy"),
             (*_ALL_HEXAHEDRA, "gradient"),
+        ),
+        Peer(
+            "pymfem",
+            "PyMFEM (serial), CG with Gauss-Seidel",
+            "pymfem",
+            "mfem.ser",
+            ("mfem", "numba", "numpy"),
+            _ALL_HEXAHEDRA,
+        ),
+        Peer(
+            "fenicsx",
+            "FEniCSx, CG with BoomerAMG or GAMG of PETSc",
+            "fenicsx",
+            "dolfinx",
+            _DOLFINX,
+            _ALL_HEXAHEDRA,
+            system=_DEBIAN,
+        ),
+        Peer(
+            "fenicsx-2",
+            "FEniCSx in two processes, CG with BoomerAMG or GAMG of PETSc",
+            "fenicsx",
+            "dolfinx",
+            _DOLFINX,
+            _ALL_HEXAHEDRA,
+            processes=2,
+            system=_DEBIAN,
         ),
     )
 }

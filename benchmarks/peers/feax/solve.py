@@ -5,10 +5,12 @@
 JAX. A call is therefore the solve, with nothing to assemble apart, and it returns no count of iterations.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 import functools
 from typing import Any
 
-import feax  # pyright: ignore[reportMissingImports]
+import feax
 import jax
 import jax.numpy as jnp
 import numpy as np

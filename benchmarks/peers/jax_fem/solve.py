@@ -6,25 +6,27 @@ count as the solve. The conductivity at the quadrature points is an internal var
 evaluated with the plan. It runs on the CPU, with the last JAX that works beside the numpy of Debian's petsc4py.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 import functools
 import logging
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax_fem
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from petsc4py import PETSc  # pyright: ignore[reportMissingImports]
+from jax_fem import solver as jf
+from jax_fem.generate_mesh import Mesh
+from jax_fem.problem import Problem
+from petsc4py import PETSc
 
-import jax_fem  # pyright: ignore[reportMissingImports]
 from benchmarks import exact
 from benchmarks.cases import RTOL
 from benchmarks.measure import Stages, Timing, timed
 from benchmarks.peers import Task
 from benchmarks.peers.common import VTK, Cube, Row, directional, gradient_row, load, relative_error, require, steady_row
-from jax_fem import solver as jf  # pyright: ignore[reportMissingImports]
-from jax_fem.generate_mesh import Mesh  # pyright: ignore[reportMissingImports]
-from jax_fem.problem import Problem  # pyright: ignore[reportMissingImports]
 
 jax_fem.logger.setLevel(logging.WARNING)
 
@@ -83,8 +85,7 @@ def _surface(x: Any) -> Any:
 
 
 _SIDES = [
-    (np.eye(3)[axis] * (2 * end - 1), _on(axis, float(end)))
-    for axis, end in ((0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
+    (np.eye(3)[axis] * (2 * end - 1), _on(axis, float(end))) for axis, end in ((0, 1), (1, 0), (1, 1), (2, 0), (2, 1))
 ]
 
 
@@ -119,9 +120,7 @@ def run(task: Task) -> Row:
     residual = matrix.createVecLeft()
     matrix.mult(PETSc.Vec().createWithArray(np.array(u)), residual)
     require(float(np.linalg.norm(np.asarray(b) - residual.getArray())), float(np.linalg.norm(b)), task.code)
-    row = steady_row(
-        stages, len(b), assembly, _without_warm_up(solving), nonzeros=int(matrix.getInfo()["nz_used"])
-    )
+    row = steady_row(stages, len(b), assembly, _without_warm_up(solving), nonzeros=int(matrix.getInfo()["nz_used"]))
     return row | {"iterations": _iterations(matrix, b), "error": relative_error(cube, np.asarray(u), task.case)}
 
 

@@ -4,13 +4,15 @@ The mesh, the element, the quadrature degree, the tolerance and the start are th
 functions at the quadrature points count as set-up ("plan"), which favours this peer's assembly.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
-import skfem  # pyright: ignore[reportMissingImports]
-from skfem.helpers import ddot, dot, grad, sym_grad, trace  # pyright: ignore[reportMissingImports]
+import skfem
+from skfem.helpers import ddot, dot, grad, sym_grad, trace
 
 from benchmarks import exact
 from benchmarks.cases import ERROR_DEGREE, STEP, STEPS, Case

@@ -5,6 +5,8 @@ differentiation show; its solvers are scipy's, to which conjugate gradients with
 derivative of a solve: the gradient is the adjoint written with `jax.vjp`, with the hierarchy of the starting point.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from typing import Any
 
 import jax
@@ -31,9 +33,9 @@ from benchmarks.peers.common import (
 
 jax.config.update("jax_enable_x64", True)
 
-from tatva import Mesh, Operator, sparse  # noqa: E402  # pyright: ignore[reportMissingImports]
-from tatva.element import Hexahedron8, Quad4  # noqa: E402  # pyright: ignore[reportMissingImports]
-from tatva.lifter import Fixed, Lifter  # noqa: E402  # pyright: ignore[reportMissingImports]
+from tatva import Mesh, Operator, sparse  # noqa: E402
+from tatva.element import Hexahedron8, Quad4  # noqa: E402
+from tatva.lifter import Fixed, Lifter  # noqa: E402
 
 _COLOURS = 10
 
