@@ -21,7 +21,7 @@ class Case(NamedTuple):
     @property
     def vector(self) -> bool:
         """Whether the unknown is a displacement."""
-        return self.module == "elasticity"
+        return self.module in ("elasticity", "neo_hookean")
 
 
 _HEX, _TET = "hexahedron", "tetrahedron"
@@ -33,10 +33,14 @@ CASES = {
         Case("poisson-shuffled", "Poisson, Q1 hexahedra in no order", "poisson", _HEX, "Q1", (16, 32), True),
         Case("poisson-tet", "Poisson, P1 tetrahedra", "poisson", _TET, "P1", (16,)),
         Case("elasticity-box", "Clamped block, Q1 hexahedra", "elasticity", _HEX, "Q1", (16,)),
+        Case("elasticity-shuffled", "Clamped block, Q1 hexahedra in no order", "elasticity", _HEX, "Q1", (16,), True),
         Case("elasticity-tet", "Clamped block, P2 tetrahedra", "elasticity", _TET, "P2", (4,)),
         Case("elasticity-hex", "Clamped block, Q2 hexahedra", "elasticity", _HEX, "Q2", (4,)),
         Case("gradient", "Gradient in all cells' conductivities", "gradient", _HEX, "Q1", (16,)),
         Case("transient", "Heat, 200 steps, and gradient", "transient", _HEX, "Q1", (8,)),
+        Case("neo-hookean", "Rubber block, strains of 20 % in one step", "neo_hookean", _HEX, "Q1", (16,)),
+        Case("heat-steps", "Heat, 100 steps with one hierarchy", "heat_steps", _HEX, "Q1", (16,)),
+        Case("batch", "Heat, 64 scenarios in one call", "batch", _HEX, "Q1", (16,)),
     )
 }
 
@@ -45,6 +49,9 @@ RTOL = 1e-8
 
 STEPS, STEP = 200, 0.005
 """Number and length of the time steps of the transient case, in s."""
+
+SCENARIOS = 64
+"""Solves in one call of the batch case."""
 
 ERROR_DEGREE = {"P1": 5, "Q1": 5, "P2": 8, "Q2": 8}
 """Degree of the rule that measures the error: high enough that codes with other rules agree on it."""

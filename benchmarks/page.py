@@ -1,13 +1,15 @@
 """The page of a report: tables, pictures, and what the codes agree on."""
 
+import ast
 from pathlib import Path
 
 from benchmarks import ceiling, plots
 from benchmarks.cases import CASES, RTOL
-from benchmarks.machine import slug
+from benchmarks.machine import ROOT, slug
 from benchmarks.peers import PEERS
 from benchmarks.tables import Row, markdown, tables, total
 
+PEER_SCRIPTS = ROOT / "benchmarks" / "peers"
 _AGREEMENT = 0.01
 _ROUNDING = 2e-4
 _SMALLEST_PICTURE = 3
@@ -18,7 +20,8 @@ Written by `python -m benchmarks report` from the rows in `benchmarks/results`; 
 rows that were measured again the last counts. All codes solve the same problem on the same mesh in double precision to
 a relative residual of {RTOL:g}; **error** is the relative L2 error against the exact solution, measured in the same
 way for all. The total is what one solution costs that is wanted once: plan, compilation, assembly, set-up of the
-preconditioner, and solve.
+preconditioner, and solve. One more solve is with the matrix and the preconditioner at hand, where a code can keep
+them: JAX-FEM sets its preconditioner up in every solve, and FEAX has no matrix to keep.
 
 The dashed lines are what the memory allows: the iterations of Gemel's row times the traffic of one iteration of
 conjugate gradients with a V-cycle, at the bandwidth that the rows measured. With assembled rows that is
@@ -36,9 +39,16 @@ def write(rows: list[Row], folder: Path) -> str:
         machines.setdefault(_machine(row), []).append(row)
     for picture in folder.glob("*.png"):
         picture.unlink()
-    parts = [_HEAD, *(_section(name, group, folder) for name, group in sorted(machines.items()))]
+    parts = [_HEAD, *(_section(name, group, folder) for name, group in sorted(machines.items())), _peers(rows)]
     (folder / "README.md").write_text("\n\n".join(part.strip() for part in parts) + "\n")
     return f"{folder / 'README.md'}: {len(latest)} rows, {len(list(folder.glob('*.png')))} pictures."
+
+
+def _peers(rows: list[Row]) -> str:
+    """What each measured peer was told to do, from the head of its script."""
+    folders = {peer.folder: None for peer in PEERS.values() if any(row["code"] == peer.name for row in rows)}
+    texts = [ast.get_docstring(ast.parse((PEER_SCRIPTS / name / "solve.py").read_text())) or "" for name in folders]
+    return "\n\n".join(["## How the other codes were run" if texts else "", *texts])
 
 
 def _key(row: Row) -> tuple[object, ...]:

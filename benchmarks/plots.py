@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks import ceiling
 from benchmarks.tables import STAGES, Row, stages, total
@@ -29,7 +30,7 @@ _MARKERS = dict(zip(_COLOURS, "osD^vPX*hp", strict=True))
 _OTHER = "#555555"
 _STAGE_COLOURS: dict[str, str] = dict(zip(STAGES, ("#9db4c0", "#e0c56e", "#5c8d89", "#a06cd5", "#c1121f"), strict=True))
 _GREY = "#9a9a9a"
-_GAP = 0.062
+_GAP, _ENOUGH = 0.062, 1e-6
 
 _STYLE: Any = {
     "font.size": 9,
@@ -39,6 +40,7 @@ _STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.edgecolor": "#666666",
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
     "savefig.dpi": 130,
@@ -126,6 +128,9 @@ def _curves(
         else:
             axes.annotate(code, points[-1], (7, 0), textcoords="offset points", va="center", fontsize=8.5, color=colour)
     axes.set(xscale="log", yscale="log", xlabel="unknowns", ylabel="time in s")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.08)
     axes.set_title(title)
     if ceilings:
         ends += _ceilings(axes, rows)
@@ -140,7 +145,7 @@ def _ceilings(axes: Axes, rows: list[Row]) -> list[tuple[float, str, str]]:
     speed = max(row["copy_gb_s"] for row in ours)
     components = 3 if ours[0]["case"].startswith("elasticity") else 1
     ends = []
-    for name, load in (("ceiling, rows", ceiling.assembled(components)), ("ceiling, no matrix", ceiling.matrix_free())):
+    for name, load in (("memory limit, rows", ceiling.assembled(components)), ("memory limit, no matrix", ceiling.matrix_free())):
         line = [(row["unknowns"], ceiling.seconds(row["unknowns"], row["iterations"], load, speed)) for row in ours]
         axes.plot(*zip(*line, strict=True), color=_GREY, linestyle=(0, (4, 3)), linewidth=1.1, marker="", zorder=1)
         ends.append((line[-1][1], name, _GREY))
@@ -151,12 +156,7 @@ def _name(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write the names beside the ends of the lines, moved apart where they would touch."""
     low, high = (math.log10(value) for value in axes.get_ylim())
     ends = sorted(ends)
-    places = [(math.log10(value) - low) / (high - low) for value, _, _ in ends]
-    for _ in range(200):
-        for i in range(len(places) - 1):
-            lack = _GAP - (places[i + 1] - places[i])
-            if lack > 1e-6:
-                places[i], places[i + 1] = places[i] - lack / 2, places[i + 1] + lack / 2
+    places = _apart([(math.log10(value) - low) / (high - low) for value, _, _ in ends])
     for place, (value, name, colour) in zip(places, ends, strict=True):
         exact = (math.log10(value) - low) / (high - low)
         weight = "bold" if name == "gemel" else "normal"
@@ -173,6 +173,18 @@ def _name(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
         )
+
+
+def _apart(places: list[float]) -> list[float]:
+    """Rising heights between 0 and 1, moved as little as may be until they are a line of text apart."""
+    places, top = [min(max(place, 0.0), 1.0) for place in places], len(places) - 1
+    for _ in range(300):
+        for i in range(top):
+            lack = _GAP - (places[i + 1] - places[i])
+            if lack > _ENOUGH:
+                places[i], places[i + 1] = places[i] - lack / 2, places[i + 1] + lack / 2
+        places = [min(max(place, i * _GAP), 1 - (top - i) * _GAP) for i, place in enumerate(places)]
+    return places
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -43,7 +43,7 @@ class Peer(NamedTuple):
 
 
 _POISSON = ("poisson-hex", "poisson-shuffled")
-_ELASTICITY = ("elasticity-box",)
+_ELASTICITY = ("elasticity-box", "elasticity-shuffled")
 _ALL_HEXAHEDRA = (*_POISSON, *_ELASTICITY)
 _SKFEM = ("scikit-fem", "scipy", "pyamg", "numpy")
 _DEBIAN = ("python3-dolfinx", "python3-petsc4py")
