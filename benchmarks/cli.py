@@ -80,6 +80,8 @@ def report(
         typer.echo(page.write(rows, out))
     except OSError as error:
         _refuse(f"--out '{out}' cannot be written: {error.strerror}.")
+    except page.ForeignPageError:
+        _refuse(f"--out '{out}' has a README.md that is no report: choose another folder.")
 
 
 @app.command()

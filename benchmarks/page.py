@@ -1,6 +1,7 @@
 """The page of a report: tables, pictures, and what the codes agree on."""
 
 import ast
+import re
 from pathlib import Path
 
 from benchmarks import ceiling, plots
@@ -12,9 +13,13 @@ from benchmarks.tables import Row, markdown, tables, total
 PEER_SCRIPTS = ROOT / "benchmarks" / "peers"
 _AGREEMENT = 0.01
 _ROUNDING = 2e-4
+_BUSY = 3.0
+"""Load average above which a row cannot have had the machine to itself: one process with a thread on each core."""
+
 _SMALLEST_PICTURE = 3
 
-_HEAD = f"""# Benchmark report
+_TITLE = "# Benchmark report"
+_HEAD = f"""{_TITLE}
 
 Written by `python -m benchmarks report` from the rows in `benchmarks/results`; [how to read them](../README.md). Of
 rows that were measured again the last counts. All codes solve the same problem on the same mesh in double precision to
@@ -30,18 +35,36 @@ matrix {ceiling.matrix_free():.0f}: the model is in `benchmarks/ceiling.py`.
 """
 
 
+class ForeignPageError(Exception):
+    """The folder has a README.md that is no report."""
+
+
 def write(rows: list[Row], folder: Path) -> str:
-    """Write README.md and its pictures into a folder; one line on what was written."""
+    """Write README.md and its pictures into a folder, instead of an earlier report's; one line on what was written.
+
+    Raises `ForeignPageError` where the folder has another README.md: nothing is touched there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
     latest = {_key(row): row for row in rows}
     machines: dict[str, list[Row]] = {}
     for row in latest.values():
         machines.setdefault(_machine(row), []).append(row)
-    for picture in folder.glob("*.png"):
-        picture.unlink()
     parts = [_HEAD, *(_section(name, group, folder) for name, group in sorted(machines.items())), _peers(rows)]
     (folder / "README.md").write_text("\n\n".join(part.strip() for part in parts) + "\n")
     return f"{folder / 'README.md'}: {len(latest)} rows, {len(list(folder.glob('*.png')))} pictures."
+
+
+def _clear(folder: Path) -> None:
+    """Remove the pictures that an earlier report in the folder shows."""
+    page = folder / "README.md"
+    if not page.is_file():
+        return
+    text = page.read_text()
+    if not text.startswith(_TITLE):
+        raise ForeignPageError
+    for name in re.findall(r"\]\(([\w.-]+\.png)\)", text):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _peers(rows: list[Row]) -> str:
@@ -66,7 +89,18 @@ def _section(name: str, rows: list[Row], folder: Path) -> str:
     """All cases of one machine."""
     by_case = {case: [row for row in rows if row["case"] == case] for case in CASES}
     cases = [_case(case, group, folder, _prefix(rows)) for case, group in by_case.items() if group]
-    return "\n\n".join([f"## {name}", *cases, "### Versions", _versions(rows)])
+    return "\n\n".join([f"## {name}", _load(rows), *cases, "### Versions", _versions(rows)])
+
+
+def _load(rows: list[Row]) -> str:
+    """How busy the machine was when the rows began, with a warning where it was."""
+    loads = [row["machine"]["load"] for row in rows if row.get("machine", {}).get("load") is not None]
+    if not loads:
+        return ""
+    busy = (
+        " **Other work ran beside these rows: their times are no measure of the codes.**" if max(loads) > _BUSY else ""
+    )
+    return f"Load average when the rows began: {min(loads):g} to {max(loads):g}.{busy}"
 
 
 def _prefix(rows: list[Row]) -> str:

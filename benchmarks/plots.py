@@ -145,7 +145,10 @@ def _ceilings(axes: Axes, rows: list[Row]) -> list[tuple[float, str, str]]:
     speed = max(row["copy_gb_s"] for row in ours)
     components = 3 if ours[0]["case"].startswith("elasticity") else 1
     ends = []
-    for name, load in (("memory limit, rows", ceiling.assembled(components)), ("memory limit, no matrix", ceiling.matrix_free())):
+    for name, load in (
+        ("memory limit, rows", ceiling.assembled(components)),
+        ("memory limit, no matrix", ceiling.matrix_free()),
+    ):
         line = [(row["unknowns"], ceiling.seconds(row["unknowns"], row["iterations"], load, speed)) for row in ours]
         axes.plot(*zip(*line, strict=True), color=_GREY, linestyle=(0, (4, 3)), linewidth=1.1, marker="", zorder=1)
         ends.append((line[-1][1], name, _GREY))

@@ -49,6 +49,15 @@ _SKFEM = ("scikit-fem", "scipy", "pyamg", "numpy")
 _DEBIAN = ("python3-dolfinx", "python3-petsc4py")
 _DOLFINX = ("fenics-dolfinx", "petsc4py", "numpy")
 
+BOOMERAMG = {
+    "pc_type": "hypre",
+    "pc_hypre_type": "boomeramg",
+    "pc_hypre_boomeramg_strong_threshold": 0.7,
+    "pc_hypre_boomeramg_agg_nl": 4,
+    "pc_hypre_boomeramg_agg_num_paths": 2,
+}
+"""Options of PETSc for Poisson's equation, those of DOLFINx's own performance tests."""
+
 PEERS = {
     peer.name: peer
     for peer in (

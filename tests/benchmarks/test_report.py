@@ -1,6 +1,7 @@
 """The page of a report from stored rows: made-up times, for the form of the page alone."""
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -9,7 +10,7 @@ from benchmarks import ceiling, cli
 from benchmarks.tables import stages, tables, total
 
 
-def row(code: str, size: int, **more: object) -> dict[str, object]:
+def row(code: str, size: int, **more: Any) -> dict[str, Any]:
     unknowns = (size + 1) ** 3
     return {
         "case": "poisson-hex",
@@ -58,6 +59,29 @@ def test_the_page_has_tables_pictures_and_who_disagrees(tmp_path):
     assert pictures == ["some-cpu-2c-cpu-poisson-hex-parts.png", "some-cpu-2c-cpu-poisson-hex.png"]
     assert all(f"({name})" in text for name in pictures)
     assert all((tmp_path / "page" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+
+
+def test_a_report_replaces_its_own_pictures_and_nothing_else(tmp_path):
+    page, rows = tmp_path / "page", written(tmp_path / "a.jsonl", [row(code, 8) for code in ("gemel", "feax", "tatva")])
+    assert CliRunner().invoke(cli.app, ["report", rows, "--out", str(page)]).exit_code == 0
+    (page / "mine.png").touch()
+    fewer = written(tmp_path / "b.jsonl", [row("gemel", 8)])
+    assert CliRunner().invoke(cli.app, ["report", fewer, "--out", str(page)]).exit_code == 0
+    assert [path.name for path in page.glob("*.png")] == ["mine.png"]
+    (tmp_path / "README.md").write_text("Another page.")
+    done = CliRunner().invoke(cli.app, ["report", rows, "--out", str(tmp_path)])
+    assert (done.exit_code, done.stderr.endswith("has a README.md that is no report: choose another folder.\n")) == (
+        2,
+        True,
+    )
+    assert (tmp_path / "README.md").read_text() == "Another page."
+
+
+def test_a_busy_machine_is_named(tmp_path):
+    rows = [row(code, 8, machine={"cpu": "Some CPU", "cores": 2, "load": 5.5}) for code in ("gemel", "feax")]
+    done = CliRunner().invoke(cli.app, ["report", written(tmp_path / "a.jsonl", rows), "--out", str(tmp_path / "page")])
+    assert done.exit_code == 0
+    assert "5.5 to 5.5. **Other work ran beside these rows" in (tmp_path / "page" / "README.md").read_text()
 
 
 def test_a_report_needs_rows(tmp_path):

@@ -21,17 +21,10 @@ from petsc4py import PETSc
 from benchmarks import exact
 from benchmarks.cases import RTOL
 from benchmarks.measure import Stages, timed
-from benchmarks.peers import Task
+from benchmarks.peers import BOOMERAMG, Task
 from benchmarks.peers.common import Cube, Row, load, relative_error, require, steady_row
 
 _WORLD = MPI.COMM_WORLD
-_BOOMERAMG = {
-    "pc_type": "hypre",
-    "pc_hypre_type": "boomeramg",
-    "pc_hypre_boomeramg_strong_threshold": 0.7,
-    "pc_hypre_boomeramg_agg_nl": 4,
-    "pc_hypre_boomeramg_agg_num_paths": 2,
-}
 _GAMG = {
     "pc_type": "gamg",
     "pc_gamg_coarse_eq_limit": 1000,
@@ -103,7 +96,7 @@ def run(task: Task) -> Row | None:
     (matrix, b), assembly = timed(lambda: _system(a, load_form, clamp), task.repeat)
     if vector:
         matrix.setNearNullSpace(_rigid_body_modes(space))
-    solver = _solver(matrix, _GAMG if vector else _BOOMERAMG)
+    solver = _solver(matrix, _GAMG if vector else BOOMERAMG)
     with stages("preconditioner"):
         solver.setUp()
     u = matrix.createVecRight()

@@ -1,9 +1,10 @@
 """JAX-FEM (GPL-3.0): kernels of the weak form in JAX, assembly through scipy, solves through PETSc.
 
 The linear solver is the ``petsc_solver`` of its documentation with ``cg`` and ``hypre`` instead of the default
-``bcgsl`` and ``ilu``, whose iterations grow with the mesh. PETSc sets the preconditioner up inside every solve, so both
-count as the solve. The conductivity at the quadrature points is an internal variable, as in its examples, and is
-evaluated with the plan. It runs on the CPU, with the last JAX that works beside the numpy of Debian's petsc4py.
+``bcgsl`` and ``ilu``, whose iterations grow with the mesh; for a scalar field BoomerAMG has the same options as with
+FEniCSx. PETSc sets the preconditioner up inside every solve, so both count as the solve. The conductivity at the
+quadrature points is an internal variable, as in its examples, and is evaluated with the plan. It runs on the CPU, with
+the last JAX that works beside the numpy of Debian's petsc4py.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -25,7 +26,7 @@ from petsc4py import PETSc
 from benchmarks import exact
 from benchmarks.cases import RTOL
 from benchmarks.measure import Stages, Timing, timed
-from benchmarks.peers import Task
+from benchmarks.peers import BOOMERAMG, Task
 from benchmarks.peers.common import VTK, Cube, Row, directional, gradient_row, load, relative_error, require, steady_row
 
 jax_fem.logger.setLevel(logging.WARNING)
@@ -106,7 +107,7 @@ def problem(cube: Cube, vector: bool) -> Problem:
 
 def run(task: Task) -> Row:
     """The row of one mesh."""
-    for name, value in _OPTIONS.items():
+    for name, value in (_OPTIONS | ({} if task.case.vector else BOOMERAMG)).items():
         PETSc.Options().setValue(name, value)
     stages = Stages()
     with stages("mesh"):
