@@ -80,7 +80,7 @@ PEERS = {
         ),
         Peer(
             "jax-fem",
-            "JAX-FEM, CG with BoomerAMG of PETSc",
+            "JAX-FEM, CG with BoomerAMG or BiCGSTAB(2) with ILU of PETSc",
             "jax_fem",
             "jax_fem.solver",
             ("jax-fem", "jax", "petsc4py", "numpy"),
