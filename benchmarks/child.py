@@ -7,6 +7,7 @@ several processes returns a row in the first one and None in the others.
 import importlib
 import importlib.metadata
 import json
+import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _ours(task: Task) -> dict[str, Any]:
 
 
 def _versions(*packages: str) -> dict[str, str]:
-    found = {}
+    found = {"python": platform.python_version()}
     for package in packages:
         try:
             found[package] = importlib.metadata.version(package)

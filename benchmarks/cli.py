@@ -73,11 +73,12 @@ def report(
     """Write a page with tables and pictures of the rows in the files."""
     from benchmarks import page  # matplotlib takes a second to import
 
-    rows = [row for path in files or sorted(RESULTS.glob("*.jsonl")) for row in _read(path)]
+    paths = files or sorted(RESULTS.glob("*.jsonl"))
+    rows = [row for path in paths for row in _read(path)]
     if not any("failed" not in row for row in rows):
         _refuse("There are no rows to report on: measure some with 'python -m benchmarks run'.")
     try:
-        typer.echo(page.write(rows, out))
+        typer.echo(page.write(rows, [path.name for path in paths], out))
     except OSError as error:
         _refuse(f"--out '{out}' cannot be written: {error.strerror}.")
     except page.ForeignPageError:

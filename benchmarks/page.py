@@ -21,8 +21,8 @@ _SMALLEST_PICTURE = 3
 _TITLE = "# Benchmark report"
 _HEAD = f"""{_TITLE}
 
-Written by `python -m benchmarks report` from the rows in `benchmarks/results`; [how to read them](../README.md). Of
-rows that were measured again the last counts. All codes solve the same problem on the same mesh in double precision to
+Written by `python -m benchmarks report` from {{sources}}; [how to read it](../README.md). Of rows that were measured
+again the last counts. All codes solve the same problem on the same mesh in double precision to
 a relative residual of {RTOL:g}; **error** is the relative L2 error against the exact solution, measured in the same
 way for all. The total is what one solution costs that is wanted once: plan, compilation, assembly, set-up of the
 preconditioner, and solve. One more solve is with the matrix and the preconditioner at hand, where a code can keep
@@ -39,7 +39,7 @@ class ForeignPageError(Exception):
     """The folder has a README.md that is no report."""
 
 
-def write(rows: list[Row], folder: Path) -> str:
+def write(rows: list[Row], sources: list[str], folder: Path) -> str:
     """Write README.md and its pictures into a folder, instead of an earlier report's; one line on what was written.
 
     Raises `ForeignPageError` where the folder has another README.md: nothing is touched there.
@@ -50,7 +50,11 @@ def write(rows: list[Row], folder: Path) -> str:
     machines: dict[str, list[Row]] = {}
     for row in latest.values():
         machines.setdefault(_machine(row), []).append(row)
-    parts = [_HEAD, *(_section(name, group, folder) for name, group in sorted(machines.items())), _peers(rows)]
+    parts = [
+        _HEAD.format(sources=", ".join(f"`{name}`" for name in sources)),
+        *(_section(name, group, folder) for name, group in sorted(machines.items())),
+        _peers(rows),
+    ]
     (folder / "README.md").write_text("\n\n".join(part.strip() for part in parts) + "\n")
     return f"{folder / 'README.md'}: {len(latest)} rows, {len(list(folder.glob('*.png')))} pictures."
 

@@ -73,7 +73,7 @@ def composition(rows: list[Row], path: Path) -> None:
         _bars(left, rows, STAGES)
         _bars(right, rows, tuple(stage for stage in STAGES if stage != "compile"))
         left.set_title(f"Once, {rows[0]['unknowns']:,} unknowns")
-        right.set_title("The same without compiling")
+        right.set_title("The same without what it compiles")
         left.set_yticks(range(len(rows)), [row["code"] for row in rows])
         for label, row in zip(left.get_yticklabels(), rows, strict=True):
             label.set_color(_COLOURS.get(row["code"], _OTHER))

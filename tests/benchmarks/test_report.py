@@ -49,6 +49,7 @@ def test_the_page_has_tables_pictures_and_who_disagrees(tmp_path):
     done = CliRunner().invoke(cli.app, ["report", first, second, "--out", str(tmp_path / "page")])
     assert done.exit_code == 0, done.output
     text = (tmp_path / "page" / "README.md").read_text()
+    assert "from `a.jsonl`, `b.jsonl`; " in text
     assert "## Some CPU, 2 cores" in text
     assert "77" not in text  # the later row counts
     assert "5.000e-03 at n = 8 from 3 codes;" in text

@@ -19,7 +19,18 @@ from benchmarks import exact
 from benchmarks.cases import RTOL
 from benchmarks.measure import Stages, Timing, timed
 from benchmarks.peers import Task
-from benchmarks.peers.common import VTK, Cube, Row, directional, gradient_row, load, relative_error, require, steady_row
+from benchmarks.peers.common import (
+    VTK,
+    Cube,
+    Row,
+    built,
+    directional,
+    gradient_row,
+    load,
+    relative_error,
+    require,
+    steady_row,
+)
 
 feax.enable_x64()
 
@@ -81,25 +92,28 @@ def problem(cube: Cube, vector: bool) -> tuple[Any, Any]:
     return body, feax.DCboundary.DirichletBCConfig([clamp]).create_bc(body)
 
 
+def prepared(cube: Cube, task: Task) -> tuple[Any, ...]:
+    """The problem, its boundary condition, its parameters and its arrays."""
+    vector = task.case.vector
+    body, boundary = problem(cube, vector)
+    points = jnp.asarray(body.physical_quad_points)
+    values = () if vector else (exact.conductivity(jnp, jnp.moveaxis(points, -1, 0)),)
+    if task.case.name == "gradient":
+        values = (jnp.asarray(cube.centre_conductivities()),)
+    parameters = feax.TracedParams(volume_vars=values, surface_vars=[() for _ in _SIDES] if vector else [])
+    return body, boundary, parameters, feax.TracedStructure.from_problem(body)
+
+
 def run(task: Task) -> Row:
     """The row of one mesh."""
-    vector, stages = task.case.vector, Stages()
+    stages = Stages()
     with stages("mesh"):
         cube = load(task.mesh)
-    with stages("plan"):
-        body, boundary = problem(cube, vector)
-        points = jnp.asarray(body.physical_quad_points)
-        values = () if vector else (exact.conductivity(jnp, jnp.moveaxis(points, -1, 0)),)
-        if task.case.name == "gradient":
-            values = (jnp.asarray(cube.centre_conductivities()),)
-        parameters = feax.TracedParams(volume_vars=values, surface_vars=[() for _ in _SIDES] if vector else [])
-        structure = feax.TracedStructure.from_problem(body)
-        start = feax.zero_like_initial_guess(body, boundary)
+    body, boundary, parameters, structure = built(lambda: prepared(cube, task), stages)
+    start = feax.zero_like_initial_guess(body, boundary)
+    given = {"linear": True, "traced_params": parameters, "traced_structure": structure}
     options = feax.AMGSolverOptions(solver="cg", tol=RTOL, atol=0.0)
-    with stages("preconditioner"):
-        solver = feax.create_solver(
-            body, boundary, options, linear=True, traced_params=parameters, traced_structure=structure
-        )
+    solver = built(lambda: feax.create_solver(body, boundary, options, **given), stages, "preconditioner")
 
     def call(parameters: Any, start: Any, structure: Any) -> Any:
         return solver(parameters, start, traced_structure=structure).dofs

@@ -28,7 +28,18 @@ from benchmarks import exact
 from benchmarks.cases import RTOL
 from benchmarks.measure import Stages, Timing, timed
 from benchmarks.peers import BOOMERAMG, Task
-from benchmarks.peers.common import VTK, Cube, Row, directional, gradient_row, load, relative_error, require, steady_row
+from benchmarks.peers.common import (
+    VTK,
+    Cube,
+    Row,
+    built,
+    directional,
+    gradient_row,
+    load,
+    relative_error,
+    require,
+    steady_row,
+)
 
 jax_fem.logger.setLevel(logging.WARNING)
 
@@ -117,8 +128,7 @@ def run(task: Task) -> Row:
     stages = Stages()
     with stages("mesh"):
         cube = load(task.mesh)
-    with stages("plan"):
-        body = problem(cube, task.case.vector)
+    body = built(lambda: problem(cube, task.case.vector), stages)
     if task.case.name == "gradient":
         return _gradient(task, cube, body, stages)
     (matrix, b), assembly = timed(lambda: _system(body), task.repeat)

@@ -93,7 +93,6 @@ def run(task: Task) -> Row:
     require(float(np.linalg.norm(b.GetDataArray() - residual.GetDataArray())), float(size_b), task.code)
     row = steady_row(stages, len(values), assembly, solving, nonzeros=matrix.NumNonZeroElems())
     return row | {
-        "compile_s": stages.seconds["compile"],
         "iterations": solver.GetNumIterations(),
         "error": relative_error(cube, u.GetDataArray().copy(), task.case),
     }

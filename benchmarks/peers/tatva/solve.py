@@ -23,6 +23,7 @@ from benchmarks.peers.common import (
     VTK,
     Cube,
     Row,
+    built,
     directional,
     gradient_row,
     load,
@@ -105,8 +106,7 @@ def run(task: Task) -> Row:
     stages = Stages()
     with stages("mesh"):
         cube = load(task.mesh)
-    with stages("plan"):
-        model = Model(cube, task.case.vector)
+    model = built(lambda: Model(cube, task.case.vector), stages)
     if task.case.name == "gradient":
         return _gradient(task, model, stages)
     zero, k = jnp.zeros(model.lifter.size_reduced), model.conductivity()
