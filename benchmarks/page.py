@@ -12,6 +12,7 @@ from benchmarks.tables import Row, markdown, tables, total
 
 PEER_SCRIPTS = ROOT / "benchmarks" / "peers"
 _AGREEMENT = 0.01
+_MOST = 0.7
 _ROUNDING = 2e-4
 _BUSY = 3.0
 """Load average above which a row cannot have had the machine to itself: one process with a thread on each core."""
@@ -121,7 +122,8 @@ def _case(name: str, rows: list[Row], folder: Path, prefix: str) -> str:
     moving = [row for row in good if "gradient_s" in row]
     pictures = []
     if len(steady) >= _SMALLEST_PICTURE and "forward_s" not in steady[0]:
-        pictures.append((plots.times, steady, f"{prefix}-{name}.png", "time against unknowns"))
+        if len({row["size"] for row in steady}) > 1:
+            pictures.append((plots.times, steady, f"{prefix}-{name}.png", "time against unknowns"))
         pictures.append((plots.composition, _largest(steady), f"{prefix}-{name}-parts.png", "parts of the time"))
     if len(moving) >= _SMALLEST_PICTURE:
         pictures.append((plots.gradients, moving, f"{prefix}-{name}.png", "time against unknowns"))
@@ -132,9 +134,9 @@ def _case(name: str, rows: list[Row], folder: Path, prefix: str) -> str:
 
 
 def _largest(rows: list[Row]) -> list[Row]:
-    """The rows of the size that most codes have, the largest of those."""
+    """The rows of the largest size that most codes have."""
     count = {row["size"]: sum(other["size"] == row["size"] for other in rows) for row in rows}
-    best = max(count, key=lambda size: (count[size], size))
+    best = max(size for size in count if count[size] >= _MOST * max(count.values()))
     return [row for row in rows if row["size"] == best and total(row) > 0]
 
 
