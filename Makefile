@@ -58,12 +58,13 @@ format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## run the benchmarks and append to benchmarks/results
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## run the benchmarks, beside the peers that are installed, and write benchmarks/report
+	$(BIN)/python -m benchmarks run
+	$(BIN)/python -m benchmarks report
 
 proto: $(READY) ## generate the Python code of the gRPC messages
 	$(BIN)/python bindings/proto/generate.py
 
 clean: ## remove what can be made again
-	rm -rf $(VENV) build dist runs store src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) benchmarks/.envs build dist runs store src/*.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

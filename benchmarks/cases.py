@@ -1,4 +1,4 @@
-"""Which problems there are, in which sizes, and what solves them."""
+"""Which problems there are, and in which sizes."""
 
 from typing import NamedTuple
 
@@ -6,46 +6,41 @@ from typing import NamedTuple
 class Case(NamedTuple):
     """A problem on the unit cube of n³ blocks.
 
-    ``methods`` are `gemel` and names of peers; a direct factorisation runs up to ``direct_limit`` only. Where it is
-    ``shuffled``, nodes and cells are numbered at random, so that no code can profit from their order.
+    ``module`` in benchmarks/ours solves it with Gemel. Where it is ``shuffled``, nodes and cells are numbered at
+    random, so that no code can profit from their order.
     """
 
     name: str
     title: str
+    module: str
     cell: str
     element: str
     sizes: tuple[int, ...]
-    methods: tuple[str, ...]
-    direct_limit: int
     shuffled: bool = False
 
+    @property
+    def vector(self) -> bool:
+        """Whether the unknown is a displacement."""
+        return self.module in ("elasticity", "neo_hookean")
 
-PEERS = {"skfem-direct": "scikit-fem, SuperLU", "skfem-pyamg": "scikit-fem, CG with pyamg"}
 
-_ALL = ("gemel", *PEERS)
-_ITERATIVE = ("gemel", "skfem-pyamg")
+_HEX, _TET = "hexahedron", "tetrahedron"
 
 CASES = {
     case.name: case
     for case in (
-        Case("poisson-hex", "Poisson, Q1 hexahedra", "hexahedron", "Q1", (16, 32), _ALL, 16),
-        Case(
-            "poisson-shuffled", "Poisson, Q1 hexahedra in no order", "hexahedron", "Q1", (16, 32), _ITERATIVE, 0, True
-        ),
-        Case("poisson-tet", "Poisson, P1 tetrahedra", "tetrahedron", "P1", (16,), _ALL, 16),
-        Case("elasticity-tet", "Clamped block, P2 tetrahedra", "tetrahedron", "P2", (4,), _ALL, 8),
-        Case("elasticity-box", "Clamped block, Q1 hexahedra", "hexahedron", "Q1", (16,), _ITERATIVE, 0),
-        Case("elasticity-hex", "Clamped block, Q2 hexahedra", "hexahedron", "Q2", (4,), _ALL, 6),
-        Case("gradient", "Gradient in all cells' conductivities", "hexahedron", "Q1", (16,), ("gemel",), 0),
-        Case(
-            "transient",
-            "Heat, 200 steps, and gradient",
-            "hexahedron",
-            "Q1",
-            (8,),
-            ("gemel", "skfem-direct"),
-            16,
-        ),
+        Case("poisson-hex", "Poisson, Q1 hexahedra", "poisson", _HEX, "Q1", (16, 32)),
+        Case("poisson-shuffled", "Poisson, Q1 hexahedra in no order", "poisson", _HEX, "Q1", (16, 32), True),
+        Case("poisson-tet", "Poisson, P1 tetrahedra", "poisson", _TET, "P1", (16,)),
+        Case("elasticity-box", "Clamped block, Q1 hexahedra", "elasticity", _HEX, "Q1", (16,)),
+        Case("elasticity-shuffled", "Clamped block, Q1 hexahedra in no order", "elasticity", _HEX, "Q1", (16,), True),
+        Case("elasticity-tet", "Clamped block, P2 tetrahedra", "elasticity", _TET, "P2", (4,)),
+        Case("elasticity-hex", "Clamped block, Q2 hexahedra", "elasticity", _HEX, "Q2", (4,)),
+        Case("gradient", "Gradient in all cells' conductivities", "gradient", _HEX, "Q1", (16,)),
+        Case("transient", "Heat, 200 steps, and gradient", "transient", _HEX, "Q1", (8,)),
+        Case("neo-hookean", "Rubber block, strains of 20 % in one step", "neo_hookean", _HEX, "Q1", (16,)),
+        Case("heat-steps", "Heat, 100 steps with one hierarchy", "heat_steps", _HEX, "Q1", (16,)),
+        Case("batch", "Heat, 64 scenarios in one call", "batch", _HEX, "Q1", (16,)),
     )
 }
 
@@ -54,6 +49,9 @@ RTOL = 1e-8
 
 STEPS, STEP = 200, 0.005
 """Number and length of the time steps of the transient case, in s."""
+
+SCENARIOS = 64
+"""Solves in one call of the batch case."""
 
 ERROR_DEGREE = {"P1": 5, "Q1": 5, "P2": 8, "Q2": 8}
 """Degree of the rule that measures the error: high enough that codes with other rules agree on it."""

@@ -10,13 +10,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores, system, Python and the revision of the code."""
+    """CPU, cores, load, system and the revision of the code."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
         "revision": _revision(),
     }
 

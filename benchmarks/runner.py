@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,66 +10,99 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.cases import Case
+from benchmarks.cases import RTOL, Case
+from benchmarks.environments import interpreter
 from benchmarks.machine import ROOT, describe
+from benchmarks.peers import PEERS
+
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}
 
 
 class Job(NamedTuple):
-    """One row to measure."""
+    """One row to measure: ``code`` is "gemel" or the name of a peer."""
 
     case: Case
     size: int
-    method: str
+    code: str
+    device: str
 
 
-def jobs(cases: list[Case], sizes: list[int], peers: bool) -> list[Job]:
-    """The rows of the cases: at ``sizes`` or their own; direct solves where they are affordable."""
+def jobs(cases: list[Case], sizes: list[int], peers: list[str], device: str) -> list[Job]:
+    """The rows of the cases, at ``sizes`` or their own, with those of the peers that solve them."""
     return [
-        Job(case, size, method)
+        Job(case, size, code, device)
         for case in cases
         for size in (sizes or case.sizes)
-        for method in case.methods
-        if method == "gemel" or (peers and (method != "skfem-direct" or size <= case.direct_limit))
+        for code in ("gemel", *peers)
+        if code == "gemel" or PEERS[code].solves(case, size)
     ]
 
 
-def has_peers(python: str) -> bool:
-    """True where that interpreter has scikit-fem."""
-    probe = "import importlib.util as u, sys; sys.exit(u.find_spec('skfem') is None)"
-    return subprocess.run([python, "-c", probe], check=False, capture_output=True).returncode == 0
+def has_gpu() -> bool:
+    """True where JAX finds a GPU here."""
+    probe = [sys.executable, "-c", "import jax; jax.devices()"]
+    return subprocess.run(probe, env=_environment("gpu"), check=False, capture_output=True).returncode == 0
 
 
-def measure(job: Job, repeat: int, peer_python: str, limit: float) -> dict[str, Any]:
+def measure(job: Job, repeat: int, limit: float) -> dict[str, Any]:
     """The row of a job; where it failed, ``failed`` holds one sentence instead of times."""
     with tempfile.TemporaryDirectory() as folder:
         mesh, out = Path(folder) / "mesh.npz", Path(folder) / "row.json"
-        python = sys.executable if job.method == "gemel" else peer_python
-        if job.method != "gemel":
+        if job.code != "gemel":
             _write_mesh(job, mesh)
-        command = [python, "-m", "benchmarks.child", job.method, job.case.name]
+        command = [*_launcher(job.code), "-m", "benchmarks.child", job.code, job.case.name]
         command += [str(job.size), str(repeat), str(mesh), str(out)]
         row = _head(job, repeat)
         try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=_environment(), capture_output=True, text=True, timeout=limit, check=False
-            )
+            code, errors = _run(command, _environment(job.device), limit)
         except subprocess.TimeoutExpired:
             return row | {"failed": f"not done after {limit:g} s"}
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if "Error: " in line] or [f"exit code {done.returncode}"]
+        except OSError as error:
+            return row | {"failed": f"{command[0]} cannot be run: {error.strerror}".replace(str(ROOT), ".")}
+        if code or not out.is_file():
+            lines = [line for line in errors.splitlines() if "Error: " in line] or [f"exit code {code}"]
             return row | {"failed": lines[-1].replace(str(ROOT), ".")}
         return row | json.loads(out.read_text())
 
 
+def _run(command: list[str], environment: dict[str, str], limit: float) -> tuple[int, str]:
+    """Exit code and standard error of a command, which is ended with all its own processes after ``limit`` seconds."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=limit)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, errors
+
+
+def _launcher(code: str) -> list[str]:
+    if code == "gemel":
+        return [sys.executable]
+    peer = PEERS[code]
+    python = str(interpreter(peer))
+    if peer.processes == 1:
+        return [python]
+    return ["mpirun", "--allow-run-as-root", "-n", str(peer.processes), python, "-m", "mpi4py"]
+
+
 def _head(job: Job, repeat: int) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"case": job.case.name, "size": job.size, "method": job.method, "repeat": repeat}
+    head = {"case": job.case.name, "size": job.size, "code": job.code, "repeat": repeat, "tolerance": RTOL}
     return head | {"cell": job.case.cell, "element": job.case.element, "time": now, "machine": describe()}
 
 
-def _environment() -> dict[str, str]:
+def _environment(device: str) -> dict[str, str]:
     """This environment without a compilation cache: what is compiled is measured."""
-    return os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    return os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAX_PLATFORMS": _PLATFORMS[device]}
 
 
 def _write_mesh(job: Job, path: Path) -> None:

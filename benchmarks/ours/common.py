@@ -18,8 +18,12 @@ from gemel.solvers import AssembledOperator, Solution, StencilOperator, linear_s
 Row = dict[str, Any]
 
 
+_SIDES = {"left": (0, 0), "right": (0, 1), "front": (1, 0), "back": (1, 1), "bottom": (2, 0), "top": (2, 1)}
+"""Names of the sides of a box, by the coordinate that is constant there and its value."""
+
+
 def cube(case: Case, n: int) -> Mesh:
-    """The unit cube of n³ blocks; without tags where it is shuffled."""
+    """The unit cube of n³ blocks; where it is shuffled, with the sides tagged for a displacement only."""
     mesh = gm.box(n, n, n, cell=case.cell)
     if not case.shuffled:
         return mesh
@@ -28,7 +32,10 @@ def cube(case: Case, n: int) -> Mesh:
     points = np.empty_like(np.asarray(mesh.points))
     points[places] = mesh.points
     cells = places[rng.permutation(np.asarray(mesh.cells))]
-    return Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
+    shuffled = Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
+    for name, (axis, end) in _SIDES.items() if case.vector else ():
+        shuffled = shuffled.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
+    return shuffled
 
 
 @eqx.filter_jit
@@ -59,7 +66,7 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
     (operator, b), assembly = timed(lambda: assemble(physics.problem), repeat, wait)
     state, preparing = timed(lambda: solver.init(operator), 1, wait)
     on_device = isinstance(operator, StencilOperator)  # its levels are formed by a compiled program
-    stages.seconds["multigrid"] = preparing.best if on_device else preparing.first
+    stages.seconds["preconditioner"] = preparing.best if on_device else preparing.first
     solution, solving = timed(lambda: solve(operator, b, solver, state), repeat, wait)
     u = solution.checked()
     row = {

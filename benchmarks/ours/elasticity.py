@@ -7,7 +7,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, peak, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, peak, relative_error
 
 NORMALS = {
     "right": (1.0, 0.0, 0.0),
@@ -26,7 +26,7 @@ def _traction(side: str) -> gm.Term:
 def block(case: Case, n: int, stages: Stages) -> gm.Elasticity:
     """The problem on n³ blocks."""
     with stages("mesh"):
-        mesh = gm.box(n, n, n, cell=case.cell)
+        mesh = cube(case, n)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element, (3,))
         force = gm.BodyForce("all", gm.Profile(lambda x: exact.body_force(jnp, x)))

@@ -28,12 +28,13 @@ def centre_values(heat: gm.Physics) -> jax.Array:
     return jnp.asarray(exact.conductivity(np, centres.T))
 
 
-def directional_error(functional: Any, gradient: jax.Array, at: jax.Array) -> float:
-    """Relative difference of the gradient along a random direction from central differences."""
+def directional(functional: Any, gradient: jax.Array, at: jax.Array) -> Row:
+    """The gradient along a random direction, and its relative difference from central differences."""
     direction = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, at.shape))
     step = 1e-3
     slope = (functional(at + step * direction) - functional(at - step * direction)) / (2 * step)
-    return float(abs(gradient @ direction - slope) / abs(slope))
+    along = gradient @ direction
+    return {"slope": float(along), "gradient_error": float(abs(along - slope) / abs(slope))}
 
 
 def run(case: Case, n: int, repeat: int) -> Row:
@@ -43,7 +44,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     at = centre_values(heat)
     space = heat.problem.space
     steady = gm.Steady(with_conductivities(heat, at), rtol=RTOL)
-    with stages("multigrid"):
+    with stages("preconditioner"):
         state = jax.block_until_ready(steady.prepare())
 
     def functional(values: jax.Array, steady: gm.Steady, state: Any) -> tuple[jax.Array, gm.Solution]:
@@ -53,7 +54,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
 
     forward = eqx.filter_jit(functional)
     backward = eqx.filter_jit(eqx.filter_value_and_grad(functional, has_aux=True))
-    (_, solution), forward_time = timed(lambda: forward(at, steady, state), repeat, jax.block_until_ready)
+    (value, solution), forward_time = timed(lambda: forward(at, steady, state), repeat, jax.block_until_ready)
     (_, slope), gradient_time = timed(lambda: backward(at, steady, state), repeat, jax.block_until_ready)
     u = solution.checked()
     return {
@@ -64,5 +65,6 @@ def run(case: Case, n: int, repeat: int) -> Row:
         **forward_and_gradient(forward_time, gradient_time),
         "peak_mib": peak(),
         "error": relative_error(space, u, lambda x: exact.scalar(jnp, x)),
-        "gradient_error": directional_error(lambda k: forward(k, steady, state)[0], slope, at),
+        "functional": float(value),
+        **directional(lambda k: forward(k, steady, state)[0], slope, at),
     }

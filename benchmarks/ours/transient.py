@@ -12,7 +12,7 @@ from benchmarks import exact
 from benchmarks.cases import RTOL, STEP, STEPS, Case
 from benchmarks.measure import Stages, timed
 from benchmarks.ours.common import Row, forward_and_gradient, peak
-from benchmarks.ours.gradient import centre_values, directional_error, with_conductivities
+from benchmarks.ours.gradient import centre_values, directional, with_conductivities
 
 
 def cooling(case: Case, n: int, stages: Stages) -> gm.Transient:
@@ -34,7 +34,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     transient = cooling(case, n, stages)
     space = transient.physics.problem.space
     at = centre_values(transient.physics)
-    with stages("solver"):
+    with stages("preconditioner"):
         state = jax.block_until_ready(transient.prepare())
     times = STEP * np.arange(STEPS + 1)
     inputs = {"time": gm.Series(times[[0, -1]], times[[0, -1]], hold=False)}
@@ -65,5 +65,5 @@ def run(case: Case, n: int, repeat: int) -> Row:
         **forward_and_gradient(forward_time, gradient_time),
         "peak_mib": memory,
         "error": float(jnp.linalg.norm(last - truth) / jnp.linalg.norm(truth)),
-        "gradient_error": directional_error(lambda k: forward(k, transient, state)[0], slope, at),
+        **directional(lambda k: forward(k, transient, state)[0], slope, at),
     }

@@ -10,7 +10,22 @@ from benchmarks.machine import ROOT, slug
 
 Row = dict[str, Any]
 
-_SETUP = ("mesh_s", "plan_s", "multigrid_s", "factor_s", "solver_s")
+STAGES = ("plan", "compile", "assemble", "preconditioner", "solve")
+"""What the time from the mesh to the solution is made of."""
+
+_SETUP = ("mesh_s", "plan_s", "preconditioner_s")
+
+
+def stages(row: Row) -> dict[str, float]:
+    """Seconds of each of `STAGES`; what a code does not do apart is zero."""
+    return {"plan": row.get("mesh_s", 0.0) + row.get("plan_s", 0.0)} | {
+        name: row.get(f"{name}_s") or 0.0 for name in STAGES[1:]
+    }
+
+
+def total(row: Row) -> float:
+    """Seconds from the mesh to the solution, once."""
+    return sum(stages(row).values())
 
 
 def append(rows: list[Row], path: Path) -> None:
@@ -43,15 +58,20 @@ def _bandwidth(row: Row) -> str:
     return f"{1e3 * row['apply_s']:.2g} ms, {row['apply_gb_s']:.0f} of {row['copy_gb_s']:.0f} GB/s"
 
 
-_BOUNDARY_VALUE: dict[str, Callable[[Row], str]] = {
+_Columns = dict[str, Callable[[Row], str]]
+
+_HEAD: _Columns = {
     "case": lambda row: row["case"],
     "n": lambda row: str(row["size"]),
-    "method": lambda row: row["method"],
+    "code": lambda row: row["code"],
     "unknowns": lambda row: f"{row['unknowns']:,}",
-    "plan": lambda row: _seconds(row.get("mesh_s", 0) + row.get("plan_s", 0)),
+}
+
+_BOUNDARY_VALUE: _Columns = _HEAD | {
+    "plan": lambda row: _seconds(stages(row)["plan"]),
     "compile": lambda row: _seconds(row["compile_s"]),
     "assemble": lambda row: _seconds(row.get("assemble_s")),
-    "multigrid or factors": lambda row: _seconds(row.get("multigrid_s", row.get("factor_s"))),
+    "preconditioner": lambda row: _seconds(row.get("preconditioner_s")),
     "solve": lambda row: _seconds(row.get("solve_s")),
     "its": lambda row: str(row.get("iterations") or ""),
     "error": lambda row: f"{row['error']:.3e}",
@@ -59,11 +79,7 @@ _BOUNDARY_VALUE: dict[str, Callable[[Row], str]] = {
     "one apply": _bandwidth,
 }
 
-_GRADIENTS: dict[str, Callable[[Row], str]] = {
-    "case": lambda row: row["case"],
-    "n": lambda row: str(row["size"]),
-    "method": lambda row: row["method"],
-    "unknowns": lambda row: f"{row['unknowns']:,}",
+_GRADIENTS: _Columns = _HEAD | {
     "parameters": lambda row: f"{row['parameters']:,}" if "parameters" in row else "",
     "set-up": lambda row: _seconds(sum(row.get(name, 0.0) for name in _SETUP)),
     "compile": lambda row: _seconds(row["compile_s"]),
@@ -71,7 +87,8 @@ _GRADIENTS: dict[str, Callable[[Row], str]] = {
     "with gradient": lambda row: _seconds(row.get("gradient_s")) or "none",
     "ratio": lambda row: f"{row['gradient_ratio']:.2f}" if "gradient_ratio" in row else "",
     "error": lambda row: f"{row['error']:.3e}",
-    "error of gradient": lambda row: f"{row['gradient_error']:.0e}" if "gradient_error" in row else "",
+    "slope": lambda row: f"{row['slope']:.4e}" if "slope" in row else "",
+    "error of slope": lambda row: f"{row['gradient_error']:.0e}" if "gradient_error" in row else "",
     "MiB": lambda row: f"{row['peak_mib']:.0f}" if row.get("peak_mib") else "",
 }
 
@@ -82,15 +99,22 @@ def tables(rows: list[Row]) -> str:
     steady = [row for row in good if "forward_s" not in row]
     moving = [row for row in good if "forward_s" in row]
     parts = [_table(_BOUNDARY_VALUE, steady), _table(_GRADIENTS, moving)]
-    parts += [f"{r['case']} {r['size']} {r['method']} failed: {r['failed']}" for r in rows if "failed" in r]
+    parts += [f"{r['case']} {r['size']} {r['code']} failed: {r['failed']}" for r in rows if "failed" in r]
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(columns: dict[str, Callable[[Row], str]], rows: list[Row]) -> str:
+def _table(columns: _Columns, rows: list[Row]) -> str:
+    """Columns that say nothing in any row are left out."""
     if not rows:
         return ""
-    cells = [list(columns), *([cell(row) for cell in columns.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    kept = [i for i in range(len(columns)) if any(line[i] for line in cells)]
+    return markdown([[list(columns)[i] for i in kept], *([line[i] for i in kept] for line in cells)])
+
+
+def markdown(cells: list[list[str]]) -> str:
+    """A table whose first line is the head."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])

@@ -4,20 +4,21 @@ The mesh, the element, the quadrature degree, the tolerance and the start are th
 functions at the quadrature points count as set-up ("plan"), which favours this peer's assembly.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from typing import Any
 
 import numpy as np
-import pyamg
 import scipy.sparse
 import scipy.sparse.linalg
-import skfem  # pyright: ignore[reportMissingImports]
-from skfem.helpers import ddot, dot, grad, sym_grad, trace  # pyright: ignore[reportMissingImports]
+import skfem
+from skfem.helpers import ddot, dot, grad, sym_grad, trace
 
 from benchmarks import exact
-from benchmarks.cases import ERROR_DEGREE, RTOL, STEP, STEPS, Case
+from benchmarks.cases import ERROR_DEGREE, STEP, STEPS, Case
 from benchmarks.measure import Stages, Timing, peak_mib, timed
-
-Row = dict[str, Any]
+from benchmarks.peers import Task, amg
+from benchmarks.peers.common import Row, reference
 
 _HEXAHEDRON = [7, 3, 5, 6, 1, 2, 4, 0]
 """Vertices counted with x fastest, in the order of scikit-fem."""
@@ -88,21 +89,20 @@ def load_mesh(cell: str, path: str) -> Any:
     return skfem.MeshHex(np.ascontiguousarray(points.T), np.ascontiguousarray(cells[:, _HEXAHEDRON].T))
 
 
-def run(case: Case, method: str, repeat: int, path: str) -> Row:
+def run(task: Task) -> Row:
     """The row of one mesh."""
+    case, repeat, vector = task.case, task.repeat, task.case.vector
     stages = Stages()
     with stages("mesh"):
-        mesh = load_mesh(case.cell, path)
+        mesh = load_mesh(case.cell, task.mesh)
     if case.name == "transient":
         return _transient(case, mesh, stages, repeat)
-    vector = case.name.startswith("elasticity")
     with stages("plan"):
         basis, facets = _bases(case, mesh, vector)
     assemble = (lambda: _elastic_system(basis, facets)) if vector else (lambda: _scalar_system(basis))
     (matrix, b, free), assembly = timed(assemble, repeat)
-    reference = exact.displacement if vector else exact.scalar
-    solve = _direct if method == "skfem-direct" else _multigrid
-    modes = _rigid_body_modes(basis)[free] if vector else None
+    solve = _direct if task.code == "scikit-fem-direct" else amg.solve
+    modes = amg.rigid_body_modes(basis.doflocs.T)[free] if vector else None
     u_free, iterations, setup, solving = solve(matrix, b, modes, repeat)
     memory = peak_mib()
     u = basis.zeros()
@@ -110,8 +110,8 @@ def run(case: Case, method: str, repeat: int, path: str) -> Row:
     return {
         **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
         **_summary(basis.N, matrix.nnz, assembly, solving, iterations, memory),
-        setup[0]: setup[1],
-        "error": _relative_error(basis, u, lambda x: reference(np, x), ERROR_DEGREE[case.element]),
+        "preconditioner_s": setup,
+        "error": _relative_error(basis, u, lambda x: reference(case)(np, x), ERROR_DEGREE[case.element]),
     }
 
 
@@ -157,13 +157,13 @@ def _restrict(matrix: Any, b: np.ndarray, free: np.ndarray) -> tuple[Any, np.nda
     return scipy.sparse.csr_matrix(matrix)[free][:, free], b[free], free
 
 
-def _direct(matrix: Any, b: np.ndarray, modes: Any, repeat: int) -> tuple[Any, None, tuple[str, float], Timing]:
+def _direct(matrix: Any, b: np.ndarray, modes: Any, repeat: int) -> tuple[Any, None, float, Timing]:
     """SuperLU with a symmetric ordering: the factorisation is set-up, the substitutions are the solve."""
     stages = Stages()
     with stages("factor"):
         factors = _factor(matrix)
     u, timing = timed(lambda: factors.solve(b), repeat)
-    return u, None, ("factor_s", stages.seconds["factor"]), timing
+    return u, None, stages.seconds["factor"], timing
 
 
 def _factor(matrix: Any) -> Any:
@@ -173,37 +173,6 @@ def _factor(matrix: Any) -> Any:
         diag_pivot_thresh=0.0,
         options={"SymmetricMode": True},
     )
-
-
-def _multigrid(matrix: Any, b: np.ndarray, modes: Any, repeat: int) -> tuple[Any, int, tuple[str, float], Timing]:
-    """Smoothed aggregation as pyamg offers it, inside conjugate gradients."""
-    stages = Stages()
-    with stages("multigrid"):
-        fine = scipy.sparse.csr_matrix(matrix) if modes is None else matrix.tobsr((3, 3))
-        hierarchy = pyamg.smoothed_aggregation_solver(fine, B=modes, max_coarse=300)
-    history: list[float] = []
-
-    def solve() -> np.ndarray:
-        history.clear()
-        return np.asarray(hierarchy.solve(b, tol=RTOL, maxiter=500, accel="cg", residuals=history))
-
-    u, timing = timed(solve, repeat)
-    if np.linalg.norm(b - matrix @ u) > 2 * RTOL * np.linalg.norm(b):
-        raise RuntimeError("The solve of pyamg missed its tolerance.")
-    return u, len(history) - 1, ("multigrid_s", stages.seconds["multigrid"]), timing
-
-
-def _rigid_body_modes(basis: Any) -> np.ndarray:
-    """Translations and rotations; unknowns are interleaved by node."""
-    x = basis.doflocs - 0.5
-    component = np.arange(basis.N) % 3
-    modes = np.zeros((basis.N, 6))
-    for i in range(3):
-        modes[component == i, i] = 1.0
-    for k, (i, j) in enumerate([(0, 1), (1, 2), (2, 0)], start=3):
-        modes[component == i, k] = -x[j, component == i]
-        modes[component == j, k] = x[i, component == j]
-    return modes
 
 
 def _relative_error(basis: Any, u: np.ndarray, reference: Any, degree: int) -> float:
@@ -230,7 +199,7 @@ def _transient(case: Case, mesh: Any, stages: Stages, repeat: int) -> Row:
 
     (stiffness, mass, b, own), assembly = timed(assemble, repeat)
     gamma = 1 - 1 / np.sqrt(2)
-    with stages("factor"):
+    with stages("preconditioner"):
         factors = _factor(mass + gamma * STEP * stiffness)
 
     def load(t: float) -> np.ndarray:
@@ -252,6 +221,6 @@ def _transient(case: Case, mesh: Any, stages: Stages, repeat: int) -> Row:
         **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
         **_summary(basis.N, stiffness.nnz, assembly, marching, None, peak_mib()),
         "steps": STEPS,
-        "forward_s": assembly.best + stages.seconds["factor"] + marching.best,
+        "forward_s": assembly.best + stages.seconds["preconditioner"] + marching.best,
         "error": float(np.linalg.norm(u - truth) / np.linalg.norm(truth)),
     }
