@@ -7,7 +7,6 @@ point.
 """
 
 import functools
-import itertools
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -85,8 +84,8 @@ def _over_nodes(table: Array, values: Array, shared: bool) -> Array:
     """Σ_a table[..., a] values[a, ..., n]: one product of matrices where elements share the table."""
     if shared:
         return jnp.tensordot(table, values, axes=1)
-    inner = (slice(None),) * (table.ndim - 2) + (None,) * (values.ndim - 2)
-    return _sum(table[..., a, :][inner] * values[a] for a in range(values.shape[0]))
+    inner = (slice(None),) * (table.ndim - 1) + (None,) * (values.ndim - 2)
+    return jnp.sum(table[inner] * values, axis=table.ndim - 2)
 
 
 def _area(tangents: list[Array], like: Array) -> Array:
@@ -192,8 +191,8 @@ def _over_points(table: Array, values: Array, shared: bool) -> Array:
     values = values.reshape(-1, *values.shape[outer:])
     if shared:
         return jnp.tensordot(table.T, values, axes=1)
-    inner = (slice(None),) + (None,) * (values.ndim - 2)
-    return _sum(table[p][inner] * values[p] for p in range(values.shape[0]))
+    inner = (slice(None), slice(None)) + (None,) * (values.ndim - 2)
+    return jnp.sum(table[inner] * values[:, None], axis=0)
 
 
 def element_tangent(names: tuple[str, ...], form: Form, local: tuple[Array, ...], frame: Frame) -> Array:
@@ -274,11 +273,8 @@ def _sandwich(left: Array, middle: Array, right: Array, shared: bool, symmetric:
     """
     count, other = left.shape[1] * middle.shape[1], right.shape[1] * middle.shape[3]
     if not shared:
-        half = _sum(
-            middle[:, :, :, None, :, n] * right[:, None, None, :, None, n] for n in range(right.shape[2])
-        )  # (q, i, m, b, j, e)
-        terms = itertools.product(range(left.shape[0]), range(left.shape[2]))
-        whole = _sum(left[q, :, None, m, None, None] * half[q, None, :, m] for q, m in terms)
+        half = jnp.sum(middle[:, :, :, None] * right[:, None, None, :, None], axis=5)  # (q, i, m, b, j, e)
+        whole = jnp.sum(left[:, :, None, :, None, None] * half[:, None], axis=(0, 3))
         return whole.reshape(count, other, -1)
     if left.size * right.size // left.shape[0] > _LARGEST_TABLE:
         half = jnp.einsum("qimjne,qbn->qimbje", middle, right)
