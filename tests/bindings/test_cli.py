@@ -101,6 +101,7 @@ def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, gemel:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_fit_that_does_not_converge_is_told(tmp_path: Path, bar: Path, gemel: Gemel) -> None:
     _, told = gemel("calibrate", bar, "--max-steps", "2", code=1)
     assert told.startswith("gemel: The calibration did not converge: the limit of iterations was reached")

@@ -95,6 +95,7 @@ def test_runs_and_fits_are_those_of_the_library(client: Client, plate: Path) -> 
     assert_same_forecasts(remote_forecast, forecast(local_fit.twin, record.inputs, record.times))
 
 
+@pytest.mark.slow
 def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
     file = TwinFile.load(bar)
     record = Record(None, {"T1": np.asarray(340.0)})

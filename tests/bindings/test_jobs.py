@@ -122,6 +122,7 @@ def test_a_waiting_job_can_be_cancelled(client: Client, bar: Path) -> None:
     assert [progress.state for progress in waiting.watch()] == ["cancelled"]
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_the_work(server: Any, client: Client, bar: Path) -> None:
     text = bar.read_text().replace("cells = [4, 2]", "cells = [31, 29]").replace('"bar"', '"large"')
     client.register(TwinFile.parse(text, bar.parent))

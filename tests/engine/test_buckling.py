@@ -45,6 +45,7 @@ def test_euler_column():
     np.testing.assert_allclose(middle / tip, 1 - np.cos(np.pi * x / (2 * LENGTH)), atol=5e-3)
 
 
+@pytest.mark.slow
 def test_the_factor_is_proportional_to_the_stiffness():
     analysis = gm.Buckling(column(1.0, gm.Parameter("E", gm.LogNormal(E, 2.0))), 1)
 

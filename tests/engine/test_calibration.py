@@ -43,6 +43,7 @@ def test_the_forecast_propagates_the_posterior():
     assert float(low) < 312.0 < float(high)
 
 
+@pytest.mark.slow
 def test_a_second_calibration_starts_from_the_first():
     """Two readings in two fits give what both give in one."""
     both = gm.calibrate(block(), gm.Record(None, {"T": 312.0, "top": 311.0}))

@@ -68,6 +68,7 @@ def test_free_vibration_of_a_bar(name: str):
     np.testing.assert_allclose(state["u"].reshape(-1, 2)[:, 1], 0.0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_velocity_and_acceleration_are_read():
     speed, shake = gm.MotionSensor(TIP, 1), gm.MotionSensor(TIP, 2)
     analysis = gm.Dynamic(bar(conditions=[FIXED]), quarter_wave(), 0.0, PERIOD / 80, linear_solver=DIRECT)

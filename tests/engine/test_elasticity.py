@@ -101,6 +101,7 @@ def test_reactions_of_a_slender_beam_are_exact_behind_an_iterative_solver():
     np.testing.assert_allclose(gm.reactions(body.problem, u, "left"), [0.0, 1e4], rtol=1e-7, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_derivatives_by_the_shape_work_with_the_default_solver():
     """The tip of a rod that is pulled moves by F L / (E A): its derivative by a stretch of the mesh is known."""
     mesh = gm.rectangle(4, 1, size=(2.0, 1.0))
@@ -125,6 +126,7 @@ GAUGES = [
 ]
 
 
+@pytest.mark.slow
 def test_strain_gauges_on_a_strip_in_tension():
     """ε = σ/E along and -ν σ/E across it, on distorted cells; and derivatives by E and by the shape."""
     mesh = gm.rectangle(4, 2, size=(2.0, 1.0))

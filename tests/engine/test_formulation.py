@@ -46,6 +46,7 @@ def test_transport_has_the_boundary_layer_of_its_exact_solution():
     np.testing.assert_allclose(u, exact, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_hyperelastic_traction_matches_the_energy_it_came_from():
     """A neo-Hookean bar under small load is linear elastic; under large load it is not."""
     e, nu = 1000.0, 0.3

@@ -136,6 +136,7 @@ def test_a_cantilever_with_a_tie():
     assert float(u[1, 2]) == pytest.approx(-pull * stiff, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_weight_temperature_springs_and_a_settling_support():
     """A beam on a spring at its tip: weight and a support that moves; a heated beam between walls."""
     length, k = 4.0, 1e5

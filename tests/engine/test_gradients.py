@@ -56,7 +56,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case == "transient, nonlinear" else []) for case in CASES]
+)
 def test_taylor_remainders_of_a_reading(case):
     build, law = CASES[case]
     twin, inputs, times = build(law)

@@ -20,6 +20,7 @@ def test_a_wall_between_two_fluids():
     assert float(flux) == pytest.approx((350 - 280) / (1 / 25 + 0.2 / 1.5 + 1 / 8), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_power_is_a_total_and_leaves_through_the_only_way_out():
     mesh = gm.box(4, 4, 2, size=(0.1, 0.2, 0.05)).tag_cells("core", lambda x: x[:, 0] < 0.05)
     mesh = mesh.tag_cells("rest", lambda x: x[:, 0] > 0.05)

@@ -67,6 +67,7 @@ def test_large_prescribed_motions_are_spread_before_the_first_step():
     np.testing.assert_allclose(u[:, 1], -0.3 * np.asarray(space.nodes())[:, 1], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_uniaxial_tension_with_free_sides():
     r"""The side stretch solves $\mu (b^2 - 1) + \lambda \ln(\ell b^2) = 0$; the force is $\mu(\ell^2 - b^2)/\ell$."""
     mu, lame, stretch = 1.0, 2.0, 1.6

@@ -157,6 +157,7 @@ def test_a_physics_may_be_planned_inside_jit():
     assert float(jax.jit(jax.grad(energy))(2.0)) == pytest.approx(-float(energy(2.0)), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_can_be_refused():
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
     heat = gm.Heat(space, 1e4, 100.0, [gm.Radiation("boundary", 0.5, 300.0), gm.Power("all", 5000.0)])

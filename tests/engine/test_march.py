@@ -26,6 +26,7 @@ def test_a_lump_cools_along_an_exponential():
     np.testing.assert_allclose(history.values[:, 3], 300 + 100 * np.exp(-0.05 * history.times), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_march_goes_on_from_the_end_of_another():
     whole = gm.march(cooling(), (0.0, 10.0), INPUTS).checked()
     half = gm.march(cooling(), (0.0, 5.0), INPUTS).checked()
@@ -33,6 +34,7 @@ def test_a_march_goes_on_from_the_end_of_another():
     np.testing.assert_allclose(rest.values[-1], whole.values[-1], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_record_keeps_what_is_asked_for_at_the_times_of_an_error_control():
     control = gm.solvers.ErrorControl(1e-8, 1e-8, 0.1, 1000)
     analysis = cooling(control=control, method=gm.solvers.SDIRK4())
@@ -47,6 +49,7 @@ def block():
     return gm.Elasticity(space, 1e8, 0.0, 4.0, [gm.ElasticSupport("bottom", 1.0)])
 
 
+@pytest.mark.slow
 def test_a_mass_on_a_spring_oscillates_and_goes_on():
     """u = cos(ω t) with ω² = k/m of a stiff block on a bed of springs, and its velocity; in two pieces."""
     body = block()
@@ -66,6 +69,7 @@ def test_a_mass_on_a_spring_oscillates_and_goes_on():
     np.testing.assert_allclose(gm.march(start, (0.0, 0.1)).checked().values[0], shift)
 
 
+@pytest.mark.slow
 def test_a_march_is_differentiated():
     """The excess at the end by the loss: -t/τ of itself per relative change."""
 

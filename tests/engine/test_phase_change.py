@@ -25,6 +25,7 @@ def run(body, start, times, step, keep, method=None):
     return analysis.solve(None, {}, grid, keep).checked()[0]
 
 
+@pytest.mark.slow
 def test_a_melting_front_moves_as_neumann_found():
     """One phase: s = 2 λ √(α t), λ e^{λ²} erf λ = c (T_w − T_m) / (L √π). The heat taken in locates the front."""
     wall, time = 360.0, 3600.0

@@ -65,6 +65,7 @@ def iterations(method: str, cell: str, n: int) -> int:
     return int(solution.statistics["steps"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["minres", "gmres"])
 def test_iterations_level_off(method: str):
     """From a coarse mesh on they grow a little, as the inf-sup constant settles; see the finer ones below."""
@@ -81,6 +82,7 @@ def test_iterations_do_not_grow_with_the_mesh(method: str, cell: str):
     assert counts[1] <= 1.15 * counts[0]
 
 
+@pytest.mark.slow
 def test_gradient_of_a_flow_by_taylor_remainder():
     operator, b, mass, modes = channel("quadrilateral", 4)
     solver = solver_for("gmres", operator, mass, modes)

@@ -25,6 +25,7 @@ def bar(thermal, mechanical=(), n=2, **more):
     )
 
 
+@pytest.mark.slow
 def test_a_bar_with_a_linear_temperature_bends_its_sections_without_stress():
     """α (T − T₀) = g x: u = g (x² − y² − z²)/2, g x y, g x z has exactly this strain, so that there is no stress."""
     g = ALPHA * 100.0

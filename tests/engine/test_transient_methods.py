@@ -47,7 +47,7 @@ def exact(t):
     return forced + (1 + RATE / (1 + RATE**2)) * np.exp(-RATE * t)
 
 
-@pytest.mark.parametrize("name", ["crank_nicolson", "bdf2"])
+@pytest.mark.parametrize("name", [pytest.param("crank_nicolson", marks=pytest.mark.slow), "bdf2"])
 def test_order_of_the_method(name: str):
     method, order = METHODS[name]
     times = np.array([0.0, 2.0])
@@ -81,6 +81,7 @@ def test_held_inputs_bring_all_their_energy(name: str):
     np.testing.assert_allclose(value, 20.0 + (500 * 0.04 + 700 * 0.05) / 100, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_two_step_method_is_continued_from_its_state(tmp_path: Path):
     def march(initial, times):
         analysis = gm.Transient(COOLED, initial, 0.1, linear_solver=gm.DenseDirect(1e-8), method=gm.BDF2())

@@ -40,6 +40,7 @@ SEQUENCE = [(1e4 * (1 + 0.2 * i), 0.1 * i) for i in range(4)]
 LOAD = jnp.asarray(np.random.default_rng(0).random(SIZE**2))
 
 
+@pytest.mark.slow
 def test_iterations_fall_over_a_sequence():
     """The subspace of the first system serves all of them; plain CG pays for the islands each time."""
     operators = [SparseOperator.from_scipy(conduction(*case), True) for case in SEQUENCE]

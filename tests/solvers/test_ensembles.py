@@ -54,6 +54,7 @@ def test_members_against_an_independent_code(method):
         np.testing.assert_allclose(found[:, b], reference.y[:, -1], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Rodas4(), Rodas5P()], ids=lambda m: type(m).__name__)
 def test_robertson_over_eleven_decades(method):
     """Published reference at t = 1e11: Mazzia, Magherini, Test Set for IVP Solvers 2.4 (2008), problem ROBER."""
@@ -195,6 +196,7 @@ def test_a_larger_linear_system():
     np.testing.assert_allclose(solution.checked().final, exact, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_vmap_and_parameters_of_any_structure():
     """A second ensemble axis; parameters in a dictionary, with whole numbers; a rate with leaves of its own."""
     p = {"k": jnp.array([1.0, 2.0]), "power": jnp.array([1, 2])}

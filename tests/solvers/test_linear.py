@@ -139,6 +139,7 @@ def test_several_candidates_for_single_unknowns():
     assert steps_of(solver, SparseOperator.from_scipy(matrix, True)) <= 20
 
 
+@pytest.mark.slow
 def test_multigrid_is_mesh_independent_for_elasticity():
     counts = []
     for size in (20, 40):

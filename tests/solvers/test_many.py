@@ -89,6 +89,7 @@ def test_scenarios_agree_with_single_solves(group: int, own: bool):
     assert steps[0] > 2 * steps[-1] > 0  # a fast system does not take the steps of a slow one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [1, 9])
 def test_derivatives_by_taylor_remainder(group: int):
     solver = CG(Jacobi(), 1e-13, 0.0, 300)

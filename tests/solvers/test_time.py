@@ -170,6 +170,7 @@ def test_nonlinear_gradient_agrees_in_both_modes():
     np.testing.assert_allclose(reverse, (near[0] - near[1]) / 2e-4, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_values_and_vmap_over_parameters():
     mean = conduct(save=lambda t, u: {"t": t, "mean": jnp.mean(u)}).checked()
     np.testing.assert_allclose(mean["t"], jnp.linspace(0, 1, 13))

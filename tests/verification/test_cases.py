@@ -26,10 +26,8 @@ FAST = (
     "rober",
     "patch-hexahedron-prism-p2",
     "rigid-tetrahedron-p2",
-    "heat-balance",
     "reactions",
     "order-triangle-p2",
-    "j2-uniaxial",
     "portal-frame",
 )
 
