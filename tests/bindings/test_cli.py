@@ -108,6 +108,7 @@ def test_a_fit_that_does_not_converge_is_told(tmp_path: Path, bar: Path, gemel: 
     assert (tmp_path / "runs" / "bar" / "figures.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_calibration_continues(
     tmp_path: Path, bar: Path, gemel: Gemel, run_environment: dict[str, str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_kept_run_can_be_read_again(client: Client, bar: Path, plate: Path) ->
             client.read_run(run_id, fields=["x"])
 
 
+@pytest.mark.slow
 def test_a_job_can_be_watched_and_found(client: Client, bar: Path) -> None:
     job = client.calibrate(client.register(bar), max_steps=20)
     seen = list(job.watch())

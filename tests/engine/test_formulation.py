@@ -22,6 +22,7 @@ def solved(term, element="P2", cell="triangle"):
     return gm.solve(gm.Steady(body)).checked()
 
 
+@pytest.mark.slow
 def test_a_weak_form_and_its_energy_give_what_the_heat_equation_gives():
     space = gm.FunctionSpace(gm.rectangle(6, 6, size=(1.0, 1.0), cell="triangle"), "P2")
     heat = gm.Heat(space, 3.0, conditions=[gm.Dirichlet("boundary"), gm.HeatSource("all", 1.0)])

@@ -57,7 +57,8 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] if case == "transient, nonlinear" else []) for case in CASES]
+    "case",
+    [pytest.param(case, marks=[pytest.mark.slow] if case not in ("steady", "transient") else []) for case in CASES],
 )
 def test_taylor_remainders_of_a_reading(case):
     build, law = CASES[case]
@@ -101,6 +102,7 @@ def test_a_gradient_reaches_the_shape_of_the_mesh():
     assert float(slope) == pytest.approx(bi / (1 + bi) ** 2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_vmap_over_parameters_agrees_with_single_runs():
     twin, inputs, _ = steady(False)
     values = jnp.array([1.0, 2.0, 4.0])

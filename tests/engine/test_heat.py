@@ -32,6 +32,7 @@ def test_power_is_a_total_and_leaves_through_the_only_way_out():
     assert float(out) == pytest.approx(7.0, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_conductivity_that_depends_on_temperature():
     """k = 1 + T: with Kirchhoff's transform T + T²/2 is linear between the ends."""
     space = bar(16)
@@ -91,6 +92,7 @@ def test_second_order_in_time():
     assert np.log2(error(0.2) / error(0.1)) > 1.9
 
 
+@pytest.mark.slow
 def test_a_lagging_sensor_follows_its_differential_equation():
     times = np.linspace(0.0, 4.0, 81)
     run = gm.simulate(lumped(0.05, lag=0.7), times=times)

@@ -28,6 +28,7 @@ def test_a_pulse_of_power_brings_its_energy(start, end):
     assert float(run.readings["T"][1]) == pytest.approx(1000.0 * max(0.0, min(end, 10.0) - start) / 100.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_coefficient_that_follows_an_input_changes_the_operator():
     twin = cube([gm.Convection("boundary", gm.Input("fan"), 20.0)], 0.05, initial=100.0)
     fan = gm.Series([0.0, 5.0], [0.0, 10.0])

@@ -47,7 +47,8 @@ def exact(t):
     return forced + (1 + RATE / (1 + RATE**2)) * np.exp(-RATE * t)
 
 
-@pytest.mark.parametrize("name", [pytest.param("crank_nicolson", marks=pytest.mark.slow), "bdf2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["crank_nicolson", "bdf2"])
 def test_order_of_the_method(name: str):
     method, order = METHODS[name]
     times = np.array([0.0, 2.0])

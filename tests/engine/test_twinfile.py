@@ -113,6 +113,7 @@ def test_a_file_becomes_the_twin_it_describes(folder):
     assert float(run.readings["T"][-1]) > 293.15
 
 
+@pytest.mark.slow
 def test_energy_goes_where_the_file_says(folder):
     """The heat of the heater, 1 W + 0.2 W u, less what convection takes, warms the plate."""
     text = PLATE.replace('coefficient = "25 W/m^2/K"', 'coefficient = "1e-9 W/m^2/K"').replace(

@@ -58,6 +58,7 @@ def test_exact_parts_give_the_inverse_of_that_part_of_the_matrix(form: Literal["
         np.testing.assert_allclose(result, np.linalg.solve(np.where(mask, dense, 0.0), r), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gmres_with_gauss_seidel_blocks_and_its_gradient():
     operator = SparseOperator.from_scipy(MATRIX)
     solver = GMRES(FieldSplit(SIZES, (Jacobi(),) * 3, "lower"), 1e-12, 0.0, 200, 20)

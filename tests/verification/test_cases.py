@@ -24,9 +24,7 @@ FAST = (
     "lame-cylinder",
     "nafems-fv32",
     "rober",
-    "patch-hexahedron-prism-p2",
     "rigid-tetrahedron-p2",
-    "reactions",
     "order-triangle-p2",
     "portal-frame",
 )
