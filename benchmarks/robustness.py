@@ -9,17 +9,16 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import gemel as gm
+from benchmarks.ours.common import assemble, shuffled, solve
 from gemel.engine.analyses.steady import elliptic_solver
 from gemel.engine.physics import Physics
-from gemel.engine.problems import DiscreteProblem
 from gemel.meshes import Mesh
-from gemel.solvers import LinearSolver, StencilOperator, linear_solve
+from gemel.solvers import LinearSolver, StencilOperator
 
 RTOL, LIMIT = 1e-8, 300
 JUMP = 1e6
@@ -117,32 +116,15 @@ def mesh_of(kind: str, n: int, size: tuple[float, float, float]) -> Mesh:
     mesh = gm.box(n, n, n, size=size, cell="tetrahedron" if kind == "tetrahedra" else "hexahedron")
     if kind == "box":
         return mesh
-    rng = np.random.default_rng(0)
-    places = rng.permutation(mesh.n_points)
-    points = np.empty_like(np.asarray(mesh.points))
-    points[places] = mesh.points
-    cells = places[rng.permutation(np.asarray(mesh.cells))]
-    scattered = Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
-    return scattered.tag_facets("left", lambda x: x[:, 0] < 1e-9)
-
-
-@eqx.filter_jit
-def _system(problem: DiscreteProblem):
-    start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
-    return problem.tangent(start), -problem.residual(start)
-
-
-@eqx.filter_jit
-def _solve(operator, b, solver, state):
-    return linear_solve(operator, b, solver, state)
+    return shuffled(mesh).tag_facets("left", lambda x: x[:, 0] < 1e-9)
 
 
 def measure(problem: Problem, kind: str, n: int, solver: LinearSolver | None = None) -> Row:
     """Assemble and solve; the default solver of a steady analysis where none is given."""
     physics = problem.physics(mesh_of(kind, n, problem.size))
-    operator, b = _system(physics.problem)
+    operator, b = assemble(physics.problem)
     chosen = elliptic_solver(physics, RTOL, LIMIT) if solver is None else solver
-    solution = _solve(operator, b, chosen, chosen.init(operator))
+    solution = solve(operator, b, chosen, chosen.init(operator))
     method = "geometric" if isinstance(operator, StencilOperator) else "aggregation"
     steps = int(solution.statistics["steps"])
     residual = float(solution.statistics["residual"] / jnp.linalg.norm(b))

@@ -24,12 +24,14 @@ class _Forward(eqx.Module):
         return solution.value, (solution.status, solution.statistics)
 
 
-def _residual(x: Array, parameters: tuple[LinearOperator, Array]) -> Array:
+def linear_residual(x: Array, parameters: tuple[LinearOperator, Array]) -> Array:
+    """A x − b."""
     operator, b = parameters
     return operator.mv(x) - b
 
 
-def _tangent(x: Array, parameters: tuple[LinearOperator, Array]) -> LinearOperator:
+def linear_tangent(x: Array, parameters: tuple[LinearOperator, Array]) -> LinearOperator:
+    """A."""
     return parameters[0]
 
 
@@ -65,6 +67,6 @@ def linear_solve_ready(
     """Solve as `linear_solve`, with a state that already belongs to these values."""
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
     value, (status, statistics) = implicit_solve(
-        forward, _residual, (operator, b), solver, state, _tangent, operator.symmetric
+        forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric
     )
     return Solution(value, status, statistics)

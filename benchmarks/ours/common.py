@@ -27,15 +27,20 @@ def cube(case: Case, n: int) -> Mesh:
     mesh = gm.box(n, n, n, cell=case.cell)
     if not case.shuffled:
         return mesh
+    mixed = shuffled(mesh)
+    for name, (axis, end) in _SIDES.items() if case.vector else ():
+        mixed = mixed.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
+    return mixed
+
+
+def shuffled(mesh: Mesh) -> Mesh:
+    """The same cells with nodes and cells numbered at random, without tags."""
     rng = np.random.default_rng(0)
     places = rng.permutation(mesh.n_points)
     points = np.empty_like(np.asarray(mesh.points))
     points[places] = mesh.points
     cells = places[rng.permutation(np.asarray(mesh.cells))]
-    shuffled = Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
-    for name, (axis, end) in _SIDES.items() if case.vector else ():
-        shuffled = shuffled.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
-    return shuffled
+    return Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
 
 
 @eqx.filter_jit

@@ -3,7 +3,7 @@
 from gemel.engine.assembly.gathers import GatherSum
 from gemel.engine.assembly.lattices import LatticeLayout, lattice_of
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, MatrixPlan
-from gemel.engine.assembly.rows import RowLayout, sorted_unique
+from gemel.engine.assembly.rows import RowLayout
 
 __all__ = [
     "ElementSum",
@@ -13,5 +13,4 @@ __all__ = [
     "MatrixPlan",
     "RowLayout",
     "lattice_of",
-    "sorted_unique",
 ]

@@ -152,12 +152,6 @@ class RowLayout(MatrixLayout):
         return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
 
 
-def sorted_unique(keys: np.ndarray) -> np.ndarray:
-    """The distinct numbers in ascending order; numpy's ``unique`` hashes, ten times as long for millions."""
-    keys = np.sort(keys)
-    return keys[np.concatenate([np.ones(min(len(keys), 1), dtype=bool), keys[1:] != keys[:-1]])]
-
-
 def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:
     """A group of elements of one block each for those in no other, whose diagonal is stored too; none where all are."""
     used = np.zeros(n_blocks, dtype=bool)

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.solvers.krylov.common import nonzero
+from gemel.solvers.krylov.common import Progress, nonzero, restarted
+from gemel.solvers.operators import LinearOperator
 
 
 class _Cycle(NamedTuple):
@@ -24,7 +25,22 @@ class _Cycle(NamedTuple):
     dead: Array
 
 
-def minimal_residual_cycle(
+def advance_cycle(
+    operator: LinearOperator,
+    precondition: Callable[[Array], Array],
+    target: Float[Array, ""],
+    now: Progress,
+    max_steps: int,
+    size: int,
+    flexible: bool,
+) -> Progress:
+    """One cycle of an iteration that starts again after ``size`` products; ``flexible`` as below."""
+    left = max_steps - now.steps
+    change, taken = _minimal_residual(operator.mv, precondition, now.r, target, left, size, flexible)
+    return restarted(operator, now, change, taken)
+
+
+def _minimal_residual(
     product: Callable[[Array], Array],
     precondition: Callable[[Array], Array],
     r: Float[Array, " n"],

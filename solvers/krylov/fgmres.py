@@ -5,8 +5,8 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from gemel.solvers.krylov.arnoldi import minimal_residual_cycle
-from gemel.solvers.krylov.common import KrylovSolver, Progress, restarted
+from gemel.solvers.krylov.arnoldi import advance_cycle
+from gemel.solvers.krylov.common import KrylovSolver, Progress
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
 
@@ -31,10 +31,8 @@ class FGMRES(KrylovSolver):
 
     def advance(self, state: Any, operator: LinearOperator, target: Float[Array, ""], now: Progress) -> Progress:
         """One cycle."""
-        left = self.max_steps - now.steps
 
         def precondition(v: Array) -> Array:
             return self.preconditioner.apply(state, v)
 
-        change, taken = minimal_residual_cycle(operator.mv, precondition, now.r, target, left, self.restart, True)
-        return restarted(operator, now, change, taken)
+        return advance_cycle(operator, precondition, target, now, self.max_steps, self.restart, True)

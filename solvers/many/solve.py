@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from gemel.solvers.implicit import implicit_solve, stop_gradient
 from gemel.solvers.krylov import KrylovSolver
+from gemel.solvers.linear import linear_residual, linear_tangent
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.many.compaction import Systems
 from gemel.solvers.many.stacked import StackedOperator, float_axis, partition
@@ -106,22 +107,13 @@ class _Forward(eqx.Module):
         return solution.value.reshape(-1), (solution.status, solution.statistics)
 
 
-def _residual(x: Array, parameters: tuple[StackedOperator, Array]) -> Array:
-    operator, b = parameters
-    return operator.mv(x) - b
-
-
-def _tangent(x: Array, parameters: tuple[StackedOperator, Array]) -> LinearOperator:
-    return parameters[0]
-
-
 def _solve(stack: StackedOperator, b: Array, together: _Together, state: _States, x0: Array | None) -> Solution[Array]:
     """Solve by the one rule of derivatives; (count, n)."""
     state = together.update(stop_gradient(state), stop_gradient(stack))
     x0 = None if x0 is None else stop_gradient(x0).reshape(-1)
     forward = _Forward(together, state, x0)
     value, (status, statistics) = implicit_solve(
-        forward, _residual, (stack, b.reshape(-1)), together, state, _tangent, stack.symmetric
+        forward, linear_residual, (stack, b.reshape(-1)), together, state, linear_tangent, stack.symmetric
     )
     return Solution(value.reshape(b.shape), status, statistics)
 
