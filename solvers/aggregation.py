@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 import scipy.sparse
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 from pyamg.aggregation.aggregate import standard_aggregation
 from pyamg.aggregation.tentative import fit_candidates
 from pyamg.strength import symmetric_strength_of_connection
+
+from gemel.solvers.padded_rows import inverse_of_permutation
 
 _MOST_LEVELS = 20
 
@@ -25,7 +27,12 @@ class HostLevel(NamedTuple):
 
 
 def smoothed_aggregation(
-    matrix: Any, modes: Float[np.ndarray, "n k"] | None, block: int, strength: float, coarse: int
+    matrix: Any,
+    modes: Float[np.ndarray, "n k"] | None,
+    block: int,
+    strength: float,
+    coarse: int,
+    near: Int[np.ndarray | Array, " n"] | None = None,
 ) -> list[HostLevel]:
     r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$.
 
@@ -38,12 +45,20 @@ def smoothed_aggregation(
         block: unknowns per node, interleaved.
         strength: threshold of strong connections.
         coarse: largest size of the coarsest level.
+        near: an order of the unknowns in which neighbours follow one another, that of blocks. Aggregates are formed
+            and numbered along it; levels come in the order of ``matrix`` all the same.
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
     n = matrix.shape[0]
-    fine = matrix.tobsr((block, block)) if block > 1 else scipy.sparse.csr_matrix(matrix)
     candidates = np.kron(np.ones((n // block, 1)), np.eye(block)) if modes is None else modes
+    if near is not None:
+        near = np.asarray(near)
+        first, *others = smoothed_aggregation(_permuted(matrix, near), candidates[near], block, strength, coarse)
+        rank = inverse_of_permutation(near)
+        prolongation = None if first.prolongation is None else first.prolongation.tocsr()[rank]
+        return [HostLevel(matrix, first.inverse_diagonal[rank], first.largest, prolongation), *others]
+    fine = matrix.tobsr((block, block)) if block > 1 else scipy.sparse.csr_matrix(matrix)
     levels = []
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
         aggregates, _ = standard_aggregation(symmetric_strength_of_connection(fine, strength))
@@ -57,6 +72,14 @@ def smoothed_aggregation(
         k = candidates.shape[1]
         fine = coarser.tobsr((k, k)) if k > 1 else coarser.tocsr()
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
+
+
+def _permuted(matrix: Any, order: Int[np.ndarray, " n"]) -> scipy.sparse.csr_array:
+    """The matrix with rows and columns in another order; the entries of a row in that of the columns."""
+    rows = scipy.sparse.csr_array(matrix)[order]
+    found = scipy.sparse.csr_array((rows.data, inverse_of_permutation(order)[rows.indices], rows.indptr), rows.shape)
+    found.sort_indices()
+    return found
 
 
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

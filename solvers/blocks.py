@@ -10,7 +10,8 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
-from gemel.solvers.padded import PaddedRows, Structure, build_rows, join_flat, padded_product, split_flat
+from gemel.solvers.padded_product import padded_product
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_flat, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 

@@ -17,9 +17,14 @@ from gemel.solvers.aggregation import HostLevel, inverse_of, largest_eigenvalue,
 from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
-from gemel.solvers.padded import PaddedRows, Structure, build_rows, padded_product, split_flat
+from gemel.solvers.padded_product import padded_product
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, near_order, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator
+
+
+_ANY_ORDER = 1000
+"""With fewer unknowns than this the order in which aggregates form makes no difference."""
 
 
 class _Rows(eqx.Module):
@@ -97,7 +102,7 @@ class AMG(Preconditioner):
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
-        levels = self._build(operator.to_scipy())
+        levels = self._build(operator)
         dtype = np.dtype(self.dtype)
         with jax.ensure_compile_time_eval():
             rows = [_convert_rows(level.matrix, dtype) for level in levels[1:-1]]
@@ -106,8 +111,8 @@ class AMG(Preconditioner):
             coarse = np.asarray(scipy.linalg.pinvh(levels[-1].matrix.toarray()))
             return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)))
 
-    def _build(self, matrix: scipy.sparse.csr_array) -> list[HostLevel]:
-        n = len(matrix.indptr) - 1
+    def _build(self, operator: LinearOperator) -> list[HostLevel]:
+        n, matrix = operator.n, operator.to_scipy()
         if self.method == "ruge_stuben":
             options = {"max_coarse": self.coarse, "max_levels": 20}
             known = scipy.sparse.csr_matrix(matrix)
@@ -117,7 +122,10 @@ class AMG(Preconditioner):
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
         if n % self.block:
             raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
-        return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse)
+        near = operator.pattern.forward.near if isinstance(operator, SparseOperator) else None
+        if near is None:
+            near = near_order(matrix.indptr, matrix.indices, self.block, _ANY_ORDER)
+        return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse, near)
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
         """Keep the hierarchy."""

@@ -10,17 +10,8 @@ import scipy.sparse
 from jaxtyping import Array, Bool, Float, Int
 
 from gemel.solvers.operators import LinearOperator, SumOperator
-from gemel.solvers.padded import (
-    PaddedRows,
-    Structure,
-    between,
-    build_rows,
-    join_flat,
-    move,
-    move_values,
-    padded_product,
-    split_flat,
-)
+from gemel.solvers.padded_product import between, move, move_values, padded_product
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_flat, near_order, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.stencil import StencilOperator
 
@@ -61,8 +52,11 @@ class SparsityPattern(eqx.Module):
         return self.indices.shape[0]
 
     @staticmethod
-    def build(indptr: np.ndarray, indices: np.ndarray) -> "SparsityPattern":
+    def build(indptr: np.ndarray, indices: np.ndarray, width: int = 1) -> "SparsityPattern":
         """Build the pattern of a square matrix from CSR row pointers (n+1,) and sorted column indices (nnz,).
+
+        Unknowns may come in nodes of ``width`` whose rows are alike. Where rows that follow one another lie far apart
+        in the graph, as in a mesh of nodes in no order, products take them in another order.
 
         Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix.
         """
@@ -77,13 +71,15 @@ class SparsityPattern(eqx.Module):
             bad = int(np.searchsorted(indptr, np.flatnonzero(~rising)[0], side="right")) - 1
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
         indices = indices.astype(np.int32, copy=False)
-        forward, position, source = build_rows(indptr, indices)
         numbers = np.arange(len(indices), dtype=np.int32)
         numbered = scipy.sparse.csr_array((numbers, indices, indptr), shape=(n, n)).tocsc()
         pointers, columns, swap = numbered.indptr, numbered.indices, numbered.data
+        mirrored = np.array_equal(pointers, indptr) and np.array_equal(columns, indices)
+        near = near_order(indptr, indices, width) if mirrored else None
+        forward, position, source = build_rows(indptr, indices, near)
         size = len(source)
         moved = np.append(position[swap], np.int32(size))
-        if np.array_equal(pointers, indptr) and np.array_equal(columns, indices):
+        if mirrored:
             backward, to_backward = forward, moved[source]
             to_forward = to_backward  # the mirror image of a mirror image
         else:

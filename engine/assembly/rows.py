@@ -14,7 +14,7 @@ from gemel.engine.assembly.gathers import Entries, GatherSum
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
 from gemel.engine.assembly.pairs import Pairs
 from gemel.engine.compiling import one_program
-from gemel.solvers.padded import flat_size, split_flat
+from gemel.solvers.padded_rows import flat_size, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
@@ -82,7 +82,7 @@ class RowLayout(MatrixLayout):
         blocks = [[as_blocks(np.asarray(dofs), width) for dofs in mine] for mine in groups]
         members = [members for mine in blocks for members, _ in mine]
         pairs = Pairs.of(n_blocks, [*members, *_alone(n_blocks, members)])
-        layout = RowLayout(SparsityPattern.build(*_expanded(pairs, width)), width)
+        layout = RowLayout(SparsityPattern.build(*_expanded(pairs, width), width), width)
         sums, first = [], 0
         for mine, dofs in zip(blocks, groups, strict=True):
             end = first + sum(members.size * members.shape[1] for members, _ in mine)

@@ -130,6 +130,23 @@ def test_multigrid_is_mesh_independent_for_poisson(amg: AMG):
     assert counts[-1] - counts[0] <= 4
 
 
+@pytest.mark.parametrize("block", [1, 2])
+def test_multigrid_does_not_depend_on_the_order_of_nodes(block: int):
+    """Aggregates form along near unknowns, whatever their numbers, and the answer comes in the order of the matrix."""
+    grid = pyamg.gallery.poisson((40, 40), format="csr")
+    nodes = np.random.default_rng(0).permutation(1600)
+    order = (nodes[:, None] * block + np.arange(block)).ravel()
+    matrix = sp.csr_array(sp.kron(grid, np.eye(block) + 0.2))
+    scattered = sp.csr_array(matrix[order][:, order])
+    solver = CG(AMG(block=block, coarse=20), 1e-10, 0.0, 60)
+    counts = [steps_of(solver, SparseOperator.from_scipy(m, True)) for m in (matrix, scattered)]
+    assert abs(counts[1] - counts[0]) <= 1
+    operator = SparseOperator.from_scipy(scattered, True)
+    b = scattered @ np.cos(np.arange(len(order)))
+    solution = linear_solve(operator, jnp.asarray(b), solver, solver.init(operator))
+    np.testing.assert_allclose(solution.checked(), np.cos(np.arange(len(order))), atol=1e-7)
+
+
 def test_several_candidates_for_single_unknowns():
     """More near-nullspace vectors than unknowns a node: coarse levels have blocks where the finest has none."""
     matrix = pyamg.gallery.poisson((40, 40), format="csr")

@@ -146,6 +146,58 @@ def test_nested_vmap():
     np.testing.assert_allclose(*table, atol=1e-10)
 
 
+def scattered_matrix(side: int) -> sp.csr_array:
+    """An unsymmetric matrix on a symmetric pattern: a grid of nodes in no order, one of which meets 40 others."""
+    rng = np.random.default_rng(4)
+    line = sp.diags_array([np.ones(side - 1), 2 * np.ones(side), np.ones(side - 1)], offsets=[-1, 0, 1])
+    grid = sp.lil_array(sp.kron(line, line))
+    grid[5, 100:140] = grid[100:140, 5] = 1.0
+    order = rng.permutation(side**2)
+    matrix = sp.csr_array(sp.csr_array(grid)[order][:, order])
+    matrix.sort_indices()
+    return sp.csr_array((rng.standard_normal(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+
+
+def test_scattered_unknowns_are_taken_in_another_order():
+    matrix = scattered_matrix(132)
+    n, rows = matrix.shape[0], np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    operator = SparseOperator.from_scipy(matrix)
+    near = operator.pattern.forward.near
+    assert near is not None
+    columns = np.argsort(near)[matrix.indices]
+    assert np.abs(columns - np.argsort(near)[rows]).mean() < n / 50
+    rng = np.random.default_rng(5)
+    x, free = jnp.asarray(rng.standard_normal(n)), rng.random(n) > 0.2
+    np.testing.assert_allclose(operator.mv(x), matrix @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.transpose().mv(x), matrix.T @ x, atol=1e-12)
+    many = jnp.stack([x, jnp.cos(x), x**2])
+    np.testing.assert_allclose(jax.vmap(operator.mv)(many), (matrix @ np.asarray(many).T).T, atol=1e-12)
+    np.testing.assert_array_equal(operator.diagonal(), matrix.diagonal())
+    np.testing.assert_array_equal(operator.csr_values(), matrix.data)
+    assert abs(operator.to_scipy() - matrix).max() == 0
+    kept = sp.diags_array(free.astype(float))
+    expected = kept @ matrix @ kept + sp.diags_array(3.0 * ~free)
+    assert abs(operator.restricted(jnp.asarray(free), 3.0).to_scipy() - expected).max() == 0
+
+    def functional(v, x):
+        return jnp.sum(jnp.sin(operator.pattern.operator(v).mv(x)))
+
+    slope = np.cos(matrix @ x)
+    by_value, by_vector = jax.grad(functional, (0, 1))(operator.csr_values(), x)
+    np.testing.assert_allclose(by_value, slope[rows] * x[matrix.indices], atol=1e-12)
+    np.testing.assert_allclose(by_vector, matrix.T @ slope, atol=1e-12)
+
+
+def test_nodes_of_a_scattered_pattern_stay_together():
+    grid = scattered_matrix(132)
+    grid.data[:] = 1.0
+    matrix = sp.csr_array(sp.kron(grid, np.ones((3, 3))))
+    matrix.sort_indices()
+    near = SparsityPattern.build(matrix.indptr, matrix.indices, 3).forward.near
+    assert near is not None
+    np.testing.assert_array_equal(np.asarray(near).reshape(-1, 3) % 3, np.tile([0, 1, 2], (grid.shape[0], 1)))
+
+
 def test_bad_patterns_are_refused():
     with pytest.raises(ValueError, match="Row 0 of the pattern is not sorted"):
         SparsityPattern.build(np.array([0, 2, 3]), np.array([1, 0, 1]))

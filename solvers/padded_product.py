@@ -12,9 +12,8 @@ scatter, ten times slower.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,148 +22,25 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Int
 
-from gemel.solvers.placing import on_device
-
-_CHUNK = 8
-
-
-class PaddedRows(eqx.Module):
-    """Where the entries of a sparse matrix lie: buckets of rows of similar length, each padded to one width.
-
-    ``columns[b]`` has shape (chunks, entries per chunk, rows in b); a padded entry repeats a column of its
-    own row. ``order`` (rows,) restores the natural order from the concatenated buckets; None where there
-    is one bucket.
-    """
-
-    columns: tuple[Int[Array, "_ _ _"], ...]
-    order: Int[Array, " rows"] | None
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of the values of every bucket."""
-        return tuple(c.shape for c in self.columns)
-
-
-class Structure(eqx.Module):
-    """A matrix' rows, the rows of its transpose, and how values move between the two.
-
-    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the
-    forward layout, and ``to_forward`` the inverse; padding points one past the end. Both are None where no
-    transpose was asked for.
-    """
-
-    forward: PaddedRows
-    backward: PaddedRows | None
-    to_backward: Int[Array, " backward"] | None
-    to_forward: Int[Array, " forward"] | None
-    symmetric: bool = eqx.field(static=True)
-
-    def transpose(self) -> "Structure":
-        """Return the structure of the transposed matrix."""
-        if self.backward is None:
-            raise ValueError("These padded rows were built without their transpose.")
-        return Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
-
-
-def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
-    """Return widths of at most ``limit`` buckets that minimise the stored entries (2 % more for each)."""
-    widths, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
-    below = np.concatenate([[0], np.cumsum(counts)])
-    overhead = 0.02 * float(np.sum(widths * counts))
-    best = [[np.inf] * (len(widths) + 1) for _ in range(limit + 1)]
-    cut = [[0] * (len(widths) + 1) for _ in range(limit + 1)]
-    best[0][0] = 0.0
-    for b in range(1, limit + 1):
-        for j in range(1, len(widths) + 1):
-            costs = [best[b - 1][i] + widths[j - 1] * (below[j] - below[i]) + overhead for i in range(j)]
-            cut[b][j] = int(np.argmin(costs))
-            best[b][j] = float(costs[cut[b][j]])
-    b = int(np.argmin([best[b][len(widths)] for b in range(limit + 1)]))
-    j, edges = len(widths), []
-    while b > 0:
-        edges.append(int(widths[j - 1]))
-        j, b = cut[b][j], b - 1
-    return edges[::-1]
-
-
-class Layout(NamedTuple):
-    """Padded rows, the flat position there of every CSR entry, and the CSR entry at every position.
-
-    Padding points one past the last entry.
-    """
-
-    rows: PaddedRows
-    position: Int[np.ndarray, " nnz"]
-    source: Int[np.ndarray, " stored"]
-
-
-def build_rows(indptr: np.ndarray, indices: np.ndarray) -> Layout:
-    """Lay out CSR rows; on the host."""
-    lengths = np.diff(indptr)
-    edges = _bucket_edges(lengths) if len(lengths) else [1]
-    bucket = np.searchsorted(edges, np.maximum(lengths, 1))
-    numbers = np.arange(len(indices), dtype=np.int32)
-    own = np.zeros(len(lengths), np.int32)
-    own[lengths > 0] = indices[indptr[:-1][lengths > 0]]
-    position, place = np.empty(len(indices), np.int32), np.empty(len(lengths), np.int32)
-    columns, sources, offset, before = [], [], 0, 0
-    for b, edge in enumerate(edges):
-        rows = np.flatnonzero(bucket == b)
-        mine = numbers if len(edges) == 1 else numbers[np.repeat(bucket == b, lengths)]
-        chunks = max(2, -(-edge // _CHUNK))
-        width = -(-edge // chunks)
-        shape = (len(rows), chunks * width)
-        inside = np.arange(shape[1]) < lengths[rows, None]  # true for the entries of ``mine``, in their order
-        table, source = np.broadcast_to(own[rows, None], shape).copy(), np.full(shape, len(indices), np.int32)
-        table[inside], source[inside] = indices[mine], mine
-        slots = np.arange(shape[1], dtype=np.int32) * np.int32(len(rows))
-        position[mine] = (slots + np.arange(offset, offset + len(rows), dtype=np.int32)[:, None])[inside]
-        columns.append(on_device(np.ascontiguousarray(table.T).reshape(chunks, width, len(rows))))
-        sources.append(source.T.ravel())
-        place[rows] = np.arange(before, before + len(rows))
-        before += len(rows)
-        offset += table.size
-    order = None if len(edges) == 1 else on_device(place)
-    return Layout(PaddedRows(tuple(columns), order), position, np.concatenate(sources))
-
-
-def flat_size(rows: PaddedRows) -> int:
-    """Number of stored values, padding included."""
-    return sum(int(np.prod(s)) for s in rows.shapes)
-
-
-def split_flat(flat: np.ndarray | Array, rows: PaddedRows) -> tuple[Any, ...]:
-    """Cut one flat vector of stored values into the buckets' arrays, on the host where it is there."""
-    sizes = [int(np.prod(s)) for s in rows.shapes]
-    parts = (np if isinstance(flat, np.ndarray) else jnp).split(flat, np.cumsum(sizes)[:-1].tolist())
-    return tuple(p.reshape(s) for p, s in zip(parts, rows.shapes, strict=True))
-
-
-def join_flat(values: Sequence[Array]) -> Array:
-    """The inverse of `split_flat`."""
-    return jnp.concatenate([v.reshape(-1) for v in values])
-
-
-def _gather(x: Array, index: Array) -> Array:
-    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+from gemel.solvers.padded_rows import PaddedRows, Structure, gather, join_flat, split_flat
 
 
 def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
     """Return A x for padded values, by unrolled gathers inside a loop over chunks."""
-    parts = []
+    parts, x = [], rows.arranged(x)
     for value, columns in zip(values, rows.columns, strict=True):
 
         def chunk(y, entries):
             v, c = entries
             for j in range(v.shape[0]):
-                y = y + v[j] * _gather(x, c[j])
+                y = y + v[j] * gather(x, c[j])
             return y, None
 
         start = jnp.zeros(value.shape[-1], jnp.result_type(value, x))
         parts.append(jax.lax.scan(chunk, start, (value, columns))[0])
     if rows.order is None:
         return parts[0]
-    return _gather(jnp.concatenate(parts), rows.order)
+    return gather(jnp.concatenate(parts), rows.order)
 
 
 def apply_rows_to_columns(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
@@ -172,20 +48,20 @@ def apply_rows_to_columns(values: Sequence[Array], x: Array, rows: PaddedRows) -
 
     Side by side, the k numbers that an entry multiplies are one stretch of memory: 16 columns cost what 5 products do.
     """
-    parts = []
+    parts, x = [], rows.arranged(x)
     for value, columns in zip(values, rows.columns, strict=True):
 
         def chunk(y, entries):
             v, c = entries
             for j in range(v.shape[0]):
-                y = y + v[j][:, None] * _gather(x, c[j])
+                y = y + v[j][:, None] * gather(x, c[j])
             return y, None
 
         start = jnp.zeros((value.shape[-1], x.shape[1]), jnp.result_type(value, x))
         parts.append(jax.lax.scan(chunk, start, (value, columns))[0])
     if rows.order is None:
         return parts[0]
-    return _gather(jnp.concatenate(parts), rows.order)
+    return gather(jnp.concatenate(parts), rows.order)
 
 
 def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
@@ -194,17 +70,19 @@ def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
         return [x]
     sizes = [c.shape[-1] for c in rows.columns]
     natural = jnp.zeros_like(rows.order).at[rows.order].set(jnp.arange(rows.order.shape[0], dtype=jnp.int32))
-    return jnp.split(_gather(x, natural), np.cumsum(sizes)[:-1].tolist())
+    return jnp.split(gather(x, natural), np.cumsum(sizes)[:-1].tolist())
 
 
 def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """Return the derivative of ct·(A x) with respect to the padded values."""
-    return tuple(p * _gather(x, c) for p, c in zip(_by_bucket(ct, rows), rows.columns, strict=True))
+    x = rows.arranged(x)
+    return tuple(p * gather(x, c) for p, c in zip(_by_bucket(ct, rows), rows.columns, strict=True))
 
 
 def between(chosen: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """For every stored entry whether both its row and its column are ``chosen (n,)``."""
-    return tuple(p & _gather(chosen, c) for p, c in zip(_by_bucket(chosen, rows), rows.columns, strict=True))
+    parts, chosen = _by_bucket(chosen, rows), rows.arranged(chosen)
+    return tuple(p & gather(chosen, c) for p, c in zip(parts, rows.columns, strict=True))
 
 
 # The product as a primitive.
@@ -370,7 +248,7 @@ def move_values(values: Sequence[Array], structure: Structure) -> tuple[Array, .
 def _move_impl(x, index, inverse):
     del inverse
     padded = jnp.concatenate([x, jnp.zeros((1, *x.shape[1:]), x.dtype)])
-    return _gather(padded, index)
+    return gather(padded, index)
 
 
 def _move_jvp(primals, tangents):
