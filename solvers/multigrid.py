@@ -22,7 +22,6 @@ from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, near_or
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator
 
-
 _ANY_ORDER = 1000
 """With fewer unknowns than this the order in which aggregates form makes no difference."""
 
