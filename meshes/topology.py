@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import basix
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int, UInt64
 
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
-from gemel.meshes.geometry import basix_cell, facet_groups
+from gemel.meshes.geometry import basix_cell, facet_groups, n_vertices
+
+_FILTER_BITS = 22
 
 
 def cell_entities(cell_type: str, dim: int) -> Int[np.ndarray, "n_entities n_vertices"]:
@@ -151,34 +153,56 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
     Raises:
         MeshError: when a facet belongs to more than two cells; any number of intervals may share a point.
     """
+    keys = _facet_keys(blocks)
+    ordered = np.sort(np.concatenate([part.ravel() for part in keys]))
+    again = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
+    if (again[1:] & again[:-1]).any():
+        return _boundary_facets_by_vertices(blocks)
+    lone = ordered[~(again[1:] | again[:-1])]
+    owners = [np.nonzero(_contained(part, lone)) for part in keys]
+    parts = [np.stack([first + cell, local], axis=-1) for first, (cell, local) in zip(block_offsets(blocks), owners, strict=False)]
+    return np.concatenate(parts)
+
+
+def _facet_keys(blocks: Sequence[CellBlock]) -> list[UInt64[np.ndarray, "n_cells n_facets"]]:
+    """A number for every facet of every cell, the sum of a pseudo-random one for each of its vertices.
+
+    A facet that two cells share has the same number in both. Of two others one in 2⁶⁴ pairs has.
+    """
+    size = 1 + max((int(block.cells.max(initial=0)) for block in blocks), default=0)
+    random = np.random.default_rng(0).integers(2**63, size=size, dtype=np.uint64)
+    tables = []
+    for block in blocks:
+        vertices = np.asarray(block.cells)
+        local = basix.topology(basix_cell(block.cell_type))[-2]
+        mine = random[vertices[:, : n_vertices(block.cell_type)]]
+        tables.append(np.stack([mine[:, facet].sum(axis=1, dtype=np.uint64) for facet in local], axis=1))
+    return tables
+
+
+def _contained(values: UInt64[np.ndarray, "..."], chosen: UInt64[np.ndarray, " k"]) -> Bool[np.ndarray, "..."]:
+    """Which values are among a few chosen ones: their upper bits rule most of them out."""
+    shift = np.uint64(64 - _FILTER_BITS)
+    possible = np.zeros(2**_FILTER_BITS, dtype=bool)
+    possible[chosen >> shift] = True
+    found = possible[values >> shift]
+    found[found] = np.isin(values[found], chosen)
+    return found
+
+
+def _boundary_facets_by_vertices(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
+    """The same by comparing vertices, where some facets have more than two cells."""
     chosen = []
     for vertices, owners in facet_tables(blocks).values():
-        order, first = _grouped(vertices)
+        order = np.lexsort(vertices.T[::-1])
+        new = (vertices[order[1:]] != vertices[order[:-1]]).any(axis=1)
+        first = np.flatnonzero(np.concatenate([[True], new])[: len(order)])
         count = np.diff(first, append=len(order))
         if vertices.shape[1] > 1:
             _check_count(vertices[order[first]], count)
         chosen.append(owners[order[first[count == 1]]])
     facets = np.concatenate(chosen)
     return facets[np.lexsort(facets.T[::-1])]
-
-
-def _grouped(rows: Int[np.ndarray, "n k"]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
-    """An order in which equal rows follow one another, and where each run of them begins.
-
-    Sorted by one number for each row, a sum of pseudo-random ones of its entries; where two different rows have the
-    same by chance, lexicographically.
-    """
-    random = np.random.default_rng(0).integers(2**63, size=int(rows.max(initial=0)) + 1, dtype=np.uint64)
-    keys = sum((random[column] for column in rows.T), np.zeros(len(rows), dtype=np.uint64))
-    order = np.argsort(keys)
-    ordered = keys[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(rows)])
-    run = np.repeat(first, np.diff(first, append=len(rows)))
-    if np.array_equal(rows[order], rows[order[run]]):
-        return order, first
-    order = np.lexsort(rows.T[::-1])
-    new = np.concatenate([[True], (rows[order[1:]] != rows[order[:-1]]).any(axis=1)])
-    return order, np.flatnonzero(new)
 
 
 def box_cells(shape: tuple[int, ...]) -> Int[np.ndarray, "n_cells n_corners"]:

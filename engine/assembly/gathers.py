@@ -13,6 +13,10 @@ from gemel.engine.compiling import one_program
 from gemel.solvers.placing import on_device
 
 
+_AT_ONCE = 2**13
+"""Rows of a table that are filled at a time, so that what they read stays in the cache."""
+
+
 class GatherSum(eqx.Module):
     r"""The linear map $y_i = \sum_{k\,:\,t_k = i} x_k$, planned once on the host.
 
@@ -46,13 +50,15 @@ class GatherSum(eqx.Module):
         for width in _bucket_widths(counts):
             rows = np.flatnonzero((counts > lower) & (counts <= width))
             exact = bool((counts[rows] == width).all())
-            lower, first = width, begins[rows]
-            table = np.empty((width, len(rows)), dtype=np.int32)
-            for slot in range(width):
-                mine = first + np.int32(slot) if exact else np.minimum(first + slot, len(sources) - 1)
-                table[slot] = sources[mine]
-                if not exact:
-                    table[slot, counts[rows] <= slot] = len(sources)
+            lower, table = width, np.empty((width, len(rows)), dtype=np.int32)
+            for start in range(0, len(rows), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                first, length = begins[rows[part]], counts[rows[part]]
+                for slot in range(width):
+                    mine = first + np.int32(slot)
+                    table[slot, part] = sources[mine if exact else np.minimum(mine, len(sources) - 1)]
+                    if not exact:
+                        table[slot, part][length <= slot] = len(sources)
             tables.append(table)
             order[places[rows]] = np.arange(offset, offset + len(rows), dtype=np.int32)
             offset += len(rows)
