@@ -160,7 +160,10 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
         return _boundary_facets_by_vertices(blocks)
     lone = ordered[~(again[1:] | again[:-1])]
     owners = [np.nonzero(_contained(part, lone)) for part in keys]
-    parts = [np.stack([first + cell, local], axis=-1) for first, (cell, local) in zip(block_offsets(blocks), owners, strict=False)]
+    parts = [
+        np.stack([first + cell, local], axis=-1)
+        for first, (cell, local) in zip(block_offsets(blocks), owners, strict=False)
+    ]
     return np.concatenate(parts)
 
 

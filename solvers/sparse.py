@@ -23,6 +23,21 @@ def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
     return inverse[:size]
 
 
+def _transposed(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pointers and indices of the transposed pattern, and which entry each of its entries was."""
+    n, numbers = len(indptr) - 1, np.arange(len(indices), dtype=np.int32)
+    columns = scipy.sparse.csr_array((numbers, indices, indptr), shape=(n, n)).tocsc()
+    return columns.indptr, columns.indices, columns.data
+
+
+def _fingerprint(*tables: np.ndarray) -> str:
+    """A name for tables of numbers, different where any number is."""
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update(np.ascontiguousarray(table))
+    return digest.hexdigest()[:24]
+
+
 class SparsityPattern(eqx.Module):
     """The places of the nonzeros of an n × n matrix in CSR order, with the layout for fast products.
 
@@ -71,12 +86,9 @@ class SparsityPattern(eqx.Module):
             bad = int(np.searchsorted(indptr, np.flatnonzero(~rising)[0], side="right")) - 1
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
         indices = indices.astype(np.int32, copy=False)
-        numbers = np.arange(len(indices), dtype=np.int32)
-        numbered = scipy.sparse.csr_array((numbers, indices, indptr), shape=(n, n)).tocsc()
-        pointers, columns, swap = numbered.indptr, numbered.indices, numbered.data
+        pointers, columns, swap = _transposed(indptr, indices)
+        forward, position, source = build_rows(indptr, indices, near_order(indptr, indices, width))
         mirrored = np.array_equal(pointers, indptr) and np.array_equal(columns, indices)
-        near = near_order(indptr, indices, width) if mirrored else None
-        forward, position, source = build_rows(indptr, indices, near)
         size = len(source)
         moved = np.append(position[swap], np.int32(size))
         if mirrored:
@@ -90,7 +102,6 @@ class SparsityPattern(eqx.Module):
         stored = np.flatnonzero(row_of == indices)
         on_diagonal = np.full(n, size, np.int32)
         on_diagonal[row_of[stored]] = position[stored]
-        digest = hashlib.blake2b(indptr.tobytes() + indices.tobytes(), digest_size=12).hexdigest()
         with jax.ensure_compile_time_eval():
             return SparsityPattern(
                 on_device(np.asarray(indptr, np.int32)),
@@ -102,7 +113,7 @@ class SparsityPattern(eqx.Module):
                 on_device(source),
                 on_device(position),
                 on_device(on_diagonal),
-                digest,
+                _fingerprint(indptr, indices),
             )
 
     def operator(self, csr_values: Float[Array, " nnz"], symmetric: bool = False) -> "SparseOperator":

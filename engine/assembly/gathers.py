@@ -12,7 +12,6 @@ from jaxtyping import Array
 from gemel.engine.compiling import one_program
 from gemel.solvers.placing import on_device
 
-
 _AT_ONCE = 2**13
 """Rows of a table that are filled at a time, so that what they read stays in the cache."""
 

@@ -1,13 +1,15 @@
 """All pairs of blocks that share an element, sorted: the sparsity of a matrix and the sums of its assembly at once."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from gemel.engine.assembly.gathers import sorted_by
+from gemel.solvers.threads import at_once
 
-_AT_ONCE = 2**21
+_AT_ONCE = 2**19
 """About how many candidates are sorted at a time, to bound the memory."""
 
 
@@ -33,7 +35,7 @@ class Pairs(NamedTuple):
         together, row by row, in a fraction of the time that one sort of all pairs takes.
         """
         around = _around(n_blocks, groups)
-        parts = [_sorted(rows, around) for alike in _alike(around) for rows in alike]
+        parts = at_once(*(partial(_sorted, rows, around) for alike in _alike(around) for rows in alike))
         distinct = np.zeros(n_blocks, dtype=np.int64)
         for part in parts:
             distinct[part.rows] = part.distinct

@@ -1,6 +1,8 @@
 """Matrices in rows: the sparsity of any mesh, and the gathers that assemble into it."""
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +19,7 @@ from gemel.engine.compiling import one_program
 from gemel.solvers.padded_rows import flat_size, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
+from gemel.solvers.threads import at_once
 
 _FEW = 8
 """Element matrices with fewer than this part of all entries are added one by one."""
@@ -82,33 +85,35 @@ class RowLayout(MatrixLayout):
         blocks = [[as_blocks(np.asarray(dofs), width) for dofs in mine] for mine in groups]
         members = [members for mine in blocks for members, _ in mine]
         pairs = Pairs.of(n_blocks, [*members, *_alone(n_blocks, members)])
-        layout = RowLayout(SparsityPattern.build(*_expanded(pairs, width), width), width)
-        sums, first = [], 0
-        for mine, dofs in zip(blocks, groups, strict=True):
-            end = first + sum(members.size * members.shape[1] for members, _ in mine)
-            few = _FEW * (end - first) < len(pairs.sources)
-            if few or not all(whole for _, whole in mine):
-                places = [layout._places(pairs, np.asarray(members)) for members in dofs]
-                entries = Entries.plan(np.concatenate([np.zeros(0, np.int64), *places]))
-                sums.append(RowEntries(entries, *layout.shape))
-            else:
-                sums.append(layout._matrix_sum(pairs.within(first, end)))
-            first = end
-        return layout, sums
+        ends = [0, *accumulate(sum(members.size * members.shape[1] for members, _ in mine) for mine in blocks)]
+        whole = [
+            _FEW * (end - first) >= len(pairs.sources) and all(full for _, full in mine)
+            for mine, (first, end) in zip(blocks, pairwise(ends), strict=True)
+        ]
+        pattern, *gathers = at_once(
+            lambda: SparsityPattern.build(*_expanded(pairs, width), width),
+            *(partial(_gather, pairs, *ends[i : i + 2]) for i, full in enumerate(whole) if full),
+        )
+        layout, ready = RowLayout(pattern, width), iter(gathers)
+        return layout, [
+            layout._matrix_sum(pairs, next(ready)) if full else layout._entries(pairs, dofs)
+            for full, dofs in zip(whole, groups, strict=True)
+        ]
 
-    def _matrix_sum(self, pairs: Pairs) -> RowMatrixSum:
-        """The assembly of matrices of whole blocks."""
-        count, c = len(pairs.columns), self.width
-        stored, runs = np.asarray(self.pattern.to_csr), (pairs.sources, pairs.begins, pairs.counts)
-        if c == 1:
-            return on_device(RowMatrixSum(GatherSum.of_runs(*runs, stored, *self.shape), 1))
-        gather = GatherSum.of_runs(*runs, np.arange(count), count)
+    def _matrix_sum(self, pairs: Pairs, gather: GatherSum) -> RowMatrixSum:
+        """The assembly of matrices of whole blocks, from the sums that make each pair of blocks."""
+        c, stored = self.width, np.asarray(self.pattern.to_csr)
         total = sum(table.shape[1] for table in gather.tables) + 1
         base, step = _first_entries(pairs, c)
         order = np.full(self.shape, total - 1, dtype=np.int32)
         for i, j in np.ndindex(c, c):
             order[stored[base + i * step + j]] = gather.order + np.int32((i * c + j) * total)
         return on_device(RowMatrixSum(GatherSum(gather.tables, order), c))
+
+    def _entries(self, pairs: Pairs, groups: Sequence[np.ndarray]) -> RowEntries:
+        """The assembly of matrices entry by entry."""
+        places = [self._places(pairs, np.asarray(dofs)) for dofs in groups]
+        return RowEntries(Entries.plan(np.concatenate([np.zeros(0, np.int64), *places])), *self.shape)
 
     def _places(self, pairs: Pairs, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
@@ -150,6 +155,12 @@ class RowLayout(MatrixLayout):
         """The operator with the given values; ``free`` and ``diagonal`` as in `MatrixLayout`."""
         operator = SparseOperator(self.pattern, split_flat(values, self.pattern.forward), symmetric)
         return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
+
+
+def _gather(pairs: Pairs, first: int, end: int) -> GatherSum:
+    """The sums of the entries of some groups of elements for each pair of blocks."""
+    mine, count = pairs.within(first, end), len(pairs.columns)
+    return GatherSum.of_runs(mine.sources, mine.begins, mine.counts, np.arange(count), count)
 
 
 def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -149,23 +149,25 @@ def test_nested_vmap():
 def scattered_matrix(side: int) -> sp.csr_array:
     """An unsymmetric matrix on a symmetric pattern: a grid of nodes in no order, one of which meets 40 others."""
     rng = np.random.default_rng(4)
-    line = sp.diags_array([np.ones(side - 1), 2 * np.ones(side), np.ones(side - 1)], offsets=[-1, 0, 1])
-    grid = sp.lil_array(sp.kron(line, line))
-    grid[5, 100:140] = grid[100:140, 5] = 1.0
+    line = sp.csr_array(np.eye(side, k=-1) + 2 * np.eye(side) + np.eye(side, k=1))
+    star = (np.full(40, 5), np.arange(100, 140))
+    around = sp.csr_array((np.ones(40), star), shape=(side**2, side**2))
+    grid = sp.csr_array(sp.kron(line, line) + around + around.T)
     order = rng.permutation(side**2)
-    matrix = sp.csr_array(sp.csr_array(grid)[order][:, order])
+    matrix = sp.csr_array(sp.csr_array(grid[order])[:, order])
     matrix.sort_indices()
     return sp.csr_array((rng.standard_normal(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
 
 
 def test_scattered_unknowns_are_taken_in_another_order():
     matrix = scattered_matrix(132)
-    n, rows = matrix.shape[0], np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    n = len(matrix.indptr) - 1
+    rows = np.repeat(np.arange(n), np.diff(matrix.indptr))
     operator = SparseOperator.from_scipy(matrix)
     near = operator.pattern.forward.near
     assert near is not None
-    columns = np.argsort(near)[matrix.indices]
-    assert np.abs(columns - np.argsort(near)[rows]).mean() < n / 50
+    rank = np.argsort(np.asarray(near))
+    assert np.abs(rank[matrix.indices] - rank[rows]).mean() < n / 50
     rng = np.random.default_rng(5)
     x, free = jnp.asarray(rng.standard_normal(n)), rng.random(n) > 0.2
     np.testing.assert_allclose(operator.mv(x), matrix @ x, atol=1e-12)
@@ -190,12 +192,12 @@ def test_scattered_unknowns_are_taken_in_another_order():
 
 def test_nodes_of_a_scattered_pattern_stay_together():
     grid = scattered_matrix(132)
-    grid.data[:] = 1.0
+    n = len(grid.indptr) - 1
     matrix = sp.csr_array(sp.kron(grid, np.ones((3, 3))))
     matrix.sort_indices()
     near = SparsityPattern.build(matrix.indptr, matrix.indices, 3).forward.near
     assert near is not None
-    np.testing.assert_array_equal(np.asarray(near).reshape(-1, 3) % 3, np.tile([0, 1, 2], (grid.shape[0], 1)))
+    np.testing.assert_array_equal(np.asarray(near).reshape(-1, 3) % 3, np.tile([0, 1, 2], (n, 1)))
 
 
 def test_bad_patterns_are_refused():
