@@ -34,17 +34,13 @@ class GatherSum(eqx.Module):
         if max(len(targets), size) >= 2**31:
             raise ValueError(f"{max(len(targets), size)} entries are too many to number with 32 bits: split the mesh.")
         sources, starts = sorted_by(targets, size)
-        return on_device(GatherSum.of_runs(sources, starts[:-1], np.diff(starts), np.arange(size), size))
+        return on_device(GatherSum.of_runs(sources, starts[:-1], np.diff(starts)))
 
     @staticmethod
-    def of_runs(
-        sources: np.ndarray, begins: np.ndarray, counts: np.ndarray, places: np.ndarray, size: int
-    ) -> "GatherSum":
-        """The map whose row ``places[p]`` of ``size`` is the sum of ``sources[begins[p] : begins[p] + counts[p]]``; on
-        the host.
-        """
+    def of_runs(sources: np.ndarray, begins: np.ndarray, counts: np.ndarray) -> "GatherSum":
+        """The map whose row ``p`` is the sum of ``sources[begins[p] : begins[p] + counts[p]]``; on the host."""
         tables: list[np.ndarray] = []
-        order = np.full(size, -1, dtype=np.int32)
+        order = np.empty(len(counts), dtype=np.int32)
         offset, lower = 0, 0
         for width in _bucket_widths(counts):
             rows = np.flatnonzero((counts > lower) & (counts <= width))
@@ -59,9 +55,9 @@ class GatherSum(eqx.Module):
                     if not exact:
                         table[slot, part][length <= slot] = len(sources)
             tables.append(table)
-            order[places[rows]] = np.arange(offset, offset + len(rows), dtype=np.int32)
+            order[rows] = np.arange(offset, offset + len(rows), dtype=np.int32)
             offset += len(rows)
-        order[order < 0] = offset
+        order[counts == 0] = offset
         return GatherSum(tuple(tables), order)
 
     @one_program

@@ -104,10 +104,13 @@ class RowLayout(MatrixLayout):
         """The assembly of matrices of whole blocks, from the sums that make each pair of blocks."""
         c, stored = self.width, np.asarray(self.pattern.to_csr)
         total = sum(table.shape[1] for table in gather.tables) + 1
-        base, step = _first_entries(pairs, c)
         order = np.full(self.shape, total - 1, dtype=np.int32)
-        for i, j in np.ndindex(c, c):
-            order[stored[base + i * step + j]] = gather.order + np.int32((i * c + j) * total)
+        if c == 1:
+            order[stored] = gather.order
+        else:
+            base, step = _first_entries(pairs, c)
+            for i, j in np.ndindex(c, c):
+                order[stored[base + i * step + j]] = gather.order + np.int32((i * c + j) * total)
         return on_device(RowMatrixSum(GatherSum(gather.tables, order), c))
 
     def _entries(self, pairs: Pairs, groups: Sequence[np.ndarray]) -> RowEntries:
@@ -159,8 +162,8 @@ class RowLayout(MatrixLayout):
 
 def _gather(pairs: Pairs, first: int, end: int) -> GatherSum:
     """The sums of the entries of some groups of elements for each pair of blocks."""
-    mine, count = pairs.within(first, end), len(pairs.columns)
-    return GatherSum.of_runs(mine.sources, mine.begins, mine.counts, np.arange(count), count)
+    mine = pairs.within(first, end)
+    return GatherSum.of_runs(mine.sources, mine.begins, mine.counts)
 
 
 def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:
