@@ -10,9 +10,12 @@ from pyamg.aggregation.aggregate import standard_aggregation
 from pyamg.aggregation.tentative import fit_candidates
 from pyamg.strength import symmetric_strength_of_connection
 
-from gemel.solvers.padded_rows import inverse_of_permutation
+from gemel.solvers.padded_rows import inverse_of_permutation, near_order
 
 _MOST_LEVELS = 20
+
+_ANY_ORDER = 1000
+"""With fewer nodes than this the order in which aggregates form makes no difference."""
 
 
 class HostLevel(NamedTuple):
@@ -45,20 +48,42 @@ def smoothed_aggregation(
         block: unknowns per node, interleaved.
         strength: threshold of strong connections.
         coarse: largest size of the coarsest level.
-        near: an order of the unknowns in which neighbours follow one another, that of blocks. Aggregates are formed
-            and numbered along it; levels come in the order of ``matrix`` all the same.
+        near: an order of the nodes in which neighbours follow one another; one is looked for where it is None.
+            Aggregates are formed and numbered along it; levels come in the order of ``matrix`` all the same.
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
     n = matrix.shape[0]
     candidates = np.kron(np.ones((n // block, 1)), np.eye(block)) if modes is None else modes
-    if near is not None:
-        near = np.asarray(near)
-        first, *others = smoothed_aggregation(_permuted(matrix, near), candidates[near], block, strength, coarse)
-        rank = inverse_of_permutation(near)
-        prolongation = None if first.prolongation is None else first.prolongation.tocsr()[rank]
-        return [HostLevel(matrix, first.inverse_diagonal[rank], first.largest, prolongation), *others]
-    fine = matrix.tobsr((block, block)) if block > 1 else scipy.sparse.csr_matrix(matrix)
+    if near is None:
+        fine = _in_blocks(matrix, block)
+        near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
+        if near is None:
+            return _levels(fine, candidates, strength, coarse)
+    order = (np.asarray(near)[:, None] * block + np.arange(block)).ravel()
+    return _along(order, matrix, candidates[order], block, strength, coarse)
+
+
+def _along(
+    order: Int[np.ndarray, " n"],
+    matrix: Any,
+    candidates: Float[np.ndarray, "n k"],
+    block: int,
+    strength: float,
+    coarse: int,
+) -> list[HostLevel]:
+    """The levels of the matrix in another order, the first one back in its own."""
+    rows = scipy.sparse.csr_array(matrix)[order]
+    rank = inverse_of_permutation(order)
+    fine = scipy.sparse.csr_matrix((rows.data, rank[rows.indices], rows.indptr), matrix.shape)
+    fine.sort_indices()
+    first, *others = _levels(_in_blocks(fine, block), candidates, strength, coarse)
+    if first.prolongation is None:
+        return [HostLevel(matrix, *first[1:])]
+    return [HostLevel(matrix, first.inverse_diagonal[rank], first.largest, first.prolongation.tocsr()[rank]), *others]
+
+
+def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, coarse: int) -> list[HostLevel]:
     levels = []
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
         aggregates, _ = standard_aggregation(symmetric_strength_of_connection(fine, strength))
@@ -69,17 +94,12 @@ def smoothed_aggregation(
         prolongation = tentative - _scaled(fine @ tentative, 4.0 / (3.0 * largest) * inverse)
         levels.append(HostLevel(fine, inverse, largest, prolongation))
         coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
-        k = candidates.shape[1]
-        fine = coarser.tobsr((k, k)) if k > 1 else coarser.tocsr()
+        fine = _in_blocks(coarser, candidates.shape[1])
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
 
 
-def _permuted(matrix: Any, order: Int[np.ndarray, " n"]) -> scipy.sparse.csr_array:
-    """The matrix with rows and columns in another order; the entries of a row in that of the columns."""
-    rows = scipy.sparse.csr_array(matrix)[order]
-    found = scipy.sparse.csr_array((rows.data, inverse_of_permutation(order)[rows.indices], rows.indptr), rows.shape)
-    found.sort_indices()
-    return found
+def _in_blocks(matrix: Any, size: int) -> Any:
+    return matrix.tobsr((size, size)) if size > 1 else scipy.sparse.csr_matrix(matrix)
 
 
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

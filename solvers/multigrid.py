@@ -18,12 +18,9 @@ from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, near_order, split_flat
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, split_flat
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator
-
-_ANY_ORDER = 1000
-"""With fewer unknowns than this the order in which aggregates form makes no difference."""
 
 
 class _Rows(eqx.Module):
@@ -47,10 +44,14 @@ class _Level(eqx.Module):
 
 
 class Hierarchy(eqx.Module):
-    """The state of `AMG`: levels from fine to coarse, and the inverse of the coarsest matrix."""
+    """The state of `AMG`: levels from fine to coarse, and the inverse of the coarsest matrix.
+
+    They are those of the operator over its ``size``, so that single precision has room on both sides.
+    """
 
     levels: tuple[_Level, ...]
     coarse_inverse: Array
+    size: Float[Array, ""]
 
 
 class AMG(Preconditioner):
@@ -61,18 +62,16 @@ class AMG(Preconditioner):
     values change moderately, so ``update`` keeps it. In jit pass the state: ``state =
     solver.init(operator)`` outside.
 
-    - ``method``: ``"smoothed_aggregation"`` (the choice for elasticity, with ``near_nullspace``) or
-    ``"ruge_stuben"``
+    - ``method``: ``"smoothed_aggregation"`` (the choice for elasticity, with ``near_nullspace``) or ``"ruge_stuben"``
       (scalar problems).
-    - ``near_nullspace`` (n, k): the near-kernel, for elasticity the rigid-body modes; None is the constant
-    vector. Zero
-      its rows at Dirichlet unknowns.
+    - ``near_nullspace`` (n, k): the near-kernel, for elasticity the rigid-body modes; None is the constant vector.
+      Zero its rows at Dirichlet unknowns.
     - ``block``: unknowns per node, interleaved; aggregation then works on nodes.
     - ``strength``: threshold of strong connections |a_ij| > strength √(a_ii a_jj), by norms of blocks. The default
       keeps aggregates from crossing jumps and weak directions, which costs nothing elsewhere; for thin cells and strong
       anisotropy try 0.08 to 0.25. ``degree``: of the smoothing polynomial.
     - ``coarse``: largest size of the coarsest level, which is inverted densely.
-    - ``dtype``: ``"float32"`` halves the memory traffic of the cycle inside a float64 Krylov method.
+    - ``dtype``: of the cycle; ``"float32"`` needs two thirds of the traffic inside a float64 Krylov method.
 
     Vaněk, Mandel, Brezina, Computing 56 (1996); Ruge, Stüben, in *Multigrid Methods* (1987); smoother:
     Adams, Brezina, Hu, Tuminaro, J. Comput. Phys. 188 (2003).
@@ -82,9 +81,9 @@ class AMG(Preconditioner):
     near_nullspace: Float[np.ndarray | Array, "n k"] | None = None
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.02)
-    degree: int = eqx.field(static=True, default=3)
+    degree: int = eqx.field(static=True, default=2)
     coarse: int = eqx.field(static=True, default=300)
-    dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float64")
+    dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float32")
 
     def __check_init__(self):
         if self.method not in ("smoothed_aggregation", "ruge_stuben"):
@@ -101,17 +100,19 @@ class AMG(Preconditioner):
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
-        levels = self._build(operator)
-        dtype = np.dtype(self.dtype)
+        matrix, dtype = operator.to_scipy(), np.dtype(self.dtype)
+        magnitude = np.abs(matrix.diagonal())
+        size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
+        levels = self._build(operator, matrix / size)
         with jax.ensure_compile_time_eval():
             rows = [_convert_rows(level.matrix, dtype) for level in levels[1:-1]]
-            first = _known_rows(operator, dtype) or _convert_rows(levels[0].matrix, dtype)
+            first = _known_rows(operator, size, dtype) or _convert_rows(levels[0].matrix, dtype)
             fine = (_convert_level(*pair, dtype) for pair in zip(levels[:-1], [first, *rows], strict=False))
             coarse = np.asarray(scipy.linalg.pinvh(levels[-1].matrix.toarray()))
-            return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)))
+            return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)), jnp.asarray(size))
 
-    def _build(self, operator: LinearOperator) -> list[HostLevel]:
-        n, matrix = operator.n, operator.to_scipy()
+    def _build(self, operator: LinearOperator, matrix: scipy.sparse.csr_array) -> list[HostLevel]:
+        n = operator.n
         if self.method == "ruge_stuben":
             options = {"max_coarse": self.coarse, "max_levels": 20}
             known = scipy.sparse.csr_matrix(matrix)
@@ -121,9 +122,7 @@ class AMG(Preconditioner):
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
         if n % self.block:
             raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
-        near = operator.pattern.forward.near if isinstance(operator, SparseOperator) else None
-        if near is None:
-            near = near_order(matrix.indptr, matrix.indices, self.block, _ANY_ORDER)
+        near = _known_order(operator, self.block)
         return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse, near)
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
@@ -132,7 +131,10 @@ class AMG(Preconditioner):
 
     def apply(self, state: Hierarchy, r: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return one V-cycle from a zero guess."""
-        return self._cycle(state, 0, r.astype(state.coarse_inverse.dtype)).astype(r.dtype)
+        largest = jnp.max(jnp.abs(r))
+        largest = jnp.where(largest > 0, largest, 1.0)
+        change = self._cycle(state, 0, (r / largest).astype(self.dtype)).astype(r.dtype)
+        return largest / state.size * change
 
     def _cycle(self, state: Hierarchy, depth: int, b: Array) -> Array:
         if depth == len(state.levels):
@@ -150,11 +152,20 @@ def _measured(levels: Sequence[Any]) -> list[HostLevel]:
     return [*known, HostLevel(levels[-1].A, np.ones(0), 0.0, None)]
 
 
-def _known_rows(operator: LinearOperator, dtype: np.dtype) -> _Rows | None:
-    """The rows of a matrix that lies in padded rows already; None for another operator."""
+def _known_order(operator: LinearOperator, block: int) -> np.ndarray | None:
+    """The order in which products of the operator take its nodes of ``block`` unknowns, where there is one."""
+    if not isinstance(operator, SparseOperator) or operator.pattern.forward.near is None:
+        return None
+    nodes, parts = np.divmod(np.asarray(operator.pattern.forward.near).reshape(-1, block), block)
+    together = (parts == np.arange(block)).all() and (nodes == nodes[:, :1]).all()
+    return nodes[:, 0] if together else None
+
+
+def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows | None:
+    """The rows of a matrix over its ``size`` that lies in padded rows already; None for another operator."""
     if not isinstance(operator, SparseOperator):
         return None
-    return _Rows(operator.pattern.forward, tuple(values.astype(dtype) for values in operator.values))
+    return _Rows(operator.pattern.forward, tuple((values / size).astype(dtype) for values in operator.values))
 
 
 def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:

@@ -111,6 +111,7 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
     if near is not None:
         rank = inverse_of_permutation(near)
         bucket, own, indices = bucket[near], rank[own], rank[indices]
+    padded = np.append(indices, np.zeros(1, indices.dtype)) if len(indices) == 0 else indices
     position, place = np.empty(len(indices), np.int32), np.empty(len(lengths), np.int32)
     columns, sources, offset, before = [], [], 0, 0
     for b, edge in enumerate(edges):
@@ -133,7 +134,7 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
                 else:
                     inside = slot < length
                     safe = np.where(inside, entries, 0)
-                    table[slot, part] = np.where(inside, indices[safe], own[mine])
+                    table[slot, part] = np.where(inside, padded[safe], own[mine])
                     source[slot, part] = np.where(inside, entries, len(indices))
                     position[entries[inside]] = places[inside]
         columns.append(on_device(table.reshape(chunks, width, len(rows))))

@@ -169,7 +169,7 @@ def test_multigrid_is_mesh_independent_for_elasticity():
 
 def test_v_cycle_is_symmetric_positive():
     operator = SparseOperator.from_scipy(pyamg.gallery.poisson((8, 8), format="csr"), True)
-    amg = AMG(coarse=10)
+    amg = AMG(coarse=10, dtype="float64")
     state = amg.init(operator)
     cycle = np.asarray(jax.vmap(lambda r: amg.apply(state, r))(jnp.eye(64)))
     np.testing.assert_allclose(cycle, cycle.T, atol=1e-12)
