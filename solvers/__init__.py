@@ -27,7 +27,7 @@ from gemel.solvers.least_squares import (
     LevenbergMarquardt,
     Linearisation,
 )
-from gemel.solvers.linear import linear_solve
+from gemel.solvers.linear import affine_solve, linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
 from gemel.solvers.lobpcg import LOBPCG
 from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
@@ -155,6 +155,7 @@ __all__ = [
     "TransposedOperator",
     "Tsit5",
     "Unrolled",
+    "affine_solve",
     "dense_matrix",
     "eigen_solve",
     "implicit_solve",

@@ -1,9 +1,10 @@
 """Linear solves that can be differentiated in everything inside the operator and in the right-hand side."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.implicit import implicit_solve, stop_gradient
 from gemel.solvers.linear_solver import LinearSolver
@@ -30,7 +31,7 @@ def linear_residual(x: Array, parameters: tuple[LinearOperator, Array]) -> Array
     return operator.mv(x) - b
 
 
-def linear_tangent(x: Array, parameters: tuple[LinearOperator, Array]) -> LinearOperator:
+def linear_tangent(x: Array, parameters: tuple[LinearOperator, Any]) -> LinearOperator:
     """A."""
     return parameters[0]
 
@@ -68,5 +69,51 @@ def linear_solve_ready(
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
     value, (status, statistics) = implicit_solve(
         forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric
+    )
+    return Solution(value, status, statistics)
+
+
+class _Step(eqx.Module):
+    """One undifferentiated step to the root of an affine residual."""
+
+    solver: LinearSolver
+    state: Any
+    start: Array
+
+    def __call__(self, residual: Any, tangent: Any, parameters: tuple[LinearOperator, PyTree]):
+        operator, args = parameters
+        solution = self.solver.compute(self.state, operator, -residual.of(self.start, args), None)
+        return self.start + solution.value, (solution.status, solution.statistics)
+
+
+class _Affine(eqx.Module):
+    """The residual with its tangent beside the parameters."""
+
+    of: Callable[[Array, Any], Array]
+
+    def __call__(self, u: Array, parameters: tuple[LinearOperator, PyTree]) -> Array:
+        return self.of(u, parameters[1])
+
+
+def affine_solve(
+    residual: Callable[[Array, Any], Array],
+    start: Float[Array, " n"],
+    args: PyTree,
+    operator: LinearOperator,
+    solver: LinearSolver,
+    state: Any,
+) -> Solution[Array]:
+    """Find the root u of a residual that is affine in u and has ``operator`` as its tangent, by one linear solve.
+
+    As `linear_solve` of ``operator`` with the residual at ``start`` on the right, but reverse mode goes through
+    ``residual(u, args)`` instead of the entries of the matrix: it needs one product with its transposed derivative,
+    where that of an assembly costs several assemblies. ``start`` has no derivative. All floating-point leaves of
+    ``args`` and of ``residual`` do, to any order.
+    """
+    frozen = stop_gradient(operator)
+    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+    forward = _Step(solver, stop_gradient(state), stop_gradient(start))
+    value, (status, statistics) = implicit_solve(
+        forward, _Affine(residual), (operator, args), solver, state, linear_tangent, operator.symmetric
     )
     return Solution(value, status, statistics)

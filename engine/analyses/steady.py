@@ -26,7 +26,7 @@ from gemel.solvers import (
     Multigrid,
     Solution,
     SparseDirect,
-    linear_solve,
+    affine_solve,
     nonlinear_solve,
 )
 from gemel.solvers.implicit import stop_gradient
@@ -125,8 +125,9 @@ class Steady(Analysis):
         complete = problem.constraint.complete
         if problem.linear:
             start = _start(problem, self.initial)
-            increment = linear_solve(problem.tangent(start), -problem.residual(start), self.linear_solver, prepared)
-            return Solution(complete(start + increment.value), increment.status, increment.statistics)
+            tangent = problem.tangent(start)
+            solution = affine_solve(_residual, start, problem, tangent, self.linear_solver, prepared)
+            return Solution(complete(solution.value), solution.status, solution.statistics)
         xtol = min(self.rtol, 1e-8)
         newton = EquilibriumNewton(self.linear_solver, _itself, self.rtol, xtol, self.newton_steps, _HALVINGS)
         start = initial_field(problem.space, self.initial)
