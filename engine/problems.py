@@ -175,19 +175,31 @@ class DiscreteProblem(eqx.Module):
         """True where the tangent is symmetric."""
         return all(part.symmetric for part in self.contributions)
 
+    @property
+    def resting(self) -> tuple[bool, ...]:
+        """For each contribution, whether no input enters it, so that it is the same at all times."""
+        return tuple(not inputs_of(part) for part in self.contributions)
+
     @one_program
-    def unconstrained(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
-        """The assembled residual before constraints: at a solution, minus the reactions."""
+    def unconstrained(self, u: Float[Array, " n"], chosen: tuple[bool, ...] | None = None) -> Float[Array, " n"]:
+        """The assembled residual before constraints, of all contributions or the ``chosen`` ones: at a solution, minus
+        the reactions.
+        """
         points = jnp.asarray(self.space.mesh.points)
         total = jnp.zeros_like(u)
-        for part, gather in zip(self.contributions, self.to_vector, strict=True):
-            total = total + gather(part.residuals(u, points))
+        for number, (part, gather) in enumerate(zip(self.contributions, self.to_vector, strict=True)):
+            if chosen is None or chosen[number]:
+                total = total + gather(part.residuals(u, points))
         return total
 
-    def residual(self, u: Float[Array, " n"], scale: Any = 1.0) -> Float[Array, " n"]:
-        """The residual whose root is the solution, ``(n_dofs,)``; ``scale`` weighs the rows of prescribed unknowns."""
+    def residual(
+        self, u: Float[Array, " n"], scale: Any = 1.0, chosen: tuple[bool, ...] | None = None
+    ) -> Float[Array, " n"]:
+        """The residual whose root is the solution, ``(n_dofs,)``; ``scale`` weighs the rows of prescribed unknowns, and
+        ``chosen`` says which contributions count.
+        """
         lifted = self.constraint.lift(u)
-        return self.constraint.reduce(self.unconstrained(lifted)) + scale * (u - lifted)
+        return self.constraint.reduce(self.unconstrained(lifted, chosen)) + scale * (u - lifted)
 
     @one_program
     def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, "..."]:

@@ -241,6 +241,24 @@ class _System(FirstOrderSystem):
         problem, _, inputs, scale = args
         return _driven(problem, inputs, t).tangent(u, scale)
 
+    def resting(self, args: Any) -> Array | None:
+        """The residual at zero of what no input enters; None where prescribed values move."""
+        problem, _, _, scale = args
+        if inputs_of(problem.constraint):
+            return None
+        return problem.residual(jnp.zeros(problem.space.n_dofs), scale, problem.resting)
+
+    def load(self, t: Array, zero: Array, resting: Array | None, args: Any) -> Array:
+        """The residual at zero: what rests, and what inputs enter."""
+        problem, _, inputs, _ = args
+        if resting is None:
+            return self.residual(t, zero, args)
+        moving = tuple(not rests for rests in problem.resting)
+        if not any(moving):
+            return resting
+        lifted = problem.constraint.lift(zero)
+        return resting + problem.constraint.reduce(_driven(problem, inputs, t).unconstrained(lifted, moving))
+
 
 @eqx.filter_jit
 def _stage_operator(analysis: Transient) -> LinearOperator:

@@ -19,12 +19,15 @@ from gemel.solvers.time.systems import FirstOrderSystem, StoringSystem, System
 
 
 class Prepared(eqx.Module):
-    """M, the operator M + w K of all stages where there is a K, the state of its linear solver, and w."""
+    """M, the operator M + w K of all stages where there is a K, the state of its linear solver, w, and what of the
+    load rests.
+    """
 
     mass: LinearOperator
     operator: LinearOperator | None
     state: Any
     weight: Array
+    resting: Any
 
 
 class _Stage(eqx.Module):
@@ -98,11 +101,12 @@ class StageMethod(TimeIntegrator):
         return linear_solver_of(self.solver).init(operator)
 
     def assemble(self, system: System, t: Array, initial: Float[Array, " n"], args: PyTree) -> Any:
-        """Return (M, K), with None for K where the system is not linear."""
+        """Return (M, K, what of the load rests), with None for the last two where the system is not linear."""
         if not isinstance(system, FirstOrderSystem | StoringSystem):
             raise ValueError(f"{type(self).__name__} integrates a FirstOrderSystem, not a {type(system).__name__}.")
         check_solver(self, self.solver, system)
-        return system.mass(args), system.tangent(t, initial, args) if system.linear else None
+        mass = system.mass(args)
+        return (mass, system.tangent(t, initial, args), system.resting(args)) if system.linear else (mass, None, None)
 
     def verdict(self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree) -> Status:
         """Success: the stages have been judged by their solver."""
@@ -113,13 +117,13 @@ def prepare_stages(
     assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver | None
 ) -> Prepared:
     """Return what all stages of one weight share."""
-    mass, tangent = assembled
+    mass, tangent, resting = assembled
     if tangent is None:
-        return Prepared(mass, None, state, weight)
+        return Prepared(mass, None, state, weight, None)
     operator = linear_combination(1.0, mass, weight, tangent)
     frozen, linear = stop_gradient(operator), linear_solver_of(solver)
     state = linear.init(frozen) if state is None else linear.update(state, frozen)
-    return Prepared(mass, operator, state, weight)
+    return Prepared(mass, operator, state, weight, resting)
 
 
 def solve_stage(
@@ -135,7 +139,7 @@ def solve_stage(
     """Solve M (U − base) + w r(t, U) + load = 0 for U. Returns it and the number of linear iterations."""
     mass, weight = prepared.mass, prepared.weight
     if prepared.operator is not None:
-        rhs = mass.mv(base) - weight * system.residual(t, jnp.zeros_like(base), args) - load
+        rhs = mass.mv(base) - weight * system.load(t, jnp.zeros_like(base), prepared.resting, args) - load
         linear = linear_solver_of(solver)
         solution = linear_solve_ready(prepared.operator, rhs, linear, prepared.state, guess)
         return solution, solution.statistics["steps"]

@@ -33,6 +33,14 @@ class System(eqx.Module):
     def tangent(self, t: Float[Array, ""], u: Float[Array, " n"], args: PyTree) -> LinearOperator:
         """Return ∂r/∂u at (t, u)."""
 
+    def resting(self, args: PyTree) -> Any:
+        """Return what `load` needs of r(t, 0) that is the same at all times; found once, before the steps."""
+        return None
+
+    def load(self, t: Float[Array, ""], zero: Float[Array, " n"], resting: Any, args: PyTree) -> Float[Array, " n"]:
+        """Return r(t, 0) of a linear system; ``resting`` as `resting` has found it."""
+        return self.residual(t, zero, args)
+
 
 class FirstOrderSystem(System):
     """The semi-discrete problem M(args) u̇ + r(t, u, args) = 0 on flat vectors.
