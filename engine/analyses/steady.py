@@ -50,8 +50,11 @@ def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolv
     modes = physics.near_nullspace()
     if modes is not None:
         modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
-    multigrid = Multigrid(AMG(near_nullspace=modes, block=space.n_components))
-    if physics.problem.symmetric:
+    symmetric = physics.problem.symmetric
+    # What GMRES adds up in the end goes through one more cycle, whose rounding its residuals have not seen.
+    dtype = "float32" if symmetric else "float64"
+    multigrid = Multigrid(AMG(near_nullspace=modes, block=space.n_components, dtype=dtype), dtype=dtype)
+    if symmetric:
         return CG(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps)
     return GMRES(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)
 
