@@ -166,7 +166,8 @@ def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows
     """The rows of a matrix over its ``size`` that lies in padded rows already; None for another operator."""
     if not isinstance(operator, SparseOperator):
         return None
-    return _Rows(operator.pattern.forward, tuple((values / size).astype(dtype) for values in operator.values))
+    scaled = tuple((np.asarray(values) / size).astype(dtype) for values in operator.values)
+    return _Rows(operator.pattern.forward, on_device(scaled))  # on the host: it compiles nothing
 
 
 def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
