@@ -150,7 +150,8 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
 def near_order(
     indptr: np.ndarray, indices: np.ndarray, width: int = 1, least: int = _IN_CACHE
 ) -> Int[np.ndarray, " n"] | None:
-    """An order of the unknowns of a symmetric pattern in which neighbours follow one another: reverse Cuthill-McKee.
+    """An order of the unknowns of a square pattern in which neighbours follow one another: reverse Cuthill-McKee, which
+    means symmetric patterns; of another one it is some order.
 
     The ``width`` unknowns of a node, whose rows are alike, stay together. None where neighbours are near already, or
     fewer than ``least`` unknowns.

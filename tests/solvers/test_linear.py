@@ -25,11 +25,14 @@ from gemel.solvers import (
     SolveError,
     SparseDirect,
     SparseOperator,
+    affine_solve,
     linear_solve,
 )
 
 N = 24
 SYMMETRIC = sp.csr_array(2.5 * np.eye(N) - np.eye(N, k=1) - np.eye(N, k=-1))
+IDENTITY = sp.csr_array((np.eye(N)[SYMMETRIC.nonzero()], SYMMETRIC.indices, SYMMETRIC.indptr), shape=(N, N))
+"""On the pattern of the matrix above, with explicit zeros."""
 UNSYMMETRIC = sp.csr_array(2.5 * np.eye(N) - 0.7 * np.eye(N, k=1) - 1.5 * np.eye(N, k=-1))
 SOLVERS = {
     "cg": CG(Jacobi(), 1e-13, 0.0, 200),
@@ -103,6 +106,30 @@ def test_second_derivative_of_a_solve():
 
     theta = jnp.asarray(0.4)
     np.testing.assert_allclose(jax.grad(jax.grad(padded))(theta), jax.grad(jax.grad(dense))(theta), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_an_affine_residual_is_solved_and_differentiated_twice():
+    """Gradient and Hessian go through the residual and through the matrix that is its tangent."""
+    base, solver = SparseOperator.from_scipy(SYMMETRIC, True), SOLVERS["cg"]
+    identity = SparseOperator.from_scipy(IDENTITY).csr_values()
+    load, start = jnp.cos(jnp.arange(N)), jnp.ones(N)
+
+    def residual(u, theta):
+        return (1 + theta[0] ** 2) * (base.mv(u) - theta[1] * load) + theta[2] * u
+
+    def objective(theta):
+        operator = base.pattern.operator((1 + theta[0] ** 2) * base.csr_values() + theta[2] * identity, True)
+        return jnp.sum(affine_solve(residual, start, theta, operator, solver, None).value ** 3)
+
+    def reference(theta):
+        scale, dense = 1 + theta[0] ** 2, jnp.asarray(SYMMETRIC.toarray())
+        return jnp.sum(jnp.linalg.solve(scale * dense + theta[2] * jnp.eye(N), scale * theta[1] * load) ** 3)
+
+    theta = jnp.array([0.4, 1.3, 0.7])
+    np.testing.assert_allclose(objective(theta), reference(theta), rtol=1e-9)
+    np.testing.assert_allclose(jax.jit(jax.grad(objective))(theta), jax.grad(reference)(theta), rtol=1e-8)
+    np.testing.assert_allclose(jax.jit(jax.hessian(objective))(theta), jax.hessian(reference)(theta), rtol=1e-7)
 
 
 def steps_of(solver: CG, operator: SparseOperator) -> int:
