@@ -197,13 +197,11 @@ def _boundary_facets_by_vertices(blocks: Sequence[CellBlock]) -> Int[np.ndarray,
     """The same by comparing vertices, where some facets have more than two cells."""
     chosen = []
     for vertices, owners in facet_tables(blocks).values():
-        order = np.lexsort(vertices.T[::-1])
-        new = (vertices[order[1:]] != vertices[order[:-1]]).any(axis=1)
-        first = np.flatnonzero(np.concatenate([[True], new])[: len(order)])
-        count = np.diff(first, append=len(order))
+        distinct, inverse = unique_rows(vertices)
+        count = np.bincount(inverse, minlength=len(distinct))
         if vertices.shape[1] > 1:
-            _check_count(vertices[order[first]], count)
-        chosen.append(owners[order[first[count == 1]]])
+            _check_count(distinct, count)
+        chosen.append(owners[count[inverse] == 1])
     facets = np.concatenate(chosen)
     return facets[np.lexsort(facets.T[::-1])]
 

@@ -10,7 +10,7 @@ from pyamg.aggregation.aggregate import standard_aggregation
 from pyamg.aggregation.tentative import fit_candidates
 from pyamg.strength import symmetric_strength_of_connection
 
-from gemel.solvers.padded_rows import inverse_of_permutation, near_order
+from gemel.solvers.padded_rows import inverse_index, near_order
 
 _MOST_LEVELS = 20
 
@@ -74,7 +74,7 @@ def _along(
 ) -> list[HostLevel]:
     """The levels of the matrix in another order, the first one back in its own."""
     rows = scipy.sparse.csr_array(matrix)[order]
-    rank = inverse_of_permutation(order)
+    rank = inverse_index(order, len(order))
     fine = scipy.sparse.csr_matrix((rows.data, rank[rows.indices], rows.indptr), matrix.shape)
     fine.sort_indices()
     first, *others = _levels(_in_blocks(fine, block), candidates, strength, coarse)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
-from gemel.solvers.multigrid import AMG
+from gemel.solvers.multigrid import AMG, in_precision
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.stencil import Lattice, StencilOperator
 
@@ -108,10 +108,7 @@ class Multigrid(Preconditioner):
         """Return one V-cycle from a zero guess."""
         if not isinstance(state, Levels):
             return self.algebraic.apply(state, r)
-        largest = jnp.max(jnp.abs(r))
-        largest = jnp.where(largest > 0, largest, 1.0)
-        change = self._cycle(state, 0, (r / largest).astype(self.dtype)).astype(r.dtype)
-        return largest / state.size * change
+        return in_precision(lambda b: self._cycle(state, 0, b), r, state.size, self.dtype)
 
     def _cycle(self, state: Levels, depth: int, b: Array) -> Array:
         if depth == len(state.levels):

@@ -128,12 +128,19 @@ def matrix_free_tangent(
     return FunctionOperator(_Push(residual), u.shape[0], symmetric, (u, parameters), u.dtype)
 
 
+def state_for(solver: LinearSolver, state: Any, operator: LinearOperator) -> Any:
+    """Return the state of a solver for these values: a new one where ``state`` is None, else that refreshed; it has no
+    derivative.
+    """
+    frozen = stop_gradient(operator)
+    return solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+
+
 def tangent_solve(
     operator: LinearOperator, b: Float[Array, " n"], solver: LinearSolver, state: Any
 ) -> Float[Array, " n"]:
     """Return A⁻¹ b, linear in b, differentiable in A and b to any order; NaN where the solver fails."""
-    frozen = stop_gradient(operator)
-    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+    state = state_for(solver, state, operator)
 
     def solve(rhs: Array, transpose: bool) -> Array:
         solution = solver.compute(state, operator, rhs, None, transpose)

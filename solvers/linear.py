@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from gemel.solvers.implicit import implicit_solve, stop_gradient
+from gemel.solvers.implicit import implicit_solve, state_for, stop_gradient
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution
@@ -53,9 +53,7 @@ def linear_solve(
 
     Returns x with shape (n,), the status, and the statistics of the solver.
     """
-    frozen = stop_gradient(operator)
-    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
-    return linear_solve_ready(operator, b, solver, state, x0)
+    return linear_solve_ready(operator, b, solver, state_for(solver, state, operator), x0)
 
 
 def linear_solve_ready(
@@ -110,8 +108,7 @@ def affine_solve(
     where that of an assembly costs several assemblies. ``start`` has no derivative. All floating-point leaves of
     ``args`` and of ``residual`` do, to any order.
     """
-    frozen = stop_gradient(operator)
-    state = solver.init(frozen) if state is None else solver.update(stop_gradient(state), frozen)
+    state = state_for(solver, state, operator)
     forward = _Step(solver, stop_gradient(state), stop_gradient(start))
     value, (status, statistics) = implicit_solve(
         forward, _Affine(residual), (operator, args), solver, state, linear_tangent, operator.symmetric

@@ -1,6 +1,6 @@
 """Algebraic multigrid: hierarchies built on the host by pyamg, cycles applied inside JAX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import equinox as eqx
@@ -132,10 +132,7 @@ class AMG(Preconditioner):
 
     def apply(self, state: Hierarchy, r: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return one V-cycle from a zero guess."""
-        largest = jnp.max(jnp.abs(r))
-        largest = jnp.where(largest > 0, largest, 1.0)
-        change = self._cycle(state, 0, (r / largest).astype(self.dtype)).astype(r.dtype)
-        return largest / state.size * change
+        return in_precision(lambda b: self._cycle(state, 0, b), r, state.size, self.dtype)
 
     def _cycle(self, state: Hierarchy, depth: int, b: Array) -> Array:
         if depth == len(state.levels):
@@ -144,6 +141,15 @@ class AMG(Preconditioner):
         smoother = Chebyshev(level.matrix.mv, level.inverse_diagonal, level.largest, self.degree, 8.0)
         x, r = smoother.before(b)
         return smoother.after(x, r, level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r))))
+
+
+def in_precision(
+    cycle: Callable[[Array], Array], r: Float[Array, " n"], size: Float[Array, ""], dtype: str
+) -> Float[Array, " n"]:
+    """A linear cycle for an operator over its ``size``, applied to r in another precision; scaled to fit there."""
+    largest = jnp.max(jnp.abs(r))
+    largest = jnp.where(largest > 0, largest, 1.0)
+    return largest / size * cycle((r / largest).astype(dtype)).astype(r.dtype)
 
 
 def _measured(levels: Sequence[Any]) -> list[HostLevel]:

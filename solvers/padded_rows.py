@@ -109,9 +109,8 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
     own = np.zeros(len(lengths), np.int32)
     own[lengths > 0] = indices[indptr[:-1][lengths > 0]]
     if near is not None:
-        rank = inverse_of_permutation(near)
+        rank = inverse_index(near, len(near))
         bucket, own, indices = bucket[near], rank[own], rank[indices]
-    padded = np.append(indices, np.zeros(1, indices.dtype)) if len(indices) == 0 else indices
     position, place = np.empty(len(indices), np.int32), np.empty(len(lengths), np.int32)
     columns, sources, offset, before = [], [], 0, 0
     for b, edge in enumerate(edges):
@@ -133,9 +132,8 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
                     position[entries] = places
                 else:
                     inside = slot < length
-                    safe = np.where(inside, entries, 0)
-                    table[slot, part] = np.where(inside, padded[safe], own[mine])
-                    source[slot, part] = np.where(inside, entries, len(indices))
+                    table[slot, part], source[slot, part] = own[mine], len(indices)
+                    table[slot, part][inside], source[slot, part][inside] = indices[entries[inside]], entries[inside]
                     position[entries[inside]] = places[inside]
         columns.append(on_device(table.reshape(chunks, width, len(rows))))
         sources.append(source.ravel())
@@ -174,11 +172,11 @@ def near_order(
     return (order[:, None] * np.int32(width) + np.arange(width, dtype=np.int32)).ravel()
 
 
-def inverse_of_permutation(order: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Where each number stands in a permutation."""
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return rank
+def inverse_index(index: Int[np.ndarray, " m"], size: int) -> Int[np.ndarray, " size"]:
+    """Return p with p[index[i]] = i and len(index) where nothing points; ``size`` marks padding."""
+    inverse = np.full(size + 1, len(index), np.int32)
+    inverse[index] = np.arange(len(index), dtype=np.int32)
+    return inverse[:size]
 
 
 def flat_size(rows: PaddedRows) -> int:

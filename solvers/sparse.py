@@ -11,16 +11,17 @@ from jaxtyping import Array, Bool, Float, Int
 
 from gemel.solvers.operators import LinearOperator, SumOperator
 from gemel.solvers.padded_product import between, move, move_values, padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_flat, near_order, split_flat
+from gemel.solvers.padded_rows import (
+    PaddedRows,
+    Structure,
+    build_rows,
+    inverse_index,
+    join_flat,
+    near_order,
+    split_flat,
+)
 from gemel.solvers.placing import on_device
 from gemel.solvers.stencil import StencilOperator
-
-
-def _inverse_index(index: np.ndarray, size: int) -> np.ndarray:
-    """Return p with p[index[i]] = i and len(index) where nothing points; ``size`` marks padding."""
-    inverse = np.full(size + 1, len(index), np.int32)
-    inverse[index] = np.arange(len(index), dtype=np.int32)
-    return inverse[:size]
 
 
 def _transposed(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,7 +98,7 @@ class SparsityPattern(eqx.Module):
         else:
             backward, _, back_source = build_rows(pointers.astype(np.int64), columns)
             to_backward = moved[back_source]
-            to_forward = _inverse_index(to_backward, size)
+            to_forward = inverse_index(to_backward, size)
         row_of = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
         stored = np.flatnonzero(row_of == indices)
         on_diagonal = np.full(n, size, np.int32)

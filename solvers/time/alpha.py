@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.implicit import state_for
 from gemel.solvers.linear import linear_solve, linear_solve_ready
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver, nonlinear_solve
@@ -167,8 +167,7 @@ class AlphaMethod(TimeIntegrator):
         if stiffness is None:
             return _Prepared(mass, damping, None, state)
         operator = step_operator(self.coefficients, mass, damping, stiffness, dt)
-        frozen, linear = stop_gradient(operator), linear_solver_of(self.solver)
-        state = linear.init(frozen) if state is None else linear.update(state, frozen)
+        state = state_for(linear_solver_of(self.solver), state, operator)
         return _Prepared(mass, damping, operator, state)
 
     def start(

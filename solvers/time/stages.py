@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.implicit import state_for
 from gemel.solvers.linear import linear_solve_ready
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.newton import NonlinearSolver, nonlinear_solve
@@ -121,8 +121,7 @@ def prepare_stages(
     if tangent is None:
         return Prepared(mass, None, state, weight, None)
     operator = linear_combination(1.0, mass, weight, tangent)
-    frozen, linear = stop_gradient(operator), linear_solver_of(solver)
-    state = linear.init(frozen) if state is None else linear.update(state, frozen)
+    state = state_for(linear_solver_of(solver), state, operator)
     return Prepared(mass, operator, state, weight, resting)
 
 
