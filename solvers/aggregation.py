@@ -8,14 +8,18 @@ import scipy.sparse
 from jaxtyping import Array, Float, Int
 from pyamg.aggregation.aggregate import standard_aggregation
 from pyamg.aggregation.tentative import fit_candidates
-from pyamg.strength import symmetric_strength_of_connection
 
 from gemel.solvers.padded_rows import inverse_index, near_order
+from gemel.solvers.strength import graph_of, lumped_diagonal, strong_entries, without_weak_entries
 
 _MOST_LEVELS = 20
 
 _ANY_ORDER = 1000
 """With fewer nodes than this the order in which aggregates form makes no difference."""
+
+
+_NEARLY_ALL = 0.9
+"""Where a larger part of the finest level is strong, its weak entries cannot fill the coarser ones."""
 
 
 class HostLevel(NamedTuple):
@@ -40,13 +44,14 @@ def smoothed_aggregation(
     r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$.
 
     The tentative $T$ carries the near-nullspace over from one level to the next, aggregate by aggregate;
-    $\lambda$ is the largest eigenvalue of $D^{-1} A$.
+    $\lambda$ is the largest eigenvalue of $D^{-1} A$. On the finest level $A$ stands in $P$ without its weak entries,
+    which would fill the coarser ones where cells are thin.
 
     Args:
         matrix: symmetric, sparse.
         modes: the near-nullspace; the constants of each component when None.
         block: unknowns per node, interleaved.
-        strength: threshold of strong connections.
+        strength: threshold of strong connections, see `strong_entries`.
         coarse: largest size of the coarsest level.
         near: an order of the nodes in which neighbours follow one another; one is looked for where it is None.
             Aggregates are formed and numbered along it; levels come in the order of ``matrix`` all the same.
@@ -86,16 +91,26 @@ def _along(
 def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, coarse: int) -> list[HostLevel]:
     levels = []
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
-        aggregates, _ = standard_aggregation(symmetric_strength_of_connection(fine, strength))
+        strong = strong_entries(fine, strength, fine=not levels)
+        aggregates, _ = standard_aggregation(graph_of(fine, strong))
         tentative, candidates = fit_candidates(aggregates, candidates)
         tentative = tentative.asformat(fine.format)
         inverse = inverse_of(fine.diagonal())
         largest = largest_eigenvalue(fine, inverse)
-        prolongation = tentative - _scaled(fine @ tentative, 4.0 / (3.0 * largest) * inverse)
+        if levels or strong.mean() > _NEARLY_ALL:
+            prolongation = _smoothed(tentative, fine, inverse, largest)
+        else:
+            joined = without_weak_entries(fine, strong)
+            lumped = inverse_of(lumped_diagonal(joined, fine))
+            prolongation = _smoothed(tentative, joined, lumped, largest_eigenvalue(joined, lumped, 8))
         levels.append(HostLevel(fine, inverse, largest, prolongation))
         coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
         fine = _in_blocks(coarser, candidates.shape[1])
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
+
+
+def _smoothed(tentative: Any, matrix: Any, inverse_diagonal: Float[np.ndarray, " n"], largest: float) -> Any:
+    return tentative - _scaled(matrix @ tentative, 4.0 / (3.0 * largest) * inverse_diagonal)
 
 
 def _in_blocks(matrix: Any, size: int) -> Any:

@@ -67,9 +67,10 @@ class AMG(Preconditioner):
     - ``near_nullspace`` (n, k): the near-kernel, for elasticity the rigid-body modes; None is the constant vector.
       Zero its rows at Dirichlet unknowns.
     - ``block``: unknowns per node, interleaved; aggregation then works on nodes.
-    - ``strength``: threshold of strong connections |a_ij| > strength √(a_ii a_jj), by norms of blocks. The default
-      keeps aggregates from crossing jumps and weak directions, which costs nothing elsewhere; for thin cells and strong
-      anisotropy try 0.08 to 0.25. ``degree``: of the smoothing polynomial.
+    - ``strength``: threshold of strong connections: s_ij > strength √(m_i m_j), where s_ij is -a_ij, minus the trace
+      of a block or on coarser levels its norm, and m_i the largest of them in a row. The default coarsens thin cells
+      and strong anisotropy along what is strong alone; where there is none, 0.1 to 0.25 makes smaller coarse levels.
+    - ``degree``: of the smoothing polynomial.
     - ``coarse``: largest size of the coarsest level, which is inverted densely.
     - ``dtype``: of the cycle; ``"float32"`` needs two thirds of the traffic inside a float64 CG. GMRES takes a third
       more steps with it to 1e-8: it adds its directions up before a last cycle, whose rounding it does not see.
@@ -81,7 +82,7 @@ class AMG(Preconditioner):
     method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(static=True, default="smoothed_aggregation")
     near_nullspace: Float[np.ndarray | Array, "n k"] | None = None
     block: int = eqx.field(static=True, default=1)
-    strength: float = eqx.field(static=True, default=0.02)
+    strength: float = eqx.field(static=True, default=0.4)
     degree: int = eqx.field(static=True, default=2)
     coarse: int = eqx.field(static=True, default=300)
     dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float64")

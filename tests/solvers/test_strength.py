@@ -1,0 +1,92 @@
+"""Strong connections, and smoothed aggregation where cells are thin."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gemel.solvers import AMG, CG, SparseOperator, linear_solve
+from gemel.solvers.strength import graph_of, lumped_diagonal, strong_entries, without_weak_entries
+
+N = 12
+
+
+def line(n: int, h: float) -> tuple[sp.csr_array, sp.csr_array]:
+    """Stiffness and mass matrix of linear elements of length h."""
+    beside = np.eye(n + 1, k=1) + np.eye(n + 1, k=-1)
+    own = np.diag(beside.sum(axis=1))
+    return sp.csr_array((own - beside) / h), sp.csr_array((2 * own + beside) * h / 6)
+
+
+def poisson(n: int, thin: float) -> sp.csr_array:
+    """Trilinear hexahedra of sides 1, 1 and ``thin``, held on the side x = 0."""
+    (kx, mx), (kz, mz) = line(n, 1.0), line(n, thin)
+    held, mass = kx[1:, 1:], mx[1:, 1:]
+    whole = sp.kron(sp.kron(held, mx), mz) + sp.kron(sp.kron(mass, kx), mz) + sp.kron(sp.kron(mass, mx), kz)
+    return sp.csr_array(whole)
+
+
+def steps_of(matrix: sp.csr_array, solver: CG) -> int:
+    operator = SparseOperator.from_scipy(matrix, symmetric=True)
+    b = jnp.asarray(np.random.default_rng(0).standard_normal(operator.n))
+    solution = linear_solve(operator, b, solver, state=solver.init(operator))
+    np.testing.assert_allclose(operator.mv(solution.value), b, atol=1e-6 * float(jnp.abs(b).max()))
+    return int(solution.statistics["steps"])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_only_the_thin_side_of_cells_is_strong(sign: float):
+    matrix = poisson(6, 0.01) * sign
+    rows, columns = graph_of(matrix, strong_entries(matrix, 0.4, True)).nonzero()
+    apart = rows != columns
+    assert (np.abs(rows - columns)[apart] == 1).all()  # numbered along z first
+    assert (rows[apart] // 7 == columns[apart] // 7).all()
+    assert apart.sum() == 6 * 7 * 2 * 6  # both neighbours of every node along every line
+
+
+def test_cubes_are_strong_across_edges_and_corners():
+    matrix = poisson(6, 1.0)
+    strong = graph_of(matrix, strong_entries(matrix, 0.4, True))
+    middle = (2 * 7 + 3) * 7 + 3
+    assert np.diff(strong.indptr)[middle] == 21
+
+
+def test_dropping_weak_entries_keeps_sums_of_rows_and_symmetry():
+    matrix = poisson(6, 0.01)
+    joined = without_weak_entries(matrix, strong_entries(matrix, 0.4, True))
+    assert joined.nnz < matrix.nnz / 5
+    np.testing.assert_allclose(joined.sum(axis=1), matrix.sum(axis=1), atol=1e-10)
+    np.testing.assert_allclose((joined - joined.T).toarray(), 0.0, atol=1e-10)
+    assert (lumped_diagonal(joined, matrix) > 0).all()
+
+
+def test_blocks_are_strong_by_norm_except_in_stretched_cells():
+    even, stretched = np.diag([2.0, 3.0]), np.diag([2.0, 5.0])
+    beside, across = -np.eye(2), np.array([[0.0, 0.1], [0.1, 0.0]])
+    for own, strong in ((even, True), (stretched, False)):
+        matrix = sp.bsr_array(
+            np.block([[own, beside, across], [beside, own, across], [across, across, own]]), blocksize=(2, 2)
+        )
+        near = graph_of(matrix, strong_entries(matrix, 0.4, True)).toarray() > 0
+        assert near[0, 1]
+        assert near[0, 2] == strong
+
+
+def test_blocks_without_weak_entries_keep_sums_of_rows():
+    matrix = sp.bsr_array(np.arange(36.0).reshape(6, 6), blocksize=(2, 2))
+    strong = np.eye(3, dtype=bool).ravel() | (np.arange(9) == 1)
+    joined = without_weak_entries(matrix, strong)
+    constant = np.tile(np.eye(2), (3, 1))
+    np.testing.assert_allclose(joined @ constant, matrix @ constant)
+    assert (joined.toarray()[:2, 4:] == 0).all()
+
+
+@pytest.mark.parametrize(("thin", "most"), [(1.0, 12), (0.1, 16), (0.01, 16)])
+def test_thin_hexahedra_do_not_slow_aggregation_down(thin: float, most: int):
+    """A threshold of 0.3, which joins lines of nodes at the sides, takes 140 steps on the thinnest cells."""
+    assert steps_of(poisson(N, thin), CG(AMG(), 1e-8, 0.0, 200)) <= most
+
+
+def test_a_matrix_without_strong_connections_is_smoothed():
+    _, mass = line(400, 1.0)
+    assert steps_of(mass, CG(AMG(coarse=20), 1e-8, 0.0, 60)) <= 20
