@@ -96,13 +96,21 @@ class AMG(Preconditioner):
             raise ValueError(f"AMG degree {self.degree}: the smoother needs at least 1.")
 
     def init(self, operator: LinearOperator) -> Hierarchy:
-        """Build the hierarchy on the host. Raises `ValueError` inside jit, where values are not known."""
+        """Build the hierarchy on the host. Raises `ValueError` inside jit, where values are not known, and where they
+        are not finite.
+        """
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(operator)):
             raise ValueError(
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
         matrix, dtype = operator.to_scipy(), np.dtype(self.dtype)
+        bad = matrix.nnz - np.count_nonzero(np.isfinite(matrix.data))
+        if bad:
+            raise ValueError(
+                f"AMG: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "
+                "without volume."
+            )
         magnitude = np.abs(matrix.diagonal())
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
         levels = self._build(operator, matrix / size)

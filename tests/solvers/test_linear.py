@@ -248,6 +248,9 @@ def test_amg_refuses_what_it_cannot_do():
         jax.jit(lambda v: AMG().init(operator.pattern.operator(v)).coarse_inverse)(operator.csr_values())
     with pytest.raises(ValueError, match="near_nullspace has 5 rows"):
         AMG(near_nullspace=np.ones((5, 1))).init(operator)
+    bad = operator.pattern.operator(operator.csr_values().at[3].set(jnp.nan))
+    with pytest.raises(ValueError, match="AMG: 1 entries of the matrix are not finite"):
+        AMG().init(bad)
     with pytest.raises(ValueError, match="AMG block 7"):
         AMG(block=7).init(operator)
 
