@@ -14,14 +14,14 @@ import scipy.sparse
 import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
-from gemel.solvers.linear_solver import LinearSolver
+from gemel.solvers.linear_solver import LinearSolver, reached
 from gemel.solvers.operators import LinearOperator, dense_matrix, transposed
 from gemel.solvers.solution import Code, Solution, Status
 
 
 def _judge(x: Array, b: Array, operator: LinearOperator, rtol: float | Array) -> Solution[Array]:
     residual = jnp.linalg.norm(b - operator.mv(x))
-    code = jnp.where(residual <= rtol * jnp.linalg.norm(b), Code.SUCCESS, Code.STAGNATION)
+    code = jnp.where(reached(operator, x, residual, rtol * jnp.linalg.norm(b)), Code.SUCCESS, Code.STAGNATION)
     code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE)
     steps = jnp.ones((), jnp.int32)
     return Solution(x, Status(code.astype(jnp.int32)), {"steps": steps, "residual": residual})
@@ -32,7 +32,7 @@ class DenseDirect(LinearSolver):
 
     For up to about 1500 unknowns: n² storage, n³ work. It works under jit, vmap and on a GPU. ``rtol`` is
     the relative residual ‖b − A x‖/‖b‖ that counts as success; a larger one, as from a nearly singular
-    matrix, is ``STAGNATION``.
+    matrix, is ``STAGNATION``, unless it is that of rounding.
     """
 
     rtol: float

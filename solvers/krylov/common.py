@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.solvers.linear_solver import LinearSolver, Preconditioner
+from gemel.solvers.linear_solver import LinearSolver, Preconditioner, reached
 from gemel.solvers.operators import LinearOperator, transposed
 from gemel.solvers.solution import Code, Solution, Status
 
@@ -35,8 +35,9 @@ class KrylovSolver(LinearSolver):
     Stops where ‖b − A x‖₂ ≤ max(rtol ‖b‖₂, atol). Where the residual of the recurrence met that and the true one
     misses twice of it, the method starts again from what it has, as long as that still halves the true residual. A
     method that cannot go on returns its guess where that is better: without a solution some run far away. The status
-    is judged by the true residual alone: ``SUCCESS``, ``MAX_STEPS``, ``NOT_FINITE``, ``STAGNATION`` (rounding, or a
-    singular system without a solution), or ``BREAKDOWN`` (each method says of what).
+    is judged by the true residual alone: ``SUCCESS`` (within twice the target, or where rounding lets no solver come
+    closer), ``MAX_STEPS``, ``NOT_FINITE``, ``STAGNATION`` (a singular system without a solution, or a preconditioner
+    that loses too much), or ``BREAKDOWN`` (each method says of what).
     """
 
     preconditioner: eqx.AbstractVar[Preconditioner]
@@ -78,7 +79,7 @@ class KrylovSolver(LinearSolver):
     def judge(self, operator: LinearOperator, b: Array, now: Progress) -> Solution[Array]:
         """Return the result with the status that its true residual deserves."""
         residual = jnp.linalg.norm(b - operator.mv(now.x))
-        return self._verdict(b, now, residual)
+        return self._verdict(operator, b, now, residual)
 
     def compute(
         self,
@@ -116,7 +117,7 @@ class KrylovSolver(LinearSolver):
 
         begun = self._resting(operator, b, x0)
         now, _, _ = jax.lax.while_loop(proceed, attempt, (begun, begun.norm, jnp.ones((), bool)))
-        return self._verdict(b, now, now.norm)
+        return self._verdict(operator, b, now, now.norm)
 
     def _resting(self, operator: LinearOperator, b: Array, x0: Array | None) -> Progress:
         x = jnp.zeros_like(b) if x0 is None else x0
@@ -124,10 +125,10 @@ class KrylovSolver(LinearSolver):
         zero = jnp.zeros((), jnp.int32)
         return Progress(x, r, jnp.linalg.norm(r), zero, zero, ())
 
-    def _verdict(self, b: Array, now: Progress, residual: Array) -> Solution[Array]:
+    def _verdict(self, operator: LinearOperator, b: Array, now: Progress, residual: Array) -> Solution[Array]:
         limited = jnp.where(now.steps >= self.max_steps, Code.MAX_STEPS, Code.STAGNATION)
         code = jnp.where(now.halt == Code.SUCCESS, limited, now.halt)
-        code = jnp.where(residual <= _SLACK * self.target(b), Code.SUCCESS, code)
+        code = jnp.where(reached(operator, now.x, residual, _SLACK * self.target(b)), Code.SUCCESS, code)
         code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE).astype(jnp.int32)
         return Solution(now.x, Status(code), {"steps": now.steps, "residual": residual})
 

@@ -271,3 +271,18 @@ def test_matrix_free_operator_through_gmres():
 def test_diagonal_operator_is_solved_exactly():
     d = jnp.linspace(1, 2, N)
     np.testing.assert_allclose(linear_solve(DiagonalOperator(d), d, DenseDirect(1e-12)).value, 1.0, rtol=1e-14)
+
+
+@pytest.mark.parametrize("solver", [CG(AMG(coarse=8), 1e-8, 0.0, 100), SparseDirect(1e-8), DenseDirect(1e-8)])
+def test_residuals_that_no_solver_can_reach_are_no_failure(solver: LinearSolver):
+    """Stiff links among soft ones that carry a load: rounding leaves 1e-8 to 1e-6 of it."""
+    n = 200
+    stiff = np.where((np.arange(n + 1) > 60) & (np.arange(n + 1) < 140), 1e7, 1.0)
+    links = np.diff(np.eye(n + 2), axis=0)[:, 1:-1]
+    matrix = sp.csr_array(links.T @ (stiff[:, None] * links))
+    operator = SparseOperator.from_scipy(matrix, symmetric=True)
+    b = jnp.asarray(np.random.default_rng(0).standard_normal(n))
+    solution = linear_solve(operator, b, solver, state=solver.init(operator))
+    relative = float(solution.statistics["residual"] / jnp.linalg.norm(b))
+    assert 2e-8 < relative < 2e-6
+    assert solution.status.worst() == Code.SUCCESS
