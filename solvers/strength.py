@@ -1,5 +1,6 @@
 """Which nodes of a matrix hold on to one another: where aggregates may form, and the matrix without the rest."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ give 1.0 to 1.9, cells of 10:1 give 3.4 (Poisson's ratio 0.3)."""
 
 _MILD = 0.02
 """Blocks of other nodes count where their norm is above this part of those of the diagonal."""
+
+_PART = 8192
+"""Rows that are looked at together."""
 
 _LEAST = 0.05
 """The least part of a diagonal that lumping may leave."""
@@ -33,21 +37,20 @@ def strong_entries(matrix: Any, threshold: float, fine: bool) -> Bool[np.ndarray
             most $1/\sqrt{8}$ of the largest, and cubes over corners with $1/2$: 0.4 tells them apart.
         fine: whether this is the finest level.
     """
-    rows, lengths = _row_of_each(matrix), np.diff(matrix.indptr)
-    diagonal = rows == matrix.indices
     blocks = matrix.format == "bsr" and matrix.blocksize[0] > 1
-    if blocks and not fine:
-        coupling = _norms(matrix)
-    else:
-        entries = np.einsum("kii->k", matrix.data) if blocks else matrix.data.reshape(-1)
-        sign = np.full(len(lengths), -1.0)
-        sign[rows[diagonal]] = np.where(entries[diagonal] < 0, 1.0, -1.0)
-        coupling = np.maximum(entries * np.repeat(sign, lengths), 0.0)
-    coupling[diagonal] = 0.0
-    strong = _above(coupling, threshold, _largest_of_rows(coupling, matrix.indptr), rows, matrix.indices)
-    if blocks and fine:
-        strong |= _mildly_strong(matrix, rows, diagonal)
-    return strong | diagonal
+    lengths = np.diff(matrix.indptr)
+    coupling, diagonal = np.empty(len(matrix.indices)), np.empty(len(matrix.indices), bool)
+    root = np.zeros(len(lengths))
+    for rows, entries in _parts(matrix.indptr):
+        here = np.repeat(np.arange(rows.start, rows.stop, dtype=matrix.indices.dtype), lengths[rows])
+        own = diagonal[entries] = here == matrix.indices[entries]
+        coupling[entries] = _coupling(matrix.data[entries], own, here - rows.start, blocks, fine)
+        root[rows] = np.sqrt(_largest_of_rows(coupling[entries], matrix.indptr[rows.start : rows.stop + 1]))
+    strong = diagonal.copy()
+    for rows, entries in _parts(matrix.indptr):
+        limit = np.repeat(threshold * root[rows], lengths[rows]) * root[matrix.indices[entries]]
+        strong[entries] |= coupling[entries] > limit
+    return strong | _mildly_strong(matrix, diagonal) if blocks and fine else strong
 
 
 def graph_of(matrix: Any, strong: Bool[np.ndarray, " nnz"]) -> scipy.sparse.csr_array:
@@ -62,7 +65,8 @@ def without_weak_entries(matrix: Any, strong: Bool[np.ndarray, " nnz"]) -> Any:
     rows = _row_of_each(matrix)
     diagonal, weak = rows == matrix.indices, ~strong
     graph = graph_of(matrix, strong)
-    dropped, at = matrix.data[weak].reshape(weak.sum(), -1), rows[weak]
+    at = rows[weak]
+    dropped = matrix.data[weak].reshape(len(at), int(np.prod(matrix.data.shape[1:])))
     lumped = np.stack([np.bincount(at, part, len(matrix.indptr) - 1) for part in dropped.T], axis=1)
     data = matrix.data[strong]
     data[diagonal[strong]] += lumped[rows[diagonal]].reshape(-1, *data.shape[1:])
@@ -80,35 +84,53 @@ def _row_of_each(matrix: Any) -> Int[np.ndarray, " nnz"]:
     return np.repeat(np.arange(len(matrix.indptr) - 1, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
 
 
-def _norms(matrix: Any) -> Float[np.ndarray, " nnz"]:
-    return np.sqrt(np.einsum("kij,kij->k", matrix.data, matrix.data))
+def _parts(indptr: Int[np.ndarray, " rows"]) -> Iterator[tuple[slice, slice]]:
+    """Rows and their entries, so many that what is computed of them stays in the cache."""
+    n = len(indptr) - 1
+    for first in range(0, n, _PART):
+        last = min(first + _PART, n)
+        yield slice(first, last), slice(int(indptr[first]), int(indptr[last]))
+
+
+def _coupling(
+    data: Float[np.ndarray, " nnz ..."],
+    diagonal: Bool[np.ndarray, " nnz"],
+    rows: Int[np.ndarray, " nnz"],
+    blocks: bool,
+    fine: bool,
+) -> Float[np.ndarray, " nnz"]:
+    """s_ij of entries (or blocks) of some rows, zero on the diagonal."""
+    if blocks and not fine:
+        coupling = _norms(data)
+    else:
+        entries = np.einsum("kii->k", data) if blocks else data.reshape(-1)
+        negative = diagonal & (entries < 0)
+        if negative.any():
+            sign = np.ones(rows[-1] + 1)
+            sign[rows[negative]] = -1.0
+            entries = entries * sign[rows]
+        coupling = np.maximum(-entries, 0.0)
+    coupling[diagonal] = 0.0
+    return coupling
+
+
+def _norms(data: Float[np.ndarray, "nnz rows columns"]) -> Float[np.ndarray, " nnz"]:
+    return np.sqrt(np.einsum("kij,kij->k", data, data))
 
 
 def _largest_of_rows(values: Float[np.ndarray, " nnz"], indptr: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " n"]:
-    """Of values that are not negative."""
+    """Of values that are not negative; zero for rows without any."""
     padded = np.append(values, 0.0)
-    return np.where(np.diff(indptr) > 0, np.maximum.reduceat(padded, indptr[:-1]), 0.0)
+    return np.where(np.diff(indptr) > 0, np.maximum.reduceat(padded, indptr[:-1] - indptr[0]), 0.0)
 
 
-def _above(
-    coupling: Float[np.ndarray, " nnz"],
-    threshold: float,
-    scale: Float[np.ndarray, " n"],
-    rows: Int[np.ndarray, " nnz"],
-    columns: Int[np.ndarray, " nnz"],
-) -> Bool[np.ndarray, " nnz"]:
-    root = np.sqrt(scale)
-    return coupling > (threshold * root)[rows] * root[columns]
-
-
-def _mildly_strong(
-    matrix: Any, rows: Int[np.ndarray, " nnz"], diagonal: Bool[np.ndarray, " nnz"]
-) -> Bool[np.ndarray, " nnz"]:
+def _mildly_strong(matrix: Any, diagonal: Bool[np.ndarray, " nnz"]) -> Bool[np.ndarray, " nnz"]:
     """The blocks that count between nodes which do not stand in stretched cells."""
-    norms = _norms(matrix)
-    own = np.zeros(len(matrix.indptr) - 1)
-    own[rows[diagonal]] = norms[diagonal]
+    rows, norms = _row_of_each(matrix), _norms(matrix.data)
+    root = np.zeros(len(matrix.indptr) - 1)
+    root[rows[diagonal]] = np.sqrt(norms[diagonal])
     stiffness = np.linalg.eigvalsh(matrix.data[diagonal])
-    even = np.ones(len(own), bool)
+    even = np.ones(len(root), bool)
     even[rows[diagonal]] = stiffness[:, -1] <= _STRETCHED * stiffness[:, 0]
-    return _above(norms, _MILD, own, rows, matrix.indices) & even[rows] & even[matrix.indices]
+    strong = norms > _MILD * root[rows] * root[matrix.indices]
+    return strong & even[rows] & even[matrix.indices]
