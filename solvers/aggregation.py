@@ -92,7 +92,8 @@ def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, co
     levels = []
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
         strong = strong_entries(fine, strength, fine=not levels)
-        aggregates, _ = standard_aggregation(graph_of(fine, strong))
+        graph = graph_of(fine, strong)
+        aggregates, _ = standard_aggregation(graph)
         tentative, candidates = fit_candidates(aggregates, candidates)
         tentative = tentative.asformat(fine.format)
         inverse = inverse_of(fine.diagonal())
@@ -100,7 +101,7 @@ def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, co
         if levels or strong.mean() > _NEARLY_ALL:
             prolongation = _smoothed(tentative, fine, inverse, largest)
         else:
-            joined = without_weak_entries(fine, strong)
+            joined = without_weak_entries(fine, strong, graph)
             lumped = inverse_of(lumped_diagonal(joined, fine))
             prolongation = _smoothed(tentative, joined, lumped, largest_eigenvalue(joined, lumped, 8))
         levels.append(HostLevel(fine, inverse, largest, prolongation))

@@ -60,11 +60,12 @@ def graph_of(matrix: Any, strong: Bool[np.ndarray, " nnz"]) -> scipy.sparse.csr_
     return scipy.sparse.csr_array((np.ones(indptr[-1]), matrix.indices[strong], indptr), shape=(n, n))
 
 
-def without_weak_entries(matrix: Any, strong: Bool[np.ndarray, " nnz"]) -> Any:
-    """The matrix with its weak entries added to the diagonal, so that constants keep their rows' sums."""
+def without_weak_entries(matrix: Any, strong: Bool[np.ndarray, " nnz"], graph: scipy.sparse.csr_array) -> Any:
+    """The matrix with its weak entries added to the diagonal, so that constants keep their rows' sums; ``graph`` is
+    that of the strong ones.
+    """
     rows = _row_of_each(matrix)
     diagonal, weak = rows == matrix.indices, ~strong
-    graph = graph_of(matrix, strong)
     at = rows[weak]
     dropped = matrix.data[weak].reshape(len(at), int(np.prod(matrix.data.shape[1:])))
     lumped = np.stack([np.bincount(at, part, len(matrix.indptr) - 1) for part in dropped.T], axis=1)

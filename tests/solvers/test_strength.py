@@ -53,7 +53,8 @@ def test_cubes_are_strong_across_edges_and_corners():
 
 def test_dropping_weak_entries_keeps_sums_of_rows_and_symmetry():
     matrix = poisson(6, 0.01)
-    joined = without_weak_entries(matrix, strong_entries(matrix, 0.4, True))
+    strong = strong_entries(matrix, 0.4, True)
+    joined = without_weak_entries(matrix, strong, graph_of(matrix, strong))
     assert joined.nnz < matrix.nnz / 5
     np.testing.assert_allclose(joined.sum(axis=1), matrix.sum(axis=1), atol=1e-10)
     np.testing.assert_allclose((joined - joined.T).toarray(), 0.0, atol=1e-10)
@@ -75,7 +76,7 @@ def test_blocks_are_strong_by_norm_except_in_stretched_cells():
 def test_blocks_without_weak_entries_keep_sums_of_rows():
     matrix = sp.bsr_array(np.arange(36.0).reshape(6, 6), blocksize=(2, 2))
     strong = np.eye(3, dtype=bool).ravel() | (np.arange(9) == 1)
-    joined = without_weak_entries(matrix, strong)
+    joined = without_weak_entries(matrix, strong, graph_of(matrix, strong))
     constant = np.tile(np.eye(2), (3, 1))
     np.testing.assert_allclose(joined @ constant, matrix @ constant)
     assert (joined.toarray()[:2, 4:] == 0).all()
