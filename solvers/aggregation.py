@@ -78,14 +78,30 @@ def _along(
     coarse: int,
 ) -> list[HostLevel]:
     """The levels of the matrix in another order, the first one back in its own."""
-    rows = scipy.sparse.csr_array(matrix)[order]
-    rank = inverse_index(order, len(order))
-    fine = scipy.sparse.csr_matrix((rows.data, rank[rows.indices], rows.indptr), matrix.shape)
-    fine.sort_indices()
-    first, *others = _levels(_in_blocks(fine, block), candidates, strength, coarse)
+    fine = _in_blocks(matrix, block)
+    nodes = order[::block] // block
+    first, *others = _levels(_permuted(fine, nodes), candidates, strength, coarse)
     if first.prolongation is None:
         return [HostLevel(matrix, *first[1:])]
-    return [HostLevel(matrix, first.inverse_diagonal[rank], first.largest, first.prolongation.tocsr()[rank]), *others]
+    back = inverse_index(order, len(order))
+    prolongation = _rows_of(first.prolongation, inverse_index(nodes, len(nodes)))
+    return [HostLevel(matrix, first.inverse_diagonal[back], first.largest, prolongation), *others]
+
+
+def _permuted(matrix: Any, order: Int[np.ndarray, " nodes"]) -> Any:
+    """The matrix, in CSR or BSR format, with its nodes in another order."""
+    rows = _rows_of(matrix, order)
+    moved = type(matrix)((rows.data, inverse_index(order, len(order))[rows.indices], rows.indptr), matrix.shape)
+    moved.sort_indices()
+    return moved
+
+
+def _rows_of(matrix: Any, order: Int[np.ndarray, " nodes"]) -> Any:
+    """The rows (of blocks) of a matrix in another order."""
+    lengths = np.diff(matrix.indptr)[order]
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(matrix.indptr.dtype)
+    entries = np.arange(indptr[-1]) + np.repeat(matrix.indptr[order] - indptr[:-1], lengths)
+    return type(matrix)((matrix.data[entries], matrix.indices[entries], indptr), matrix.shape)
 
 
 def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, coarse: int) -> list[HostLevel]:
@@ -115,7 +131,9 @@ def _smoothed(tentative: Any, matrix: Any, inverse_diagonal: Float[np.ndarray, "
 
 
 def _in_blocks(matrix: Any, size: int) -> Any:
-    return matrix.tobsr((size, size)) if size > 1 else scipy.sparse.csr_matrix(matrix)
+    if size == 1:
+        return scipy.sparse.csr_matrix(matrix)
+    return scipy.sparse.bsr_matrix(matrix if matrix.format == "bsr" else matrix.tobsr((size, size)))
 
 
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

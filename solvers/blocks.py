@@ -1,6 +1,7 @@
 """The blocks of a sparse matrix whose unknowns are several fields, one after the other."""
 
 import itertools
+import math
 
 import equinox as eqx
 import jax
@@ -11,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_flat, split_flat
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_slots, split_slots
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
@@ -57,12 +58,10 @@ class Blocks(eqx.Module):
         """Find the blocks, on the host. Raises `ValueError` where the sizes do not add up to the unknowns."""
         if sum(sizes) != pattern.n or min(sizes) < 1:
             raise ValueError(f"Fields of {', '.join(map(str, sizes))} unknowns do not make up {pattern.n} unknowns.")
-        place = np.asarray(pattern.to_csr)
+        rows, columns, place = pattern.entries()
         # Numbers from one: scipy must not take the first entry for a zero.
         numbers = np.arange(1, len(place) + 1)
-        whole = scipy.sparse.csr_array(
-            (numbers, np.asarray(pattern.indices), np.asarray(pattern.indptr)), shape=(pattern.n, pattern.n)
-        )
+        whole = scipy.sparse.csr_array((numbers, (rows, columns)), shape=(pattern.n, pattern.n))
         bounds = np.concatenate([[0], np.cumsum(sizes)])
         diagonals, couplings = [], {}
         for i, rows in enumerate(itertools.pairwise(bounds)):
@@ -72,10 +71,10 @@ class Blocks(eqx.Module):
                 entries = place[np.asarray(part.data, np.int64) - 1]
                 if i == j:
                     own = SparsityPattern.build(part.indptr, part.indices) if part.nnz else None
-                    diagonals.append(None if own is None else _Diagonal(on_device(entries), own))
+                    diagonals.append(None if own is None else _Diagonal(on_device(entries.astype(np.int32)), own))
                 elif part.nnz:
                     laid, _, source = build_rows(part.indptr, part.indices.astype(np.int32))
-                    size = sum(int(np.prod(shape)) for shape in pattern.forward.shapes)
+                    size = math.prod(pattern.stored)
                     couplings[i, j] = _Off(on_device(np.append(entries, size)[source].astype(np.int32)), laid)
         return Blocks(tuple(sizes), tuple(diagonals), couplings)
 
@@ -88,16 +87,17 @@ class Blocks(eqx.Module):
         found = self.diagonals[i]
         if found is None:
             raise ValueError(f"Field {i} has no entries of its own: say what stands for it.")
-        return found.pattern.operator(join_flat(operator.values)[jnp.asarray(found.entries)], operator.symmetric)
+        flat = join_slots(operator.values).reshape(-1)
+        return found.pattern.operator(flat[jnp.asarray(found.entries)], operator.symmetric)
 
     def coupling(self, operator: SparseOperator, i: int, j: int) -> Coupling | None:
         """Return A_ij; None where the fields do not couple there."""
         found = self.couplings.get((i, j))
         if found is None:
             return None
-        flat = join_flat(operator.values)
+        flat = join_slots(operator.values).reshape(-1)
         flat = jnp.concatenate([flat, jnp.zeros(1, flat.dtype)])
-        return Coupling(found.rows, split_flat(flat[jnp.asarray(found.entries)], found.rows))
+        return Coupling(found.rows, split_slots(flat[jnp.asarray(found.entries)][None, None], found.rows))
 
 
 def known(tree: object) -> bool:

@@ -18,7 +18,7 @@ from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, split_flat
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator
 
@@ -104,7 +104,7 @@ class AMG(Preconditioner):
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
-        matrix, dtype = operator.to_scipy(), np.dtype(self.dtype)
+        matrix, dtype = _on_host(operator, self.block), np.dtype(self.dtype)
         bad = matrix.nnz - np.count_nonzero(np.isfinite(matrix.data))
         if bad:
             raise ValueError(
@@ -121,7 +121,7 @@ class AMG(Preconditioner):
             coarse = np.asarray(scipy.linalg.pinvh(levels[-1].matrix.toarray()))
             return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)), jnp.asarray(size))
 
-    def _build(self, operator: LinearOperator, matrix: scipy.sparse.csr_array) -> list[HostLevel]:
+    def _build(self, operator: LinearOperator, matrix: Any) -> list[HostLevel]:
         n = operator.n
         if self.method == "ruge_stuben":
             options = {"max_coarse": self.coarse, "max_levels": 20}
@@ -168,13 +168,19 @@ def _measured(levels: Sequence[Any]) -> list[HostLevel]:
     return [*known, HostLevel(levels[-1].A, np.ones(0), 0.0, None)]
 
 
+def _on_host(operator: LinearOperator, block: int) -> Any:
+    """The matrix of an operator, in blocks where it stores those."""
+    if isinstance(operator, SparseOperator) and operator.pattern.width == block > 1:
+        return operator.to_blocks()
+    return operator.to_scipy()
+
+
 def _known_order(operator: LinearOperator, block: int) -> np.ndarray | None:
     """The order in which products of the operator take its nodes of ``block`` unknowns, where there is one."""
-    if not isinstance(operator, SparseOperator) or operator.pattern.forward.near is None:
+    if not isinstance(operator, SparseOperator) or operator.pattern.width != block:
         return None
-    nodes, parts = np.divmod(np.asarray(operator.pattern.forward.near).reshape(-1, block), block)
-    together = (parts == np.arange(block)).all() and (nodes == nodes[:, :1]).all()
-    return nodes[:, 0] if together else None
+    near = operator.pattern.forward.near
+    return None if near is None else np.asarray(near)
 
 
 def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows | None:
@@ -186,11 +192,11 @@ def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows
 
 
 def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
-    csr = scipy.sparse.csr_array(matrix)
-    csr.sum_duplicates()
-    rows, _, source = build_rows(csr.indptr, csr.indices)
-    values = np.append(csr.data, 0.0).astype(dtype)
-    return _Rows(rows, on_device(split_flat(values[source], rows)))
+    """The rows of a CSR or BSR matrix."""
+    matrix.sum_duplicates()
+    block = matrix.blocksize if matrix.format == "bsr" else (1, 1)
+    layout = build_rows(matrix.indptr, matrix.indices, None, block)
+    return _Rows(layout.rows, on_device(filled(layout, matrix.data, dtype)))
 
 
 def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
@@ -199,5 +205,5 @@ def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
         on_device(level.inverse_diagonal.astype(dtype)),
         jnp.asarray(np.asarray(level.largest, dtype)),
         _convert_rows(level.prolongation, dtype),
-        _convert_rows(scipy.sparse.csr_array(level.prolongation).T, dtype),
+        _convert_rows(level.prolongation.T.asformat(level.prolongation.format), dtype),
     )

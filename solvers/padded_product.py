@@ -22,50 +22,81 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Int
 
-from gemel.solvers.padded_rows import PaddedRows, Structure, gather, join_flat, split_flat
+from gemel.solvers.padded_rows import PaddedRows, Structure, gather, join_slots, split_slots
 
 
 def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
-    """Return A x for padded values, by unrolled gathers inside a loop over chunks."""
-    parts, x = [], rows.arranged(x)
-    for value, columns in zip(values, rows.columns, strict=True):
+    """Return A x for padded values, by unrolled gathers inside a loop over chunks; x is a vector, or columns (n, k).
 
-        def chunk(y, entries):
-            v, c = entries
-            for j in range(v.shape[0]):
-                y = y + v[j] * gather(x, c[j])
-            return y, None
-
-        start = jnp.zeros(value.shape[-1], jnp.result_type(value, x))
-        parts.append(jax.lax.scan(chunk, start, (value, columns))[0])
-    if rows.order is None:
-        return parts[0]
-    return gather(jnp.concatenate(parts), rows.order)
-
-
-def apply_rows_to_columns(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
-    """Return A X for the columns of X (n, k): each entry of the matrix, and where it stands, is read once for all k.
-
-    Side by side, the k numbers that an entry multiplies are one stretch of memory: 16 columns cost what 5 products do.
+    Of several columns each entry of the matrix, and where it stands, is read once: the k numbers that it multiplies are
+    one stretch of memory, so that 16 columns cost what 5 products do. The components of the result are computed one
+    after the other: all at once, XLA on CPU takes twice as long.
     """
-    parts, x = [], rows.arranged(x)
-    for value, columns in zip(values, rows.columns, strict=True):
+    height, width = rows.block
+    blocks = x.reshape(-1, width, *x.shape[1:])
+    pieces = [rows.arranged(blocks[:, k]) for k in range(width)]
+    parts = [_bucket(v, c, pieces) for v, c in zip(values, rows.columns, strict=True)]
+    y = jnp.concatenate(parts, axis=1)
+    if height == 1 and rows.order is None:
+        return y[0]
+    count = y.shape[1]
+    order = jnp.arange(count, dtype=jnp.int32) if rows.order is None else rows.order
+    places = order[:, None] + count * jnp.arange(height, dtype=jnp.int32)
+    return gather(y.reshape(-1, *x.shape[1:]), places.reshape(-1))
 
-        def chunk(y, entries):
-            v, c = entries
-            for j in range(v.shape[0]):
-                y = y + v[j][:, None] * gather(x, c[j])
-            return y, None
 
-        start = jnp.zeros((value.shape[-1], x.shape[1]), jnp.result_type(value, x))
-        parts.append(jax.lax.scan(chunk, start, (value, columns))[0])
-    if rows.order is None:
-        return parts[0]
-    return gather(jnp.concatenate(parts), rows.order)
+def _bucket(values: Array, columns: Array, x: Array, beyond: tuple[int, ...]) -> Array:
+    """The product with the rows of one bucket, component by component: one loop over the chunks of all of them."""
+    height, count, length, width, _ = values.shape
+    start = jnp.zeros((values.shape[-1], *x.shape[1:]), jnp.result_type(values, x))
+    chunks = values.reshape(-1, *values.shape[2:])
+    at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
+
+    def add(y: Array, number: Array, c: Array) -> Array:
+        v = at(chunks, number)
+        for j in range(length):
+            for k in range(width):
+                y = y + v[j, k].reshape(-1, *beyond) * gather(x, width * c[j] + k)
+        return y
+
+    if height == 1:
+        numbers = jnp.arange(count, dtype=jnp.int32)
+        return jax.lax.scan(lambda y, entries: (add(y, *entries), None), start, (numbers, columns))[0][None]
+
+    def step(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        y, found = carry
+        i, chunk = number // count, number % count
+        y = add(jnp.where(chunk == 0, 0.0, y), number, at(columns, chunk))
+        return y, jax.lax.dynamic_update_index_in_dim(found, y, i, 0, allow_negative_indices=False)
+
+    first = jnp.zeros((), jnp.int32)
+    total = jnp.asarray(height * count, jnp.int32)
+    return jax.lax.fori_loop(first, total, step, (start, jnp.zeros((height, *start.shape), start.dtype)))[1]
+
+
+def _bucket(values: Array, columns: Array, pieces: Sequence[Array]) -> Array:
+    """The product with the rows of one bucket, component by component; ``pieces`` are the components of x."""
+    height, beyond = values.shape[0], pieces[0].shape[1:]
+    start = jnp.zeros((values.shape[-1], *beyond), jnp.result_type(values, pieces[0]))
+    chunks = values.reshape(-1, *values.shape[2:])
+
+    def chunk(y: Array, entries: tuple[Array, Array]) -> tuple[Array, None]:
+        number, c = entries
+        v = jax.lax.dynamic_index_in_dim(chunks, number, keepdims=False, allow_negative_indices=False)
+        for j in range(c.shape[0]):
+            for k, piece in enumerate(pieces):
+                y = y + v[j, k].reshape(-1, *(1 for _ in beyond)) * gather(piece, c[j])
+        return y, None
+
+    def component(numbers: Array) -> Array:
+        return jax.lax.scan(chunk, start, (numbers, columns))[0]
+
+    numbers = jnp.arange(chunks.shape[0], dtype=jnp.int32).reshape(height, -1)
+    return component(numbers[0])[None] if height == 1 else jax.lax.map(component, numbers)
 
 
 def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
-    """The entries of a vector over the rows that each bucket holds."""
+    """The blocks (rows, ...) of a vector over the rows that each bucket holds."""
     if rows.order is None:
         return [x]
     sizes = [c.shape[-1] for c in rows.columns]
@@ -73,16 +104,26 @@ def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
     return jnp.split(gather(x, natural), np.cumsum(sizes)[:-1].tolist())
 
 
+def _pairs(left: Array, right: Array, rows: PaddedRows) -> list[tuple[Array, Array]]:
+    """For every stored number that of a vector at its row and that of another at its column, in shapes that multiply to
+    those of the values.
+    """
+    height, width = rows.block
+    own = _by_bucket(left.reshape(-1, height), rows)
+    other = rows.arranged(right.reshape(-1, width))
+    return [
+        (p.T[:, None, None, None], jnp.moveaxis(gather(other, c), 3, 2)) for p, c in zip(own, rows.columns, strict=True)
+    ]
+
+
 def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """Return the derivative of ct·(A x) with respect to the padded values."""
-    x = rows.arranged(x)
-    return tuple(p * gather(x, c) for p, c in zip(_by_bucket(ct, rows), rows.columns, strict=True))
+    return tuple(p * y for p, y in _pairs(ct, x, rows))
 
 
 def between(chosen: Array, rows: PaddedRows) -> tuple[Array, ...]:
-    """For every stored entry whether both its row and its column are ``chosen (n,)``."""
-    parts, chosen = _by_bucket(chosen, rows), rows.arranged(chosen)
-    return tuple(p & gather(chosen, c) for p, c in zip(parts, rows.columns, strict=True))
+    """For every stored number whether both its row and its column are ``chosen (n,)``."""
+    return tuple(p & y for p, y in _pairs(chosen, chosen, rows))
 
 
 # The product as a primitive.
@@ -111,7 +152,7 @@ def _product_impl(*args, treedef, batched):
     if not any(batched):
         return apply(values, x)
     if not batched[0] and x.shape[0] > 1:
-        return apply_rows_to_columns(values, x.T, structure.forward).T
+        return apply(values, x.T).T
     return jax.vmap(apply, in_axes=(0 if batched[0] else None, 0 if batched[1] else None))(values, x)
 
 
@@ -212,7 +253,7 @@ _product_p.def_abstract_eval(
 
 def _product_shape(args, treedef, batched):
     values, x, structure = _unpack(args, treedef)
-    rows = sum(c.shape[-1] for c in structure.forward.columns)
+    rows = structure.forward.block[0] * sum(c.shape[-1] for c in structure.forward.columns)
     if batched[0]:
         return (values[0].shape[0], rows)
     return (x.shape[0], rows) if batched[1] else (rows,)
@@ -229,7 +270,7 @@ mlir.register_lowering(_product_p, mlir.lower_fun(_product_impl, multiple_result
 _move_p = Primitive("gemel_move_values")
 
 
-def move(x: Float[Array, " m"], index: Int[Array, " k"], inverse: Int[Array, " m"]) -> Float[Array, " k"]:
+def move(x: Float[Array, "m ..."], index: Int[Array, " k"], inverse: Int[Array, " m"]) -> Float[Array, "k ..."]:
     """Return x[index] with zeros where ``index`` is m; ``inverse`` undoes it (k marks entries nobody takes).
 
     Every entry of x is taken at most once, so the transposed map is the gather by ``inverse``.
@@ -241,8 +282,9 @@ def move_values(values: Sequence[Array], structure: Structure) -> tuple[Array, .
     """Return the values of the transposed matrix in its own layout."""
     if structure.backward is None or structure.to_backward is None or structure.to_forward is None:
         raise ValueError("These padded rows were built without their transpose.")
-    flat = move(join_flat(values), structure.to_backward, structure.to_forward)
-    return split_flat(flat, structure.backward)
+    blocks = jnp.transpose(join_slots(values), (2, 1, 0))
+    moved = move(blocks, structure.to_backward, structure.to_forward)
+    return split_slots(jnp.transpose(moved, (1, 2, 0)), structure.backward)
 
 
 def _move_impl(x, index, inverse):

@@ -1,5 +1,6 @@
 """Where the entries of a sparse matrix lie for fast products: rows of like length together, neighbours near."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,12 +8,16 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from gemel.solvers.placing import on_device
 
-_CHUNK = 8
+_CHUNK = 9
+"""Terms of a row that are summed at a time: more of them are no faster, and compile longer."""
+
+_WORTH = 2**14
+"""Padded numbers that cost a product less than another loop costs the compiler: 10 µs against 50 ms."""
 
 _AT_ONCE = 2**13
 """Rows that are laid out at a time, so that their entries stay in the cache."""
@@ -24,19 +29,28 @@ _IN_CACHE = 2**14
 class PaddedRows(eqx.Module):
     """Where the entries of a sparse matrix lie: buckets of rows of similar length, each padded to one width.
 
+    An entry is a dense ``block`` of (height, width) numbers, (1, 1) for a plain matrix; rows and columns count blocks.
     ``columns[b]`` has shape (chunks, entries per chunk, rows in b); a padded entry repeats a column of its
-    own row. ``order`` (rows,) restores the natural order from the concatenated buckets; None where there
-    is one bucket. Columns number the entries of ``x[near]``, or of x itself where ``near`` is None.
+    own row. The values of a bucket have shape (height, chunks, entries per chunk, width, rows in b).
+    ``order`` (rows,) restores the natural order from the concatenated buckets; None where there
+    is one bucket. Columns number the blocks of ``x[near]``, or of x itself where ``near`` is None.
     """
 
     columns: tuple[Int[Array, "_ _ _"], ...]
     order: Int[Array, " rows"] | None
-    near: Int[Array, " unknowns"] | None = None
+    near: Int[Array, " columns"] | None = None
+    block: tuple[int, int] = eqx.field(static=True, default=(1, 1))
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of the values of every bucket."""
-        return tuple(c.shape for c in self.columns)
+        height, width = self.block
+        return tuple((height, *c.shape[:2], width, c.shape[2]) for c in self.columns)
+
+    @property
+    def slots(self) -> int:
+        """Number of stored blocks, padding included."""
+        return sum(math.prod(c.shape) for c in self.columns)
 
     def arranged(self, x: Array) -> Array:
         """The entries (or rows) of x as ``columns`` number them."""
@@ -64,11 +78,13 @@ class Structure(eqx.Module):
         return Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
 
 
-def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
-    """Return widths of at most ``limit`` buckets that minimise the stored entries (2 % more for each)."""
+def _bucket_edges(lengths: np.ndarray, each: int, limit: int = 4) -> list[int]:
+    """Return widths of at most ``limit`` buckets that minimise the stored entries of ``each`` numbers; a bucket counts
+    like 2 % more of them, and as many as the compilation of its loop is worth.
+    """
     widths, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
     below = np.concatenate([[0], np.cumsum(counts)])
-    overhead = 0.02 * float(np.sum(widths * counts))
+    overhead = max(0.02 * float(np.sum(widths * counts)), _WORTH / each)
     best = [[np.inf] * (len(widths) + 1) for _ in range(limit + 1)]
     cut = [[0] * (len(widths) + 1) for _ in range(limit + 1)]
     best[0][0] = 0.0
@@ -86,25 +102,27 @@ def _bucket_edges(lengths: np.ndarray, limit: int = 4) -> list[int]:
 
 
 class Layout(NamedTuple):
-    """Padded rows, the flat position there of every CSR entry, and the CSR entry at every position.
+    """Padded rows, the slot there of every CSR entry (or BSR block), and the entry in every slot.
 
-    Padding points one past the last entry.
+    Slots are numbered bucket after bucket, in the order of ``columns``; padding points one past the last entry.
     """
 
     rows: PaddedRows
     position: Int[np.ndarray, " nnz"]
-    source: Int[np.ndarray, " stored"]
+    source: Int[np.ndarray, " slots"]
 
 
-def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None = None) -> Layout:
-    """Lay out CSR rows; on the host.
+def build_rows(
+    indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None = None, block: tuple[int, int] = (1, 1)
+) -> Layout:
+    """Lay out CSR rows, or BSR rows of blocks (height, width); on the host.
 
-    ``near`` lists the unknowns of a square matrix such that neighbours follow one another, as `near_order` does it.
+    ``near`` lists the rows of a square matrix such that neighbours follow one another, as `near_order` does it.
     Rows are stored in this order and read a vector in this order: what a product reads at a time is then little, and
     stays in the cache. Nothing else changes.
     """
     lengths = np.diff(indptr)
-    edges = _bucket_edges(lengths) if len(lengths) else [1]
+    edges = _bucket_edges(lengths, math.prod(block)) if len(lengths) else [1]
     bucket = np.searchsorted(edges, np.maximum(lengths, 1))
     own = np.zeros(len(lengths), np.int32)
     own[lengths > 0] = indices[indptr[:-1][lengths > 0]]
@@ -116,7 +134,7 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
     for b, edge in enumerate(edges):
         rows = np.flatnonzero(bucket == b)
         rows = rows if near is None else near[rows]
-        chunks = max(2, -(-edge // _CHUNK))
+        chunks = max(2, -(-edge // max(1, _CHUNK // block[1])))
         width = -(-edge // chunks)
         shape = (chunks * width, len(rows))
         table, source = np.empty(shape, np.int32), np.empty(shape, np.int32)
@@ -141,18 +159,14 @@ def build_rows(indptr: np.ndarray, indices: np.ndarray, near: np.ndarray | None 
         before += len(rows)
         offset += table.size
     ordered = len(edges) > 1 or near is not None
-    rows = PaddedRows(tuple(columns), on_device(place) if ordered else None, None if near is None else on_device(near))
-    return Layout(rows, position, np.concatenate(sources))
+    order, arranged = on_device(place) if ordered else None, None if near is None else on_device(near)
+    return Layout(PaddedRows(tuple(columns), order, arranged, block), position, np.concatenate(sources))
 
 
-def near_order(
-    indptr: np.ndarray, indices: np.ndarray, width: int = 1, least: int = _IN_CACHE
-) -> Int[np.ndarray, " n"] | None:
-    """An order of the unknowns of a square pattern in which neighbours follow one another: reverse Cuthill-McKee, which
-    means symmetric patterns; of another one it is some order.
-
-    The ``width`` unknowns of a node, whose rows are alike, stay together. None where neighbours are near already, or
-    fewer than ``least`` unknowns.
+def near_order(indptr: np.ndarray, indices: np.ndarray, least: int = _IN_CACHE) -> Int[np.ndarray, " n"] | None:
+    """An order of the rows of a square pattern in which neighbours follow one another: reverse Cuthill-McKee, which
+    means symmetric patterns; of another one it is some order. None where neighbours are near already, or fewer than
+    ``least`` rows.
 
     Source: Cuthill, McKee, Proc. 24th Nat. Conf. ACM (1969).
     """
@@ -164,12 +178,7 @@ def near_order(
     if reach.mean() < min(_IN_CACHE / 2, n / 4):
         return None
     graph = scipy.sparse.csr_array((np.ones(len(indices), np.int8), indices, indptr), shape=(n, n))
-    if width > 1:
-        graph = graph[::width]
-        parts = (graph.data[::width], graph.indices[::width] // width, graph.indptr // width)
-        graph = scipy.sparse.csr_array(parts, shape=(n // width, n // width))
-    order = np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), np.int32)
-    return (order[:, None] * np.int32(width) + np.arange(width, dtype=np.int32)).ravel()
+    return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), np.int32)
 
 
 def inverse_index(index: Int[np.ndarray, " m"], size: int) -> Int[np.ndarray, " size"]:
@@ -179,21 +188,39 @@ def inverse_index(index: Int[np.ndarray, " m"], size: int) -> Int[np.ndarray, " 
     return inverse[:size]
 
 
-def flat_size(rows: PaddedRows) -> int:
-    """Number of stored values, padding included."""
-    return sum(int(np.prod(s)) for s in rows.shapes)
+def split_slots(stored: Array, rows: PaddedRows) -> tuple[Array, ...]:
+    """The values of every bucket from those of all slots ``(height, width, slots)``."""
+    sizes = [math.prod(c.shape) for c in rows.columns]
+    parts = jnp.split(stored, np.cumsum(sizes)[:-1].tolist(), axis=2)
+    split = [p.reshape(*rows.block, *c.shape) for p, c in zip(parts, rows.columns, strict=True)]
+    return tuple(jnp.transpose(p, (0, 2, 3, 1, 4)) for p in split)
 
 
-def split_flat(flat: np.ndarray | Array, rows: PaddedRows) -> tuple[Any, ...]:
-    """Cut one flat vector of stored values into the buckets' arrays, on the host where it is there."""
-    sizes = [int(np.prod(s)) for s in rows.shapes]
-    parts = (np if isinstance(flat, np.ndarray) else jnp).split(flat, np.cumsum(sizes)[:-1].tolist())
-    return tuple(p.reshape(s) for p, s in zip(parts, rows.shapes, strict=True))
+def join_slots(values: Sequence[Any]) -> Any:
+    """The inverse of `split_slots`, on the host where the values are there."""
+    xp = np if isinstance(values[0], np.ndarray) else jnp
+    parts = [xp.transpose(v, (0, 3, 1, 2, 4)) for v in values]
+    return xp.concatenate([p.reshape(*p.shape[:2], -1) for p in parts], axis=2)
 
 
-def join_flat(values: Sequence[Array]) -> Array:
-    """The inverse of `split_flat`."""
-    return jnp.concatenate([v.reshape(-1) for v in values])
+def filled(layout: Layout, data: Float[np.ndarray, "nnz ..."], dtype: Any) -> tuple[np.ndarray, ...]:
+    """The values of every bucket from the data of a CSR or BSR matrix; on the host."""
+    rows, found, offset = layout.rows, [], 0
+    height, width = rows.block
+    data = data.reshape(len(data), height, width)
+    for columns, shape in zip(rows.columns, rows.shapes, strict=True):
+        slots, count = math.prod(columns.shape[:2]), columns.shape[2]
+        table = np.empty((height, slots, width, count), dtype)
+        for slot, source in enumerate(layout.source[offset : offset + slots * count].reshape(slots, count)):
+            for start in range(0, count, _AT_ONCE):
+                part = source[start : start + _AT_ONCE]
+                empty = part == len(data)
+                taken = data[np.where(empty, 0, part)] if len(data) else np.zeros((len(part), height, width))
+                taken[empty] = 0
+                table[:, slot, :, start : start + _AT_ONCE] = np.moveaxis(taken, 0, 2)
+        found.append(table.reshape(shape))
+        offset += slots * count
+    return tuple(found)
 
 
 def gather(x: Array, index: Array) -> Array:

@@ -3,7 +3,6 @@
 import hashlib
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
@@ -16,9 +15,9 @@ from gemel.solvers.padded_rows import (
     Structure,
     build_rows,
     inverse_index,
-    join_flat,
+    join_slots,
     near_order,
-    split_flat,
+    split_slots,
 )
 from gemel.solvers.placing import on_device
 from gemel.solvers.stencil import StencilOperator
@@ -42,39 +41,54 @@ def _fingerprint(*tables: np.ndarray) -> str:
 class SparsityPattern(eqx.Module):
     """The places of the nonzeros of an n × n matrix in CSR order, with the layout for fast products.
 
+    Unknowns may come in nodes of ``width``, whose entries are dense blocks: ``indptr`` and ``indices`` are then those
+    of the nodes, as in BSR format, and tables take a ninth of the memory for the three displacements of a solid.
+
     Build it once on the host with `SparsityPattern.build`; it is shared by every matrix of the same problem.
     Entries of a row are sorted by column and unique.
     """
 
     indptr: Int[Array, " pointers"]
-    indices: Int[Array, " nnz"]
+    indices: Int[Array, " blocks"]
     forward: PaddedRows
     backward: PaddedRows
     to_backward: Int[Array, " _"]
     to_forward: Int[Array, " _"]
-    from_csr: Int[Array, " _"]
-    to_csr: Int[Array, " nnz"]
+    from_csr: Int[Array, " slots"]
+    to_csr: Int[Array, " blocks"]
     diagonal_index: Int[Array, " n"]
     fingerprint: str = eqx.field(static=True)
 
     @property
+    def width(self) -> int:
+        """Unknowns of a node."""
+        return self.forward.block[0]
+
+    @property
     def n(self) -> int:
         """Number of rows and columns."""
-        return self.indptr.shape[0] - 1
+        return (self.indptr.shape[0] - 1) * self.width
 
     @property
     def nnz(self) -> int:
         """Number of stored entries."""
-        return self.indices.shape[0]
+        return self.indices.shape[0] * self.width**2
+
+    @property
+    def stored(self) -> tuple[int, int, int]:
+        """The shape of all stored values: row and column within a block, and the slots of the blocks."""
+        return (self.width, self.width, self.forward.slots)
 
     @staticmethod
     def build(indptr: np.ndarray, indices: np.ndarray, width: int = 1) -> "SparsityPattern":
-        """Build the pattern of a square matrix from CSR row pointers (n+1,) and sorted column indices (nnz,).
+        """Build the pattern of a square matrix from the row pointers (nodes + 1,) and sorted column indices (blocks,)
+        of its nodes of ``width`` unknowns each; of a plain CSR matrix where the width is 1.
 
-        Unknowns may come in nodes of ``width`` whose rows are alike. Where rows that follow one another lie far apart
-        in the graph, as in a mesh of nodes in no order, products take them in another order.
+        Where rows that follow one another lie far apart in the graph, as in a mesh of nodes in no order, products take
+        them in another order.
 
-        Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix.
+        Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix, and where
+        there are too many entries.
         """
         indptr, indices = np.asarray(indptr, np.int64), np.asarray(indices)
         n = len(indptr) - 1
@@ -88,55 +102,66 @@ class SparsityPattern(eqx.Module):
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
         indices = indices.astype(np.int32, copy=False)
         pointers, columns, swap = _transposed(indptr, indices)
-        forward, position, source = build_rows(indptr, indices, near_order(indptr, indices, width))
+        block = (width, width)
+        forward, position, source = build_rows(indptr, indices, near_order(indptr, indices), block)
         mirrored = np.array_equal(pointers, indptr) and np.array_equal(columns, indices)
         size = len(source)
+        if size * width**2 >= 2**31:
+            raise ValueError(f"{size * width**2} entries are too many to number with 32 bits: split the mesh.")
         moved = np.append(position[swap], np.int32(size))
         if mirrored:
             backward, to_backward = forward, moved[source]
             to_forward = to_backward  # the mirror image of a mirror image
         else:
-            backward, _, back_source = build_rows(pointers.astype(np.int64), columns)
+            backward, _, back_source = build_rows(pointers.astype(np.int64), columns, None, block)
             to_backward = moved[back_source]
             to_forward = inverse_index(to_backward, size)
         row_of = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
-        stored = np.flatnonzero(row_of == indices)
-        on_diagonal = np.full(n, size, np.int32)
-        on_diagonal[row_of[stored]] = position[stored]
-        with jax.ensure_compile_time_eval():
-            return SparsityPattern(
-                on_device(np.asarray(indptr, np.int32)),
-                on_device(indices),
-                forward,
-                backward,
-                on_device(to_backward),
-                on_device(to_forward),
-                on_device(source),
-                on_device(position),
-                on_device(on_diagonal),
-                _fingerprint(indptr, indices),
-            )
+        held = np.flatnonzero(row_of == indices)
+        on_diagonal = np.full((n, width), size * width**2, np.int32)
+        which = np.arange(width, dtype=np.int32) * np.int32((width + 1) * size)
+        on_diagonal[row_of[held]] = position[held, None] + which
+        return SparsityPattern(
+            *on_device((np.asarray(indptr, np.int32), indices)),
+            forward,
+            backward,
+            *on_device((to_backward, to_forward, source, position, on_diagonal.ravel())),
+            _fingerprint(np.array([width]), indptr, indices),
+        )
 
-    def operator(self, csr_values: Float[Array, " nnz"], symmetric: bool = False) -> "SparseOperator":
-        """Return the matrix with these values in CSR order: one gather, once per assembly.
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, column and place among the flat `stored` values of every entry; on the host."""
+        c, size = self.width, self.forward.slots
+        within = np.arange(c)
+        node = np.repeat(np.arange(len(self.indptr) - 1), np.diff(np.asarray(self.indptr)))
+        shape = (c, c, len(node))
+        rows = np.broadcast_to(node * c + within[:, None, None], shape)
+        columns = np.broadcast_to(np.asarray(self.indices, np.int64) * c + within[:, None], shape)
+        places = np.asarray(self.to_csr, np.int64) + (within[:, None] * c + within)[:, :, None] * size
+        return rows.ravel(), columns.ravel(), places.ravel()
+
+    def operator(self, csr_values: Float[Array, "blocks ..."], symmetric: bool = False) -> "SparseOperator":
+        """Return the matrix with these values in CSR order, ``(nnz,)``, or in BSR order, ``(blocks, width, width)``,
+        where nodes have several unknowns: one gather, once per assembly.
 
         ``symmetric`` promises that the values are those of a symmetric matrix.
         """
-        if csr_values.shape != (self.nnz,):
-            raise ValueError(f"Values have shape {csr_values.shape}; the pattern needs ({self.nnz},).")
-        flat = move(csr_values, self.from_csr, self.to_csr)
-        return SparseOperator(self, split_flat(flat, self.forward), symmetric)
+        c, count = self.width, len(self.indices)
+        wanted = (count,) if c == 1 else (count, c, c)
+        if csr_values.shape != wanted:
+            raise ValueError(f"Values have shape {csr_values.shape}; the pattern needs {wanted}.")
+        moved = move(csr_values.reshape(count, c, c), self.from_csr, self.to_csr)
+        return SparseOperator(self, split_slots(jnp.transpose(moved, (1, 2, 0)), self.forward), symmetric)
 
     def transpose(self) -> "SparsityPattern":
         """Return the pattern of the transposed matrix (host only, rebuilt)."""
-        matrix = scipy.sparse.csr_array((np.ones(self.nnz), np.asarray(self.indices), np.asarray(self.indptr)))
-        flipped = scipy.sparse.csr_array(matrix.T)
-        flipped.sort_indices()
-        return SparsityPattern.build(flipped.indptr, flipped.indices)
+        pointers, columns, _ = _transposed(np.asarray(self.indptr), np.asarray(self.indices))
+        return SparsityPattern.build(pointers, columns, self.width)
 
 
 class SparseOperator(LinearOperator):
-    """A sparse matrix: a `SparsityPattern` and its values in the padded layout, one array per bucket of rows.
+    """A sparse matrix: a `SparsityPattern` and its values in the padded layout, one array per bucket of rows, as
+    `PaddedRows` describes them.
 
     Made by `SparsityPattern.operator` or `SparseOperator.from_scipy`. Products are differentiable in the
     values and in the vector, forward and reverse, to any order, and work under ``vmap`` over values,
@@ -144,7 +169,7 @@ class SparseOperator(LinearOperator):
     """
 
     pattern: SparsityPattern
-    values: tuple[Float[Array, "_ _ _"], ...]
+    values: tuple[Float[Array, "_ _ _ _ _"], ...]
     symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
     @property
@@ -183,12 +208,14 @@ class SparseOperator(LinearOperator):
 
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal, zero where it is not stored."""
-        flat = jnp.concatenate([join_flat(self.values), jnp.zeros(1, self.values[0].dtype)])
+        flat = jnp.concatenate([join_slots(self.values).reshape(-1), jnp.zeros(1, self.values[0].dtype)])
         return flat[self.pattern.diagonal_index]
 
-    def csr_values(self) -> Float[Array, " nnz"]:
-        """Return the values in CSR order."""
-        return move(join_flat(self.values), self.pattern.to_csr, self.pattern.from_csr)
+    def csr_values(self) -> Float[Array, "blocks ..."]:
+        """Return the values in CSR or BSR order, as `SparsityPattern.operator` takes them."""
+        p = self.pattern
+        blocks = move(jnp.transpose(join_slots(self.values), (2, 0, 1)), p.to_csr, p.from_csr)
+        return blocks.reshape(-1) if p.width == 1 else blocks
 
     def scaled(self, factor: Float[Array, ""] | float) -> "SparseOperator":
         """Return factor · A."""
@@ -199,24 +226,35 @@ class SparseOperator(LinearOperator):
         which must be stored.
         """
         kept = between(free, self.pattern.forward)
-        flat = join_flat([jnp.where(k, v, 0.0) for k, v in zip(kept, self.values, strict=True)])
-        place = self.pattern.diagonal_index
+        stored = join_slots([jnp.where(k, v, 0.0) for k, v in zip(kept, self.values, strict=True)])
+        flat, place = stored.reshape(-1), self.pattern.diagonal_index
         flat = flat.at[place].set(jnp.where(free, flat[place], diagonal), unique_indices=True)
-        return SparseOperator(self.pattern, split_flat(flat, self.pattern.forward), self.symmetric)
+        return SparseOperator(
+            self.pattern, split_slots(flat.reshape(stored.shape), self.pattern.forward), self.symmetric
+        )
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host. Uses numpy alone, so that it may run inside a host callback."""
+        if self.pattern.width > 1:
+            return scipy.sparse.csr_array(self.to_blocks().tocsr())
         flat = np.concatenate([np.asarray(v).reshape(-1) for v in self.values])
         data = flat[np.asarray(self.pattern.to_csr)]
         parts = (data, np.asarray(self.pattern.indices), np.asarray(self.pattern.indptr))
         return scipy.sparse.csr_array(parts, shape=(self.n, self.n))
+
+    def to_blocks(self) -> scipy.sparse.bsr_array:
+        """Return the matrix on the host with one dense block for each pair of nodes."""
+        p = self.pattern
+        blocks = join_slots([np.asarray(v) for v in self.values])[:, :, np.asarray(p.to_csr)]
+        parts = (np.moveaxis(blocks, 2, 0), np.asarray(p.indices), np.asarray(p.indptr))
+        return scipy.sparse.bsr_array(parts, shape=(self.n, self.n))
 
 
 class _FlippedOperator(LinearOperator):
     """The transpose of a `SparseOperator`: the same pattern read backward, values in the backward layout."""
 
     pattern: SparsityPattern
-    values: tuple[Float[Array, "_ _ _"], ...]
+    values: tuple[Float[Array, "_ _ _ _ _"], ...]
     symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
     @property
@@ -246,10 +284,11 @@ class _FlippedOperator(LinearOperator):
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host."""
-        flat = np.append(np.concatenate([np.asarray(v).reshape(-1) for v in self.values]), 0.0)
-        original = flat[np.asarray(self.pattern.to_forward)][np.asarray(self.pattern.to_csr)]
-        parts = (original, np.asarray(self.pattern.indices), np.asarray(self.pattern.indptr))
-        return scipy.sparse.csr_array(scipy.sparse.csr_array(parts, shape=(self.n, self.n)).T)
+        p = self.pattern
+        slots = np.asarray(p.to_forward)[np.asarray(p.to_csr)]
+        blocks = join_slots([np.asarray(v) for v in self.values])[:, :, slots]
+        parts = (np.moveaxis(blocks, 2, 0).swapaxes(1, 2), np.asarray(p.indices), np.asarray(p.indptr))
+        return scipy.sparse.csr_array(scipy.sparse.bsr_array(parts, shape=(self.n, self.n)).T.tocsr())
 
 
 AssembledOperator = SparseOperator | StencilOperator

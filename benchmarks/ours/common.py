@@ -91,8 +91,8 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
 def apply_cost(operator: Any, x: jax.Array) -> Row:
     """Seconds of one product beside the bytes that it must move and this process' copy bandwidth.
 
-    Bytes: every stored value (8) and, in padded rows, its column (4), with the padding; the vector read and written
-    once, and the table that restores the order of rows. Two operations for each nonzero.
+    Bytes: every stored value (8) and, in padded rows, the column of every block (4), with the padding; the vector read
+    and written once, and the table that restores the order of rows. Two operations for each nonzero.
     """
     _, timing = timed(lambda: _apply(operator, x), 20, jax.block_until_ready)
     moved, nonzeros = _traffic(operator)
@@ -113,7 +113,8 @@ def _traffic(operator: AssembledOperator) -> tuple[int, int]:
         return 8 * operator.values.size + 16 * operator.n, entries
     rows = operator.pattern.forward
     stored = sum(values.size for values in operator.values)
-    return 12 * stored + 16 * operator.n + (0 if rows.order is None else 4 * operator.n), operator.pattern.nnz
+    tables = rows.slots + (0 if rows.order is None else rows.order.size)
+    return 8 * stored + 4 * tables + 16 * operator.n, operator.pattern.nnz
 
 
 def copy_bandwidth() -> float:

@@ -1,5 +1,6 @@
 r"""The matrix $T^\top K T$ of a problem with ties, as a weighted gather of the entries of $K$ planned once."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -63,9 +64,7 @@ class Condensation(eqx.Module):
     def plan(layout: RowLayout, free: np.ndarray, dependence: Dependence) -> "Condensation":
         """Plan the condensation of matrices of ``layout``; ``free (n_dofs,)`` is false at dependent unknowns."""
         n = len(free)
-        pattern = layout.pattern
-        columns, stored = np.asarray(pattern.indices, np.int64), np.asarray(pattern.to_csr)
-        rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(np.asarray(pattern.indptr)))
+        rows, columns, stored = layout.pattern.entries()
         both = np.flatnonzero(free[rows] & free[columns])
         entry, left_to, right_to, left, right = _expansion(rows, columns, free, dependence)
         plain, summed = rows[both] * n + columns[both], left_to * n + right_to
@@ -73,12 +72,12 @@ class Condensation(eqx.Module):
         targets = _sorted_unique(summed)
         keys = _sorted_unique(np.concatenate([plain, targets, diagonal]))
         indptr = np.searchsorted(keys, np.arange(n + 1, dtype=np.int64) * n)
-        copied = np.full(len(keys), *layout.shape)
+        copied = np.full(len(keys), math.prod(layout.shape))
         copied[np.searchsorted(keys, plain)] = stored[both]
         return Condensation(
             pattern=SparsityPattern.build(indptr, keys % n),
             copied=on_device(np.asarray(copied, np.int32)),
-            added=on_device(stored[entry]),
+            added=on_device(np.asarray(stored[entry], np.int32)),
             left=on_device(np.asarray(left, np.int32)),
             right=on_device(np.asarray(right, np.int32)),
             total=TreeSum.plan(np.searchsorted(targets, summed), len(targets)),
@@ -87,10 +86,10 @@ class Condensation(eqx.Module):
         )
 
     def operator(
-        self, values: Float[Array, " stored"], weights: Float[Array, " w"], diagonal: Any, symmetric: bool
+        self, values: Float[Array, "c c slots"], weights: Float[Array, " w"], diagonal: Any, symmetric: bool
     ) -> SparseOperator:
         """The operator from the layout's ``values`` and the ``weights`` of the ties' entries."""
-        weights = jnp.concatenate([weights, jnp.ones(1, weights.dtype)])
+        weights, values = jnp.concatenate([weights, jnp.ones(1, weights.dtype)]), values.reshape(-1)
         condensed = jnp.concatenate([values, jnp.zeros(1, values.dtype)])[self.copied]
         extra = self.total(values[self.added] * weights[self.left] * weights[self.right])
         condensed = condensed.at[self.places].add(extra, unique_indices=True)

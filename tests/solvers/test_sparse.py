@@ -190,14 +190,50 @@ def test_scattered_unknowns_are_taken_in_another_order():
     np.testing.assert_allclose(by_vector, matrix.T @ slope, atol=1e-12)
 
 
-def test_nodes_of_a_scattered_pattern_stay_together():
+@pytest.mark.parametrize("width", [2, 3])
+def test_nodes_of_several_unknowns_are_stored_in_blocks(width: int):
+    """The same matrix by node and by unknown, in no order and ragged: products, derivatives, restriction, transpose."""
     grid = scattered_matrix(132)
-    n = len(grid.indptr) - 1
-    matrix = sp.csr_array(sp.kron(grid, np.ones((3, 3))))
-    matrix.sort_indices()
-    near = SparsityPattern.build(matrix.indptr, matrix.indices, 3).forward.near
-    assert near is not None
-    np.testing.assert_array_equal(np.asarray(near).reshape(-1, 3) % 3, np.tile([0, 1, 2], (n, 1)))
+    rng = np.random.default_rng(6)
+    blocks = sp.bsr_array((rng.standard_normal((grid.nnz, width, width)), grid.indices, grid.indptr))
+    matrix = sp.csr_array(blocks.tocsr())
+    n = len(matrix.indptr) - 1
+    pattern = SparsityPattern.build(grid.indptr, grid.indices, width)
+    assert (pattern.n, pattern.nnz) == (n, matrix.nnz)
+    assert pattern.forward.near is not None
+    operator = pattern.operator(jnp.asarray(blocks.data))
+    rows, columns, places = pattern.entries()
+    stored = np.concatenate(
+        [np.moveaxis(np.asarray(v), 3, 1).reshape(width, width, -1) for v in operator.values], axis=2
+    )
+    assert abs(sp.csr_array((stored.ravel()[places], (rows, columns))) - matrix).max() == 0
+    x, free = jnp.asarray(rng.standard_normal(n)), rng.random(n) > 0.2
+    np.testing.assert_allclose(operator.mv(x), matrix @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.rmv(x), matrix.T @ x, atol=1e-12)
+    np.testing.assert_allclose(operator.transpose().transpose().mv(x), matrix @ x, atol=1e-12)
+    many = jnp.stack([x, jnp.cos(x), x**2])
+    np.testing.assert_allclose(jax.vmap(operator.mv)(many), (matrix @ np.asarray(many).T).T, atol=1e-12)
+    np.testing.assert_array_equal(operator.diagonal(), matrix.diagonal())
+    np.testing.assert_array_equal(operator.csr_values(), blocks.data)
+    assert abs(operator.to_scipy() - matrix).max() == 0
+    assert abs(operator.to_blocks() - matrix).max() == 0
+    assert abs(operator.transpose().to_scipy() - matrix.T).max() == 0
+    kept = sp.diags_array(free.astype(float))
+    expected = kept @ matrix @ kept + sp.diags_array(3.0 * ~free)
+    assert abs(operator.restricted(jnp.asarray(free), 3.0).to_scipy() - expected).max() == 0
+
+    def functional(v, x):
+        a = pattern.operator(v)
+        return jnp.sum(jnp.sin(a.mv(x))) + jnp.sum(a.rmv(x) ** 2)
+
+    slope, back = np.cos(matrix @ x), 2 * (matrix.T @ x)
+    by_value, by_vector = jax.grad(functional, (0, 1))(operator.csr_values(), x)
+    heads, tails = np.repeat(np.arange(len(grid.indptr) - 1), np.diff(grid.indptr)), grid.indices
+    left, right = (v.reshape(-1, width) for v in (slope, np.asarray(x)))
+    expected = left[heads][:, :, None] * right[tails][:, None]
+    left, right = (v.reshape(-1, width) for v in (np.asarray(x), back))
+    np.testing.assert_allclose(by_value, expected + left[heads][:, :, None] * right[tails][:, None], atol=1e-11)
+    np.testing.assert_allclose(by_vector, matrix.T @ slope + matrix @ back, atol=1e-11)
 
 
 def test_bad_patterns_are_refused():
@@ -210,6 +246,8 @@ def test_bad_patterns_are_refused():
     pattern = SparseOperator.from_scipy(sp.csr_array(np.eye(3))).pattern
     with pytest.raises(ValueError, match=r"needs \(3,\)"):
         pattern.operator(jnp.ones(4))
+    with pytest.raises(ValueError, match=r"needs \(3, 2, 2\)"):
+        SparsityPattern.build(np.arange(4), np.arange(3), 2).operator(jnp.ones(12))
 
 
 def gathers(text: str | None) -> tuple[int, int]:
