@@ -27,6 +27,7 @@ from gemel.meshes.parts import Submesh, submesh
 from gemel.meshes.periodicity import match_points, periodic_pairs
 from gemel.meshes.quality import MeshQuality, quality
 from gemel.meshes.refinement import Refinement, refine
+from gemel.meshes.renumbering import Renumbering, renumber
 from gemel.meshes.topology import (
     block_entities,
     boundary_facets,
@@ -48,6 +49,7 @@ __all__ = [
     "MeshError",
     "MeshQuality",
     "Refinement",
+    "Renumbering",
     "Submesh",
     "block_entities",
     "boundary_facets",
@@ -79,6 +81,7 @@ __all__ = [
     "read_mesh",
     "rectangle",
     "refine",
+    "renumber",
     "submesh",
     "tabulate",
     "unique_rows",

@@ -12,6 +12,7 @@ scatter, ten times slower.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -78,21 +79,23 @@ def _bucket(values: Array, columns: Array, pieces: Sequence[Array]) -> Array:
     """The product with the rows of one bucket, component by component; ``pieces`` are the components of x."""
     height, beyond = values.shape[0], pieces[0].shape[1:]
     start = jnp.zeros((values.shape[-1], *beyond), jnp.result_type(values, pieces[0]))
-    chunks = values.reshape(-1, *values.shape[2:])
+    count = jnp.asarray(columns.shape[0], jnp.int32)
+    # Without axes of length one, for which XLA on CPU copies all of the values before every product.
+    chunks = values.reshape(height * columns.shape[0], -1, values.shape[-1])
+    at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
 
-    def chunk(y: Array, entries: tuple[Array, Array]) -> tuple[Array, None]:
-        number, c = entries
-        v = jax.lax.dynamic_index_in_dim(chunks, number, keepdims=False, allow_negative_indices=False)
-        for j in range(c.shape[0]):
-            for k, piece in enumerate(pieces):
-                y = y + v[j, k].reshape(-1, *(1 for _ in beyond)) * gather(piece, c[j])
-        return y, None
+    def component(i: Array) -> Array:
+        def chunk(number: Array, y: Array) -> Array:
+            v, c = at(chunks, i * count + number), at(columns, number)
+            for j in range(c.shape[0]):
+                for k, piece in enumerate(pieces):
+                    y = y + v[j * len(pieces) + k].reshape(-1, *(1 for _ in beyond)) * gather(piece, c[j])
+            return y
 
-    def component(numbers: Array) -> Array:
-        return jax.lax.scan(chunk, start, (numbers, columns))[0]
+        return jax.lax.fori_loop(jnp.zeros_like(count), count, chunk, start)
 
-    numbers = jnp.arange(chunks.shape[0], dtype=jnp.int32).reshape(height, -1)
-    return component(numbers[0])[None] if height == 1 else jax.lax.map(component, numbers)
+    first = jnp.zeros_like(count)
+    return component(first)[None] if height == 1 else jax.lax.map(component, jnp.arange(height, dtype=jnp.int32))
 
 
 def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:

@@ -303,3 +303,17 @@ def test_chained_products_are_not_fused_into_each_other(constant: bool):
         counts[count], chained = gathers(text)
         assert chained == 0
     assert 0 < counts[5] <= 5 * counts[1]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_product_copies_nothing_large(width: int):
+    """XLA on CPU copied all values before every product where their array had an axis of length one."""
+    line = sp.csr_array(np.eye(9) + np.eye(9, k=1) + np.eye(9, k=-1))
+    grid = sp.csr_array(sp.kron(line, sp.kron(line, line)))
+    grid.sort_indices()
+    pattern = SparsityPattern.build(grid.indptr, grid.indices, width)
+    operator = pattern.operator(jnp.ones((grid.nnz, width, width) if width > 1 else grid.nnz))
+    text = jax.jit(lambda a, x: a.mv(x)).lower(operator, jnp.ones(operator.n)).compile().as_text()
+    copied = [np.prod([int(n) for n in m[1].split(",") if n]) for m in re.finditer(r"\w+\[([\d,]*)\]\S* copy\(", text)]
+    assert copied
+    assert max(copied) < operator.values[-1].size / 2
