@@ -11,6 +11,7 @@ import numpy as np
 import gemel as gm
 from benchmarks.cases import ERROR_DEGREE, Case
 from benchmarks.measure import Stages, Timing, peak_mib, timed
+from gemel.engine.compiling import sharing
 from gemel.engine.problems import DiscreteProblem
 from gemel.meshes import Mesh
 from gemel.solvers import AssembledOperator, Solution, StencilOperator, linear_solve
@@ -43,7 +44,7 @@ def shuffled(mesh: Mesh) -> Mesh:
     return Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
 
 
-@eqx.filter_jit
+@sharing
 def assemble(problem: DiscreteProblem) -> tuple[Any, jax.Array]:
     """The tangent and the right-hand side at zero."""
     start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
@@ -83,6 +84,7 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
         "solve_s": solving.best,
         "solve_median_s": solving.median,
         "iterations": int(solution.statistics["steps"]),
+        "peak_mib": peak(),
         **apply_cost(operator, b),
     }
     return u, row

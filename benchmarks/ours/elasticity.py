@@ -7,7 +7,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, cube, peak, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error
 
 NORMALS = {
     "right": (1.0, 0.0, 0.0),
@@ -42,5 +42,4 @@ def run(case: Case, n: int, repeat: int) -> Row:
     stages = Stages()
     body = block(case, n, stages)
     u, row = boundary_value_problem(body, stages, RTOL, repeat)
-    row["peak_mib"] = peak()
     return row | {"error": relative_error(body.problem.space, u, lambda x: exact.displacement(jnp, x))}

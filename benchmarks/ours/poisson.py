@@ -7,7 +7,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, cube, peak, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error
 
 
 def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
@@ -27,5 +27,4 @@ def run(case: Case, n: int, repeat: int) -> Row:
     stages = Stages()
     heat = conduction(case, n, stages)
     u, row = boundary_value_problem(heat, stages, RTOL, repeat)
-    row["peak_mib"] = peak()
     return row | {"error": relative_error(heat.problem.space, u, lambda x: exact.scalar(jnp, x))}

@@ -20,6 +20,7 @@ from gemel.engine.analyses.motion import (
 )
 from gemel.engine.analyses.steps import check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import undriven
+from gemel.engine.compiling import sharing
 from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.sensors import MotionObservation, Sensor
@@ -189,7 +190,7 @@ class Dynamic(Analysis):
         return self.physics.problem.linear and self.physics.problem.steady_tangent
 
 
-@eqx.filter_jit
+@sharing
 def _at_rest(analysis: Dynamic) -> tuple[Structure, tuple[Array, Array]]:
     """The structure with inputs at zero, at its initial displacement: enough for a preconditioner."""
     start, _ = analysis._start(analysis._integrator())

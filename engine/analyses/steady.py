@@ -11,6 +11,7 @@ from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.coefficients import drive, undriven
+from gemel.engine.compiling import sharing
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
@@ -163,7 +164,7 @@ def _residual(u: Array, problem: DiscreteProblem) -> Array:
     return problem.residual(u)
 
 
-@eqx.filter_jit
+@sharing
 def _first_tangent(problem: DiscreteProblem, initial: Any) -> AssembledOperator:
     return problem.tangent(_start(problem, initial))
 

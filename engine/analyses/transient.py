@@ -14,6 +14,7 @@ from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import drive, inputs_of, undriven
+from gemel.engine.compiling import sharing
 from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
@@ -260,7 +261,7 @@ class _System(FirstOrderSystem):
         return resting + problem.constraint.reduce(_driven(problem, inputs, t).unconstrained(lifted, moving))
 
 
-@eqx.filter_jit
+@sharing
 def _stage_operator(analysis: Transient) -> LinearOperator:
     """About the operator of a step, with inputs at zero: enough for a preconditioner."""
     problem, inertia = analysis.physics.problem, analysis.physics.inertia

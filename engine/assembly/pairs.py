@@ -9,7 +9,7 @@ import numpy as np
 from gemel.engine.assembly.gathers import sorted_by
 from gemel.solvers.threads import at_once
 
-_AT_ONCE = 2**19
+_AT_ONCE = 2**17
 """About how many candidates are sorted at a time, to bound the memory."""
 
 

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import pytest
 
 import gemel as gm
+from gemel.engine.assembly import RowLayout
+from gemel.engine.compiling import sharing
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -72,3 +74,33 @@ def test_other_parameters_and_inputs_of_a_twin_compile_nothing(compilations):
     compilations.clear()
     assert reading(4.0, 3.0, 1.0) != first
     assert compilations == []
+
+
+def test_results_share_what_they_take_over_from_the_arguments():
+    """An operator has the sparsity of its problem, not a copy of it; everything else is as under ``jit``."""
+    problem = heat(2.0, 1.0, 0.0).problem
+    calls = []
+
+    @sharing
+    def assembled(problem, u):
+        calls.append(1)
+        return problem.tangent(u), {"twice": 2 * u, "same": u, "text": "K", "number": 3}
+
+    u = jnp.linspace(0.0, 1.0, problem.space.n_dofs)
+    operator, others = assembled(problem, u)
+    assert isinstance(problem.layout, RowLayout)
+    ours, theirs = operator.pattern, problem.layout.pattern
+    assert all(a is b for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True))
+    assert others["same"] is u
+    assert (others["text"], others["number"]) == ("K", 3)
+    assert jnp.array_equal(others["twice"], 2 * u)
+    assert abs(operator.to_scipy() - problem.tangent(u).to_scipy()).max() < 1e-12
+    again, _ = assembled(problem, u + 1)
+    assert len(calls) == 1
+    assert again.pattern.indices is theirs.indices
+
+    def energy(u):
+        operator, others = assembled(problem, u)
+        return others["same"] @ operator.mv(others["twice"]) / 4
+
+    assert jnp.allclose(jax.grad(energy)(u), operator.mv(u))
