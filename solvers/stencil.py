@@ -184,10 +184,10 @@ def _product(lattice: Lattice, values: Float[Array, "..."], x: Float[Array, " n"
     stored = values.reshape(-1, *nodes)
     others = list(itertools.product(range(3), repeat=len(nodes) - 1))
     at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
-    zero = jnp.zeros((), jnp.int32)
 
     def component(a: Array) -> Array:
         def plane(number: Array, y: Array) -> Array:
+            number = number.astype(jnp.int32)
             offset, b = number // c, number % c
             slab = jax.lax.dynamic_slice_in_dim(padded, b * rows + offset, nodes[0], allow_negative_indices=False)
             for k, other in enumerate(others):
@@ -196,9 +196,9 @@ def _product(lattice: Lattice, values: Float[Array, "..."], x: Float[Array, " n"
             return y
 
         start = jnp.zeros(nodes, jnp.result_type(values, x))
-        return jax.lax.fori_loop(zero, zero + 3 * c, plane, start)
+        return jax.lax.fori_loop(0, 3 * c, plane, start)
 
-    y = component(zero)[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
+    y = component(jnp.zeros((), jnp.int32))[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
     return lattice.join(y)
 
 

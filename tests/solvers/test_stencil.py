@@ -39,6 +39,7 @@ def test_products_transposes_and_derivatives_are_those_of_the_matrix(lattice):
     both = jax.vmap(operator.mv)(jnp.stack([x, y]))
     np.testing.assert_allclose(both, jnp.stack([matrix @ x, matrix @ y]), atol=1e-12)
     np.testing.assert_allclose(jax.vjp(operator.mv, x)[1](y)[0], matrix.T @ y, atol=1e-12)
+    np.testing.assert_allclose(jax.linear_transpose(operator.mv, x)(y)[0], matrix.T @ y, atol=1e-12)
     change = random_operator(lattice, 2)
     _, slope = jax.jvp(lambda v: StencilOperator(lattice, v, False).mv(x), (operator.values,), (change.values,))
     np.testing.assert_allclose(slope, change.mv(x), atol=1e-12)
