@@ -1,7 +1,7 @@
 """Products with padded sparse rows: the kernel under `SparseOperator` and the multigrid hierarchies.
 
 Rows are stored component-major: entry j of every row lies side by side, so that a product is an unrolled
-sum of gathers. The entries run through a `jax.lax.scan` of at least two chunks, never one: XLA on CPU
+sum of gathers. The entries run through a loop over at least two chunks, never one: XLA on CPU
 fuses a chain of plain gather products and recomputes every producer inside the next gather (five chained
 27-entry products then cost 27⁵-like work); a loop is a boundary it does not fuse across, and unlike a
 conditional on a run-time flag it stays one under ``vmap`` and when the pattern is a constant of the program.
@@ -44,35 +44,6 @@ def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
     order = jnp.arange(count, dtype=jnp.int32) if rows.order is None else rows.order
     places = order[:, None] + count * jnp.arange(height, dtype=jnp.int32)
     return gather(y.reshape(-1, *x.shape[1:]), places.reshape(-1))
-
-
-def _bucket(values: Array, columns: Array, x: Array, beyond: tuple[int, ...]) -> Array:
-    """The product with the rows of one bucket, component by component: one loop over the chunks of all of them."""
-    height, count, length, width, _ = values.shape
-    start = jnp.zeros((values.shape[-1], *x.shape[1:]), jnp.result_type(values, x))
-    chunks = values.reshape(-1, *values.shape[2:])
-    at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
-
-    def add(y: Array, number: Array, c: Array) -> Array:
-        v = at(chunks, number)
-        for j in range(length):
-            for k in range(width):
-                y = y + v[j, k].reshape(-1, *beyond) * gather(x, width * c[j] + k)
-        return y
-
-    if height == 1:
-        numbers = jnp.arange(count, dtype=jnp.int32)
-        return jax.lax.scan(lambda y, entries: (add(y, *entries), None), start, (numbers, columns))[0][None]
-
-    def step(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        y, found = carry
-        i, chunk = number // count, number % count
-        y = add(jnp.where(chunk == 0, 0.0, y), number, at(columns, chunk))
-        return y, jax.lax.dynamic_update_index_in_dim(found, y, i, 0, allow_negative_indices=False)
-
-    first = jnp.zeros((), jnp.int32)
-    total = jnp.asarray(height * count, jnp.int32)
-    return jax.lax.fori_loop(first, total, step, (start, jnp.zeros((height, *start.shape), start.dtype)))[1]
 
 
 def _bucket(values: Array, columns: Array, pieces: Sequence[Array]) -> Array:
