@@ -60,32 +60,30 @@ def smoothed_aggregation(
     """
     n = matrix.shape[0]
     candidates = np.kron(np.ones((n // block, 1)), np.eye(block)) if modes is None else modes
+    fine = _in_blocks(matrix, block)
     if near is None:
-        fine = _in_blocks(matrix, block)
         near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
         if near is None:
             return _levels(fine, candidates, strength, coarse)
-    order = (np.asarray(near)[:, None] * block + np.arange(block)).ravel()
-    return _along(order, matrix, candidates[order], block, strength, coarse)
+    return _along(np.asarray(near), fine, candidates, strength, coarse)
 
 
 def _along(
-    order: Int[np.ndarray, " n"],
-    matrix: Any,
+    nodes: Int[np.ndarray, " nodes"],
+    fine: Any,
     candidates: Float[np.ndarray, "n k"],
-    block: int,
     strength: float,
     coarse: int,
 ) -> list[HostLevel]:
-    """The levels of the matrix in another order, the first one back in its own."""
-    fine = _in_blocks(matrix, block)
-    nodes = order[::block] // block
-    first, *others = _levels(_permuted(fine, nodes), candidates, strength, coarse)
+    """The levels of the matrix with its nodes in another order, the first one back in its own."""
+    block = fine.shape[0] // len(nodes)
+    order = (nodes[:, None] * block + np.arange(block)).ravel()
+    first, *others = _levels(_permuted(fine, nodes), candidates[order], strength, coarse)
     if first.prolongation is None:
-        return [HostLevel(matrix, *first[1:])]
-    back = inverse_index(order, len(order))
+        return [HostLevel(fine, *first[1:])]
+    inverse_diagonal = first.inverse_diagonal[inverse_index(order, len(order))]
     prolongation = _rows_of(first.prolongation, inverse_index(nodes, len(nodes)))
-    return [HostLevel(matrix, first.inverse_diagonal[back], first.largest, prolongation), *others]
+    return [HostLevel(fine, inverse_diagonal, first.largest, prolongation), *others]
 
 
 def _permuted(matrix: Any, order: Int[np.ndarray, " nodes"]) -> Any:

@@ -38,11 +38,9 @@ def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
     pieces = [rows.arranged(blocks[:, k]) for k in range(width)]
     parts = [_bucket(v, c, pieces) for v, c in zip(values, rows.columns, strict=True)]
     y = jnp.concatenate(parts, axis=1)
-    if height == 1 and rows.order is None:
-        return y[0]
-    count = y.shape[1]
-    order = jnp.arange(count, dtype=jnp.int32) if rows.order is None else rows.order
-    places = order[:, None] + count * jnp.arange(height, dtype=jnp.int32)
+    if rows.order is None:
+        return jnp.moveaxis(y, 0, 1).reshape(-1, *x.shape[1:])
+    places = rows.order[:, None] + y.shape[1] * jnp.arange(height, dtype=jnp.int32)
     return gather(y.reshape(-1, *x.shape[1:]), places.reshape(-1))
 
 

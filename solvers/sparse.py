@@ -235,19 +235,19 @@ class SparseOperator(LinearOperator):
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host. Uses numpy alone, so that it may run inside a host callback."""
-        if self.pattern.width > 1:
-            return scipy.sparse.csr_array(self.to_blocks().tocsr())
-        flat = np.concatenate([np.asarray(v).reshape(-1) for v in self.values])
-        data = flat[np.asarray(self.pattern.to_csr)]
-        parts = (data, np.asarray(self.pattern.indices), np.asarray(self.pattern.indptr))
-        return scipy.sparse.csr_array(parts, shape=(self.n, self.n))
+        return scipy.sparse.csr_array(self.to_blocks().tocsr())
 
     def to_blocks(self) -> scipy.sparse.bsr_array:
         """Return the matrix on the host with one dense block for each pair of nodes."""
         p = self.pattern
         blocks = join_slots([np.asarray(v) for v in self.values])[:, :, np.asarray(p.to_csr)]
-        parts = (np.moveaxis(blocks, 2, 0), np.asarray(p.indices), np.asarray(p.indptr))
-        return scipy.sparse.bsr_array(parts, shape=(self.n, self.n))
+        return _in_blocks(p, np.transpose(blocks, (2, 0, 1)))
+
+
+def _in_blocks(pattern: SparsityPattern, blocks: Float[np.ndarray, "blocks width width"]) -> scipy.sparse.bsr_array:
+    """The matrix with these blocks in the order of the pattern; on the host."""
+    parts = (blocks, np.asarray(pattern.indices), np.asarray(pattern.indptr))
+    return scipy.sparse.bsr_array(parts, shape=(pattern.n, pattern.n))
 
 
 class _FlippedOperator(LinearOperator):
@@ -287,8 +287,7 @@ class _FlippedOperator(LinearOperator):
         p = self.pattern
         slots = np.asarray(p.to_forward)[np.asarray(p.to_csr)]
         blocks = join_slots([np.asarray(v) for v in self.values])[:, :, slots]
-        parts = (np.moveaxis(blocks, 2, 0).swapaxes(1, 2), np.asarray(p.indices), np.asarray(p.indptr))
-        return scipy.sparse.csr_array(scipy.sparse.bsr_array(parts, shape=(self.n, self.n)).T.tocsr())
+        return scipy.sparse.csr_array(_in_blocks(p, np.transpose(blocks, (2, 1, 0))).T.tocsr())
 
 
 AssembledOperator = SparseOperator | StencilOperator
