@@ -15,7 +15,7 @@ import numpy as np
 
 import gemel as gm
 from benchmarks.ours.common import assemble, shuffled, solve
-from gemel.engine.analyses.steady import elliptic_solver
+from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.physics import Physics
 from gemel.meshes import Mesh
 from gemel.solvers import LinearSolver, StencilOperator

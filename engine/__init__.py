@@ -16,6 +16,7 @@ from gemel.engine.analyses import (
     Transient,
     buckle,
     checked_path,
+    elliptic_solver,
     follow,
     march,
     modes,
@@ -71,6 +72,7 @@ from gemel.engine.materials import (
     ThermalStrain,
     von_mises,
 )
+from gemel.engine.nesting import prolongation
 from gemel.engine.output import write_fields
 from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
 from gemel.engine.physics import (
@@ -284,6 +286,7 @@ __all__ = [
     "checked_path",
     "conclude",
     "div",
+    "elliptic_solver",
     "follow",
     "forecast",
     "grad",
@@ -304,6 +307,7 @@ __all__ = [
     "nodal_values",
     "parameters_of",
     "periodic_nodes",
+    "prolongation",
     "reaction",
     "reactions",
     "respond",

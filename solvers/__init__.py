@@ -33,6 +33,7 @@ from gemel.solvers.lobpcg import LOBPCG
 from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
 from gemel.solvers.mass_invert import MassInvert
 from gemel.solvers.multigrid import AMG
+from gemel.solvers.nesting import Prolongation
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
 from gemel.solvers.operators import (
     ConstrainedOperator,
@@ -135,6 +136,7 @@ __all__ = [
     "NonlinearSolver",
     "PIControl",
     "Preconditioner",
+    "Prolongation",
     "ReverseMode",
     "Rodas4",
     "Rodas5P",

@@ -58,9 +58,8 @@ def smoothed_aggregation(
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
-    n = matrix.shape[0]
-    candidates = np.kron(np.ones((n // block, 1)), np.eye(block)) if modes is None else modes
-    fine = _in_blocks(matrix, block)
+    candidates = constants(matrix.shape[0], block) if modes is None else modes
+    fine = in_blocks(matrix, block)
     if near is None:
         near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
         if near is None:
@@ -120,7 +119,7 @@ def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, co
             prolongation = _smoothed(tentative, joined, lumped, largest_eigenvalue(joined, lumped, 8))
         levels.append(HostLevel(fine, inverse, largest, prolongation))
         coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
-        fine = _in_blocks(coarser, candidates.shape[1])
+        fine = in_blocks(coarser, candidates.shape[1])
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
 
 
@@ -128,7 +127,13 @@ def _smoothed(tentative: Any, matrix: Any, inverse_diagonal: Float[np.ndarray, "
     return tentative - _scaled(matrix @ tentative, 4.0 / (3.0 * largest) * inverse_diagonal)
 
 
-def _in_blocks(matrix: Any, size: int) -> Any:
+def constants(n: int, block: int) -> Float[np.ndarray, "n block"]:
+    """The constants of each component, the near-nullspace where no other is known."""
+    return np.kron(np.ones((n // block, 1)), np.eye(block))
+
+
+def in_blocks(matrix: Any, size: int) -> Any:
+    """The matrix in CSR format, or in BSR with square blocks of a size."""
     if size == 1:
         return scipy.sparse.csr_matrix(matrix)
     return scipy.sparse.bsr_matrix(matrix if matrix.format == "bsr" else matrix.tobsr((size, size)))

@@ -13,9 +13,10 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.solvers.aggregation import HostLevel, inverse_of, largest_eigenvalue, smoothed_aggregation
+from gemel.solvers.aggregation import HostLevel, constants, inverse_of, largest_eigenvalue, smoothed_aggregation
 from gemel.solvers.chebyshev import Chebyshev
 from gemel.solvers.linear_solver import Preconditioner
+from gemel.solvers.nesting import Prolongation, nested_levels
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import padded_product
 from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled
@@ -66,6 +67,9 @@ class AMG(Preconditioner):
       (scalar problems).
     - ``near_nullspace`` (n, k): the near-kernel, for elasticity the rigid-body modes; None is the constant vector.
       Zero its rows at Dirichlet unknowns.
+    - ``nested``: `Prolongation` from coarser spaces that the finer ones hold, from the finest down; aggregation goes on
+      from the last. Of a lower degree on the same mesh this is p-multigrid, on the meshes before refinement geometric
+      multigrid.
     - ``block``: unknowns per node, interleaved; aggregation then works on nodes.
     - ``strength``: threshold of strong connections: s_ij > strength √(m_i m_j), where s_ij is -a_ij, minus the trace
       of a block or on coarser levels its norm, and m_i the largest of them in a row. The default coarsens thin cells
@@ -81,6 +85,7 @@ class AMG(Preconditioner):
 
     method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(static=True, default="smoothed_aggregation")
     near_nullspace: Float[np.ndarray | Array, "n k"] | None = None
+    nested: tuple[Prolongation, ...] = ()
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.4)
     degree: int = eqx.field(static=True, default=2)
@@ -132,8 +137,12 @@ class AMG(Preconditioner):
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
         if n % self.block:
             raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
-        near = _known_order(operator, self.block)
-        return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse, near)
+        if not self.nested:
+            near = _known_order(operator, self.block)
+            return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse, near)
+        modes = constants(n, self.block) if modes is None else modes
+        above, matrix, modes = nested_levels(matrix, modes, self.block, self.nested, self.coarse)
+        return [*above, *smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse)]
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
         """Keep the hierarchy."""

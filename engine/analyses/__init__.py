@@ -3,6 +3,7 @@
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.buckling import Buckling, buckle
 from gemel.engine.analyses.dynamic import Dynamic
+from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.harmonic import Harmonic, response
 from gemel.engine.analyses.march import History, march
 from gemel.engine.analyses.modal import Modal, modes
@@ -28,6 +29,7 @@ __all__ = [
     "Transient",
     "buckle",
     "checked_path",
+    "elliptic_solver",
     "follow",
     "march",
     "modes",

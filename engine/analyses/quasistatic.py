@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis, check_call
+from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held, tangent_at_rest
-from gemel.engine.analyses.steady import elliptic_solver
 from gemel.engine.coefficients import drive
 from gemel.engine.history import advance_history, history_of, with_history
 from gemel.engine.physics import Physics

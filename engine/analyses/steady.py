@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis, check_call
+from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.coefficients import drive, undriven
@@ -17,16 +18,10 @@ from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FieldObservation, Sensor
 from gemel.engine.signals import Series, at_time
-from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
-    AMG,
-    CG,
-    GMRES,
     AssembledOperator,
     LinearSolver,
-    Multigrid,
     Solution,
-    SparseDirect,
     affine_solve,
     nonlinear_solve,
 )
@@ -34,30 +29,6 @@ from gemel.solvers.implicit import stop_gradient
 
 _HALVINGS = 12
 """Newton's method shortens a step that does not bring the residual down at most so often."""
-
-
-def elliptic_solver(physics: Physics, rtol: float, max_steps: int) -> LinearSolver:
-    """Conjugate gradients, or GMRES where the tangent is not symmetric, with multigrid: geometric on a lattice, else
-    smoothed aggregation.
-
-    Several fields make tangents that are indefinite or badly scaled against each other: they are solved directly. So
-    are lines, where factors are as sparse as the matrix; slender members leave residuals of about 1e-8.
-    """
-    space = physics.problem.space
-    if isinstance(space, MixedSpace):
-        return SparseDirect(rtol=max(rtol, 1e-8))
-    if space.mesh.cell_dim == 1:
-        return SparseDirect(rtol=max(rtol, 1e-7))
-    modes = physics.near_nullspace()
-    if modes is not None:
-        modes = modes * np.asarray(physics.problem.constraint.free)[:, None]
-    symmetric = physics.problem.symmetric
-    # What GMRES adds up in the end goes through one more cycle, whose rounding its residuals have not seen.
-    dtype = "float32" if symmetric else "float64"
-    multigrid = Multigrid(AMG(near_nullspace=modes, block=space.n_components, dtype=dtype), dtype=dtype)
-    if symmetric:
-        return CG(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps)
-    return GMRES(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps, restart=50)
 
 
 class Steady(Analysis):

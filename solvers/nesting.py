@@ -1,0 +1,114 @@
+"""Levels of a multigrid hierarchy from functions that are nested in one another: lower degrees, coarser meshes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+import scipy.sparse
+from jaxtyping import Array, Bool, Float, Int
+
+from gemel.solvers.aggregation import HostLevel, in_blocks, inverse_of, largest_eigenvalue
+
+
+class Prolongation(eqx.Module):
+    r"""How functions of a coarser space read in a finer one that holds them: $U_i = \sum_j w_{ij} V_j$ for nodes.
+
+    A matrix ``(n_fine, n_coarse)`` in compressed rows. Each node of the coarser space is one of the finer space too:
+    its row there has a single weight, which is one.
+    """
+
+    indptr: Int[np.ndarray | Array, " rows_and_one"]
+    indices: Int[np.ndarray | Array, " nnz"]
+    weights: Float[np.ndarray | Array, " nnz"]
+    columns: int = eqx.field(static=True)
+
+    @staticmethod
+    def of(matrix: Any) -> "Prolongation":
+        """From a sparse matrix of scipy.
+
+        Raises:
+            ValueError: for a column without a row that is one at it and zero elsewhere.
+        """
+        rows = scipy.sparse.csr_array(matrix)
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+        prolongation = Prolongation(rows.indptr, rows.indices, rows.data, rows.shape[1])
+        prolongation.injection()  # which says what is wrong
+        return prolongation
+
+    def matrix(self) -> scipy.sparse.csr_array:
+        """The weights in scipy's format."""
+        parts = (np.asarray(self.weights), np.asarray(self.indices), np.asarray(self.indptr))
+        return scipy.sparse.csr_array(parts, shape=(len(parts[2]) - 1, self.columns))
+
+    def injection(self) -> Int[np.ndarray, " columns"]:
+        """For each node of the coarser space the same one of the finer space."""
+        indptr = np.asarray(self.indptr)
+        alone = np.flatnonzero(np.diff(indptr) == 1)
+        entries = indptr[alone]
+        exact = np.isclose(np.asarray(self.weights)[entries], 1.0)
+        same = np.full(self.columns, -1)
+        same[np.asarray(self.indices)[entries[exact]]] = alone[exact]
+        missing = int((same < 0).sum())
+        if missing:
+            raise ValueError(f"Prolongation: {missing} nodes of the coarser space are no nodes of the finer one.")
+        return same
+
+
+def nested_levels(
+    matrix: Any, modes: Float[np.ndarray, "n k"], block: int, given: Sequence[Prolongation], coarse: int
+) -> tuple[list[HostLevel], Any, Float[np.ndarray, "m k"]]:
+    r"""The levels above the coarsest given space; that one's matrix, by $P^\top A P$, and the near-nullspace there.
+
+    Unknowns that couple with no other (prescribed ones) stay out of the prolongations, and have a one on the diagonals
+    of coarser matrices.
+
+    Args:
+        matrix: symmetric, sparse.
+        modes: the near-nullspace.
+        block: unknowns per node, interleaved.
+        given: from the finest space down.
+        coarse: a level with no more unknowns than this is the last.
+
+    Raises:
+        ValueError: for a prolongation that does not fit the size of the level above it.
+    """
+    levels, fine = [], in_blocks(matrix, block)
+    free = _coupled(fine)
+    for each in given:
+        if fine.shape[0] <= coarse:
+            break
+        plain = each.matrix()
+        if plain.shape[0] * block != fine.shape[0]:
+            raise ValueError(
+                f"AMG: a nested prolongation has {plain.shape[0]} rows, and its level {fine.shape[0] // block} nodes."
+            )
+        kept = (each.injection()[:, None] * block + np.arange(block)).ravel()
+        prolongation = _between(plain, free, free[kept], block)
+        inverse = inverse_of(fine.diagonal())
+        levels.append(HostLevel(fine, inverse, largest_eigenvalue(fine, inverse), prolongation))
+        coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
+        free, modes = free[kept], modes[kept]
+        fine = in_blocks(coarser + in_blocks(scipy.sparse.diags((~free).astype(float)), block), block)
+    return levels, fine, modes
+
+
+def _coupled(matrix: Any) -> Bool[np.ndarray, " n"]:
+    """The unknowns whose rows have more than a diagonal entry."""
+    magnitude = abs(matrix)
+    return magnitude @ np.ones(matrix.shape[0]) > magnitude.diagonal()
+
+
+def _between(
+    plain: scipy.sparse.csr_array, free: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " m"], block: int
+) -> Any:
+    """The prolongation of each component, between free unknowns alone."""
+    if block == 1:
+        return scipy.sparse.csr_matrix(scipy.sparse.diags(free * 1.0) @ plain @ scipy.sparse.diags(kept * 1.0))
+    rows = np.repeat(np.arange(plain.shape[0]), np.diff(plain.indptr))
+    both = free.reshape(-1, block)[rows] & kept.reshape(-1, block)[plain.indices]
+    data = np.zeros((plain.nnz, block, block))
+    data[:, np.arange(block), np.arange(block)] = plain.data[:, None] * both
+    shape = (plain.shape[0] * block, plain.shape[1] * block)
+    return scipy.sparse.bsr_matrix((data, plain.indices, plain.indptr), shape=shape)
