@@ -125,7 +125,7 @@ PEERS = {
             "fenicsx",
             "dolfinx",
             _DOLFINX,
-            _ALL_HEXAHEDRA,
+            (*_ALL_HEXAHEDRA, "poisson-tet", "elasticity-tet", "elasticity-hex"),
             system=_DEBIAN,
         ),
         Peer(
@@ -134,7 +134,7 @@ PEERS = {
             "fenicsx",
             "dolfinx",
             _DOLFINX,
-            _ALL_HEXAHEDRA,
+            (*_ALL_HEXAHEDRA, "poisson-tet", "elasticity-tet", "elasticity-hex"),
             processes=2,
             system=_DEBIAN,
         ),
