@@ -48,9 +48,11 @@ class FieldTable(eqx.Module):
 
     def dofs(self) -> np.ndarray:
         """The unknowns of every element ``(n_elements, n_local)``, node by node; on the host."""
-        nodes = np.asarray(self.nodes, dtype=np.int64)
-        c = self.n_components
-        return (self.offset + nodes[:, :, None] * c + np.arange(c)).reshape(len(nodes), -1)
+        nodes, c = np.asarray(self.nodes, dtype=np.int32), self.n_components
+        if c == 1 and self.offset == 0:
+            return nodes
+        local = np.int32(self.offset) + np.arange(c, dtype=np.int32)
+        return (nodes[:, :, None] * np.int32(c) + local).reshape(len(nodes), -1)
 
 
 class Domain(eqx.Module):

@@ -99,7 +99,8 @@ class Integral(Contribution):
 
     def dofs(self) -> list[np.ndarray]:
         """The unknowns of the elements, field by field, node by node."""
-        return [np.concatenate([table.dofs() for table in domain.tables], axis=1) for domain in self.domains]
+        fields = ([table.dofs() for table in domain.tables] for domain in self.domains)
+        return [tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1) for tables in fields]
 
     def scale(self, points: Array) -> Array | float:
         """One, or the inverse of the domain's measure."""

@@ -104,22 +104,31 @@ class FunctionSpace(eqx.Module):
         """Coordinates of the nodes in m; differentiable in the mesh's points."""
         return on_device(self.node_places())
 
-    def node_places(self) -> Float[np.ndarray | Array, "n_nodes dim"]:
-        """The `nodes`, on the host where the mesh is."""
-        points, places = self.mesh.points, self.places
+    def node_places(self, only: np.ndarray | None = None) -> Float[np.ndarray | Array, "n_nodes dim"]:
+        """The `nodes`, or those of them with these numbers, on the host where the mesh is."""
+        points, places = self.mesh.points, self.places if only is None else self.places[only]
         cells = [block.cells for block in self.mesh.blocks]
         xp: Any = np if all(isinstance(part, np.ndarray) for part in (points, places, *cells)) else jnp
-        first, x = 0, xp.zeros((self.n_nodes, points.shape[1]))
+        points = xp.asarray(points)
+        first, x = 0, xp.zeros((len(places), points.shape[1]))
         for number, element in enumerate(self.elements):
             size = len(cells[number]) * element.n_nodes
-            values, _ = self.geometry(number).tabulate(element.node_points)
-            cell, local = xp.divmod(xp.clip(places - first, 0, size - 1), element.n_nodes)
-            mine = xp.einsum(
-                "ng,ngd->nd", xp.asarray(values)[local], xp.asarray(points)[xp.asarray(cells[number])[cell]]
-            )
+            mine = self._within(number, xp.clip(places - first, 0, size - 1), points, xp)
+            if size == sum(map(np.size, self.cell_nodes)):
+                return mine
             x = xp.where(((places >= first) & (places < first + size))[:, None], mine, x)
             first += size
         return x
+
+    def _within(self, block: int, places: Any, points: Any, xp: Any) -> Any:
+        """Where nodes of a block are that stand at ``places`` among those of its cells."""
+        element, geometry = self.elements[block], self.geometry(block)
+        corners = xp.asarray(self.mesh.blocks[block].cells)
+        if element.continuous and element.degree == geometry.degree:
+            return points[corners.reshape(-1)[places]]  # they are the points that the cells are made of
+        values, _ = geometry.tabulate(element.node_points)
+        cell, local = xp.divmod(places, element.n_nodes)
+        return xp.einsum("ng,ngd->nd", xp.asarray(values)[local], points[corners[cell]])
 
     def zeros(self) -> Float[Array, "n_nodes *shape"]:
         """The zero function."""

@@ -151,15 +151,13 @@ class LatticeLayout(MatrixLayout):
             return None
         pairs, whole = [np.zeros((2, 0), dtype=np.int64)], False
         for dofs in itertools.chain(*groups):
-            blocks, _ = as_blocks(dofs, lattice.components)
             cells = _cell_numbers(lattice, dofs)
             whole = whole or (cells is not None and bool(np.bincount(cells, minlength=lattice.n_cells).all()))
-            if cells is None:
+            if cells is None or not whole:
+                blocks, _ = as_blocks(dofs, lattice.components)
                 pairs.append(_pairs(blocks))
-                if lattice.offset_numbers(*pairs[-1]) is None:
-                    return None
-            elif not whole:
-                pairs.append(_pairs(blocks))
+            if cells is None and lattice.offset_numbers(*pairs[-1]) is None:
+                return None
         links = None if whole else on_device(np.concatenate(pairs, axis=1).astype(np.int32))
         layout = LatticeLayout(lattice, links)
         return layout, [layout._matrix_sum(mine) for mine in groups]
@@ -205,7 +203,7 @@ class LatticeLayout(MatrixLayout):
     def _positions(self, dofs: np.ndarray) -> np.ndarray:
         """Where each entry of the element matrices stands in the flat values."""
         lattice, c = self.lattice, self.lattice.components
-        (rows, a), (columns, b) = (np.divmod(side, c) for side in _pairs(dofs))
+        (rows, a), (columns, b) = (np.divmod(side, c) for side in _pairs(dofs.astype(np.int64)))
         offset = lattice.offset_numbers(rows, columns)
         if offset is None:
             raise ValueError("These elements couple nodes that are no neighbours on the lattice.")
@@ -226,11 +224,11 @@ class LatticeLayout(MatrixLayout):
 
 def _cell_numbers(lattice: Lattice, dofs: np.ndarray) -> np.ndarray | None:
     """Which cell of the lattice each element is, where all are whole cells, corner by corner; else None."""
-    blocks, whole = as_blocks(dofs, lattice.components)
-    corners = np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes)
-    if not whole or blocks.shape[1] != len(corners) or not np.array_equal(blocks, blocks[:, :1] + corners):
+    c, corners = lattice.components, np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes)
+    local = (corners[:, None] * c + np.arange(c)).ravel().astype(dofs.dtype)
+    if dofs.shape[1] != len(local) or not np.array_equal(dofs, dofs[:, :1] + local) or np.any(dofs[:, 0] % c):
         return None
-    at = np.unravel_index(blocks[:, 0], lattice.nodes)
+    at = np.unravel_index(dofs[:, 0] // c, lattice.nodes)
     if any(np.any(index == size - 1) for index, size in zip(at, lattice.nodes, strict=True)):
         return None
     return np.asarray(np.ravel_multi_index(at, lattice.cells))

@@ -96,6 +96,8 @@ class MatrixPlan(eqx.Module):
 def as_blocks(dofs: np.ndarray, width: int) -> tuple[np.ndarray, bool]:
     """The blocks of each element, and whether its unknowns are whole blocks in order (then one entry a block)."""
     dofs = np.asarray(dofs, dtype=np.int64)
+    if width == 1:
+        return dofs, True
     if dofs.shape[1] % width == 0:
         blocks = dofs[:, ::width] // width
         expanded = (blocks[:, :, None] * width + np.arange(width)).reshape(dofs.shape)

@@ -68,7 +68,7 @@ class Prescribed(eqx.Module):
         if shape not in ((), (len(chosen),), (len(nodes), len(chosen))):
             raise ValueError(f"The value of {who} needs one number or {len(chosen)}, not an array of shape {shape}.")
         dofs = (start + nodes[:, None] * part.n_components + chosen).astype(np.int32)
-        return Prescribed(dofs, part.node_places()[nodes], condition.value)
+        return Prescribed(dofs, part.node_places(nodes), condition.value)
 
     def values(self, like: Array) -> Array:
         """The prescribed values, broadcast to ``dofs``."""
