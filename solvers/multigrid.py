@@ -123,7 +123,8 @@ class AMG(Preconditioner):
             rows = [_convert_rows(level.matrix, dtype) for level in levels[1:-1]]
             first = _known_rows(operator, size, dtype) or _convert_rows(levels[0].matrix, dtype)
             fine = (_convert_level(*pair, dtype) for pair in zip(levels[:-1], [first, *rows], strict=False))
-            coarse = np.asarray(scipy.linalg.pinvh(levels[-1].matrix.toarray()))
+            inverse = scipy.linalg.pinvh if operator.symmetric else scipy.linalg.pinv
+            coarse = np.asarray(inverse(levels[-1].matrix.toarray()))
             return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)), jnp.asarray(size))
 
     def _build(self, operator: LinearOperator, matrix: Any) -> list[HostLevel]:

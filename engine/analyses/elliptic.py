@@ -16,7 +16,7 @@ def elliptic_solver(
     physics: Physics, rtol: float = 1e-10, max_steps: int = 500, coarser: Sequence[FunctionSpace] = ()
 ) -> LinearSolver:
     """Conjugate gradients, or GMRES where the tangent is not symmetric, with multigrid: geometric on a lattice, else
-    smoothed aggregation, after p-multigrid where the degree is above 1 and the tangent symmetric.
+    smoothed aggregation, after p-multigrid where the degree is above 1.
 
     Several fields make tangents that are indefinite or badly scaled against each other: they are solved directly. So
     are lines, where factors are as sparse as the matrix; slender members leave residuals of about 1e-8.
@@ -29,8 +29,8 @@ def elliptic_solver(
             multigrid goes through them before it aggregates. Their shapes do not matter.
 
     Raises:
-        ValueError: for coarser spaces where the tangent is not symmetric or unknowns are tied, which they would not
-            know of, and for spaces that do not hold one another.
+        ValueError: for coarser spaces where unknowns are tied, which they would not know of, or elements are
+            discontinuous, and for spaces that do not hold one another.
     """
     space = physics.problem.space
     if isinstance(space, MixedSpace):
@@ -54,13 +54,9 @@ def _nested(physics: Physics, coarser: Sequence[FunctionSpace]) -> tuple[Prolong
     problem = physics.problem
     space = problem.space
     assert isinstance(space, FunctionSpace)
-    possible = problem.symmetric and problem.constraint.ties is None and space.continuous
-    if not possible:
+    if problem.constraint.ties is not None or not space.continuous:
         if coarser:
-            raise ValueError(
-                "Coarser spaces serve continuous elements, symmetric tangents and unknowns without ties: leave "
-                "'coarser' out."
-            )
+            raise ValueError("Coarser spaces serve continuous elements and unknowns without ties: leave 'coarser' out.")
         return ()
     if not coarser:
         return lower_degrees(space)

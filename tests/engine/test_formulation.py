@@ -47,6 +47,20 @@ def test_transport_has_the_boundary_layer_of_its_exact_solution():
     np.testing.assert_allclose(u, exact, atol=2e-4)
 
 
+@pytest.mark.parametrize("element", ["Q1", "Q2"])
+def test_strong_convection_is_solved_in_tens_of_steps(element: str):
+    """With the coarsest matrix inverted as if it were symmetric, 300 steps were not enough."""
+    square = gm.FunctionSpace(gm.rectangle(32, 32), element)
+    wind = jnp.array([20.0, 10.0])
+    form = gm.WeakForm(
+        lambda u, v, point: 0.1 * gm.inner(gm.grad(u), gm.grad(v)) + (wind @ gm.grad(u)) * v.value - v.value,
+        affine=True,
+    )
+    solution = gm.solve(gm.Steady(gm.Formulation(square, [gm.Term(form)], [gm.Dirichlet("boundary", 0.0)])))
+    solution.checked()
+    assert int(solution.statistics["steps"]) < 100
+
+
 @pytest.mark.slow
 def test_hyperelastic_traction_matches_the_energy_it_came_from():
     """A neo-Hookean bar under small load is linear elastic; under large load it is not."""
