@@ -176,13 +176,13 @@ def _gathered(row: Row, field: Any, cube: Cube, task: Task) -> Row | None:
         values[geometry.dofmap.links(cell)] = field.x.array.reshape(-1, size)[space.dofmap.cell_dofs(cell)]
     touched = np.unique(np.concatenate([geometry.dofmap.links(cell) for cell in range(owned)]))
     parts = _WORLD.gather((np.asarray(geometry.input_global_indices)[touched], values[touched]))
-    row = _slowest(row)
-    if parts is None or row is None:
+    slowest = _slowest(row)
+    if parts is None or slowest is None:
         return None
     whole = np.zeros((len(cube.points), size))
     for places, there in parts:
         whole[places] = there
-    return row | {"error": relative_error(cube, whole, task.case)}
+    return slowest | {"error": relative_error(cube, whole, task.case)}
 
 
 def _error(field: Any, task: Task) -> float:
