@@ -56,3 +56,24 @@ class Chebyshev(NamedTuple):
         old = [jnp.zeros_like(theta), *(rho[k] * rho[k - 1] for k in range(1, self.degree + 1))]
         new = [1 / theta, *(2 * rho[k] / delta for k in range(1, self.degree + 1))]
         return jnp.stack(old), jnp.stack(new)
+
+
+def largest_eigenvalue_of(
+    product: Callable[[Array], Array], inverse_diagonal: Float[Array, " n"], steps: int = 10
+) -> Float[Array, ""]:
+    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start; inside jit."""
+    root = jnp.sqrt(jnp.abs(inverse_diagonal))
+    v = jnp.sin(jnp.arange(1, len(root) + 1, dtype=root.dtype) ** 2)  # of all frequencies, and quick to compile
+    v = v / jnp.linalg.norm(v)
+
+    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        before, v, beta = carry
+        w = root * product(root * v) - beta * before
+        alpha = jnp.vdot(v, w)
+        w = w - alpha * v
+        beta = jnp.linalg.norm(w)
+        return (v, w / jnp.where(beta > 0, beta, 1.0), beta), (alpha, beta)
+
+    _, (alphas, betas) = jax.lax.scan(step, (jnp.zeros_like(v), v, jnp.zeros((), v.dtype)), length=steps)
+    off = jnp.diag(betas[:-1], 1)
+    return jnp.linalg.eigvalsh(jnp.diag(alphas) + off + off.T)[-1]

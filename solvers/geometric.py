@@ -14,10 +14,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.solvers.chebyshev import Chebyshev
+from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.multigrid import AMG, in_precision
 from gemel.solvers.operators import LinearOperator
+from gemel.solvers.reforming import pseudo_inverse
 from gemel.solvers.stencil import Lattice, StencilOperator
 
 _ALIKE = 1.5
@@ -101,8 +102,17 @@ class Multigrid(Preconditioner):
         return Levels(levels, dataclasses.replace(self.algebraic, near_nullspace=modes).init(last), size)
 
     def update(self, state: Any, operator: LinearOperator) -> Any:
-        """Keep the levels."""
-        return state
+        """Keep the levels; form them again where ``algebraic`` re-forms its own."""
+        if not self.algebraic.reform:
+            return state
+        if not isinstance(state, Levels):
+            return self.algebraic.update(state, operator)
+        assert isinstance(operator, StencilOperator)
+        size = _size(operator)
+        levels, last = _form(operator, size, self.coarse, self.dtype)
+        if isinstance(state.coarse, jax.Array):
+            return Levels(levels, _inverse(last).astype(self.dtype), size)
+        return Levels(levels, self.algebraic.update(state.coarse, last), size)
 
     def apply(self, state: Any, r: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return one V-cycle from a zero guess."""
@@ -131,23 +141,17 @@ def _form(operator: StencilOperator, size: Array, coarse: int, dtype: str) -> tu
         inverse = (1.0 / jnp.where(diagonal == 0, 1.0, diagonal)).astype(dtype)
         mine = StencilOperator(operator.lattice, operator.values.astype(dtype), operator.symmetric)
         free = _free(operator)
-        levels.append(Level(mine, inverse, _largest_eigenvalue(mine, inverse), free.astype(dtype), axes))
+        levels.append(Level(mine, inverse, largest_eigenvalue_of(mine.mv, inverse), free.astype(dtype), axes))
         operator = _galerkin(operator, free, axes)
     return tuple(levels), operator
 
 
 @eqx.filter_jit
 def _inverse(operator: StencilOperator) -> Float[Array, "n n"]:
-    """A generalised inverse, of the matrix with a unit diagonal: its small entries are no noise."""
     indptr, columns, places = operator.lattice.entries()
     rows = np.repeat(np.arange(operator.n), np.diff(indptr))
-    dense = jnp.zeros((operator.n, operator.n)).at[rows, columns].set(operator.values.reshape(-1)[places])
-    diagonal = jnp.abs(jnp.diagonal(dense))
-    root = 1.0 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
-    dense = root[:, None] * dense * root
-    symmetric = operator.symmetric
-    inverse = jnp.linalg.pinv(0.5 * (dense + dense.T), hermitian=True) if symmetric else jnp.linalg.pinv(dense)
-    return root[:, None] * inverse * root
+    matrix = jnp.zeros((operator.n, operator.n)).at[rows, columns].set(operator.values.reshape(-1)[places])
+    return pseudo_inverse(matrix, operator.symmetric)
 
 
 @eqx.filter_jit
@@ -299,22 +303,3 @@ def _prolong(level: Level, x: Array) -> Array:
         shape = (*field.shape[: axis + 1], 2 * size, *field.shape[axis + 2 :])
         field = jax.lax.slice_in_dim(pairs.reshape(shape), 0, 2 * size - 1, axis=axis + 1)
     return lattice.join(field * level.free)
-
-
-def _largest_eigenvalue(operator: StencilOperator, inverse_diagonal: Array, steps: int = 10) -> Array:
-    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
-    root = jnp.sqrt(jnp.abs(inverse_diagonal))
-    v = jnp.sin(jnp.arange(1, len(root) + 1, dtype=root.dtype) ** 2)  # of all frequencies, and quick to compile
-    v = v / jnp.linalg.norm(v)
-
-    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
-        before, v, beta = carry
-        w = root * operator.mv(root * v) - beta * before
-        alpha = jnp.vdot(v, w)
-        w = w - alpha * v
-        beta = jnp.linalg.norm(w)
-        return (v, w / jnp.where(beta > 0, beta, 1.0), beta), (alpha, beta)
-
-    _, (alphas, betas) = jax.lax.scan(step, (jnp.zeros_like(v), v, jnp.zeros((), v.dtype)), length=steps)
-    off = jnp.diag(betas[:-1], 1)
-    return jnp.linalg.eigvalsh(jnp.diag(alphas) + off + off.T)[-1]

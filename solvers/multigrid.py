@@ -14,13 +14,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.aggregation import HostLevel, constants, inverse_of, largest_eigenvalue, smoothed_aggregation
-from gemel.solvers.chebyshev import Chebyshev
+from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.nesting import Prolongation, nested_levels
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import padded_product
 from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled
 from gemel.solvers.placing import on_device
+from gemel.solvers.reforming import Probes, dense, pseudo_inverse
 from gemel.solvers.sparse import SparseOperator
 
 
@@ -32,6 +33,10 @@ class _Rows(eqx.Module):
 
     def mv(self, x: Array) -> Array:
         return padded_product(self.values, x, Structure(self.rows, None, None, None, False))
+
+    def cast(self, dtype: Any) -> "_Rows":
+        """The same in another precision."""
+        return _Rows(self.rows, tuple(values.astype(dtype) for values in self.values))
 
 
 class _Level(eqx.Module):
@@ -47,12 +52,14 @@ class _Level(eqx.Module):
 class Hierarchy(eqx.Module):
     """The state of `AMG`: levels from fine to coarse, and the inverse of the coarsest matrix.
 
-    They are those of the operator over its ``size``, so that single precision has room on both sides.
+    They are those of the operator over its ``size``, so that single precision has room on both sides. ``probes`` read
+    the matrix of each level off its product where they are re-formed, None where that of the operator is at hand.
     """
 
     levels: tuple[_Level, ...]
     coarse_inverse: Array
     size: Float[Array, ""]
+    probes: tuple[Probes | None, ...] | None = None
 
 
 class AMG(Preconditioner):
@@ -60,8 +67,8 @@ class AMG(Preconditioner):
     elliptic problems.
 
     The hierarchy is built once on the host, from concrete values; it remains a good preconditioner while
-    values change moderately, so ``update`` keeps it. In jit pass the state: ``state =
-    solver.init(operator)`` outside.
+    values change moderately, so ``update`` keeps it, unless ``reform`` asks for new coarse matrices. In jit pass the
+    state: ``state = solver.init(operator)`` outside.
 
     - ``method``: ``"smoothed_aggregation"`` (the choice for elasticity, with ``near_nullspace``) or ``"ruge_stuben"``
       (scalar problems).
@@ -76,6 +83,8 @@ class AMG(Preconditioner):
       and strong anisotropy along what is strong alone; where there is none, 0.1 to 0.25 makes smaller coarse levels.
     - ``degree``: of the smoothing polynomial.
     - ``coarse``: largest size of the coarsest level, which is inverted densely.
+    - ``reform``: ``update`` keeps the prolongations and forms the coarse matrices of the new values, on the device and
+      inside jit: worth it where values change by more than a factor of about ten between solves.
     - ``dtype``: of the cycle; ``"float32"`` needs two thirds of the traffic inside a float64 CG. GMRES takes a third
       more steps with it to 1e-8: it adds its directions up before a last cycle, whose rounding it does not see.
 
@@ -90,6 +99,7 @@ class AMG(Preconditioner):
     strength: float = eqx.field(static=True, default=0.4)
     degree: int = eqx.field(static=True, default=2)
     coarse: int = eqx.field(static=True, default=300)
+    reform: bool = eqx.field(static=True, default=False)
     dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float64")
 
     def __check_init__(self):
@@ -120,12 +130,15 @@ class AMG(Preconditioner):
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
         levels = self._build(operator, matrix / size)
         with jax.ensure_compile_time_eval():
-            rows = [_convert_rows(level.matrix, dtype) for level in levels[1:-1]]
-            first = _known_rows(operator, size, dtype) or _convert_rows(levels[0].matrix, dtype)
-            fine = (_convert_level(*pair, dtype) for pair in zip(levels[:-1], [first, *rows], strict=False))
+            known = _known_rows(operator, size, dtype)
+            first = [] if known is None else [(known, None)]
+            rest = (_convert_rows(level.matrix, dtype, self.reform) for level in levels[len(first) : -1])
+            rows = [*first, *rest][: len(levels) - 1]
+            fine = tuple(_convert_level(level, mine, dtype) for level, (mine, _) in zip(levels, rows, strict=False))
             inverse = scipy.linalg.pinvh if operator.symmetric else scipy.linalg.pinv
-            coarse = np.asarray(inverse(levels[-1].matrix.toarray()))
-            return Hierarchy(tuple(fine), on_device(coarse.astype(dtype)), jnp.asarray(size))
+            coarse = on_device(np.asarray(inverse(levels[-1].matrix.toarray())).astype(dtype))
+            probes = tuple(mine for _, mine in rows) if self.reform else None
+            return Hierarchy(fine, coarse, jnp.asarray(size), probes)
 
     def _build(self, operator: LinearOperator, matrix: Any) -> list[HostLevel]:
         n = operator.n
@@ -146,8 +159,8 @@ class AMG(Preconditioner):
         return [*above, *smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse)]
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
-        """Keep the hierarchy."""
-        return state
+        """Keep the hierarchy, or its prolongations alone."""
+        return state if state.probes is None else _reformed(state, operator, self.dtype)
 
     def apply(self, state: Hierarchy, r: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return one V-cycle from a zero guess."""
@@ -201,12 +214,13 @@ def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows
     return _Rows(operator.pattern.forward, on_device(scaled))  # on the host: it compiles nothing
 
 
-def _convert_rows(matrix: Any, dtype: np.dtype) -> _Rows:
-    """The rows of a CSR or BSR matrix."""
+def _convert_rows(matrix: Any, dtype: np.dtype, probed: bool = False) -> tuple[_Rows, Probes | None]:
+    """The rows of a CSR or BSR matrix, and what reads it off its product where that is asked for."""
     matrix.sum_duplicates()
     block = matrix.blocksize if matrix.format == "bsr" else (1, 1)
     layout = build_rows(matrix.indptr, matrix.indices, None, block)
-    return _Rows(layout.rows, on_device(filled(layout, matrix.data, dtype)))
+    probes = Probes.of(layout, matrix.indptr, matrix.indices) if probed else None
+    return _Rows(layout.rows, on_device(filled(layout, matrix.data, dtype))), probes
 
 
 def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
@@ -214,6 +228,40 @@ def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
         rows,
         on_device(level.inverse_diagonal.astype(dtype)),
         jnp.asarray(np.asarray(level.largest, dtype)),
-        _convert_rows(level.prolongation, dtype),
-        _convert_rows(level.prolongation.T.asformat(level.prolongation.format), dtype),
+        _convert_rows(level.prolongation, dtype)[0],
+        _convert_rows(level.prolongation.T.asformat(level.prolongation.format), dtype)[0],
     )
+
+
+@eqx.filter_jit
+def _reformed(state: Hierarchy, operator: LinearOperator, dtype: str) -> Hierarchy:
+    r"""The hierarchy with the matrices $P^\top A P$ of other values. They are formed in the operator's precision: in a
+    lower one a body that nothing holds would lose its motions.
+    """
+    assert state.probes is not None
+    diagonal = jnp.abs(operator.diagonal())
+    size = jnp.sum(diagonal) / jnp.maximum(jnp.sum(diagonal > 0), 1)
+    size = jnp.where(size > 0, size, 1.0)
+    product, levels = lambda x: operator.mv(x) / size, []
+    for level, probes in zip(state.levels, state.probes, strict=True):
+        if probes is None:
+            assert isinstance(operator, SparseOperator)
+            values, diagonal = tuple(values / size for values in operator.values), operator.diagonal() / size
+        else:
+            values, diagonal = probes.read(product)
+        inverse = (1.0 / jnp.where(diagonal == 0, 1.0, diagonal)).astype(dtype)
+        matrix = _Rows(level.matrix.rows, tuple(mine.astype(dtype) for mine in values))
+        largest = largest_eigenvalue_of(matrix.mv, inverse, 15)
+        levels.append(_Level(matrix, inverse, largest, level.prolongation, level.restriction))
+        product = _galerkin(_Rows(matrix.rows, values).mv, level)
+    coarse = pseudo_inverse(dense(product, len(state.coarse_inverse)), operator.symmetric)
+    return Hierarchy(tuple(levels), coarse.astype(dtype), size, state.probes)
+
+
+def _galerkin(product: Callable[[Array], Array], level: _Level) -> Callable[[Array], Array]:
+    r"""The product with $P^\top A P$ from that with A, in the precision of the vector."""
+
+    def coarser(x: Array) -> Array:
+        return level.restriction.cast(x.dtype).mv(product(level.prolongation.cast(x.dtype).mv(x)))
+
+    return coarser

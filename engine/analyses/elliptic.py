@@ -13,7 +13,11 @@ from gemel.solvers.nesting import Prolongation
 
 
 def elliptic_solver(
-    physics: Physics, rtol: float = 1e-10, max_steps: int = 500, coarser: Sequence[FunctionSpace] = ()
+    physics: Physics,
+    rtol: float = 1e-10,
+    max_steps: int = 500,
+    coarser: Sequence[FunctionSpace] = (),
+    reform: bool = False,
 ) -> LinearSolver:
     """Conjugate gradients, or GMRES where the tangent is not symmetric, with multigrid: geometric on a lattice, else
     smoothed aggregation, after p-multigrid where the degree is above 1.
@@ -27,6 +31,7 @@ def elliptic_solver(
         max_steps: limit of iterations of one solve.
         coarser: spaces on coarser meshes from which that of ``physics`` was refined, the finest first: geometric
             multigrid goes through them before it aggregates. Their shapes do not matter.
+        reform: form the coarse matrices again whenever parameters change, see `AMG`.
 
     Raises:
         ValueError: for coarser spaces where unknowns are tied, which they would not know of, or elements are
@@ -43,7 +48,8 @@ def elliptic_solver(
     symmetric = physics.problem.symmetric
     # What GMRES adds up in the end goes through one more cycle, whose rounding its residuals have not seen.
     dtype = "float32" if symmetric else "float64"
-    algebraic = AMG(near_nullspace=modes, nested=_nested(physics, coarser), block=space.n_components, dtype=dtype)
+    nested, block = _nested(physics, coarser), space.n_components
+    algebraic = AMG(near_nullspace=modes, nested=nested, block=block, reform=reform, dtype=dtype)
     multigrid = Multigrid(algebraic, dtype=dtype)
     if symmetric:
         return CG(multigrid, rtol=rtol, atol=0.0, max_steps=max_steps)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -94,6 +95,22 @@ def test_a_refined_mesh_is_solved_through_the_meshes_it_came_from():
     solution = gm.solve(gm.Steady(plate, linear_solver=solver))
     np.testing.assert_allclose(solution.checked(), gm.solve(gm.Steady(plate)).checked(), atol=1e-8)
     assert int(solution.statistics["steps"]) <= 12
+
+
+@pytest.mark.slow
+def test_levels_of_lower_degree_follow_a_conductivity_that_changes():
+    space = gm.FunctionSpace(gm.box(5, 5, 5, cell="tetrahedron"), "P2")
+    conditions = [gm.Dirichlet("left", 0.0), gm.HeatSource("all", 1.0)]
+    one = gm.Heat(space, gm.Profile(lambda x: 1.0 + 0.0 * x[0]), conditions=conditions)
+    jump = gm.Profile(lambda x: jnp.where((x[0] > 0.4) & (x[1] < 0.6), 1e3, 1.0))
+    other, steps = gm.Heat(space, jump, conditions=conditions), []
+    for reform in (False, True):
+        solver = gm.elliptic_solver(one, 1e-8, reform=reform)
+        prepared = gm.Steady(one, linear_solver=solver).prepare()
+        solution = eqx.filter_jit(gm.Steady(other, linear_solver=solver).solve)(prepared)
+        solution.checked()
+        steps.append(int(solution.statistics["steps"]))
+    assert steps[1] < 0.4 * steps[0]
 
 
 def nested_in(solver: LinearSolver) -> tuple[Prolongation, ...]:
