@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """A problem on the unit cube of n³ blocks.
+    """A problem on the unit cube of n³ blocks; where ``cell`` is empty, an ensemble of n members.
 
     ``module`` in benchmarks/ours solves it with Gemel. Where it is ``shuffled``, nodes and cells are numbered at
     random, so that no code can profit from their order.
@@ -41,6 +41,12 @@ CASES = {
         Case("neo-hookean", "Rubber block, strains of 20 % in one step", "neo_hookean", _HEX, "Q1", (16,)),
         Case("heat-steps", "Heat, 100 steps with one hierarchy", "heat_steps", _HEX, "Q1", (16,)),
         Case("batch", "Heat, 64 scenarios in one call", "batch", _HEX, "Q1", (16,)),
+        Case("van-der-pol", "Van der Pol, μ near 5: an ensemble, and gradient", "ensembles", "", "", (1000,)),
+        Case("robertson", "Robertson to 1e5: an ensemble, and gradient", "ensembles", "", "", (1000,)),
+        Case("lorenz", "Lorenz: an ensemble that is not stiff", "ensembles", "", "", (100_000,)),
+        Case("hard-box", "Hard for multigrid, hexahedra", "robustness", _HEX, "Q1", (16,)),
+        Case("hard-shuffled", "Hard for multigrid, hexahedra in no order", "robustness", _HEX, "Q1", (16,), True),
+        Case("hard-tet", "Hard for multigrid, tetrahedra in no order", "robustness", _TET, "P1", (16,), True),
     )
 }
 

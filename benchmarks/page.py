@@ -8,7 +8,7 @@ from benchmarks import ceiling, plots
 from benchmarks.cases import CASES, RTOL
 from benchmarks.machine import ROOT, slug
 from benchmarks.peers import PEERS
-from benchmarks.tables import Row, markdown, tables, total
+from benchmarks.tables import Row, kind, markdown, tables, total
 
 PEER_SCRIPTS = ROOT / "benchmarks" / "peers"
 _AGREEMENT = 0.01
@@ -118,10 +118,10 @@ def _case(name: str, rows: list[Row], folder: Path, prefix: str) -> str:
     order = ["gemel", *PEERS]
     rows = sorted(rows, key=lambda row: (row["size"], order.index(row["code"]) if row["code"] in order else len(order)))
     good = [row for row in rows if "failed" not in row]
-    steady = [row for row in good if "solve_s" in row]
-    moving = [row for row in good if "gradient_s" in row]
+    steady = [row for row in good if kind(row) == "boundary value" and "solve_s" in row]
+    moving = [row for row in good if kind(row) == "gradient" and "gradient_s" in row]
     pictures = []
-    if len(steady) >= _SMALLEST_PICTURE and "forward_s" not in steady[0]:
+    if len(steady) >= _SMALLEST_PICTURE:
         if len({row["size"] for row in steady}) > 1:
             pictures.append((plots.times, steady, f"{prefix}-{name}.png", "time against unknowns"))
         pictures.append((plots.composition, _largest(steady), f"{prefix}-{name}-parts.png", "parts of the time"))

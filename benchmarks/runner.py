@@ -48,7 +48,7 @@ def measure(job: Job, repeat: int, limit: float) -> dict[str, Any]:
     """The row of a job; where it failed, ``failed`` holds one sentence instead of times."""
     with tempfile.TemporaryDirectory() as folder:
         mesh, out = Path(folder) / "mesh.npz", Path(folder) / "row.json"
-        if job.code != "gemel":
+        if job.code != "gemel" and job.case.cell:
             _write_mesh(job, mesh)
         command = [*_launcher(job.code), "-m", "benchmarks.child", job.code, job.case.name]
         command += [str(job.size), str(repeat), str(mesh), str(out)]
@@ -96,8 +96,10 @@ def _launcher(code: str) -> list[str]:
 
 def _head(job: Job, repeat: int) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    head = {"case": job.case.name, "size": job.size, "code": job.code, "repeat": repeat, "tolerance": RTOL}
-    return head | {"cell": job.case.cell, "element": job.case.element, "time": now, "machine": describe()}
+    head: dict[str, Any] = {"case": job.case.name, "size": job.size, "code": job.code, "repeat": repeat}
+    if job.case.cell:
+        head |= {"tolerance": RTOL, "cell": job.case.cell, "element": job.case.element}
+    return head | {"time": now, "machine": describe()}
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -93,14 +93,58 @@ _GRADIENTS: _Columns = _HEAD | {
 }
 
 
+_ENSEMBLES: _Columns = {
+    "case": lambda row: row["case"],
+    "members": lambda row: f"{row['members']:,}",
+    "code": lambda row: row["code"],
+    "method": lambda row: row["method"],
+    "rtol": lambda row: f"{row['rtol']:.1e}",
+    "compile": lambda row: _seconds(row["compile_s"]),
+    "forward": lambda row: _seconds(row["forward_s"]),
+    "compile gradient": lambda row: _seconds(row.get("gradient_compile_s")),
+    "with gradient": lambda row: _seconds(row.get("gradient_s")),
+    "steps": lambda row: f"{row['tried']:.0f}",
+    "median error": lambda row: f"{row['error_median']:.1e}",
+    "largest error": lambda row: f"{row['error_max']:.1e}",
+    "slope": lambda row: f"{row['slope']:.4e}" if "slope" in row else "",
+    "MiB": lambda row: f"{row['peak_mib']:.0f}" if row.get("peak_mib") else "",
+}
+
+
+def kind(row: Row) -> str:
+    """The table that a row belongs to."""
+    if "problems" in row:
+        return "hard"
+    if "members" in row:
+        return "ensemble"
+    return "gradient" if "forward_s" in row else "boundary value"
+
+
 def tables(rows: list[Row]) -> str:
-    """Two tables, boundary-value problems and gradients, and what failed; times in s."""
+    """A table for each kind of problem, and what failed; times in s."""
     good = [row for row in rows if "failed" not in row]
-    steady = [row for row in good if "forward_s" not in row]
-    moving = [row for row in good if "forward_s" in row]
-    parts = [_table(_BOUNDARY_VALUE, steady), _table(_GRADIENTS, moving)]
+    kinds = {name: [row for row in good if kind(row) == name] for name in set(map(kind, good))}
+    columns = {"boundary value": _BOUNDARY_VALUE, "gradient": _GRADIENTS, "ensemble": _ENSEMBLES}
+    parts = [_table(columns[name], kinds.get(name, [])) for name in columns]
+    parts.append(_hard(kinds.get("hard", [])))
     parts += [f"{r['case']} {r['size']} {r['code']} failed: {r['failed']}" for r in rows if "failed" in r]
     return "\n\n".join(part for part in parts if part)
+
+
+def _hard(rows: list[Row]) -> str:
+    """Steps of every problem, one column for each mesh; what did not succeed, with its status and residual."""
+    heads = [f"{row['case']} {row['size']}" for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row["problems"]))
+    lines = [[name, *(_steps(row["problems"].get(name)) for row in rows)] for name in names]
+    return markdown([["steps", *heads], *lines]) if rows else ""
+
+
+def _steps(found: Row | None) -> str:
+    if found is None:
+        return ""
+    if found["status"] == "SUCCESS":
+        return str(found["iterations"])
+    return f"`{found['status']}` after {found['iterations']}, at {found['residual']:.1e}"
 
 
 def _table(columns: _Columns, rows: list[Row]) -> str:

@@ -138,5 +138,13 @@ PEERS = {
             processes=2,
             system=_DEBIAN,
         ),
+        Peer(
+            "diffrax",
+            "diffrax under vmap, Kvaerno5 or Tsit5",
+            "diffrax",
+            "diffrax",
+            ("diffrax", "jax", "equinox", "numpy"),
+            ("van-der-pol", "robertson", "lorenz"),
+        ),
     )
 }

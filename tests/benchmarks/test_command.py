@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks import cli, environments, runner
 from benchmarks.cases import CASES
+from benchmarks.odes import ensemble
 from benchmarks.peers import PEERS, Peer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,18 @@ def test_the_smallest_row_is_measured_appended_and_shown(tmp_path):
     assert row["error"] == pytest.approx(0.18, rel=0.3)  # the interpolation error of so coarse a mesh
     assert {"mesh_s", "plan_s", "preconditioner_s", "compile_s", "assemble_s", "solve_s"} <= set(row)
     assert str(ROOT) not in line
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_solved_to_the_errors_that_are_allowed(tmp_path):
+    out = tmp_path / "rows.jsonl"
+    done = bench("run", "robertson", "--size", "4", "--repeat", "1", "--peers", "none", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    row = json.loads(out.read_text())
+    assert row["error_median"] <= ensemble("robertson", 4).allowed[0]
+    assert row["error_max"] <= ensemble("robertson", 4).allowed[1]
+    assert {"forward_s", "gradient_s", "slope"} <= set(row)
+    assert not {"cell", "element", "tolerance"} & set(row)
 
 
 def test_a_row_beyond_its_limit_is_a_row_that_says_so(tmp_path):

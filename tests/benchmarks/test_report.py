@@ -105,6 +105,22 @@ def test_failures_are_reported_beside_the_table():
     assert tables([entry]) == "poisson-hex 4 gemel failed: not done after 1 s"
 
 
+def test_ensembles_and_hard_problems_have_tables_of_their_own():
+    times = {"compile_s": 1.0, "forward_s": 0.2, "tried": 90.4, "error_median": 1e-9, "error_max": 2e-8}
+    ensemble = row("gemel", 8, case="lorenz", members=1000, method="Tsit5", rtol=1e-6, **times)
+    good = {"iterations": 7, "status": "SUCCESS", "residual": 9e-9}
+    bad = {"iterations": 86, "status": "STAGNATION", "residual": 7.7e-6}
+    meshes = [("hard-box", {"a ball": good, "flat cells": bad}), ("hard-tet", {"a ball": good})]
+    hard = [row("gemel", 16, case=case, problems=problems) for case, problems in meshes]
+    first, second = tables([*hard, ensemble]).split("\n\n")
+    entries = [cell.strip() for cell in first.splitlines()[2].split("|")[1:-1]]
+    assert entries == ["lorenz", "1,000", "gemel", "Tsit5", "1.0e-06", "1", "0.2", "90", "1.0e-09", "2.0e-08", "100"]
+    steps, _, ball, flat = [[cell.strip() for cell in line.split("|")[1:-1]] for line in second.splitlines()]
+    assert steps == ["steps", "hard-box 16", "hard-tet 16"]
+    assert ball == ["a ball", "7", "7"]
+    assert flat == ["flat cells", "`STAGNATION` after 86, at 7.7e-06", ""]
+
+
 def test_the_ceiling_counts_its_bytes():
     row64, row32 = 27 * (8 + 4) + 16, 27 * (4 + 4) + 8
     assert ceiling.assembled(1) == pytest.approx(row64 + 3 * 8 / 7 * row32 + 80)
