@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from gemel.loops import compiled, in_parts, index
 from gemel.meshes.blocks import CellBlock
 from gemel.meshes.mesh import Mesh, on_host
 
@@ -39,14 +40,15 @@ def renumber(mesh: Mesh) -> Renumbering:
     mesh = on_host(mesh)
     if mesh.shape is not None:
         return Renumbering(mesh, np.arange(mesh.n_points), np.arange(mesh.n_cells))
-    x = np.asarray(mesh.points, np.float64)
+    x = np.ascontiguousarray(mesh.points, np.float64)
     points = _along_curve(x)
     rank = _inverse(points)
     blocks, former = [], []
     for block, first in zip(mesh.blocks, mesh.offsets, strict=False):
-        nodes = np.asarray(block.cells)
-        order = _along_curve(x[nodes].mean(axis=1))
-        blocks.append(CellBlock(block.cell_type, rank[nodes[order]]))
+        nodes = np.array(block.cells, np.int32)
+        order, moved = _along_curve(_middles(x, nodes)), np.empty_like(nodes)
+        in_parts(len(nodes), lambda *part, n=nodes, o=order, m=moved: _move(*part, n, o, rank, m))
+        blocks.append(CellBlock(block.cell_type, moved))
         former.append(first + order)
     cells = np.concatenate(former)
     new_cell = _inverse(cells)
@@ -68,26 +70,51 @@ def renumber(mesh: Mesh) -> Renumbering:
 
 def _along_curve(x: Float[np.ndarray, "n dim"]) -> Int[np.ndarray, " n"]:
     """The order of points along the curve."""
-    low = x.min(axis=0)
+    low, key = x.min(axis=0), np.empty(len(x), np.uint64)
     extent = (x.max(axis=0) - low).max()
-    place = ((x - low) * ((2**_BITS - 1) / (extent if extent > 0 else 1.0))).astype(np.uint64)
-    key = np.zeros(len(x), np.uint64)
-    for axis in range(x.shape[1]):
-        key |= _spread(place[:, axis]) << np.uint64(axis)
-    return np.argsort(key, kind="stable")
+    scale = (2**_BITS - 1) / (extent if extent > 0 else 1.0)
+    in_parts(len(x), lambda *part: _keys(*part, x, low, scale, key))
+    return np.argsort(key)
 
 
-def _spread(number: np.ndarray) -> np.ndarray:
-    """The lowest 21 bits of each number, two zeros between them."""
-    for shift, mask in (
-        (32, 0x001F00000000FFFF),
-        (16, 0x001F0000FF0000FF),
-        (8, 0x100F00F00F00F00F),
-        (4, 0x10C30C30C30C30C3),
-        (2, 0x1249249249249249),
-    ):
-        number = (number | (number << np.uint64(shift))) & np.uint64(mask)
-    return number
+def _middles(x: Float[np.ndarray, "n dim"], cells: Int[np.ndarray, "c k"]) -> Float[np.ndarray, "c dim"]:
+    """The mean of the points of every cell."""
+    middle = np.empty((len(cells), x.shape[1]))
+    in_parts(len(cells), lambda *part: _means(*part, x, cells, middle))
+    return middle
+
+
+@compiled
+def _means(first, last, x, cells, middle):
+    for c in range(first, last):
+        for d in range(x.shape[1]):
+            total = 0.0
+            for k in range(cells.shape[1]):
+                total += x[index(cells[c, k]), d]
+            middle[c, d] = total / cells.shape[1]
+
+
+@compiled
+def _keys(first, last, x, low, scale, key):
+    """The place of every point along the curve: the bits of its coordinates in turns."""
+    for i in range(first, last):
+        key[i] = 0
+        for d in range(x.shape[1]):
+            number = np.uint64((x[i, d] - low[d]) * scale)
+            number = (number | (number << np.uint64(32))) & np.uint64(0x001F00000000FFFF)
+            number = (number | (number << np.uint64(16))) & np.uint64(0x001F0000FF0000FF)
+            number = (number | (number << np.uint64(8))) & np.uint64(0x100F00F00F00F00F)
+            number = (number | (number << np.uint64(4))) & np.uint64(0x10C30C30C30C30C3)
+            number = (number | (number << np.uint64(2))) & np.uint64(0x1249249249249249)
+            key[i] |= number << np.uint64(d)
+
+
+@compiled
+def _move(first, last, cells, order, rank, moved):
+    """Cells in another order, with their points numbered anew."""
+    for c in range(first, last):
+        for k in range(cells.shape[1]):
+            moved[c, k] = rank[index(cells[index(order[c]), k])]
 
 
 def _inverse(order: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -1,18 +1,18 @@
 """Vertices, edges and facets of cells, numbered as fenics-basix numbers them; numpy on the host."""
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise, product
 from typing import NamedTuple
 
 import basix
 import numpy as np
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Int
 
+from gemel.loops import compiled, in_parts, index, positions
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
-from gemel.meshes.geometry import basix_cell, facet_groups, n_vertices
-
-_FILTER_BITS = 22
+from gemel.meshes.geometry import basix_cell, facet_groups
 
 
 def cell_entities(cell_type: str, dim: int) -> Int[np.ndarray, "n_entities n_vertices"]:
@@ -153,44 +153,67 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
     Raises:
         MeshError: when a facet belongs to more than two cells; any number of intervals may share a point.
     """
-    keys = _facet_keys(blocks)
-    ordered = np.sort(np.concatenate([part.ravel() for part in keys]))
-    again = np.concatenate([[False], ordered[1:] == ordered[:-1], [False]])
-    if (again[1:] & again[:-1]).any():
+    if not _few_per_vertex(blocks):
         return _boundary_facets_by_vertices(blocks)
-    lone = ordered[~(again[1:] | again[:-1])]
-    owners = [np.nonzero(_contained(part, lone)) for part in keys]
-    parts = [
-        np.stack([first + cell, local], axis=-1)
-        for first, (cell, local) in zip(block_offsets(blocks), owners, strict=False)
-    ]
+    size = 1 + max((int(block.cells.max(initial=0)) for block in blocks), default=0)
+    random = np.random.default_rng(0).integers(2**63, size=size, dtype=np.uint64)
+    tables = [np.empty((block.n_cells, len(_facets_of(block.cell_type))), np.uint64) for block in blocks]
+    lowest = [np.empty(table.shape, np.int32) for table in tables]
+    for block, keys, least in zip(blocks, tables, lowest, strict=True):
+        vertices, local = np.array(block.cells, np.int32), _facets_of(block.cell_type)
+        in_parts(len(keys), lambda *part, v=vertices, f=local, k=keys, m=least: _name_facets(*part, v, f, random, k, m))
+    keys = np.concatenate([table.ravel() for table in tables])
+    starts, facets = positions(np.concatenate([table.ravel() for table in lowest]), size)
+    cells = np.zeros(len(keys), np.int8)
+    in_parts(size, lambda *part: _count_cells(*part, starts, facets, keys, cells))
+    if cells.max(initial=0) > 2:
+        return _boundary_facets_by_vertices(blocks)
+    parts, first = [], 0
+    for table, offset in zip(tables, block_offsets(blocks), strict=False):
+        cell, facet = np.nonzero(cells[first : first + table.size].reshape(table.shape) == 1)
+        parts.append(np.stack([offset + cell, facet], axis=-1))
+        first += table.size
     return np.concatenate(parts)
 
 
-def _facet_keys(blocks: Sequence[CellBlock]) -> list[UInt64[np.ndarray, "n_cells n_facets"]]:
-    """A number for every facet of every cell, the sum of a pseudo-random one for each of its vertices.
+def _facets_of(cell_type: str) -> Int[np.ndarray, "n_facets n_vertices"]:
+    """The local vertices of all facets of a cell; those with fewer vertices than others end in -1."""
+    facets = basix.topology(basix_cell(cell_type))[-2]
+    width = max(len(facet) for facet in facets)
+    return np.asarray([[*facet, *[-1] * (width - len(facet))] for facet in facets], np.int32)
+
+
+def _few_per_vertex(blocks: Sequence[CellBlock]) -> bool:
+    """Whether facets can be compared with all others of one vertex: not where thousands of lines meet in a point."""
+    return all(block.cell_dim > 1 for block in blocks)
+
+
+@compiled
+def _name_facets(first, last, cells, local, random, keys, lowest):
+    """A number for every facet, the sum of a pseudo-random one for each of its vertices, and its lowest vertex.
 
     A facet that two cells share has the same number in both. Of two others one in 2⁶⁴ pairs has.
     """
-    size = 1 + max((int(block.cells.max(initial=0)) for block in blocks), default=0)
-    random = np.random.default_rng(0).integers(2**63, size=size, dtype=np.uint64)
-    tables = []
-    for block in blocks:
-        vertices = np.asarray(block.cells)
-        local = basix.topology(basix_cell(block.cell_type))[-2]
-        mine = random[vertices[:, : n_vertices(block.cell_type)]]
-        tables.append(np.stack([mine[:, facet].sum(axis=1, dtype=np.uint64) for facet in local], axis=1))
-    return tables
+    for c in range(first, last):
+        for f in range(local.shape[0]):
+            keys[c, f], least = 0, cells[c, local[f, 0]]
+            for v in local[f]:
+                if v >= 0:
+                    vertex = cells[c, v]
+                    keys[c, f] += random[index(vertex)]
+                    least = min(least, vertex)
+            lowest[c, f] = least
 
 
-def _contained(values: UInt64[np.ndarray, "..."], chosen: UInt64[np.ndarray, " k"]) -> Bool[np.ndarray, "..."]:
-    """Which values are among a few chosen ones: their upper bits rule most of them out."""
-    shift = np.uint64(64 - _FILTER_BITS)
-    possible = np.zeros(2**_FILTER_BITS, dtype=bool)
-    possible[chosen >> shift] = True
-    found = possible[values >> shift]
-    found[found] = np.isin(values[found], chosen)
-    return found
+@compiled
+def _count_cells(first, last, starts, facets, keys, cells):
+    """How many cells each facet belongs to, among the facets with the same lowest vertex; at most 3 are counted."""
+    for vertex in range(first, last):
+        for p in range(starts[vertex], starts[vertex + 1]):
+            mine, count = index(facets[index(p)]), 0
+            for q in range(starts[vertex], starts[vertex + 1]):
+                count += keys[index(facets[index(q)])] == keys[mine]
+            cells[mine] = min(count, 3)
 
 
 def _boundary_facets_by_vertices(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
@@ -208,10 +231,27 @@ def _boundary_facets_by_vertices(blocks: Sequence[CellBlock]) -> Int[np.ndarray,
 
 def box_cells(shape: tuple[int, ...]) -> Int[np.ndarray, "n_cells n_corners"]:
     """Corners of the cells of a structured box in tensor order; ``shape`` cells along x, y, z, x fastest."""
-    strides = np.cumprod([1, *(n + 1 for n in shape[:-1])])
-    lowest = np.tensordot(strides, np.indices(shape[::-1])[::-1], axes=1)
-    corners = np.asarray(list(product((0, 1), repeat=len(shape))))[:, ::-1]
-    return lowest.ravel()[:, None] + corners @ strides
+    cells = np.empty((int(np.prod(shape)), 2 ** len(shape)), np.int32)
+    lowest, corners = _box_corners(shape)
+    np.add(lowest[:, None], corners, out=cells)
+    return cells
+
+
+def is_box(cells: Int[np.ndarray, "n_cells n_nodes"], shape: tuple[int, ...]) -> bool:
+    """Whether the first nodes of the cells are those of `box_cells`."""
+    lowest, corners = _box_corners(shape)
+    if len(cells) != len(lowest) or cells.shape[1] < len(corners):
+        return False
+    return all(np.array_equal(cells[:, k], lowest + corner) for k, corner in enumerate(corners))
+
+
+def _box_corners(shape: tuple[int, ...]) -> tuple[Int[np.ndarray, " n_cells"], Int[np.ndarray, " n_corners"]]:
+    """The first corner of every cell, and how far the numbers of its corners are from that."""
+    strides = np.cumprod([1, *(n + 1 for n in shape[:-1])]).astype(np.int32)
+    axes = [stride * np.arange(n, dtype=np.int32) for stride, n in zip(strides, shape, strict=True)]
+    lowest = functools.reduce(np.add.outer, axes[::-1]).ravel()
+    corners = np.asarray(list(product((0, 1), repeat=len(shape))), np.int32)[:, ::-1] @ strides
+    return lowest, corners
 
 
 def box_sides(cell_type: str, shape: tuple[int, ...]) -> list[tuple[Int[np.ndarray, "_ 2"], Int[np.ndarray, "_ 2"]]]:

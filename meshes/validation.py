@@ -6,6 +6,7 @@ import basix
 import numpy as np
 from jaxtyping import Float, Int
 
+from gemel.loops import in_parts
 from gemel.meshes import topology
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
@@ -86,9 +87,8 @@ def check_shape(shape: tuple[int, ...] | None, blocks: Sequence[CellBlock]) -> N
     """Refuse a shape that is not that of the cells, numbered x fastest."""
     if shape is None:
         return
-    cells = np.asarray(blocks[0].cells)
-    expected = topology.box_cells(shape) if min(shape, default=0) > 0 and len(shape) == blocks[0].cell_dim else None
-    if len(blocks) > 1 or expected is None or not np.array_equal(cells[:, : expected.shape[1]], expected):
+    fits = len(blocks) == 1 and min(shape, default=0) > 0 and len(shape) == blocks[0].cell_dim
+    if not fits or not topology.is_box(np.asarray(blocks[0].cells), shape):
         raise MeshError(
             f"The shape {shape} is not that of these cells: leave it out, or number points and cells as `grid` does."
         )
@@ -122,15 +122,19 @@ def orientations(
     """
     sign = np.zeros(len(cells), dtype=np.int64)
     components = np.ascontiguousarray(points.T)
-    size = np.linalg.norm(np.ptp(points, axis=0))
-    for start in range(0, len(cells), _CHUNK):
-        nodes = np.take(components, cells[start : start + _CHUNK].T, axis=1)  # cells last, where numpy is fast
-        constant = _affine(nodes, cell_type, degree)
-        for chosen, samples in ((constant, _middle(cell_type)), (~constant, _samples(cell_type, degree))):
-            rows = np.flatnonzero(chosen)
-            if len(rows):
-                mine = nodes if len(rows) == len(chosen) else nodes[:, :, rows]
-                sign[start + rows] = _sign_at(mine, cell_type, degree, samples, size)
+    size = float(np.linalg.norm(np.ptp(points, axis=0)))
+
+    def look(first: int, last: int) -> None:
+        for start in range(first, last, _CHUNK):
+            nodes = np.take(components, cells[start : min(start + _CHUNK, last)].T, axis=1)  # cells last: numpy is fast
+            constant = _affine(nodes, cell_type, degree)
+            for chosen, samples in ((constant, _middle(cell_type)), (~constant, _samples(cell_type, degree))):
+                rows = np.flatnonzero(chosen)
+                if len(rows):
+                    mine = nodes if len(rows) == len(chosen) else nodes[:, :, rows]
+                    sign[start + rows] = _sign_at(mine, cell_type, degree, samples, size)
+
+    in_parts(len(cells), look, _CHUNK)
     return sign
 
 

@@ -1,25 +1,26 @@
 """Smoothed aggregation: the levels of a multigrid hierarchy from a matrix and its near-nullspace; on the host."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
 from jaxtyping import Array, Float, Int
-from pyamg.aggregation.aggregate import standard_aggregation
-from pyamg.aggregation.tentative import fit_candidates
 
-from gemel.solvers.padded_rows import inverse_index, near_order
-from gemel.solvers.strength import graph_of, lumped_diagonal, strong_entries, without_weak_entries
+from gemel.loops import compiled, in_parts, index
+from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue, pointers_of
+from gemel.solvers.padded_rows import near_order
+from gemel.solvers.patterns import transposed_entries
+from gemel.solvers.strength import Filtered, graph_of, strong_entries
 
 _MOST_LEVELS = 20
 
 _ANY_ORDER = 1000
 """With fewer nodes than this the order in which aggregates form makes no difference."""
 
-
 _NEARLY_ALL = 0.9
 """Where a larger part of the finest level is strong, its weak entries cannot fill the coarser ones."""
+
+_DEPENDENT = 1e-10
+"""A mode that orthogonalisation within an aggregate leaves less of than this is one of the others there."""
 
 
 class HostLevel(NamedTuple):
@@ -27,19 +28,18 @@ class HostLevel(NamedTuple):
     from the next coarser level (None on the coarsest, where neither of the numbers is needed).
     """
 
-    matrix: Any
+    matrix: BlockRows
     inverse_diagonal: Float[np.ndarray, " n"]
     largest: float
-    prolongation: Any
+    prolongation: BlockRows | None
 
 
 def smoothed_aggregation(
-    matrix: Any,
-    modes: Float[np.ndarray, "n k"] | None,
-    block: int,
+    matrix: BlockRows,
+    modes: Float[np.ndarray, "n k"],
     strength: float,
     coarse: int,
-    near: Int[np.ndarray | Array, " n"] | None = None,
+    near: Int[np.ndarray | Array, " nodes"] | None = None,
 ) -> list[HostLevel]:
     r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$.
 
@@ -48,83 +48,38 @@ def smoothed_aggregation(
     which would fill the coarser ones where cells are thin.
 
     Args:
-        matrix: symmetric, sparse.
-        modes: the near-nullspace; the constants of each component when None.
-        block: unknowns per node, interleaved.
+        matrix: symmetric, with a block for each pair of nodes.
+        modes: the near-nullspace.
         strength: threshold of strong connections, see `strong_entries`.
         coarse: largest size of the coarsest level.
         near: an order of the nodes in which neighbours follow one another; one is looked for where it is None.
-            Aggregates are formed and numbered along it; levels come in the order of ``matrix`` all the same.
+            Aggregates are formed and numbered along it.
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
-    candidates = constants(matrix.shape[0], block) if modes is None else modes
-    fine = in_blocks(matrix, block)
+    levels, fine = [], matrix
+    candidates = np.ascontiguousarray(modes, np.float64).reshape(matrix.rows, matrix.block[0], -1)
     if near is None:
         near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
-        if near is None:
-            return _levels(fine, candidates, strength, coarse)
-    return _along(np.asarray(near), fine, candidates, strength, coarse)
-
-
-def _along(
-    nodes: Int[np.ndarray, " nodes"],
-    fine: Any,
-    candidates: Float[np.ndarray, "n k"],
-    strength: float,
-    coarse: int,
-) -> list[HostLevel]:
-    """The levels of the matrix with its nodes in another order, the first one back in its own."""
-    block = fine.shape[0] // len(nodes)
-    order = (nodes[:, None] * block + np.arange(block)).ravel()
-    first, *others = _levels(_permuted(fine, nodes), candidates[order], strength, coarse)
-    if first.prolongation is None:
-        return [HostLevel(fine, *first[1:])]
-    inverse_diagonal = first.inverse_diagonal[inverse_index(order, len(order))]
-    prolongation = _rows_of(first.prolongation, inverse_index(nodes, len(nodes)))
-    return [HostLevel(fine, inverse_diagonal, first.largest, prolongation), *others]
-
-
-def _permuted(matrix: Any, order: Int[np.ndarray, " nodes"]) -> Any:
-    """The matrix, in CSR or BSR format, with its nodes in another order."""
-    rows = _rows_of(matrix, order)
-    moved = type(matrix)((rows.data, inverse_index(order, len(order))[rows.indices], rows.indptr), matrix.shape)
-    moved.sort_indices()
-    return moved
-
-
-def _rows_of(matrix: Any, order: Int[np.ndarray, " nodes"]) -> Any:
-    """The rows (of blocks) of a matrix in another order."""
-    lengths = np.diff(matrix.indptr)[order]
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(matrix.indptr.dtype)
-    entries = np.arange(indptr[-1]) + np.repeat(matrix.indptr[order] - indptr[:-1], lengths)
-    return type(matrix)((matrix.data[entries], matrix.indices[entries], indptr), matrix.shape)
-
-
-def _levels(fine: Any, candidates: Float[np.ndarray, "n k"], strength: float, coarse: int) -> list[HostLevel]:
-    levels = []
     while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
         strong = strong_entries(fine, strength, fine=not levels)
-        graph = graph_of(fine, strong)
-        aggregates, _ = standard_aggregation(graph)
-        tentative, candidates = fit_candidates(aggregates, candidates)
-        tentative = tentative.asformat(fine.format)
+        order = np.arange(fine.rows, dtype=np.int32) if levels or near is None else np.array(near, np.int32)
+        owner = _aggregates(*graph_of(fine, strong), order)
+        count = int(owner.max(initial=0)) + 1  # one, of no node, where no two nodes hold on to one another
+        tentative, candidates = _tentative(owner, count, candidates)
         inverse = inverse_of(fine.diagonal())
-        largest = largest_eigenvalue(fine, inverse)
+        largest = largest_eigenvalue(fine.mv, inverse)
         if levels or strong.mean() > _NEARLY_ALL:
-            prolongation = _smoothed(tentative, fine, inverse, largest)
+            strong[:] = True
+            joined, lumped, smoothing = Filtered.of(fine, strong), inverse, largest
         else:
-            joined = without_weak_entries(fine, strong, graph)
-            lumped = inverse_of(lumped_diagonal(joined, fine))
-            prolongation = _smoothed(tentative, joined, lumped, largest_eigenvalue(joined, lumped, 8))
+            joined = Filtered.of(fine, strong)
+            lumped = inverse_of(joined.diagonal())
+            smoothing = largest_eigenvalue(joined.mv, lumped, 6)
+        prolongation = _smoothed(joined, owner, count, tentative, 4.0 / (3.0 * smoothing) * lumped)
         levels.append(HostLevel(fine, inverse, largest, prolongation))
-        coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
-        fine = in_blocks(coarser, candidates.shape[1])
+        fine = prolongation.transpose() @ (fine @ prolongation)
     return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
-
-
-def _smoothed(tentative: Any, matrix: Any, inverse_diagonal: Float[np.ndarray, " n"], largest: float) -> Any:
-    return tentative - _scaled(matrix @ tentative, 4.0 / (3.0 * largest) * inverse_diagonal)
 
 
 def constants(n: int, block: int) -> Float[np.ndarray, "n block"]:
@@ -132,43 +87,162 @@ def constants(n: int, block: int) -> Float[np.ndarray, "n block"]:
     return np.kron(np.ones((n // block, 1)), np.eye(block))
 
 
-def in_blocks(matrix: Any, size: int) -> Any:
-    """The matrix in CSR format, or in BSR with square blocks of a size."""
-    if size == 1:
-        return scipy.sparse.csr_matrix(matrix)
-    return scipy.sparse.bsr_matrix(matrix if matrix.format == "bsr" else matrix.tobsr((size, size)))
+@compiled
+def _aggregates(indptr, indices, order):
+    """The aggregate of every node, -1 for a node without neighbours: first whole neighbourhoods of nodes that touch no
+    aggregate yet, then those left beside one join it, then what still is left forms aggregates of its own.
+    """
+    n = len(indptr) - 1
+    owner, count = np.full(n, -1, np.int32), 0
+    for i in order:
+        free, alone = owner[i] < 0, True
+        for e in range(indptr[i], indptr[i + 1]):
+            alone = alone and indices[e] == i
+            free = free and owner[indices[e]] < 0
+        if free and not alone:
+            for e in range(indptr[i], indptr[i + 1]):
+                owner[indices[e]] = count
+            owner[i] = count
+            count += 1
+    core = owner.copy()
+    for i in order:
+        if owner[i] < 0:
+            for e in range(indptr[i], indptr[i + 1]):
+                if core[indices[e]] >= 0:
+                    owner[i] = core[indices[e]]
+                    break
+    for i in order:
+        if owner[i] < 0:
+            alone = True
+            for e in range(indptr[i], indptr[i + 1]):
+                if indices[e] != i:
+                    alone = False
+                    if owner[indices[e]] < 0:
+                        owner[indices[e]] = count
+            if not alone:
+                owner[i] = count
+                count += 1
+    return owner
 
 
-def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The inverse of a diagonal, one where it is zero."""
-    return 1.0 / np.where(diagonal == 0, 1.0, diagonal)
+def _tentative(
+    owner: Int[np.ndarray, " nodes"], count: int, candidates: Float[np.ndarray, "nodes block k"]
+) -> tuple[Float[np.ndarray, "nodes block k"], Float[np.ndarray, "aggregates k k"]]:
+    """The block of T in the row of every node, and the near-nullspace of the coarser level: Q and R of the candidates
+    of each aggregate.
+    """
+    starts, members, _ = transposed_entries(pointers_of((owner >= 0).astype(np.int32)), owner[owner >= 0], count)
+    tentative, coarser = np.zeros_like(candidates), np.zeros((count, candidates.shape[2], candidates.shape[2]))
+    in_parts(count, lambda *part: _orthogonalise(*part, starts, members, candidates, tentative, coarser), 256)
+    return tentative, coarser
 
 
-def largest_eigenvalue(matrix: Any, inverse_diagonal: Float[np.ndarray, " n"], steps: int = 15) -> float:
-    """Return the largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
-    root = np.sqrt(np.abs(inverse_diagonal))
-    v = np.random.default_rng(0).standard_normal(len(root))
-    v /= np.linalg.norm(v)
-    before, beta = np.zeros_like(v), 0.0
-    alphas, betas = [], []
-    for _ in range(min(steps, len(v))):
-        w = root * (matrix @ (root * v)) - beta * before
-        alpha = float(v @ w)
-        w -= alpha * v
-        alphas.append(alpha)
-        beta = float(np.linalg.norm(w))
-        if beta <= 1e-12 * abs(alpha):
-            break
-        betas.append(beta)
-        before, v = v, w / beta
-    return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])
+@compiled
+def _orthogonalise(first, last, starts, members, candidates, q, r):
+    """Gram and Schmidt, twice, within each aggregate; a mode that depends on those before it gets a zero column."""
+    block, k = candidates.shape[1:]
+    for aggregate in range(first, last):
+        mine = members[starts[aggregate] : starts[aggregate + 1]]
+        for mode in range(k):
+            size = 0.0
+            for i in mine:
+                for a in range(block):
+                    q[i, a, mode] = candidates[i, a, mode]
+                    size += q[i, a, mode] ** 2
+            for _ in range(2):
+                for other in range(mode):
+                    dot = 0.0
+                    for i in mine:
+                        for a in range(block):
+                            dot += q[i, a, other] * q[i, a, mode]
+                    r[aggregate, other, mode] += dot
+                    for i in mine:
+                        for a in range(block):
+                            q[i, a, mode] -= dot * q[i, a, other]
+            rest = 0.0
+            for i in mine:
+                for a in range(block):
+                    rest += q[i, a, mode] ** 2
+            kept = rest > 0.0 and rest > _DEPENDENT**2 * size
+            r[aggregate, mode, mode] = np.sqrt(rest) if kept else 0.0
+            factor = 1.0 / np.sqrt(rest) if kept else 0.0
+            for i in mine:
+                for a in range(block):
+                    q[i, a, mode] *= factor
 
 
-def _scaled(matrix: Any, factors: Float[np.ndarray, " n"]) -> Any:
-    """The rows of a matrix times a number each."""
-    if matrix.format == "csr":
-        matrix.data *= np.repeat(factors, np.diff(matrix.indptr))
-        return matrix
-    height = matrix.blocksize[0]
-    matrix.data *= np.repeat(factors.reshape(-1, height), np.diff(matrix.indptr), axis=0)[:, :, None]
-    return matrix
+def _smoothed(
+    joined: Filtered,
+    owner: Int[np.ndarray, " nodes"],
+    count: int,
+    tentative: Float[np.ndarray, "nodes block k"],
+    damping: Float[np.ndarray, " n"],
+) -> BlockRows:
+    """T − ω D⁻¹ A T from the block of T in the row of every node, with ω D⁻¹ as ``damping``."""
+    matrix, lengths = joined.matrix, np.empty(joined.matrix.rows, np.int32)
+    in_parts(matrix.rows, lambda *part: _count(*part, *matrix[:2], joined.strong, owner, count, lengths))
+    indptr = pointers_of(lengths)
+    indices, data = np.empty(indptr[-1], np.int32), np.zeros((indptr[-1], *tentative.shape[1:]))
+    in_parts(
+        matrix.rows,
+        lambda *part: _smooth(
+            *part, *matrix[:3], joined.strong, joined.lumped, owner, count, tentative, damping, indptr, indices, data
+        ),
+    )
+    return BlockRows(indptr, indices, data, count)
+
+
+@compiled
+def _count(first, last, indptr, indices, strong, owner, count, lengths):
+    seen = np.full(count, -1, np.int32)
+    for i in range(first, last):
+        length = 0
+        if owner[i] >= 0:
+            seen[owner[i]] = i
+            length = 1
+        for e in range(indptr[i], indptr[i + 1]):
+            aggregate = owner[index(indices[index(e)])]
+            if strong[index(e)] and aggregate >= 0 and seen[index(aggregate)] != i:
+                seen[index(aggregate)] = i
+                length += 1
+        lengths[i] = length
+
+
+@compiled
+def _smooth(
+    first, last, indptr, indices, data, strong, lumped, owner, count, tentative, damping, new_indptr, new_indices,
+    new_data,
+):  # fmt: skip
+    size, k = tentative.shape[1:]
+    data, tentative, new_data = data.reshape(-1), tentative.reshape(-1), new_data.reshape(-1)
+    place = np.full(count, -1, np.int32)
+    for i in range(first, last):
+        end = new_indptr[i]
+        if owner[i] >= 0:
+            place[owner[i]] = end
+            new_indices[end] = owner[i]
+            new_data[end * size * k : (end + 1) * size * k] = tentative[i * size * k : (i + 1) * size * k]
+            end += 1
+        for e in range(indptr[i], indptr[i + 1]):
+            j = indices[index(e)]
+            aggregate = owner[index(j)]
+            if not strong[index(e)] or aggregate < 0:
+                continue
+            at = place[index(aggregate)]
+            if at < new_indptr[i]:
+                at = place[index(aggregate)] = end
+                new_indices[index(at)] = aggregate
+                end += 1
+            if size * k == 1:
+                entry = data[index(e)] + (lumped[i, 0, 0] if i == j else 0.0)
+                new_data[index(at)] -= damping[i] * entry * tentative[index(j)]
+                continue
+            for a in range(size):
+                for c in range(size):
+                    entry = data[index((e * size + a) * size + c)]
+                    if i == j:
+                        entry += lumped[i, a, c]
+                    factor = damping[index(i * size + a)] * entry
+                    for b in range(k):
+                        term = factor * tentative[index((j * size + c) * k + b)]
+                        new_data[index((at * size + a) * k + b)] -= term

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, join_slots, split_slots
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled, join_slots, split_slots
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
@@ -73,9 +73,9 @@ class Blocks(eqx.Module):
                     own = SparsityPattern.build(part.indptr, part.indices) if part.nnz else None
                     diagonals.append(None if own is None else _Diagonal(on_device(entries.astype(np.int32)), own))
                 elif part.nnz:
-                    laid, _, source = build_rows(part.indptr, part.indices.astype(np.int32))
-                    size = math.prod(pattern.stored)
-                    couplings[i, j] = _Off(on_device(np.append(entries, size)[source].astype(np.int32)), laid)
+                    layout = build_rows(part.indptr, part.indices)
+                    found = filled(layout, part.indptr, entries.astype(np.int32), np.int32, math.prod(pattern.stored))
+                    couplings[i, j] = _Off(on_device(np.concatenate([f.ravel() for f in found])), layout.rows)
         return Blocks(tuple(sizes), tuple(diagonals), couplings)
 
     def split(self, x: Array) -> list[Array]:

@@ -13,13 +13,14 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.solvers.aggregation import HostLevel, constants, inverse_of, largest_eigenvalue, smoothed_aggregation
+from gemel.solvers.aggregation import HostLevel, constants, smoothed_aggregation
+from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.nesting import Prolongation, nested_levels
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled
+from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, collected, filled
 from gemel.solvers.placing import on_device
 from gemel.solvers.reforming import Probes, dense, pseudo_inverse
 from gemel.solvers.sparse import SparseOperator
@@ -119,8 +120,10 @@ class AMG(Preconditioner):
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."
             )
+        if operator.n % self.block:
+            raise ValueError(f"AMG block {self.block} does not divide {operator.n} unknowns.")
         matrix, dtype = _on_host(operator, self.block), np.dtype(self.dtype)
-        bad = matrix.nnz - np.count_nonzero(np.isfinite(matrix.data))
+        bad = int(matrix.data.size - np.isfinite(matrix.data).sum())
         if bad:
             raise ValueError(
                 f"AMG: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "
@@ -128,7 +131,8 @@ class AMG(Preconditioner):
             )
         magnitude = np.abs(matrix.diagonal())
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
-        levels = self._build(operator, matrix / size)
+        np.divide(matrix.data, size, out=matrix.data)
+        levels = self._build(operator, matrix)
         with jax.ensure_compile_time_eval():
             known = _known_rows(operator, size, dtype)
             first = [] if known is None else [(known, None)]
@@ -140,23 +144,20 @@ class AMG(Preconditioner):
             probes = tuple(mine for _, mine in rows) if self.reform else None
             return Hierarchy(fine, coarse, jnp.asarray(size), probes)
 
-    def _build(self, operator: LinearOperator, matrix: Any) -> list[HostLevel]:
+    def _build(self, operator: LinearOperator, matrix: BlockRows) -> list[HostLevel]:
         n = operator.n
         if self.method == "ruge_stuben":
             options = {"max_coarse": self.coarse, "max_levels": 20}
-            known = scipy.sparse.csr_matrix(matrix)
+            known = scipy.sparse.csr_matrix(matrix.to_scipy())
             return _measured(pyamg.ruge_stuben_solver(known, strength=("classical", {"theta": 0.25}), **options).levels)
-        modes = None if self.near_nullspace is None else np.array(self.near_nullspace, np.float64)
-        if modes is not None and modes.shape[0] != n:
+        modes = constants(n, self.block) if self.near_nullspace is None else np.array(self.near_nullspace, np.float64)
+        if modes.shape[0] != n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")
-        if n % self.block:
-            raise ValueError(f"AMG block {self.block} does not divide {n} unknowns.")
         if not self.nested:
             near = _known_order(operator, self.block)
-            return smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse, near)
-        modes = constants(n, self.block) if modes is None else modes
-        above, matrix, modes = nested_levels(matrix, modes, self.block, self.nested, self.coarse)
-        return [*above, *smoothed_aggregation(matrix, modes, self.block, self.strength, self.coarse)]
+            return smoothed_aggregation(matrix, modes, self.strength, self.coarse, near)
+        above, matrix, modes = nested_levels(matrix, modes, self.nested, self.coarse)
+        return [*above, *smoothed_aggregation(matrix, modes, self.strength, self.coarse)]
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
         """Keep the hierarchy, or its prolongations alone."""
@@ -186,16 +187,23 @@ def in_precision(
 
 def _measured(levels: Sequence[Any]) -> list[HostLevel]:
     """The levels of pyamg with what the smoother needs to know."""
-    fine = [(level.A, inverse_of(level.A.diagonal()), level.P) for level in levels[:-1]]
-    known = [HostLevel(a, inverse, largest_eigenvalue(a, inverse), p) for a, inverse, p in fine]
-    return [*known, HostLevel(levels[-1].A, np.ones(0), 0.0, None)]
+    found = []
+    for level in levels:
+        matrix = BlockRows.of(level.A)
+        if len(found) == len(levels) - 1:
+            return [*found, HostLevel(matrix, np.ones(0), 0.0, None)]
+        inverse = inverse_of(matrix.diagonal())
+        found.append(HostLevel(matrix, inverse, largest_eigenvalue(matrix.mv, inverse), BlockRows.of(level.P)))
+    return found
 
 
-def _on_host(operator: LinearOperator, block: int) -> Any:
-    """The matrix of an operator, in blocks where it stores those."""
-    if isinstance(operator, SparseOperator) and operator.pattern.width == block > 1:
-        return operator.to_blocks()
-    return operator.to_scipy()
+def _on_host(operator: LinearOperator, block: int) -> BlockRows:
+    """The matrix of an operator in blocks, in memory of its own."""
+    if isinstance(operator, SparseOperator) and operator.pattern.width == block:
+        p, values = operator.pattern, [np.asarray(v) for v in operator.values]
+        indptr = np.array(p.indptr)
+        return BlockRows(indptr, p.indices(), collected(values, p.forward.stored(), indptr, (block, block)), p.nodes)
+    return BlockRows.of(operator.to_scipy(), (block, block))
 
 
 def _known_order(operator: LinearOperator, block: int) -> np.ndarray | None:
@@ -210,26 +218,27 @@ def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows
     """The rows of a matrix over its ``size`` that lies in padded rows already; None for another operator."""
     if not isinstance(operator, SparseOperator):
         return None
-    scaled = tuple((np.asarray(values) / size).astype(dtype) for values in operator.values)
-    return _Rows(operator.pattern.forward, on_device(scaled))  # on the host: it compiles nothing
+    scaled = tuple(np.empty(values.shape, dtype) for values in operator.values)
+    for values, table in zip(operator.values, scaled, strict=True):
+        np.divide(values, size, out=table, casting="same_kind")  # on the host: it compiles nothing
+    return _Rows(operator.pattern.forward, on_device(scaled))
 
 
-def _convert_rows(matrix: Any, dtype: np.dtype, probed: bool = False) -> tuple[_Rows, Probes | None]:
-    """The rows of a CSR or BSR matrix, and what reads it off its product where that is asked for."""
-    matrix.sum_duplicates()
-    block = matrix.blocksize if matrix.format == "bsr" else (1, 1)
-    layout = build_rows(matrix.indptr, matrix.indices, None, block)
+def _convert_rows(matrix: BlockRows, dtype: np.dtype, probed: bool = False) -> tuple[_Rows, Probes | None]:
+    """The rows of a matrix, and what reads it off its product where that is asked for."""
+    layout = build_rows(matrix.indptr, matrix.indices, None, matrix.block)
     probes = Probes.of(layout, matrix.indptr, matrix.indices) if probed else None
-    return _Rows(layout.rows, on_device(filled(layout, matrix.data, dtype))), probes
+    return _Rows(layout.rows, on_device(filled(layout, matrix.indptr, matrix.data, dtype))), probes
 
 
 def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
+    assert level.prolongation is not None
     return _Level(
         rows,
         on_device(level.inverse_diagonal.astype(dtype)),
         jnp.asarray(np.asarray(level.largest, dtype)),
         _convert_rows(level.prolongation, dtype)[0],
-        _convert_rows(level.prolongation.T.asformat(level.prolongation.format), dtype)[0],
+        _convert_rows(level.prolongation.transpose(), dtype)[0],
     )
 
 

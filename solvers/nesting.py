@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Bool, Float, Int
 
-from gemel.solvers.aggregation import HostLevel, in_blocks, inverse_of, largest_eigenvalue
+from gemel.solvers.aggregation import HostLevel
+from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
 
 
 class Prolongation(eqx.Module):
@@ -57,58 +58,59 @@ class Prolongation(eqx.Module):
 
 
 def nested_levels(
-    matrix: Any, modes: Float[np.ndarray, "n k"], block: int, given: Sequence[Prolongation], coarse: int
-) -> tuple[list[HostLevel], Any, Float[np.ndarray, "m k"]]:
+    matrix: BlockRows, modes: Float[np.ndarray, "n k"], given: Sequence[Prolongation], coarse: int
+) -> tuple[list[HostLevel], BlockRows, Float[np.ndarray, "m k"]]:
     r"""The levels above the coarsest given space; that one's matrix, by $P^\top A P$, and the near-nullspace there.
 
     Unknowns that couple with no other (prescribed ones) stay out of the prolongations, and have a one on the diagonals
     of coarser matrices.
 
     Args:
-        matrix: symmetric, sparse.
+        matrix: symmetric, with a block for each pair of nodes.
         modes: the near-nullspace.
-        block: unknowns per node, interleaved.
         given: from the finest space down.
         coarse: a level with no more unknowns than this is the last.
 
     Raises:
         ValueError: for a prolongation that does not fit the size of the level above it.
     """
-    levels, fine = [], in_blocks(matrix, block)
+    levels, fine, block = [], matrix, matrix.block[0]
     free = _coupled(fine)
     for each in given:
         if fine.shape[0] <= coarse:
             break
         plain = each.matrix()
-        if plain.shape[0] * block != fine.shape[0]:
-            raise ValueError(
-                f"AMG: a nested prolongation has {plain.shape[0]} rows, and its level {fine.shape[0] // block} nodes."
-            )
+        if plain.shape[0] != fine.rows:
+            raise ValueError(f"AMG: a nested prolongation has {plain.shape[0]} rows, and its level {fine.rows} nodes.")
         kept = (each.injection()[:, None] * block + np.arange(block)).ravel()
         prolongation = _between(plain, free, free[kept], block)
         inverse = inverse_of(fine.diagonal())
-        levels.append(HostLevel(fine, inverse, largest_eigenvalue(fine, inverse), prolongation))
-        coarser = prolongation.T.asformat(prolongation.format) @ (fine @ prolongation)
+        levels.append(HostLevel(fine, inverse, largest_eigenvalue(fine.mv, inverse), prolongation))
+        fine = prolongation.transpose() @ (fine @ prolongation)
         free, modes = free[kept], modes[kept]
-        fine = in_blocks(coarser + in_blocks(scipy.sparse.diags((~free).astype(float)), block), block)
+        fine = _held(fine, ~free)
     return levels, fine, modes
 
 
-def _coupled(matrix: Any) -> Bool[np.ndarray, " n"]:
+def _coupled(matrix: BlockRows) -> Bool[np.ndarray, " n"]:
     """The unknowns whose rows have more than a diagonal entry."""
-    magnitude = abs(matrix)
-    return magnitude @ np.ones(matrix.shape[0]) > magnitude.diagonal()
+    magnitude = matrix._replace(data=np.abs(matrix.data))
+    return magnitude.mv(np.ones(matrix.shape[1])) > magnitude.diagonal()
+
+
+def _held(matrix: BlockRows, held: Bool[np.ndarray, " n"]) -> BlockRows:
+    """The matrix with one on the diagonal of the unknowns that are held, whose rows and columns are empty."""
+    block = matrix.block[0]
+    ones = scipy.sparse.diags_array(held.astype(float)).tobsr((block, block))
+    return BlockRows.of(matrix.to_scipy() + ones.asformat(matrix.to_scipy().format), matrix.block)
 
 
 def _between(
     plain: scipy.sparse.csr_array, free: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " m"], block: int
-) -> Any:
+) -> BlockRows:
     """The prolongation of each component, between free unknowns alone."""
-    if block == 1:
-        return scipy.sparse.csr_matrix(scipy.sparse.diags(free * 1.0) @ plain @ scipy.sparse.diags(kept * 1.0))
     rows = np.repeat(np.arange(plain.shape[0]), np.diff(plain.indptr))
     both = free.reshape(-1, block)[rows] & kept.reshape(-1, block)[plain.indices]
     data = np.zeros((plain.nnz, block, block))
     data[:, np.arange(block), np.arange(block)] = plain.data[:, None] * both
-    shape = (plain.shape[0] * block, plain.shape[1] * block)
-    return scipy.sparse.bsr_matrix((data, plain.indices, plain.indptr), shape=shape)
+    return BlockRows(plain.indptr.astype(np.int32), plain.indices.astype(np.int32), data, plain.shape[1])

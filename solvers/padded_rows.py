@@ -8,9 +8,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Array, Float, Int
+from jax.core import Tracer
+from jaxtyping import Array, Int, Shaped
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
+from gemel.loops import compiled, in_parts, index
 from gemel.solvers.placing import on_device
 
 _CHUNK, _TERMS = 8, 9
@@ -19,9 +21,6 @@ three times as slow as with eight."""
 
 _WORTH = 2**14
 """Padded numbers that cost a product less than another loop costs the compiler: 10 µs against 50 ms."""
-
-_AT_ONCE = 2**13
-"""Rows that are laid out at a time, so that their entries stay in the cache."""
 
 _STRETCHES, _LONGEST = 16, 256
 """Stretches of rows that are looked at, and the most rows of one."""
@@ -59,6 +58,34 @@ class PaddedRows(eqx.Module):
         """Number of stored blocks, padding included."""
         return sum(math.prod(c.shape) for c in self.columns)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Rows of every bucket."""
+        return tuple(c.shape[2] for c in self.columns)
+
+    def stored(self) -> Int[np.ndarray, " rows"]:
+        """The rows in the order in which they are stored; on the host."""
+        if self.order is None:
+            return np.arange(sum(self.sizes), dtype=np.int32)
+        return inverse_index(np.asarray(self.order), sum(self.sizes))
+
+    def places_in_order(self) -> Int[np.ndarray, "2 rows"]:
+        """The slot of the first entry of every row, in the order in which they are stored, and how far its next ones
+        are apart. Slots are numbered in the order of ``columns``, bucket after bucket.
+        """
+        apart = np.repeat(self.sizes, self.sizes)
+        slots, before = (np.cumsum([0, *n[:-1]]) for n in ([math.prod(c.shape) for c in self.columns], self.sizes))
+        return np.stack([np.repeat(slots - before, self.sizes) + np.arange(len(apart)), apart]).astype(np.int32)
+
+    def places(self) -> tuple[Any, Any]:
+        """The same for the rows in their own order; on the host, where the tables are known."""
+        first, apart = self.places_in_order()
+        if self.order is None:
+            return first, apart
+        order = self.order if isinstance(self.order, Tracer) else np.asarray(self.order)
+        xp = jnp if isinstance(order, Tracer) else np
+        return xp.asarray(first)[order], xp.asarray(apart)[order]
+
     def arranged(self, x: Array) -> Array:
         """The entries (or rows) of x as ``columns`` number them."""
         return x if self.near is None else gather(x, self.near)
@@ -89,34 +116,42 @@ def _bucket_edges(lengths: np.ndarray, each: int, limit: int = 4) -> list[int]:
     """Return widths of at most ``limit`` buckets that minimise the stored entries of ``each`` numbers; a bucket counts
     like 2 % more of them, and as many as the compilation of its loop is worth.
     """
-    widths, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
-    below = np.concatenate([[0], np.cumsum(counts)])
-    overhead = max(0.02 * float(np.sum(widths * counts)), _WORTH / each)
-    best = [[np.inf] * (len(widths) + 1) for _ in range(limit + 1)]
-    cut = [[0] * (len(widths) + 1) for _ in range(limit + 1)]
-    best[0][0] = 0.0
+    counts = np.bincount(np.maximum(lengths, 1))
+    widths = np.flatnonzero(counts)
+    overhead = max(0.02 * float(np.sum(widths * counts[widths])), _WORTH / each)
+    cut = _best_cuts(widths, np.concatenate([[0], np.cumsum(counts[widths])]), overhead, limit)
+    return widths[cut].tolist()
+
+
+@compiled
+def _best_cuts(widths, below, overhead, limit):
+    """The last width of each bucket, by dynamic programming over the number of buckets."""
+    size = len(widths)
+    best, cut = np.full((limit + 1, size + 1), np.inf), np.zeros((limit + 1, size + 1), np.int64)
+    best[0, 0] = 0.0
     for b in range(1, limit + 1):
-        for j in range(1, len(widths) + 1):
-            costs = [best[b - 1][i] + widths[j - 1] * (below[j] - below[i]) + overhead for i in range(j)]
-            cut[b][j] = int(np.argmin(costs))
-            best[b][j] = float(costs[cut[b][j]])
-    b = int(np.argmin([best[b][len(widths)] for b in range(limit + 1)]))
-    j, edges = len(widths), []
+        for j in range(1, size + 1):
+            for i in range(j):
+                cost = best[b - 1, i] + widths[j - 1] * (below[j] - below[i]) + overhead
+                if cost < best[b, j]:
+                    best[b, j], cut[b, j] = cost, i
+    b, j = np.argmin(best[:, size]), size
+    last = np.empty(b, np.int64)
     while b > 0:
-        edges.append(int(widths[j - 1]))
-        j, b = cut[b][j], b - 1
-    return edges[::-1]
+        last[b - 1] = j - 1
+        j, b = cut[b, j], b - 1
+    return last
 
 
 class Layout(NamedTuple):
-    """Padded rows, the slot there of every CSR entry (or BSR block), and the entry in every slot.
-
-    Slots are numbered bucket after bucket, in the order of ``columns``; padding points one past the last entry.
-    """
+    """Padded rows, and on the host the rows of a CSR (or BSR) matrix in the order in which they are stored there."""
 
     rows: PaddedRows
-    position: Int[np.ndarray, " nnz"]
-    source: Int[np.ndarray, " slots"]
+    stored: Int[np.ndarray, " rows"]
+
+    def buckets(self) -> list[Int[np.ndarray, " _"]]:
+        """The rows of every bucket."""
+        return np.split(self.stored, np.cumsum(self.rows.sizes)[:-1])
 
 
 def build_rows(
@@ -128,46 +163,92 @@ def build_rows(
     Rows are stored in this order and read a vector in this order: what a product reads at a time is then little, and
     stays in the cache. Nothing else changes.
     """
+    indptr, indices = np.asarray(indptr, np.int32), np.asarray(indices, np.int32)
     lengths = np.diff(indptr)
     edges = _bucket_edges(lengths, math.prod(block)) if len(lengths) else [1]
-    bucket = np.searchsorted(edges, np.maximum(lengths, 1))
-    own = np.zeros(len(lengths), np.int32)
-    own[lengths > 0] = indices[indptr[:-1][lengths > 0]]
-    if near is not None:
-        rank = inverse_index(near, len(near))
-        bucket, own, indices = bucket[near], rank[own], rank[indices]
-    position, place = np.empty(len(indices), np.int32), np.empty(len(lengths), np.int32)
-    columns, sources, offset, before = [], [], 0, 0
-    for b, edge in enumerate(edges):
-        rows = np.flatnonzero(bucket == b)
-        rows = rows if near is None else near[rows]
+    bucket = np.searchsorted(edges, lengths)
+    order = np.arange(len(lengths), dtype=np.int32) if near is None else np.asarray(near, np.int32)
+    rank = np.zeros(0, np.int32) if near is None else inverse_index(near, len(near))
+    stored = order if len(edges) == 1 else np.concatenate([order[bucket[order] == b] for b in range(len(edges))])
+    columns, before = [], 0
+    for edge, count in zip(edges, np.bincount(bucket, minlength=len(edges)).tolist(), strict=True):
         chunks = max(2, -(-edge // max(1, min(_CHUNK, _TERMS // block[1]))))
-        width = -(-edge // chunks)
-        shape = (chunks * width, len(rows))
-        table, source = np.empty(shape, np.int32), np.empty(shape, np.int32)
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            mine = rows[part]
-            first, length = indptr[mine].astype(np.int32), lengths[mine]
-            shortest, flat = length.min(), np.arange(start, start + len(mine), dtype=np.int32) + np.int32(offset)
-            for slot in range(shape[0]):
-                entries, places = first + np.int32(slot), flat + np.int32(slot * len(rows))
-                if slot < shortest:
-                    table[slot, part], source[slot, part] = indices[entries], entries
-                    position[entries] = places
-                else:
-                    inside = slot < length
-                    table[slot, part], source[slot, part] = own[mine], len(indices)
-                    table[slot, part][inside], source[slot, part][inside] = indices[entries[inside]], entries[inside]
-                    position[entries[inside]] = places[inside]
-        columns.append(on_device(table.reshape(chunks, width, len(rows))))
-        sources.append(source.ravel())
-        place[rows] = np.arange(before, before + len(rows))
+        rows, before = stored[before : before + count], before + count
+        each = -(-edge // chunks)
+        table = np.empty((chunks * each, count), np.int32)
+        in_parts(count, lambda *part, r=rows, t=table: _place_columns(*part, r, indptr, indices, rank, t))
+        columns.append(table.reshape(chunks, each, count))
+    place = None if len(edges) == 1 and near is None else inverse_index(stored, len(stored))
+    found = on_device((tuple(columns), place, None if near is None else order))
+    return Layout(PaddedRows(*found, block), stored)
+
+
+@compiled
+def _place_columns(first, last, stored, indptr, indices, rank, table):
+    """Entry k of the p-th stored row goes to table[k, p]; padding repeats the first column of its row."""
+    moved = len(rank) > 0
+    for p in range(first, last):
+        begin, end = indptr[stored[p]], indptr[stored[p] + 1]
+        own = indices[begin] if end > begin else 0
+        for k in range(table.shape[0]):
+            column = indices[index(begin + k)] if begin + k < end else own
+            table[index(k), index(p)] = rank[index(column)] if moved else column
+
+
+@compiled
+def _place_values(first, last, stored, indptr, data, empty, table):
+    """The block k of the p-th stored row goes to table[:, k, :, p], padding is ``empty``."""
+    height, width = data.shape[1:]
+    for p in range(first, last):
+        begin, end = indptr[stored[p]], indptr[stored[p] + 1]
+        for k in range(table.shape[1]):
+            for i in range(height):
+                for j in range(width):
+                    value = data[index(begin + k), index(i), index(j)] if begin + k < end else empty
+                    table[index(i), index(k), index(j), index(p)] = value
+
+
+@compiled
+def _collect_values(first, last, stored, indptr, table, data):
+    """The inverse of `_place_values`."""
+    height, width = data.shape[1:]
+    for p in range(first, last):
+        begin, end = indptr[stored[p]], indptr[stored[p] + 1]
+        for k in range(end - begin):
+            for i in range(height):
+                for j in range(width):
+                    data[index(begin + k), index(i), index(j)] = table[index(i), index(k), index(j), index(p)]
+
+
+def filled(layout: Layout, indptr: np.ndarray, data: np.ndarray, dtype: Any, empty: int = 0) -> tuple[np.ndarray, ...]:
+    """The values of every bucket from the data of a CSR ``(nnz,)`` or BSR matrix ``(nnz, height, width)``; on the
+    host.
+    """
+    height, width = data.shape[1:] or (1, 1)
+    indptr, data = np.asarray(indptr, np.int32), np.ascontiguousarray(data).reshape(-1, height, width)
+    found = []
+    for rows, columns in zip(layout.buckets(), layout.rows.columns, strict=True):
+        chunks, each, count = columns.shape
+        table = np.empty((height, chunks * each, width, count), dtype)
+        pad = table.dtype.type(empty)
+        in_parts(count, lambda *part, r=rows, t=table, e=pad: _place_values(*part, r, indptr, data, e, t))
+        found.append(table.reshape(height, chunks, each, width, count))
+    return tuple(found)
+
+
+def collected(
+    values: Sequence[np.ndarray], stored: np.ndarray, indptr: np.ndarray, block: tuple[int, int]
+) -> Shaped[np.ndarray, "nnz height width"]:
+    """The data of a CSR or BSR matrix from the values of every bucket, whose rows are ``stored`` in this order; on the
+    host.
+    """
+    data, before = np.empty((indptr[-1], *block), values[0].dtype), 0
+    for table in values:
+        height, chunks, each, width, count = table.shape
+        rows, flat = stored[before : before + count], table.reshape(height, chunks * each, width, count)
+        in_parts(count, lambda *part, r=rows, t=flat: _collect_values(*part, r, indptr, t, data))
         before += len(rows)
-        offset += table.size
-    ordered = len(edges) > 1 or near is not None
-    order, arranged = on_device(place) if ordered else None, None if near is None else on_device(near)
-    return Layout(PaddedRows(tuple(columns), order, arranged, block), position, np.concatenate(sources))
+    return data
 
 
 def near_order(indptr: np.ndarray, indices: np.ndarray, least: int = _IN_CACHE) -> Int[np.ndarray, " n"] | None:
@@ -204,6 +285,12 @@ def inverse_index(index: Int[np.ndarray, " m"], size: int) -> Int[np.ndarray, " 
     return inverse[:size]
 
 
+def opposite(index: Int[Array, " m"], size: int) -> Int[Array, " size"]:
+    """The same as `inverse_index` of distinct numbers, on the device."""
+    numbers = jnp.arange(index.shape[0], dtype=jnp.int32)
+    return jnp.full(size, index.shape[0], jnp.int32).at[index].set(numbers, unique_indices=True)
+
+
 def split_slots(stored: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """The values of every bucket from those of all slots ``(height, width, slots)``."""
     sizes = [math.prod(c.shape) for c in rows.columns]
@@ -217,26 +304,6 @@ def join_slots(values: Sequence[Any]) -> Any:
     xp = np if isinstance(values[0], np.ndarray) else jnp
     parts = [xp.transpose(v, (0, 3, 1, 2, 4)) for v in values]
     return xp.concatenate([p.reshape(*p.shape[:2], -1) for p in parts], axis=2)
-
-
-def filled(layout: Layout, data: Float[np.ndarray, "nnz ..."], dtype: Any) -> tuple[np.ndarray, ...]:
-    """The values of every bucket from the data of a CSR or BSR matrix; on the host."""
-    rows, found, offset = layout.rows, [], 0
-    height, width = rows.block
-    data = data.reshape(len(data), height, width)
-    for columns, shape in zip(rows.columns, rows.shapes, strict=True):
-        slots, count = math.prod(columns.shape[:2]), columns.shape[2]
-        table = np.empty((height, slots, width, count), dtype)
-        for slot, source in enumerate(layout.source[offset : offset + slots * count].reshape(slots, count)):
-            for start in range(0, count, _AT_ONCE):
-                part = source[start : start + _AT_ONCE]
-                empty = part == len(data)
-                taken = data[np.where(empty, 0, part)] if len(data) else np.zeros((len(part), height, width))
-                taken[empty] = 0
-                table[:, slot, :, start : start + _AT_ONCE] = np.moveaxis(taken, 0, 2)
-        found.append(table.reshape(shape))
-        offset += slots * count
-    return tuple(found)
 
 
 def gather(x: Array, index: Array) -> Array:

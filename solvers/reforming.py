@@ -1,6 +1,5 @@
 """Galerkin's products again, for other values of a matrix: on the device, with the prolongations kept."""
 
-import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -11,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Array, Float, Int
 from pyamg.graph import vertex_coloring
 
-from gemel.solvers.padded_rows import Layout, inverse_index
+from gemel.solvers.padded_rows import Layout, filled
 from gemel.solvers.placing import on_device
 
 _COLUMNS = 16
@@ -44,16 +43,10 @@ class Probes(eqx.Module):
         graph = scipy.sparse.csr_array((np.ones(len(indices), np.int32), indices, indptr), shape=(n, n))
         colours = vertex_coloring((graph.T @ graph).tocsr(), method="LDF")
         count = int(colours.max(initial=0)) + 1
-        padded = np.append(colours[indices], count).astype(np.int32)
-        rows = layout.rows
-        shapes = [c.shape for c in rows.columns]
-        ends = np.cumsum([0, *(math.prod(shape) for shape in shapes)])
-        pairs = zip(ends[:-1], ends[1:], shapes, strict=True)
-        columns = [padded[layout.source[first:end]].reshape(shape) for first, end, shape in pairs]
-        order = np.arange(n) if rows.order is None else inverse_index(np.asarray(rows.order), n)
-        parts = np.split(order.astype(np.int32), np.cumsum([shape[2] for shape in shapes])[:-1])
-        given = (colours.astype(np.int32), tuple(columns), tuple(parts))
-        return Probes(*on_device(given), count, rows.block[0])
+        tables = filled(layout, indptr, colours[indices], np.int32, count)
+        columns = tuple(table.reshape(c.shape) for table, c in zip(tables, layout.rows.columns, strict=True))
+        given = (colours.astype(np.int32), columns, tuple(layout.buckets()))
+        return Probes(*on_device(given), count, layout.rows.block[0])
 
     def read(self, product: Product) -> tuple[tuple[Float[Array, "..."], ...], Float[Array, " n"]]:
         """The values of every bucket, and the diagonal, of the matrix whose product is given."""

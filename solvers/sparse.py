@@ -6,28 +6,32 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from gemel.loops import in_parts
 from gemel.solvers.operators import LinearOperator, SumOperator
 from gemel.solvers.padded_product import between, move, move_values, padded_product
 from gemel.solvers.padded_rows import (
     PaddedRows,
     Structure,
     build_rows,
-    inverse_index,
+    collected,
     join_slots,
     near_order,
+    opposite,
     split_slots,
+)
+from gemel.solvers.patterns import (
+    diagonal_slots,
+    exchanged_slots,
+    mirror_slots,
+    slots_of_entries,
+    transposed_pattern,
+    unsorted_row,
 )
 from gemel.solvers.placing import on_device
 from gemel.solvers.stencil import StencilOperator
-
-
-def _transposed(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pointers and indices of the transposed pattern, and which entry each of its entries was."""
-    n, numbers = len(indptr) - 1, np.arange(len(indices), dtype=np.int32)
-    columns = scipy.sparse.csr_array((numbers, indices, indptr), shape=(n, n)).tocsc()
-    return columns.indptr, columns.indices, columns.data
 
 
 def _fingerprint(*tables: np.ndarray) -> str:
@@ -39,24 +43,24 @@ def _fingerprint(*tables: np.ndarray) -> str:
 
 
 class SparsityPattern(eqx.Module):
-    """The places of the nonzeros of an n × n matrix in CSR order, with the layout for fast products.
+    """The places of the nonzeros of an n × n matrix, with the layout for fast products.
 
-    Unknowns may come in nodes of ``width``, whose entries are dense blocks: ``indptr`` and ``indices`` are then those
-    of the nodes, as in BSR format, and tables take a ninth of the memory for the three displacements of a solid.
+    Unknowns may come in nodes of ``width``, whose entries are dense blocks: rows and columns of the pattern are then
+    those of the nodes, as in BSR format, and tables take a ninth of the memory for the three displacements of a solid.
+    ``indptr`` are its row pointers, ``count`` says how many entries (blocks) it has. Values are stored as ``forward``
+    says, and those of the transpose as ``backward`` does.
 
     Build it once on the host with `SparsityPattern.build`; it is shared by every matrix of the same problem.
     Entries of a row are sorted by column and unique.
     """
 
     indptr: Int[Array, " pointers"]
-    indices: Int[Array, " blocks"]
     forward: PaddedRows
     backward: PaddedRows
     to_backward: Int[Array, " _"]
     to_forward: Int[Array, " _"]
-    from_csr: Int[Array, " slots"]
-    to_csr: Int[Array, " blocks"]
     diagonal_index: Int[Array, " n"]
+    count: int = eqx.field(static=True)
     fingerprint: str = eqx.field(static=True)
 
     @property
@@ -65,14 +69,19 @@ class SparsityPattern(eqx.Module):
         return self.forward.block[0]
 
     @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self.indptr.shape[0] - 1
+
+    @property
     def n(self) -> int:
         """Number of rows and columns."""
-        return (self.indptr.shape[0] - 1) * self.width
+        return self.nodes * self.width
 
     @property
     def nnz(self) -> int:
         """Number of stored entries."""
-        return self.indices.shape[0] * self.width**2
+        return self.count * self.width**2
 
     @property
     def stored(self) -> tuple[int, int, int]:
@@ -90,54 +99,63 @@ class SparsityPattern(eqx.Module):
         Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix, and where
         there are too many entries.
         """
-        indptr, indices = np.asarray(indptr, np.int64), np.asarray(indices)
+        if len(indices) * width**2 >= 2**31:
+            raise ValueError(f"{len(indices) * width**2} entries are too many to number with 32 bits: split the mesh.")
+        indptr, indices = np.asarray(indptr, np.int32), np.asarray(indices)
         n = len(indptr) - 1
         if len(indices) and (indices.min() < 0 or indices.max() >= n):
             raise ValueError(f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}.")
-        rising = indices[1:] > indices[:-1]
-        firsts = indptr[(indptr > 0) & (indptr < len(indices))]
-        rising[firsts - 1] = True
-        if not rising.all():
-            bad = int(np.searchsorted(indptr, np.flatnonzero(~rising)[0], side="right")) - 1
+        indices = np.asarray(indices, np.int32)
+        bad = max(in_parts(n, lambda first, last: unsorted_row(first, last, indptr, indices)), default=-1)
+        if bad >= 0:
             raise ValueError(f"Row {bad} of the pattern is not sorted or holds a column twice.")
-        indices = indices.astype(np.int32, copy=False)
-        pointers, columns, swap = _transposed(indptr, indices)
         block = (width, width)
-        forward, position, source = build_rows(indptr, indices, near_order(indptr, indices), block)
-        mirrored = np.array_equal(pointers, indptr) and np.array_equal(columns, indices)
-        size = len(source)
-        if size * width**2 >= 2**31:
-            raise ValueError(f"{size * width**2} entries are too many to number with 32 bits: split the mesh.")
-        moved = np.append(position[swap], np.int32(size))
-        if mirrored:
-            backward, to_backward = forward, moved[source]
-            to_forward = to_backward  # the mirror image of a mirror image
+        layout = build_rows(indptr, indices, near_order(indptr, indices), block)
+        forward, places = layout.rows, layout.rows.places()
+        if forward.slots * width**2 >= 2**31:
+            raise ValueError(f"{forward.slots * width**2} entries are too many to number with 32 bits: split the mesh.")
+        to_backward = mirror_slots(indptr, indices, places, forward.slots)
+        if to_backward is None:
+            pointers, columns = transposed_pattern(indptr, indices)
+            other = build_rows(pointers, columns, None, block)
+            backward = other.rows
+            to_backward, to_forward = exchanged_slots(layout, other, indptr, indices)
         else:
-            backward, _, back_source = build_rows(pointers.astype(np.int64), columns, None, block)
-            to_backward = moved[back_source]
-            to_forward = inverse_index(to_backward, size)
-        row_of = np.repeat(np.arange(n, dtype=np.int32), np.diff(indptr))
-        held = np.flatnonzero(row_of == indices)
-        on_diagonal = np.full((n, width), size * width**2, np.int32)
-        which = np.arange(width, dtype=np.int32) * np.int32((width + 1) * size)
-        on_diagonal[row_of[held]] = position[held, None] + which
+            backward, to_forward = forward, to_backward  # the mirror image of a mirror image
+        own = diagonal_slots(indptr, indices, places)
+        within = np.arange(width, dtype=np.int32) * np.int32((width + 1) * forward.slots)
+        on_diagonal = np.where(own[:, None] < 0, forward.slots * width**2, own[:, None] + within).astype(np.int32)
+        tables = on_device((indptr, to_backward, on_diagonal.ravel()))
+        there = tables[1] if to_forward is to_backward else on_device(to_forward)
+        name = _fingerprint(np.array([width]), indptr, indices)
         return SparsityPattern(
-            *on_device((np.asarray(indptr, np.int32), indices)),
-            forward,
-            backward,
-            *on_device((to_backward, to_forward, source, position, on_diagonal.ravel())),
-            _fingerprint(np.array([width]), indptr, indices),
+            tables[0], forward, backward, tables[1], there, tables[2], count=len(indices), fingerprint=name
         )
+
+    def slots(self) -> Int[Array | np.ndarray, " blocks"]:
+        """The slot of every entry in CSR order; on the host, where the tables are known."""
+        first, apart = self.forward.places()
+        if not isinstance(self.indptr, Tracer):
+            return slots_of_entries(np.asarray(self.indptr), first, apart)
+        row = jnp.repeat(jnp.arange(self.nodes), jnp.diff(self.indptr), total_repeat_length=self.count)
+        within = jnp.arange(self.count, dtype=jnp.int32) - self.indptr[row]
+        return jnp.asarray(first)[row] + within * jnp.asarray(apart)[row]
+
+    def indices(self) -> Int[np.ndarray, " blocks"]:
+        """The column of every entry in CSR order; on the host."""
+        rows, tables = self.forward, [np.asarray(table)[None, :, :, None] for table in self.forward.columns]
+        columns = collected(tables, rows.stored(), np.asarray(self.indptr), (1, 1)).ravel()
+        return columns if rows.near is None else np.asarray(rows.near)[columns]
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Row, column and place among the flat `stored` values of every entry; on the host."""
         c, size = self.width, self.forward.slots
         within = np.arange(c)
-        node = np.repeat(np.arange(len(self.indptr) - 1), np.diff(np.asarray(self.indptr)))
+        node = np.repeat(np.arange(self.nodes), np.diff(np.asarray(self.indptr)))
         shape = (c, c, len(node))
         rows = np.broadcast_to(node * c + within[:, None, None], shape)
-        columns = np.broadcast_to(np.asarray(self.indices, np.int64) * c + within[:, None], shape)
-        places = np.asarray(self.to_csr, np.int64) + (within[:, None] * c + within)[:, :, None] * size
+        columns = np.broadcast_to(self.indices().astype(np.int64) * c + within[:, None], shape)
+        places = np.asarray(self.slots(), np.int64) + (within[:, None] * c + within)[:, :, None] * size
         return rows.ravel(), columns.ravel(), places.ravel()
 
     def operator(self, csr_values: Float[Array, "blocks ..."], symmetric: bool = False) -> "SparseOperator":
@@ -146,16 +164,17 @@ class SparsityPattern(eqx.Module):
 
         ``symmetric`` promises that the values are those of a symmetric matrix.
         """
-        c, count = self.width, len(self.indices)
+        c, count = self.width, self.count
         wanted = (count,) if c == 1 else (count, c, c)
         if csr_values.shape != wanted:
             raise ValueError(f"Values have shape {csr_values.shape}; the pattern needs {wanted}.")
-        moved = move(csr_values.reshape(count, c, c), self.from_csr, self.to_csr)
+        slots = jnp.asarray(self.slots())
+        moved = move(csr_values.reshape(count, c, c), opposite(slots, self.forward.slots), slots)
         return SparseOperator(self, split_slots(jnp.transpose(moved, (1, 2, 0)), self.forward), symmetric)
 
     def transpose(self) -> "SparsityPattern":
         """Return the pattern of the transposed matrix (host only, rebuilt)."""
-        pointers, columns, _ = _transposed(np.asarray(self.indptr), np.asarray(self.indices))
+        pointers, columns = transposed_pattern(np.asarray(self.indptr), self.indices())
         return SparsityPattern.build(pointers, columns, self.width)
 
 
@@ -213,8 +232,8 @@ class SparseOperator(LinearOperator):
 
     def csr_values(self) -> Float[Array, "blocks ..."]:
         """Return the values in CSR or BSR order, as `SparsityPattern.operator` takes them."""
-        p = self.pattern
-        blocks = move(jnp.transpose(join_slots(self.values), (2, 0, 1)), p.to_csr, p.from_csr)
+        p, slots = self.pattern, jnp.asarray(self.pattern.slots())
+        blocks = move(jnp.transpose(join_slots(self.values), (2, 0, 1)), slots, opposite(slots, p.forward.slots))
         return blocks.reshape(-1) if p.width == 1 else blocks
 
     def scaled(self, factor: Float[Array, ""] | float) -> "SparseOperator":
@@ -240,13 +259,13 @@ class SparseOperator(LinearOperator):
     def to_blocks(self) -> scipy.sparse.bsr_array:
         """Return the matrix on the host with one dense block for each pair of nodes."""
         p = self.pattern
-        blocks = join_slots([np.asarray(v) for v in self.values])[:, :, np.asarray(p.to_csr)]
-        return _in_blocks(p, np.transpose(blocks, (2, 0, 1)))
+        values = [np.asarray(v) for v in self.values]
+        return _in_blocks(p, collected(values, p.forward.stored(), np.asarray(p.indptr), p.forward.block))
 
 
 def _in_blocks(pattern: SparsityPattern, blocks: Float[np.ndarray, "blocks width width"]) -> scipy.sparse.bsr_array:
     """The matrix with these blocks in the order of the pattern; on the host."""
-    parts = (blocks, np.asarray(pattern.indices), np.asarray(pattern.indptr))
+    parts = (blocks, pattern.indices(), np.asarray(pattern.indptr))
     return scipy.sparse.bsr_array(parts, shape=(pattern.n, pattern.n))
 
 
@@ -285,7 +304,7 @@ class _FlippedOperator(LinearOperator):
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host."""
         p = self.pattern
-        slots = np.asarray(p.to_forward)[np.asarray(p.to_csr)]
+        slots = np.asarray(p.to_forward)[p.slots()]
         blocks = join_slots([np.asarray(v) for v in self.values])[:, :, slots]
         return scipy.sparse.csr_array(_in_blocks(p, np.transpose(blocks, (2, 1, 0))).T.tocsr())
 

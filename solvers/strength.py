@@ -1,11 +1,12 @@
 """Which nodes of a matrix hold on to one another: where aggregates may form, and the matrix without the rest."""
 
-from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Bool, Float, Int
+
+from gemel.loops import compiled, in_parts, index
+from gemel.solvers.block_rows import BlockRows, pointers_of
 
 _STRETCHED = 2.0
 """A node stands in stretched cells where its diagonal block is so much stiffer one way than another: well-shaped cells
@@ -14,14 +15,13 @@ give 1.0 to 1.9, cells of 10:1 give 3.4 (Poisson's ratio 0.3)."""
 _MILD = 0.02
 """Blocks of other nodes count where their norm is above this part of those of the diagonal."""
 
-_PART = 8192
-"""Rows that are looked at together."""
-
 _LEAST = 0.05
 """The least part of a diagonal that lumping may leave."""
 
+_VALUE, _TRACE, _NORM = 0, 1, 2
 
-def strong_entries(matrix: Any, threshold: float, fine: bool) -> Bool[np.ndarray, " nnz"]:
+
+def strong_entries(matrix: BlockRows, threshold: float, fine: bool) -> Bool[np.ndarray, " nnz"]:
     r"""Which entries (or blocks) of a sparse matrix join nodes that belong together; those of the diagonal do.
 
     Entries are strong where $s_{ij} > \theta \sqrt{m_i m_j}$, with $m_i = \max_j s_{ij}$ and $s_{ij} = -a_{ij}$ for
@@ -32,106 +32,157 @@ def strong_entries(matrix: Any, threshold: float, fine: bool) -> Bool[np.ndarray
     \sqrt{\lVert a_{ii} \rVert \lVert a_{jj} \rVert}$, which makes larger aggregates.
 
     Args:
-        matrix: square, in CSR or BSR format.
+        matrix: square.
         threshold: $\theta$. Linear hexahedra couple along the thin side of a cell with $s = 1$, across corners with at
             most $1/\sqrt{8}$ of the largest, and cubes over corners with $1/2$: 0.4 tells them apart.
         fine: whether this is the finest level.
     """
-    blocks = matrix.format == "bsr" and matrix.blocksize[0] > 1
-    lengths = np.diff(matrix.indptr)
-    coupling, diagonal = np.empty(len(matrix.indices)), np.empty(len(matrix.indices), bool)
-    root = np.zeros(len(lengths))
-    for rows, entries in _parts(matrix.indptr):
-        here = np.repeat(np.arange(rows.start, rows.stop, dtype=matrix.indices.dtype), lengths[rows])
-        own = diagonal[entries] = here == matrix.indices[entries]
-        coupling[entries] = _coupling(matrix.data[entries], own, here - rows.start, blocks, fine)
-        root[rows] = np.sqrt(_largest_of_rows(coupling[entries], matrix.indptr[rows.start : rows.stop + 1]))
-    strong = diagonal.copy()
-    for rows, entries in _parts(matrix.indptr):
-        limit = np.repeat(threshold * root[rows], lengths[rows]) * root[matrix.indices[entries]]
-        strong[entries] |= coupling[entries] > limit
-    return strong | _mildly_strong(matrix, diagonal) if blocks and fine else strong
+    blocks = matrix.block[0] > 1
+    measure = (_TRACE if fine else _NORM) if blocks else _VALUE
+    (root, sign), strong = np.empty((2, matrix.rows)), np.empty(len(matrix.indices), bool)
+    in_parts(matrix.rows, lambda *part: _largest(*part, *matrix, measure, root, sign))
+    in_parts(matrix.rows, lambda *part: _strong(*part, *matrix, measure, threshold, root, sign, strong))
+    if blocks and fine:
+        own, even = np.zeros(matrix.rows), np.ones(matrix.rows, bool)
+        held = np.zeros((matrix.rows, *matrix.block))
+        in_parts(matrix.rows, lambda *part: _own_blocks(*part, *matrix, held, own))
+        stiffness = np.linalg.eigvalsh(held)
+        even = stiffness[:, -1] <= _STRETCHED * stiffness[:, 0]
+        in_parts(matrix.rows, lambda *part: _mild(*part, *matrix, own, even, strong))
+    return strong
 
 
-def graph_of(matrix: Any, strong: Bool[np.ndarray, " nnz"]) -> scipy.sparse.csr_array:
-    """The strong entries as a graph of nodes."""
-    n = len(matrix.indptr) - 1
-    indptr = np.concatenate([[0], np.cumsum(strong)])[matrix.indptr].astype(matrix.indptr.dtype)
-    return scipy.sparse.csr_array((np.ones(indptr[-1]), matrix.indices[strong], indptr), shape=(n, n))
-
-
-def without_weak_entries(matrix: Any, strong: Bool[np.ndarray, " nnz"], graph: scipy.sparse.csr_array) -> Any:
-    """The matrix with its weak entries added to the diagonal, so that constants keep their rows' sums; ``graph`` is
-    that of the strong ones.
+class Filtered(NamedTuple):
+    """A matrix without its weak entries, whose sums over a row are added to the ``lumped`` blocks on the diagonal, so
+    that constants keep their rows' sums.
     """
-    rows = _row_of_each(matrix)
-    diagonal, weak = rows == matrix.indices, ~strong
-    at = rows[weak]
-    dropped = matrix.data[weak].reshape(len(at), int(np.prod(matrix.data.shape[1:])))
-    lumped = np.stack([np.bincount(at, part, len(matrix.indptr) - 1) for part in dropped.T], axis=1)
-    data = matrix.data[strong]
-    data[diagonal[strong]] += lumped[rows[diagonal]].reshape(-1, *data.shape[1:])
-    kind = scipy.sparse.bsr_array if matrix.format == "bsr" else scipy.sparse.csr_array
-    return kind((data, graph.indices, graph.indptr), shape=matrix.shape)
+
+    matrix: BlockRows
+    strong: Bool[np.ndarray, " nnz"]
+    lumped: Float[np.ndarray, "rows height width"]
+
+    @staticmethod
+    def of(matrix: BlockRows, strong: Bool[np.ndarray, " nnz"]) -> "Filtered":
+        """Drop what is not strong. Entries of the diagonal must be."""
+        lumped = np.zeros((matrix.rows, *matrix.block))
+        in_parts(matrix.rows, lambda *part: _lump(*part, *matrix, strong, lumped))
+        return Filtered(matrix, strong, lumped)
+
+    def mv(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The product with a vector."""
+        y = np.empty_like(x)
+        in_parts(self.matrix.rows, lambda *part: _product(*part, *self.matrix, self.strong, self.lumped, x, y))
+        return y
+
+    def diagonal(self) -> Float[np.ndarray, " n"]:
+        """The diagonal; that of the whole matrix where lumping left nothing of it."""
+        whole = self.matrix.diagonal()
+        lumped = whole + np.diagonal(self.lumped, axis1=1, axis2=2).ravel()
+        return np.where(lumped * np.sign(whole) > _LEAST * np.abs(whole), lumped, whole)
 
 
-def lumped_diagonal(filtered: Any, matrix: Any) -> Float[np.ndarray, " n"]:
-    """The diagonal of a matrix without its weak entries; that of the whole one where lumping left nothing of it."""
-    lumped, whole = filtered.diagonal(), matrix.diagonal()
-    return np.where(lumped * np.sign(whole) > _LEAST * np.abs(whole), lumped, whole)
+def graph_of(
+    matrix: BlockRows, strong: Bool[np.ndarray, " nnz"]
+) -> tuple[Int[np.ndarray, " rows_and_one"], Int[np.ndarray, " edges"]]:
+    """The strong entries as a graph of nodes, in the format of CSR."""
+    lengths = np.empty(matrix.rows, np.int32)
+    in_parts(matrix.rows, lambda *part: _count_strong(*part, matrix.indptr, strong, lengths))
+    return pointers_of(lengths), matrix.indices[strong]
 
 
-def _row_of_each(matrix: Any) -> Int[np.ndarray, " nnz"]:
-    return np.repeat(np.arange(len(matrix.indptr) - 1, dtype=matrix.indices.dtype), np.diff(matrix.indptr))
+@compiled
+def _coupling(data, e, measure):
+    """The value, the trace or minus the norm of an entry."""
+    e, total = index(e), 0.0
+    if measure == _VALUE:
+        return data[e, 0, 0]
+    if measure == _TRACE:
+        for a in range(data.shape[1]):
+            total += data[e, a, a]
+        return total
+    for a in range(data.shape[1]):
+        for b in range(data.shape[2]):
+            total += data[e, index(a), index(b)] ** 2
+    return -np.sqrt(total)
 
 
-def _parts(indptr: Int[np.ndarray, " rows"]) -> Iterator[tuple[slice, slice]]:
-    """Rows and their entries, so many that what is computed of them stays in the cache."""
-    n = len(indptr) - 1
-    for first in range(0, n, _PART):
-        last = min(first + _PART, n)
-        yield slice(first, last), slice(int(indptr[first]), int(indptr[last]))
+@compiled
+def _largest(first, last, indptr, indices, data, columns, measure, root, sign):
+    """The root of the largest s_ij of every row, and the sign of its diagonal entry."""
+    for i in range(first, last):
+        lowest, highest, own = 0.0, 0.0, 0.0
+        for e in range(indptr[i], indptr[i + 1]):
+            coupling = _coupling(data, e, measure)
+            if indices[index(e)] == i:
+                own = coupling
+            else:
+                lowest, highest = min(lowest, coupling), max(highest, coupling)
+        upside = own >= 0 or measure == _NORM
+        sign[i] = 1.0 if upside else -1.0
+        root[i] = np.sqrt(-lowest if upside else highest)
 
 
-def _coupling(
-    data: Float[np.ndarray, " nnz ..."],
-    diagonal: Bool[np.ndarray, " nnz"],
-    rows: Int[np.ndarray, " nnz"],
-    blocks: bool,
-    fine: bool,
-) -> Float[np.ndarray, " nnz"]:
-    """s_ij of entries (or blocks) of some rows, zero on the diagonal."""
-    if blocks and not fine:
-        coupling = _norms(data)
-    else:
-        entries = np.einsum("kii->k", data) if blocks else data.reshape(-1)
-        negative = diagonal & (entries < 0)
-        if negative.any():
-            sign = np.ones(rows[-1] + 1)
-            sign[rows[negative]] = -1.0
-            entries = entries * sign[rows]
-        coupling = np.maximum(-entries, 0.0)
-    coupling[diagonal] = 0.0
-    return coupling
+@compiled
+def _strong(first, last, indptr, indices, data, columns, measure, threshold, root, sign, strong):
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            j = indices[index(e)]
+            coupling = max(0.0, -sign[i] * _coupling(data, e, measure))
+            strong[index(e)] = i == j or coupling > threshold * root[i] * root[index(j)]
 
 
-def _norms(data: Float[np.ndarray, "nnz rows columns"]) -> Float[np.ndarray, " nnz"]:
-    return np.sqrt(np.einsum("kij,kij->k", data, data))
+@compiled
+def _own_blocks(first, last, indptr, indices, data, columns, held, own):
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            if indices[index(e)] == i:
+                held[i] = data[e]
+                own[i] = -_coupling(data, e, _NORM)
 
 
-def _largest_of_rows(values: Float[np.ndarray, " nnz"], indptr: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " n"]:
-    """Of values that are not negative; zero for rows without any."""
-    padded = np.append(values, 0.0)
-    return np.where(np.diff(indptr) > 0, np.maximum.reduceat(padded, indptr[:-1] - indptr[0]), 0.0)
+@compiled
+def _mild(first, last, indptr, indices, data, columns, own, even, strong):
+    for i in range(first, last):
+        if even[i]:
+            for e in range(indptr[i], indptr[i + 1]):
+                j = index(indices[index(e)])
+                if even[j] and -_coupling(data, e, _NORM) > _MILD * np.sqrt(own[i] * own[j]):
+                    strong[index(e)] = True
 
 
-def _mildly_strong(matrix: Any, diagonal: Bool[np.ndarray, " nnz"]) -> Bool[np.ndarray, " nnz"]:
-    """The blocks that count between nodes which do not stand in stretched cells."""
-    rows, norms = _row_of_each(matrix), _norms(matrix.data)
-    root = np.zeros(len(matrix.indptr) - 1)
-    root[rows[diagonal]] = np.sqrt(norms[diagonal])
-    stiffness = np.linalg.eigvalsh(matrix.data[diagonal])
-    even = np.ones(len(root), bool)
-    even[rows[diagonal]] = stiffness[:, -1] <= _STRETCHED * stiffness[:, 0]
-    strong = norms > _MILD * root[rows] * root[matrix.indices]
-    return strong & even[rows] & even[matrix.indices]
+@compiled
+def _count_strong(first, last, indptr, strong, lengths):
+    for i in range(first, last):
+        length = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            length += strong[index(e)]
+        lengths[i] = length
+
+
+@compiled
+def _lump(first, last, indptr, indices, data, columns, strong, lumped):
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            if not strong[index(e)]:
+                for a in range(data.shape[1]):
+                    for b in range(data.shape[2]):
+                        lumped[index(i), index(a), index(b)] += data[index(e), index(a), index(b)]
+
+
+@compiled
+def _product(first, last, indptr, indices, data, columns, strong, lumped, x, y):
+    size = data.shape[1]
+    data = data.reshape(-1)
+    for i in range(first, last):
+        for a in range(size):
+            total = 0.0
+            for b in range(size):
+                total += lumped[i, a, b] * x[i * size + b]
+            for e in range(indptr[i], indptr[i + 1]):
+                j, kept = indices[index(e)], 1.0 if strong[index(e)] else 0.0
+                if size == 1:
+                    total += kept * data[index(e)] * x[index(j)]
+                else:
+                    for b in range(size):
+                        total += kept * data[index((e * size + a) * size + b)] * x[index(j * size + b)]
+            y[i * size + a] = total

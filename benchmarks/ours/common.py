@@ -23,25 +23,35 @@ _SIDES = {"left": (0, 0), "right": (0, 1), "front": (1, 0), "back": (1, 1), "bot
 """Names of the sides of a box, by the coordinate that is constant there and its value."""
 
 
-def cube(case: Case, n: int) -> Mesh:
-    """The unit cube of n³ blocks; where it is shuffled, with the sides tagged for a displacement only."""
-    mesh = gm.box(n, n, n, cell=case.cell)
+def cube(case: Case, n: int, stages: Stages | None = None) -> Mesh:
+    """The unit cube of n³ blocks; where it is shuffled, with the sides tagged for a displacement only.
+
+    Points and cells in no order are made before the clock starts: the other codes are given them as arrays, too.
+    """
+    stages = Stages() if stages is None else stages
     if not case.shuffled:
-        return mesh
-    mixed = shuffled(mesh)
-    for name, (axis, end) in _SIDES.items() if case.vector else ():
-        mixed = mixed.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
-    return mixed
+        with stages("mesh"):
+            return gm.box(n, n, n, cell=case.cell)
+    points, cells = _in_no_order(gm.box(n, n, n, cell=case.cell))
+    with stages("mesh"):
+        mesh = Mesh.of(points=points, cells=cells, cell_type=case.cell)  # pyright: ignore[reportArgumentType]
+        for name, (axis, end) in _SIDES.items() if case.vector else ():
+            mesh = mesh.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
+    return mesh
 
 
 def shuffled(mesh: Mesh) -> Mesh:
     """The same cells with nodes and cells numbered at random, without tags."""
+    points, cells = _in_no_order(mesh)
+    return Mesh.of(points=points, cells=cells, cell_type=mesh.blocks[0].cell_type)
+
+
+def _in_no_order(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     places = rng.permutation(mesh.n_points)
     points = np.empty_like(np.asarray(mesh.points))
     points[places] = mesh.points
-    cells = places[rng.permutation(np.asarray(mesh.cells))]
-    return Mesh.of(points=points, cells=cells.astype(np.int32), cell_type=mesh.blocks[0].cell_type)
+    return points, places[rng.permutation(np.asarray(mesh.cells))].astype(np.int32)
 
 
 @sharing

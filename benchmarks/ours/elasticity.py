@@ -25,8 +25,7 @@ def _traction(side: str) -> gm.Term:
 
 def block(case: Case, n: int, stages: Stages) -> gm.Elasticity:
     """The problem on n³ blocks."""
-    with stages("mesh"):
-        mesh = cube(case, n)
+    mesh = cube(case, n, stages)
     with stages("plan"):
         mesh = gm.renumber(mesh).mesh if case.shuffled else mesh
         space = gm.FunctionSpace(mesh, case.element, (3,))

@@ -17,8 +17,7 @@ _STEPS, _STEP = 100, 0.02
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size: a call takes all steps, two linear solves each."""
     stages = Stages()
-    with stages("mesh"):
-        mesh = cube(case, n)
+    mesh = cube(case, n, stages)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element)
         source = gm.Profile(lambda x, t: exact.transient_source(jnp, x, t), (gm.Input("time"),))

@@ -30,8 +30,7 @@ def force(x: jax.Array) -> jax.Array:
 
 def block(case: Case, n: int, stages: Stages) -> gm.Hyperelasticity:
     """The problem on n³ blocks; the loads are per area and volume of the reference."""
-    with stages("mesh"):
-        mesh = cube(case, n)
+    mesh = cube(case, n, stages)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element, (3,))
         pulls = [_traction(side) for side in NORMALS]

@@ -12,8 +12,7 @@ from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_e
 
 def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
     """The problem on n³ blocks."""
-    with stages("mesh"):
-        mesh = cube(case, n)
+    mesh = cube(case, n, stages)
     with stages("plan"):
         mesh = gm.renumber(mesh).mesh if case.shuffled else mesh
         space = gm.FunctionSpace(mesh, case.element)

@@ -2,18 +2,16 @@
 
 import functools
 import operator
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 from gemel.engine.compiling import one_program
+from gemel.loops import compiled, in_parts, index, positions
 from gemel.solvers.placing import on_device
-
-_AT_ONCE = 2**13
-"""Rows of a table that are filled at a time, so that what they read stays in the cache."""
 
 
 class GatherSum(eqx.Module):
@@ -33,32 +31,11 @@ class GatherSum(eqx.Module):
         targets = np.asarray(targets).ravel()
         if max(len(targets), size) >= 2**31:
             raise ValueError(f"{max(len(targets), size)} entries are too many to number with 32 bits: split the mesh.")
-        sources, starts = sorted_by(targets, size)
-        return on_device(GatherSum.of_runs(sources, starts[:-1], np.diff(starts)))
-
-    @staticmethod
-    def of_runs(sources: np.ndarray, begins: np.ndarray, counts: np.ndarray) -> "GatherSum":
-        """The map whose row ``p`` is the sum of ``sources[begins[p] : begins[p] + counts[p]]``; on the host."""
-        tables: list[np.ndarray] = []
-        order = np.empty(len(counts), dtype=np.int32)
-        offset, lower = 0, 0
-        for width in _bucket_widths(counts):
-            rows = np.flatnonzero((counts > lower) & (counts <= width))
-            exact = bool((counts[rows] == width).all())
-            lower, table = width, np.empty((width, len(rows)), dtype=np.int32)
-            for start in range(0, len(rows), _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                first, length = begins[rows[part]], counts[rows[part]]
-                for slot in range(width):
-                    mine = first + np.int32(slot)
-                    table[slot, part] = sources[mine if exact else np.minimum(mine, len(sources) - 1)]
-                    if not exact:
-                        table[slot, part][length <= slot] = len(sources)
-            tables.append(table)
-            order[rows] = np.arange(offset, offset + len(rows), dtype=np.int32)
-            offset += len(rows)
-        order[counts == 0] = offset
-        return GatherSum(tuple(tables), order)
+        starts, sources = positions(targets.astype(np.int32, copy=False), size)
+        counts, rows = np.diff(starts), np.arange(size + 1, dtype=np.int32)
+        runs = Runs.of(rows, counts, (rows, np.ones_like(rows)), size, len(targets))
+        in_parts(size, lambda *part: _fill(*part, starts, sources, *runs))
+        return runs.gather()
 
     @one_program
     def __call__(self, x: Array) -> Array:
@@ -76,22 +53,77 @@ def _taken(x: Array, index: Array) -> Array:
     return x.at[index].get(mode="fill", fill_value=0, wrap_negative_indices=False)
 
 
-def sorted_by(targets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of ``targets`` in the order of what they point to, and where each of ``size`` runs starts.
+Slots = tuple[Int[np.ndarray, " rows"], Int[np.ndarray, " rows"]]
+"""For every row of a sparse table the slot of its first entry, and how far its next ones are apart."""
 
-    A counting sort, as the conversion of a sparse matrix of one row does it: ten times as fast as ``argsort``.
+
+class Runs(NamedTuple):
+    """The tables of a `GatherSum` to be filled, on the host.
+
+    A sum of so many terms as ``bucket`` is asked for is in that bucket, zero where it has none. The sums of bucket
+    ``b`` are the numbers from ``before[b]``; their terms are in ``terms`` from ``offsets[b]``, the first ones of all
+    sums, then the second ones: as many of them as there are sums are apart. ``order`` has the number of the sum in
+    every slot.
     """
-    numbers = np.arange(len(targets), dtype=np.int32)
-    row = scipy.sparse.csr_array((numbers, targets.astype(np.int32), [0, len(targets)]), shape=(1, size))
-    column = row.tocsc()
-    return column.data, column.indptr
+
+    bucket: Int[np.ndarray, " counts"]
+    before: Int[np.ndarray, " buckets_and_two"]
+    offsets: Int[np.ndarray, " buckets_and_two"]
+    order: Int[np.ndarray, " slots"]
+    terms: Int[np.ndarray, " terms"]
+
+    @staticmethod
+    def of(
+        starts: Int[np.ndarray, " rows_and_one"], counts: Int[np.ndarray, " sums"], slots: Slots, size: int, terms: int
+    ) -> "Runs":
+        """Those of sums of ``counts`` of the ``terms`` each, which stand in rows from ``starts``, in ``size`` slots."""
+        largest = int(counts.max(initial=0))
+        widths = [0, *(width for width in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if width < largest)]
+        widths = np.asarray([*widths, largest] if largest else widths)
+        bucket = np.searchsorted(widths, np.arange(largest + 1)).astype(np.int32)
+        order = np.empty(size, np.int32)
+        rows = _number(starts, counts, bucket, *slots, order, np.zeros(len(widths), np.int32))
+        rows[0] = 0
+        before, offsets = (np.concatenate([[0], np.cumsum(n, dtype=np.int64)]) for n in (rows, rows * widths))
+        if offsets[-1] >= 2**31:
+            raise ValueError(f"{offsets[-1]} entries are too many to number with 32 bits: split the mesh.")
+        empty = np.full(offsets[-1], terms, np.int32)
+        return Runs(bucket, before.astype(np.int32), offsets.astype(np.int32), order, empty)
+
+    def gather(self) -> "GatherSum":
+        """The map, when the terms of every sum are filled; other places are one past the last term."""
+        tables = []
+        for b in range(1, len(self.before) - 1):
+            count = self.before[b + 1] - self.before[b]
+            if count:
+                tables.append(self.terms[self.offsets[b] : self.offsets[b + 1]].reshape(-1, count))
+        return on_device(GatherSum(tuple(tables), self.order))
 
 
-def _bucket_widths(counts: np.ndarray) -> list[int]:
-    """Powers of two up to the largest count; the last one is the largest count itself."""
-    largest = int(counts.max(initial=0))
-    widths = [width for width in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if width < largest]
-    return [*widths, largest] if largest else []
+@compiled
+def _number(starts, counts, bucket, slot, between, order, rows):
+    """Number the sums bucket by bucket, and count them."""
+    for count in counts:
+        rows[index(bucket[index(count)])] += 1
+    following = (np.cumsum(rows) - rows - rows[0]).astype(np.int32)
+    following[0] = len(counts) - rows[0]
+    order[:] = following[0]
+    for i in range(len(starts) - 1):
+        for q in range(starts[i], starts[i + 1]):
+            b = index(bucket[index(counts[index(q)])])
+            order[index(slot[i] + (q - starts[i]) * between[i])] = following[b]
+            if b > 0:
+                following[b] += 1
+    return rows
+
+
+@compiled
+def _fill(first, last, starts, sources, bucket, before, offsets, order, terms):
+    for i in range(first, last):
+        b = bucket[starts[i + 1] - starts[i]]
+        for k in range(starts[i + 1] - starts[i]):
+            place = offsets[b] + order[i] - before[b] + k * (before[b + 1] - before[b])
+            terms[index(place)] = sources[index(starts[i] + k)]
 
 
 class Entries(eqx.Module):

@@ -1,146 +1,170 @@
-"""All pairs of blocks that share an element, sorted: the sparsity of a matrix and the sums of its assembly at once."""
+"""All pairs of blocks that share an element: the sparsity of a matrix, and the sums that assemble it."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
-from gemel.engine.assembly.gathers import sorted_by
-from gemel.solvers.threads import at_once
+from gemel.engine.assembly.gathers import GatherSum, Runs, Slots
+from gemel.loops import compiled, in_parts, index, positions
 
-_AT_ONCE = 2**17
-"""About how many candidates are sorted at a time, to bound the memory."""
+
+class Incidence(NamedTuple):
+    """Groups of elements, flat, and the elements around every block.
+
+    Element ``e`` has the blocks ``members[begins[e] : begins[e + 1]]``; block ``i`` stands at the ``places[starts[i] :
+    starts[i + 1]]`` of ``members``, which belong to the elements ``owners`` of them. Entry ``(a, b)`` of the matrix of
+    an element has the number ``first + (a n_local + b) apart`` among the entries of all matrices ``(n_local, n_local,
+    n_elements)``, group after group.
+    """
+
+    members: Int[np.ndarray, " m"]
+    begins: Int[np.ndarray, " elements_and_one"]
+    first: Int[np.ndarray, " elements"]
+    apart: Int[np.ndarray, " elements"]
+    owners: Int[np.ndarray, " m"]
+    starts: Int[np.ndarray, " blocks_and_one"]
+    places: Int[np.ndarray, " m"]
+
+    @staticmethod
+    def of(n_blocks: int, groups: Sequence[np.ndarray]) -> "Incidence":
+        """The incidence of groups given by their blocks ``(n_elements, n_local)``.
+
+        Raises `ValueError` where there are too many entries.
+        """
+        shapes = [blocks.shape for blocks in groups]
+        entries = [count * k * k for count, k in shapes]
+        if sum(entries) >= 2**31:
+            raise ValueError(f"{sum(entries)} entries are too many to number with 32 bits: split the mesh.")
+        bases = np.cumsum([0, *entries[:-1]]) if groups else []
+        lengths = np.repeat([k for _, k in shapes], [count for count, _ in shapes]).astype(np.int32)
+        none = np.zeros(0, np.int32)
+        members = np.concatenate([none, *(np.asarray(blocks, np.int32).ravel() for blocks in groups)])
+        first = [base + np.arange(count) for base, (count, _) in zip(bases, shapes, strict=True)]
+        starts, places = positions(members, n_blocks)
+        return Incidence(
+            members,
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+            np.concatenate([none, *first]).astype(np.int32),
+            np.concatenate([none, *(np.full(count, count) for count, _ in shapes)]).astype(np.int32),
+            np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+            starts,
+            places,
+        )
+
+    @property
+    def n_blocks(self) -> int:
+        """How many blocks."""
+        return len(self.starts) - 1
+
+    @property
+    def n_entries(self) -> int:
+        """How many entries all matrices have together."""
+        return int(np.sum(np.diff(self.begins).astype(np.int64) ** 2))
 
 
 class Pairs(NamedTuple):
-    """The distinct pairs (row, column) of blocks in order, and where each one comes from.
-
-    Row ``i`` has the ``columns[starts[i] : starts[i + 1]]``, ascending. Pair ``p`` is the sum of the entries
-    ``sources[begins[p] : begins[p] + counts[p]]`` of the matrices ``(n_local, n_local, n_elements)`` of all groups of
-    elements, numbered flat and group after group.
+    """The distinct pairs (row, column) of blocks in order: row ``i`` has ``columns[starts[i] : starts[i + 1]]``,
+    ascending.
     """
 
-    starts: np.ndarray
-    columns: np.ndarray
-    sources: np.ndarray
-    begins: np.ndarray
-    counts: np.ndarray
+    starts: Int[np.ndarray, " blocks_and_one"]
+    columns: Int[np.ndarray, " pairs"]
 
     @staticmethod
-    def of(n_blocks: int, groups: Sequence[np.ndarray]) -> "Pairs":
-        """The pairs within elements, given for each group by their blocks ``(n_elements, n_local)``.
+    def of(around: Incidence) -> "Pairs":
+        """The pairs within elements."""
+        distinct = np.empty(around.n_blocks, np.int32)
+        in_parts(around.n_blocks, lambda *part: _count_columns(*part, *around, distinct))
+        starts = np.concatenate([[0], np.cumsum(distinct, dtype=np.int64)])
+        if starts[-1] >= 2**31:
+            raise ValueError(f"{starts[-1]} pairs are too many to number with 32 bits: split the mesh.")
+        starts = starts.astype(np.int32)
+        columns = np.empty(starts[-1], np.int32)
+        in_parts(around.n_blocks, lambda *part: _find_columns(*part, *around, starts, columns))
+        return Pairs(starts, columns)
 
-        Every block collects the blocks of the elements around it; those with equally many candidates are sorted
-        together, row by row, in a fraction of the time that one sort of all pairs takes.
+    def sums(self, around: Incidence, slots: Slots, size: int) -> GatherSum:
+        """The sums of the entries of some elements, whose pairs are among these, into ``size`` slots; ``slots`` are
+        those of each row's first pair, and how far its next ones are apart.
         """
-        around = _around(n_blocks, groups)
-        parts = at_once(*(partial(_sorted, rows, around) for alike in _alike(around) for rows in alike))
-        distinct = np.zeros(n_blocks, dtype=np.int64)
-        for part in parts:
-            distinct[part.rows] = part.distinct
-        starts = np.concatenate([[0], np.cumsum(distinct)])
-        size = sum(len(part.sources) for part in parts)
-        found = Pairs(starts, *(np.empty(count, np.int32) for count in (starts[-1], size, starts[-1], starts[-1])))
-        offset = 0
-        for part in parts:
-            first = np.cumsum(part.distinct) - part.distinct
-            places = np.repeat(starts[part.rows] - first, part.distinct) + np.arange(len(part.columns))
-            found.columns[places], found.counts[places] = part.columns, part.counts
-            found.begins[places] = part.begins + offset
-            found.sources[offset : offset + len(part.sources)] = part.sources
-            offset += len(part.sources)
-        return found
-
-    def within(self, first: int, end: int) -> "Pairs":
-        """The same pairs with those sources alone that lie in a range, numbered from its start; some have none left."""
-        if first == 0 and end == len(self.sources):
-            return self
-        mine = (self.sources >= first) & (self.sources < end)
-        before = np.concatenate([[0], np.cumsum(mine, dtype=np.int32)])
-        begins = before[self.begins]
-        counts = before[self.begins + self.counts] - begins
-        return Pairs(self.starts, self.columns, self.sources[mine] - np.int32(first), begins, counts)
-
-    @property
-    def keys(self) -> np.ndarray:
-        """Numbers that order as the pairs do."""
-        n = len(self.starts) - 1
-        return np.repeat(np.arange(n) * n, np.diff(self.starts)) + self.columns
+        counts = np.empty(len(self.columns), np.int32)
+        in_parts(around.n_blocks, lambda *part: _count_terms(*part, *around, *self, counts))
+        runs = Runs.of(self.starts, counts, slots, size, around.n_entries)
+        in_parts(around.n_blocks, lambda *part: _fill(*part, *around, *self, counts, *slots, *runs))
+        return runs.gather()
 
 
-class _Part(NamedTuple):
-    """The pairs of some rows: how many distinct columns each row has, these columns, and their runs of sources."""
-
-    rows: np.ndarray
-    distinct: np.ndarray
-    columns: np.ndarray
-    begins: np.ndarray
-    counts: np.ndarray
-    sources: np.ndarray
-
-
-class _Around(NamedTuple):
-    """The elements of one group around each block: ``elements[starts[i] : starts[i + 1]]``, the block their
-    ``locals``-th one, and the number of the first entry of the group.
-    """
-
-    blocks: np.ndarray
-    starts: np.ndarray
-    elements: np.ndarray
-    locals: np.ndarray
-    base: int
+@compiled
+def _count_columns(first, last, members, begins, numbers, apart, owners, starts, places, distinct):
+    seen = np.full(len(starts), -1, np.int32)
+    for i in range(first, last):
+        count = 0
+        for p in range(starts[i], starts[i + 1]):
+            e = index(owners[index(places[index(p)])])
+            for m in range(begins[e], begins[e + 1]):
+                j = index(members[index(m)])
+                if seen[j] != i:
+                    seen[j] = i
+                    count += 1
+        distinct[i] = count
 
 
-def _around(n_blocks: int, groups: Sequence[np.ndarray]) -> list[_Around]:
-    """Raises `ValueError` where there are too many entries."""
-    base, found = 0, []
-    for blocks in groups:
-        count, k = blocks.shape
-        members, starts = sorted_by(np.ascontiguousarray(blocks.T).ravel(), n_blocks)
-        local, element = np.divmod(members, np.int32(max(count, 1)))
-        found.append(_Around(np.ascontiguousarray(blocks, dtype=np.int32), starts, element, local, base))
-        base += count * k * k
-    if base >= 2**31:
-        raise ValueError(f"{base} entries are too many to number with 32 bits: split the mesh.")
-    return found
+@compiled
+def _find_columns(first, last, members, begins, numbers, apart, owners, starts, places, rows, columns):
+    seen = np.full(len(starts), -1, np.int32)
+    for i in range(first, last):
+        end = rows[i]
+        for p in range(starts[i], starts[i + 1]):
+            e = index(owners[index(places[index(p)])])
+            for m in range(begins[e], begins[e + 1]):
+                j = members[index(m)]
+                if seen[index(j)] != i:
+                    seen[index(j)] = i
+                    at = end
+                    while at > rows[i] and columns[index(at - 1)] > j:
+                        columns[index(at)] = columns[index(at - 1)]
+                        at -= 1
+                    columns[index(at)] = j
+                    end += 1
 
 
-def _alike(around: Sequence[_Around]) -> Iterator[list[np.ndarray]]:
-    """The blocks with as many elements of each group around them, few enough at a time."""
-    kind = length = np.zeros(len(around[0].starts) - 1 if around else 0, dtype=np.int64)
-    for group in around:
-        valence = np.diff(group.starts)
-        length = length + valence * group.blocks.shape[1]
-        kind = np.unique(kind * (valence.max(initial=0) + 1) + valence, return_inverse=True)[1]
-    for number in range(kind.max(initial=-1) + 1):
-        rows = np.flatnonzero(kind == number)
-        if length[rows[0]]:
-            yield np.array_split(rows, -(-len(rows) * int(length[rows[0]]) // _AT_ONCE))
+@compiled
+def _count_terms(first, last, members, begins, numbers, apart, owners, starts, places, rows, columns, counts):
+    pair = np.empty(len(starts), np.int32)
+    for i in range(first, last):
+        for q in range(rows[i], rows[i + 1]):
+            pair[index(columns[index(q)])] = q
+            counts[index(q)] = 0
+        for p in range(starts[i], starts[i + 1]):
+            e = index(owners[index(places[index(p)])])
+            for m in range(begins[e], begins[e + 1]):
+                counts[index(pair[index(members[index(m)])])] += 1
 
 
-def _sorted(rows: np.ndarray, around: Sequence[_Around]) -> _Part:
-    """Sort what stands around some blocks by column within each row, equal ones in their order."""
-    columns, sources = [], []
-    for group in around:
-        count, k = group.blocks.shape
-        valence = group.starts[rows[0] + 1] - group.starts[rows[0]]
-        places = group.starts[rows, None] + np.arange(valence)
-        element = group.elements[places]
-        first = group.locals[places] * np.int32(k * count) + element + np.int32(group.base)
-        columns.append(group.blocks[element].reshape(len(rows), valence * k))
-        offsets = np.arange(k, dtype=np.int32) * np.int32(count)
-        sources.append((first[:, :, None] + offsets).reshape(len(rows), valence * k))
-    column, source = (np.concatenate(side, axis=1) if len(side) > 1 else side[0] for side in (columns, sources))
-    bits = max(int(column.shape[1] - 1).bit_length(), 1)
-    keys = column.astype(np.int64)
-    keys <<= bits
-    keys |= np.arange(column.shape[1])
-    keys.sort(axis=1)
-    slots = keys & ((1 << bits) - 1)
-    keys >>= bits
-    new = np.ones(keys.shape, dtype=bool)
-    np.not_equal(keys[:, 1:], keys[:, :-1], out=new[:, 1:])
-    begins = np.flatnonzero(new)
-    ordered = np.take_along_axis(source, slots, axis=1).ravel()
-    return _Part(rows, new.sum(axis=1), keys.ravel()[begins], begins, np.diff(begins, append=new.size), ordered)
+@compiled
+def _fill(
+    first, last, members, begins, numbers, apart, owners, starts, places, rows, columns, counts, slot, between, bucket,
+    before, offsets, order, terms,
+):  # fmt: skip
+    pair = np.empty(len(starts), np.int32)
+    for i in range(first, last):
+        length = rows[i + 1] - rows[i]
+        at, step = np.empty(length, np.int32), np.empty(length, np.int32)
+        for q in range(length):
+            pair[index(columns[index(rows[i] + q)])] = q
+            b = index(bucket[index(counts[index(rows[i] + q)])])
+            at[q] = offsets[b] + order[index(slot[i] + q * between[i])] - before[b]
+            step[q] = before[b + 1] - before[b]
+        for p in range(starts[i], starts[i + 1]):
+            place = places[index(p)]
+            e = index(owners[index(place)])
+            n_local = begins[e + 1] - begins[e]
+            number, m = numbers[e] + (place - begins[e]) * n_local * apart[e], begins[e]
+            for _ in range(n_local):
+                q = index(pair[index(members[index(m)])])
+                terms[index(at[q])] = number
+                at[q] += step[q]
+                number += apart[e]
+                m += 1

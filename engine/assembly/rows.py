@@ -1,8 +1,6 @@
 """Matrices in rows: the sparsity of any mesh, and the gathers that assemble into it."""
 
 from collections.abc import Sequence
-from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any
 
 import equinox as eqx
@@ -12,14 +10,14 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float
 
-from gemel.engine.assembly.gathers import Entries, GatherSum
+from gemel.engine.assembly.gathers import Entries, GatherSum, Slots
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
-from gemel.engine.assembly.pairs import Pairs
+from gemel.engine.assembly.pairs import Incidence, Pairs
 from gemel.engine.compiling import one_program
+from gemel.loops import compiled
 from gemel.solvers.padded_rows import split_slots
-from gemel.solvers.placing import on_device
+from gemel.solvers.patterns import find_column
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
-from gemel.solvers.threads import at_once
 
 _FEW = 8
 """Element matrices with fewer than this part of all entries are added one by one."""
@@ -83,40 +81,27 @@ class RowLayout(MatrixLayout):
         n_blocks = n_dofs // width
         blocks = [[as_blocks(np.asarray(dofs), width) for dofs in mine] for mine in groups]
         members = [members for mine in blocks for members, _ in mine]
-        pairs = Pairs.of(n_blocks, [*members, *_alone(n_blocks, members)])
-        ends = [0, *accumulate(sum(members.size * members.shape[1] for members, _ in mine) for mine in blocks)]
-        whole = [
-            _FEW * (end - first) >= len(pairs.sources) and all(full for _, full in mine)
-            for mine, (first, end) in zip(blocks, pairwise(ends), strict=True)
-        ]
-        pattern, *gathers = at_once(
-            lambda: SparsityPattern.build(pairs.starts, pairs.columns, width),
-            *(partial(_gather, pairs, *ends[i : i + 2]) for i, full in enumerate(whole) if full),
-        )
-        layout, ready = RowLayout(pattern), iter(gathers)
-        return layout, [
-            layout._matrix_sum(next(ready)) if full else layout._entries(pairs, dofs)
-            for full, dofs in zip(whole, groups, strict=True)
-        ]
+        around = Incidence.of(n_blocks, [*members, *_alone(n_blocks, members)])
+        pairs = Pairs.of(around)
+        layout = RowLayout(SparsityPattern.build(pairs.starts, pairs.columns, width))
+        slots = layout.pattern.forward.places()
+        found: list[RowMatrixSum | RowEntries] = []
+        for mine, dofs in zip(blocks, groups, strict=True):
+            own = around if len(mine) == len(members) else Incidence.of(n_blocks, [blocks for blocks, _ in mine])
+            if _FEW * own.n_entries >= around.n_entries and all(full for _, full in mine):
+                found.append(RowMatrixSum(pairs.sums(own, slots, layout.pattern.forward.slots), width))
+            else:
+                found.append(layout._entries(pairs, slots, dofs))
+        return layout, found
 
-    def _matrix_sum(self, gather: GatherSum) -> RowMatrixSum:
-        """The assembly of matrices of whole blocks, from the sums that make each pair of blocks."""
-        order = np.full(self.pattern.forward.slots, sum(table.shape[1] for table in gather.tables), dtype=np.int32)
-        order[np.asarray(self.pattern.to_csr)] = gather.order
-        return on_device(RowMatrixSum(GatherSum(gather.tables, order), self.pattern.width))
-
-    def _entries(self, pairs: Pairs, groups: Sequence[np.ndarray]) -> RowEntries:
+    def _entries(self, pairs: Pairs, slots: Slots, groups: Sequence[np.ndarray]) -> RowEntries:
         """The assembly of matrices entry by entry."""
-        places = [self._places(pairs, np.asarray(dofs)) for dofs in groups]
-        return RowEntries(Entries.plan(np.concatenate([np.zeros(0, np.int64), *places])), self.shape)
-
-    def _places(self, pairs: Pairs, dofs: np.ndarray) -> np.ndarray:
-        """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
-        c, n_blocks = self.pattern.width, len(pairs.starts) - 1
-        block, component = np.divmod(dofs.T.astype(np.int64), c)
-        number = np.searchsorted(pairs.keys, block[:, None] * n_blocks + block)
-        within = component[:, None] * c + component
-        return (np.asarray(self.pattern.to_csr)[number] + within * self.pattern.forward.slots).ravel()
+        places = [np.zeros(0, np.int64)]
+        for dofs in groups:
+            mine = np.empty((dofs.shape[1], *dofs.shape[::-1]), np.int64)
+            _place_entries(np.asarray(dofs, np.int32), *self.pattern.stored[1:], *pairs, *slots, mine)
+            places.append(mine.ravel())
+        return RowEntries(Entries.plan(np.concatenate(places)), self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -125,7 +110,7 @@ class RowLayout(MatrixLayout):
 
     def graph(self) -> scipy.sparse.csr_array:
         """The sparsity of the blocks."""
-        indptr, indices = np.asarray(self.pattern.indptr, np.int64), np.asarray(self.pattern.indices)
+        indptr, indices = np.asarray(self.pattern.indptr, np.int64), self.pattern.indices()
         return scipy.sparse.csr_array((np.ones(len(indices), bool), indices, indptr), [len(indptr) - 1] * 2)
 
     def plan_vector(self, dofs: Sequence[np.ndarray]) -> RowVectorSum:
@@ -151,10 +136,16 @@ class RowLayout(MatrixLayout):
         return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
 
 
-def _gather(pairs: Pairs, first: int, end: int) -> GatherSum:
-    """The sums of the entries of some groups of elements for each pair of blocks."""
-    mine = pairs.within(first, end)
-    return GatherSum.of_runs(mine.sources, mine.begins, mine.counts)
+@compiled
+def _place_entries(dofs, width, size, starts, columns, slot, between, places):
+    """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
+    for e in range(dofs.shape[0]):
+        for a in range(dofs.shape[1]):
+            i, row = divmod(dofs[e, a], width)
+            for b in range(dofs.shape[1]):
+                j, column = divmod(dofs[e, b], width)
+                k = find_column(starts, columns, i, j) - starts[i]
+                places[a, b, e] = slot[i] + k * between[i] + (row * width + column) * size
 
 
 def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:

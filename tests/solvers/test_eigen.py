@@ -113,7 +113,7 @@ def test_taylor_remainders_at_a_repeated_eigenvalue(objective: str):
     chains = [STIFFNESS[:15, :15], STIFFNESS[:15, :15], 1.2 * STIFFNESS[:10, :10]]
     base = SparseOperator.from_scipy(sp.block_diag(chains, format="csr"), True)
     rows = np.repeat(np.arange(N), np.diff(np.asarray(base.pattern.indptr)))
-    shape = jnp.asarray(np.sin((rows + np.asarray(base.pattern.indices)) / 7.0))
+    shape = jnp.asarray(np.sin((rows + np.asarray(base.pattern.indices())) / 7.0))
     tilt = jnp.linspace(1, 2, N)
 
     @jax.jit

@@ -57,7 +57,7 @@ def test_linear_solver_conformance(name: str, symmetric: bool):
     b, weight = jnp.asarray(np.random.default_rng(0).standard_normal((2, N)))
     shape = jnp.linspace(0.5, 1.5, N)
     rows = np.repeat(np.arange(N), np.diff(np.asarray(base.pattern.indptr)))
-    scale = shape[rows] * shape[np.asarray(base.pattern.indices)]
+    scale = shape[rows] * shape[np.asarray(base.pattern.indices())]
 
     def operator(theta):
         return base.pattern.operator(base.csr_values() * (1 + theta * scale), symmetric)

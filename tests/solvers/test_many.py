@@ -171,5 +171,5 @@ def test_block_products_of_padded_rows():
     values, vectors = ours(operator.csr_values(), block)
     np.testing.assert_allclose(vectors, np.asarray(weight) @ matrix.toarray(), atol=1e-12)
     rows = np.repeat(np.arange(70), np.diff(np.asarray(operator.pattern.indptr)))
-    expected = np.einsum("ke,ke->e", np.asarray(weight)[:, rows], np.asarray(block)[:, operator.pattern.indices])
+    expected = np.einsum("ke,ke->e", np.asarray(weight)[:, rows], np.asarray(block)[:, operator.pattern.indices()])
     np.testing.assert_allclose(values, expected, atol=1e-12)

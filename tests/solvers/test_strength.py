@@ -6,7 +6,8 @@ import pytest
 import scipy.sparse as sp
 
 from gemel.solvers import AMG, CG, SparseOperator, linear_solve
-from gemel.solvers.strength import graph_of, lumped_diagonal, strong_entries, without_weak_entries
+from gemel.solvers.block_rows import BlockRows
+from gemel.solvers.strength import Filtered, graph_of, strong_entries
 
 N = 12
 
@@ -34,10 +35,14 @@ def steps_of(matrix: sp.csr_array, solver: CG) -> int:
     return int(solution.statistics["steps"])
 
 
+def strong_graph(matrix: BlockRows) -> sp.csr_array:
+    indptr, indices = graph_of(matrix, strong_entries(matrix, 0.4, True))
+    return sp.csr_array((np.ones(len(indices)), indices, indptr), shape=(matrix.rows, matrix.rows))
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_only_the_thin_side_of_cells_is_strong(sign: float):
-    matrix = poisson(6, 0.01) * sign
-    rows, columns = graph_of(matrix, strong_entries(matrix, 0.4, True)).nonzero()
+    rows, columns = strong_graph(BlockRows.of(poisson(6, 0.01) * sign)).nonzero()
     apart = rows != columns
     assert (np.abs(rows - columns)[apart] == 1).all()  # numbered along z first
     assert (rows[apart] // 7 == columns[apart] // 7).all()
@@ -45,41 +50,42 @@ def test_only_the_thin_side_of_cells_is_strong(sign: float):
 
 
 def test_cubes_are_strong_across_edges_and_corners():
-    matrix = poisson(6, 1.0)
-    strong = graph_of(matrix, strong_entries(matrix, 0.4, True))
     middle = (2 * 7 + 3) * 7 + 3
-    assert np.diff(strong.indptr)[middle] == 21
+    assert np.diff(strong_graph(BlockRows.of(poisson(6, 1.0))).indptr)[middle] == 21
+
+
+def dense(filtered: Filtered) -> np.ndarray:
+    return np.stack([filtered.mv(e) for e in np.eye(filtered.matrix.shape[0])], axis=1)
 
 
 def test_dropping_weak_entries_keeps_sums_of_rows_and_symmetry():
-    matrix = poisson(6, 0.01)
+    matrix = BlockRows.of(poisson(6, 0.01))
     strong = strong_entries(matrix, 0.4, True)
-    joined = without_weak_entries(matrix, strong, graph_of(matrix, strong))
-    assert joined.nnz < matrix.nnz / 5
-    np.testing.assert_allclose(joined.sum(axis=1), matrix.sum(axis=1), atol=1e-10)
-    np.testing.assert_allclose((joined - joined.T).toarray(), 0.0, atol=1e-10)
-    assert (lumped_diagonal(joined, matrix) > 0).all()
+    joined = Filtered.of(matrix, strong)
+    assert strong.sum() < matrix.data.size / 5
+    found = dense(joined)
+    np.testing.assert_allclose(found.sum(axis=1), matrix.toarray().sum(axis=1), atol=1e-10)
+    np.testing.assert_allclose(found - found.T, 0.0, atol=1e-10)
+    np.testing.assert_allclose(joined.diagonal(), np.diag(found))
+    assert (joined.diagonal() > 0).all()
 
 
 def test_blocks_are_strong_by_norm_except_in_stretched_cells():
     even, stretched = np.diag([2.0, 3.0]), np.diag([2.0, 5.0])
     beside, across = -np.eye(2), np.array([[0.0, 0.1], [0.1, 0.0]])
     for own, strong in ((even, True), (stretched, False)):
-        matrix = sp.bsr_array(
-            np.block([[own, beside, across], [beside, own, across], [across, across, own]]), blocksize=(2, 2)
-        )
-        near = graph_of(matrix, strong_entries(matrix, 0.4, True)).toarray() > 0
+        whole = np.block([[own, beside, across], [beside, own, across], [across, across, own]])
+        near = strong_graph(BlockRows.of(sp.csr_array(whole), (2, 2))).toarray() > 0
         assert near[0, 1]
         assert near[0, 2] == strong
 
 
 def test_blocks_without_weak_entries_keep_sums_of_rows():
-    matrix = sp.bsr_array(np.arange(36.0).reshape(6, 6), blocksize=(2, 2))
+    matrix = BlockRows.of(sp.csr_array(np.arange(1.0, 37.0).reshape(6, 6)), (2, 2))
     strong = np.eye(3, dtype=bool).ravel() | (np.arange(9) == 1)
-    joined = without_weak_entries(matrix, strong, graph_of(matrix, strong))
-    constant = np.tile(np.eye(2), (3, 1))
-    np.testing.assert_allclose(joined @ constant, matrix @ constant)
-    assert (joined.toarray()[:2, 4:] == 0).all()
+    found, constant = dense(Filtered.of(matrix, strong)), np.tile(np.eye(2), (3, 1))
+    np.testing.assert_allclose(found @ constant, matrix.toarray() @ constant)
+    assert (found[:2, 4:] == 0).all()
 
 
 @pytest.mark.parametrize(("thin", "most"), [(1.0, 12), (0.1, 16), (0.01, 16)])

@@ -1,0 +1,209 @@
+"""Sparse matrices of small dense blocks on the host: what the set-up of multigrid computes with."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from jaxtyping import Float, Int
+
+from gemel.loops import compiled, in_parts, index
+from gemel.solvers.patterns import transposed_entries
+
+
+class BlockRows(NamedTuple):
+    """A sparse matrix in BSR format: row ``i`` has the blocks ``data[e] (height, width)`` at the columns ``indices[e]``
+    for ``e`` from ``indptr[i]`` to ``indptr[i + 1]``; plain CSR where blocks are single numbers. ``columns`` counts
+    those of blocks. Columns need not be in order.
+    """
+
+    indptr: Int[np.ndarray, " rows_and_one"]
+    indices: Int[np.ndarray, " nnz"]
+    data: Float[np.ndarray, "nnz height width"]
+    columns: int
+
+    @staticmethod
+    def of(matrix: Any, block: tuple[int, int] = (1, 1)) -> "BlockRows":
+        """From a sparse matrix of scipy, in blocks of that size."""
+        if block == (1, 1):
+            found = scipy.sparse.csr_array(matrix)
+        elif matrix.format == "bsr" and matrix.blocksize == block:
+            found = matrix
+        else:
+            found = matrix.tobsr(block)
+        found.sum_duplicates()
+        data = np.ascontiguousarray(found.data, np.float64).reshape(-1, *block)
+        return BlockRows(
+            found.indptr.astype(np.int32), found.indices.astype(np.int32), data, found.shape[1] // block[1]
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows of blocks."""
+        return len(self.indptr) - 1
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Height and width of a block."""
+        return self.data.shape[1], self.data.shape[2]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of numbers."""
+        return self.rows * self.block[0], self.columns * self.block[1]
+
+    def to_scipy(self) -> Any:
+        """The matrix in scipy's CSR or BSR format."""
+        if self.block == (1, 1):
+            return scipy.sparse.csr_array((self.data.ravel(), self.indices, self.indptr), shape=self.shape)
+        return scipy.sparse.bsr_array((self.data, self.indices, self.indptr), shape=self.shape)
+
+    def toarray(self) -> Float[np.ndarray, "n m"]:
+        """The dense matrix."""
+        return self.to_scipy().toarray()
+
+    def diagonal(self) -> Float[np.ndarray, " n"]:
+        """The diagonal of a square matrix."""
+        found = np.zeros(self.shape[0])
+        in_parts(self.rows, lambda *part: _diagonal(*part, *self, found))
+        return found
+
+    def transpose(self) -> "BlockRows":
+        """The transpose."""
+        pointers, rows, entries = transposed_entries(self.indptr, self.indices, self.columns)
+        data = np.empty((len(rows), *self.block[::-1]))
+        in_parts(len(rows), lambda *part: _turn(*part, self.data, entries, data), 2**16)
+        return BlockRows(pointers, rows, data, self.rows)
+
+    def mv(self, x: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+        """The product with a vector."""
+        y = np.empty(self.shape[0])
+        in_parts(self.rows, lambda *part: _product(*part, *self, x, y))
+        return y
+
+    def __matmul__(self, other: "BlockRows") -> "BlockRows":  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The product with another sparse matrix. Gustavson, ACM Trans. Math. Softw. 4 (1978)."""
+        lengths = np.empty(self.rows, np.int32)
+        in_parts(self.rows, lambda *part: _count(*part, *self, *other, lengths))
+        indptr = pointers_of(lengths)
+        indices, data = np.empty(indptr[-1], np.int32), np.empty((indptr[-1], self.block[0], other.block[1]))
+        in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, indptr, indices, data))
+        return BlockRows(indptr, indices, data, other.columns)
+
+
+def pointers_of(lengths: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows_and_one"]:
+    """The row pointers of rows of these lengths."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
+
+
+def largest_eigenvalue(
+    product: Callable[[np.ndarray], np.ndarray], inverse_diagonal: Float[np.ndarray, " n"], steps: int = 8
+) -> float:
+    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
+    root = np.sqrt(np.abs(inverse_diagonal))
+    v = np.random.default_rng(0).standard_normal(len(root))
+    v /= np.linalg.norm(v)
+    before, beta = np.zeros_like(v), 0.0
+    alphas, betas = [], []
+    for _ in range(min(steps, len(v))):
+        w = root * product(root * v) - beta * before
+        alpha = float(v @ w)
+        w -= alpha * v
+        alphas.append(alpha)
+        beta = float(np.linalg.norm(w))
+        if beta <= 1e-12 * abs(alpha):
+            break
+        betas.append(beta)
+        before, v = v, w / beta
+    return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])
+
+
+def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The inverse of a diagonal, one where it is zero."""
+    return 1.0 / np.where(diagonal == 0, 1.0, diagonal)
+
+
+@compiled
+def _diagonal(first, last, indptr, indices, data, columns, found):
+    size = data.shape[1]
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            if indices[index(e)] == i:
+                for a in range(size):
+                    found[i * size + a] = data[e, a, a]
+                break
+
+
+@compiled
+def _turn(first, last, data, entries, turned):
+    for e in range(first, last):
+        for a in range(data.shape[1]):
+            for b in range(data.shape[2]):
+                turned[e, b, a] = data[entries[e], a, b]
+
+
+@compiled
+def _product(first, last, indptr, indices, data, columns, x, y):
+    height, width = data.shape[1:]
+    data = data.reshape(-1)
+    for i in range(first, last):
+        for a in range(height):
+            total = 0.0
+            for e in range(indptr[i], indptr[i + 1]):
+                j = indices[index(e)]
+                if width == 1:
+                    total += data[index(e * height + a)] * x[index(j)]
+                else:
+                    for b in range(width):
+                        total += data[index((e * height + a) * width + b)] * x[index(j * width + b)]
+            y[i * height + a] = total
+
+
+@compiled
+def _count(
+    first, last, indptr, indices, data, columns, other_indptr, other_indices, other_data, other_columns, lengths
+):  # fmt: skip
+    seen = np.full(other_columns, -1, np.int32)
+    for i in range(first, last):
+        length = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            row = index(indices[index(e)])
+            for f in range(other_indptr[row], other_indptr[row + 1]):
+                j = index(other_indices[index(f)])
+                if seen[j] != i:
+                    seen[j] = i
+                    length += 1
+        lengths[i] = length
+
+
+@compiled
+def _multiply(
+    first, last, indptr, indices, data, columns, other_indptr, other_indices, other_data, other_columns, new_indptr,
+    new_indices, new_data,
+):  # fmt: skip
+    height, inner, width = data.shape[1], data.shape[2], other_data.shape[2]
+    numbers = height * inner * width == 1
+    data, other_data, new_data = data.reshape(-1), other_data.reshape(-1), new_data.reshape(-1)
+    place = np.full(other_columns, -1, np.int32)
+    for i in range(first, last):
+        end = new_indptr[i]
+        for e in range(indptr[i], indptr[i + 1]):
+            row = index(indices[index(e)])
+            for f in range(other_indptr[row], other_indptr[row + 1]):
+                j = index(other_indices[index(f)])
+                at = place[j]
+                if at < new_indptr[i]:
+                    at = place[j] = end
+                    new_indices[index(at)] = j
+                    new_data[at * height * width : (at + 1) * height * width] = 0.0
+                    end += 1
+                if numbers:
+                    new_data[index(at)] += data[index(e)] * other_data[index(f)]
+                else:
+                    for a in range(height):
+                        for c in range(inner):
+                            factor = data[index((e * height + a) * inner + c)]
+                            for b in range(width):
+                                term = factor * other_data[index((f * inner + c) * width + b)]
+                                new_data[index((at * height + a) * width + b)] += term

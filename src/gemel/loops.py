@@ -1,0 +1,71 @@
+"""Loops over tables on the host: compiled, and spread over the cores."""
+
+import inspect
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+
+_MOST = 8
+"""Threads at the most: the memory has no more to give."""
+
+_LEAST = 2**12
+"""Rows that are not worth another thread."""
+
+
+index = np.uint32
+"""A number that is used as an index. numba leaves out the test for negative indices where numbers have no sign, which
+makes inner loops two to three times as fast."""
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """A loop over arrays of numpy, compiled by numba on its first call.
+
+    Planning and the set-up of multigrid walk through sparse tables: a plain loop reads each number once, where numpy
+    and scipy pass over the memory many times. What was compiled is kept on disk, beside the source or in the user's
+    cache folder, and the loop runs outside Python's lock, so that `in_parts` can run it on several cores. Arrays of one
+    type should always come in one precision and layout, since another one is compiled again.
+    """
+    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
+
+
+def cores() -> int:
+    """How many threads are used."""
+    return min(_MOST, os.cpu_count() or 1)
+
+
+def at_once(*tasks: Callable[[], Any]) -> list[Any]:
+    """The results of tasks that do not depend on one another, run in threads; the first error is raised."""
+    workers = min(len(tasks), cores())
+    if workers < 2:
+        return [task() for task in tasks]
+    with ThreadPoolExecutor(workers) as pool:
+        return [running.result() for running in [pool.submit(task) for task in tasks]]
+
+
+def in_parts(count: int, work: Callable[[int, int], Any], least: int = _LEAST) -> list[Any]:
+    """The results of ``work(first, last)`` for stretches that make up ``range(count)``, in threads; of at least
+    ``least`` each, where there are so many.
+    """
+    parts = max(1, min(cores(), count // least))
+    edges = [count * k // parts for k in range(parts + 1)]
+    return at_once(*(lambda k=k: work(edges[k], edges[k + 1]) for k in range(parts)))
+
+
+@compiled
+def positions(targets, size):
+    """Where each number below ``size`` stands among the ``targets``: the runs' pointers, and the places in order."""
+    starts = np.zeros(size + 2, np.int32)
+    for target in targets:
+        starts[index(target + 2)] += 1
+    for i in range(size):
+        starts[i + 2] += starts[i + 1]
+    places = np.empty(len(targets), np.int32)
+    for place in range(len(targets)):
+        target = index(targets[place] + 1)
+        places[index(starts[target])] = place
+        starts[target] += 1
+    return starts[:-1], places
