@@ -11,6 +11,9 @@ from jaxtyping import Float, Int
 from gemel.loops import compiled, in_parts, index
 from gemel.solvers.patterns import transposed_entries
 
+_SINGULAR = 1e-9
+"""Pivots of a matrix with a unit diagonal below this are taken for rounding."""
+
 
 class BlockRows(NamedTuple):
     """A sparse matrix in BSR format: row ``i`` has the blocks ``data[e] (height, width)`` at the columns ``indices[e]``
@@ -122,6 +125,24 @@ def largest_eigenvalue(
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The inverse of a diagonal, one where it is zero."""
     return 1.0 / np.where(diagonal == 0, 1.0, diagonal)
+
+
+def generalised_inverse(matrix: Float[np.ndarray, "n n"], symmetric: bool) -> Float[np.ndarray, "n n"]:
+    """A generalised inverse, of the matrix with a unit diagonal: its small entries are no noise.
+
+    By Cholesky's factors where they exist and show no singularity, which takes a tenth of the time.
+    """
+    root = np.sqrt(np.abs(inverse_of(matrix.diagonal())))
+    scaled = root[:, None] * matrix * root
+    if not symmetric:
+        return root[:, None] * scipy.linalg.pinv(scaled) * root
+    scaled = 0.5 * (scaled + scaled.T)
+    factor, failed = scipy.linalg.lapack.dpotrf(scaled, lower=1)
+    if failed or (np.diagonal(factor) ** 2 < _SINGULAR).any():
+        return root[:, None] * np.asarray(scipy.linalg.pinvh(scaled)) * root
+    lower, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
+    inverse = np.tril(lower) + np.tril(lower, -1).T
+    return root[:, None] * inverse * root
 
 
 @compiled

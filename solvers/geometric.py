@@ -15,9 +15,12 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
+from gemel.solvers.block_rows import generalised_inverse, inverse_of
+from gemel.solvers.lattice_levels import LatticeMatrix
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.multigrid import AMG, in_precision
 from gemel.solvers.operators import LinearOperator
+from gemel.solvers.placing import on_device
 from gemel.solvers.reforming import pseudo_inverse
 from gemel.solvers.stencil import Lattice, StencilOperator
 
@@ -70,7 +73,7 @@ class Multigrid(Preconditioner):
 
     algebraic: AMG = AMG()
     degree: int = eqx.field(static=True, default=2)
-    coarse: int = eqx.field(static=True, default=400)
+    coarse: int = eqx.field(static=True, default=800)
     dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float32")
 
     def __check_init__(self):
@@ -88,10 +91,16 @@ class Multigrid(Preconditioner):
         modes = self.algebraic.near_nullspace
         if modes is not None and modes.shape[0] != operator.n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {operator.n} unknowns.")
-        size = _size(operator)
-        levels, last = _form(operator, size, self.coarse, self.dtype)
-        if last.n <= self.coarse:
-            return Levels(levels, _inverse(last).astype(self.dtype), size)
+        if _on_host(operator):
+            levels, last, size = _form_on_host(operator, self.coarse, self.dtype)
+            if last.n <= self.coarse:
+                inverse = generalised_inverse(last.to_scipy().toarray(), last.symmetric)
+                return Levels(levels, on_device(inverse.astype(self.dtype)), size)
+        else:
+            size = _size(operator)
+            levels, last = _form(operator, size, self.coarse, self.dtype)
+            if last.n <= self.coarse:
+                return Levels(levels, _inverse(last).astype(self.dtype), size)
         if isinstance(last.values, Tracer):
             raise ValueError(
                 f"The coarsest lattice has {last.n} unknowns, and AMG needs known values to go on from there: call "
@@ -127,6 +136,32 @@ class Multigrid(Preconditioner):
         smoother = Chebyshev(level.operator.mv, level.inverse_diagonal, level.largest, self.degree, _SPAN)
         x, r = smoother.before(b)
         return smoother.after(x, r, _prolong(level, self._cycle(state, depth + 1, _restrict(level, r))))
+
+
+def _on_host(operator: StencilOperator) -> bool:
+    """Whether the values are known, and at hand without moving them."""
+    values = operator.values
+    return not isinstance(values, Tracer) and all(device.platform == "cpu" for device in values.devices())
+
+
+def _form_on_host(
+    operator: StencilOperator, coarse: int, dtype: str
+) -> tuple[tuple[Level, ...], StencilOperator, Float[Array, ""]]:
+    """As `_form`, and the size: nothing is compiled, which for every level takes a second and more."""
+    matrix = LatticeMatrix(operator.lattice, np.asarray(operator.values, np.float64), operator.symmetric)
+    free, magnitude = matrix.free(), np.abs(matrix.centre())
+    size = float((free.reshape(magnitude.shape) * magnitude).sum() / max(free.sum(), 1.0)) or 1.0
+    matrix, levels = matrix._replace(values=matrix.values / size), []
+    while matrix.lattice.n > coarse and (axes := _halved(matrix.lattice)):
+        lattice, largest = matrix.lattice, np.asarray(matrix.largest_eigenvalue(), dtype)
+        tables = (matrix.values.reshape(lattice.shape), inverse_of(matrix.centre().T.ravel()), free)
+        values, inverse, kept = on_device(tuple(table.astype(dtype) for table in tables))
+        mine = StencilOperator(lattice, values, operator.symmetric)
+        levels.append(Level(mine, inverse, jnp.asarray(largest), kept, axes))
+        matrix = matrix.coarser(_coarser(lattice, axes), axes, free)
+        free = matrix.free()
+    last = on_device(matrix.values.reshape(matrix.lattice.shape))
+    return tuple(levels), StencilOperator(matrix.lattice, last, operator.symmetric), jnp.asarray(size)
 
 
 @eqx.filter_jit

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pyamg
-import scipy.linalg
 import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.aggregation import HostLevel, constants, smoothed_aggregation
-from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
+from gemel.solvers.block_rows import BlockRows, generalised_inverse, inverse_of, largest_eigenvalue
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.nesting import Prolongation, nested_levels
@@ -99,7 +98,7 @@ class AMG(Preconditioner):
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.4)
     degree: int = eqx.field(static=True, default=2)
-    coarse: int = eqx.field(static=True, default=300)
+    coarse: int = eqx.field(static=True, default=800)
     reform: bool = eqx.field(static=True, default=False)
     dtype: Literal["float64", "float32"] = eqx.field(static=True, default="float64")
 
@@ -139,8 +138,8 @@ class AMG(Preconditioner):
             rest = (_convert_rows(level.matrix, dtype, self.reform) for level in levels[len(first) : -1])
             rows = [*first, *rest][: len(levels) - 1]
             fine = tuple(_convert_level(level, mine, dtype) for level, (mine, _) in zip(levels, rows, strict=False))
-            inverse = scipy.linalg.pinvh if operator.symmetric else scipy.linalg.pinv
-            coarse = on_device(np.asarray(inverse(levels[-1].matrix.toarray())).astype(dtype))
+            coarse = generalised_inverse(levels[-1].matrix.toarray(), operator.symmetric)
+            coarse = on_device(coarse.astype(dtype))
             probes = tuple(mine for _, mine in rows) if self.reform else None
             return Hierarchy(fine, coarse, jnp.asarray(size), probes)
 

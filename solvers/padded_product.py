@@ -214,7 +214,8 @@ def _inner_size(operands, dims, batched) -> int | None:
     return shape[0]
 
 
-_product_p.def_impl(jax.jit(_product_impl, static_argnames=("treedef", "batched")))
+_compiled_product = jax.jit(_product_impl, static_argnames=("treedef", "batched"))
+_product_p.def_impl(_compiled_product)
 _product_p.def_abstract_eval(
     lambda *args, treedef, batched: ShapedArray(
         _product_shape(args, treedef, batched),
@@ -234,7 +235,7 @@ def _product_shape(args, treedef, batched):
 ad.primitive_jvps[_product_p] = _product_jvp
 ad.primitive_transposes[_product_p] = _product_transpose
 batching.primitive_batchers[_product_p] = _product_batch
-mlir.register_lowering(_product_p, mlir.lower_fun(_product_impl, multiple_results=False))
+mlir.register_lowering(_product_p, mlir.lower_fun(_compiled_product, multiple_results=False))  # traced once a shape
 
 
 # Moving values between layouts: a gather whose transpose is a gather.

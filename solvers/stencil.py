@@ -171,6 +171,7 @@ class StencilOperator(LinearOperator):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
+@partial(jax.jit, static_argnums=0)
 def _product(lattice: Lattice, values: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, " n"]:
     """A x, component by component, in a loop over the offsets along the slowest axis and the components of x.
 

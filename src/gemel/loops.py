@@ -1,7 +1,9 @@
 """Loops over tables on the host: compiled, and spread over the cores."""
 
+import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,13 +39,30 @@ def cores() -> int:
     return min(_MOST, os.cpu_count() or 1)
 
 
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="gemel", initializer=_mark_worker)
+
+
+_here = threading.local()
+
+
+def _mark_worker() -> None:
+    _here.is_worker = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
+
+
 def at_once(*tasks: Callable[[], Any]) -> list[Any]:
-    """The results of tasks that do not depend on one another, run in threads; the first error is raised."""
-    workers = min(len(tasks), cores())
-    if workers < 2:
+    """The results of tasks that do not depend on one another, run in threads; the first error is raised.
+
+    A task that itself calls this runs its own tasks one after the other.
+    """
+    if len(tasks) < 2 or cores() < 2 or getattr(_here, "is_worker", False):
         return [task() for task in tasks]
-    with ThreadPoolExecutor(workers) as pool:
-        return [running.result() for running in [pool.submit(task) for task in tasks]]
+    return [running.result() for running in [_pool().submit(task) for task in tasks]]
 
 
 def in_parts(count: int, work: Callable[[int, int], Any], least: int = _LEAST) -> list[Any]:

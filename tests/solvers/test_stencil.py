@@ -15,7 +15,7 @@ from gemel.solvers import (
     StencilOperator,
     linear_combination,
 )
-from gemel.solvers.geometric import Level, _free, _galerkin, _prolong, _restrict
+from gemel.solvers.geometric import Level, _form, _form_on_host, _free, _galerkin, _prolong, _restrict, _size
 
 LATTICES = [Lattice((3, 4, 5), 1, (1.0, 1.0, 1.0)), Lattice((4, 3), 2, (1.0, 1.0)), Lattice((3, 3, 4), 3, (1.0,) * 3)]
 
@@ -202,3 +202,32 @@ def test_steps_do_not_depend_on_units(size):
 def test_a_smoother_without_steps_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         Multigrid(degree=0)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("components", [1, 2])
+def test_levels_on_the_host_are_those_of_the_device(symmetric: bool, components: int):
+    lattice = Lattice((9, 9, 17), components, (1.0, 1.0, 1.0))
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal(lattice.shape) + 30 * np.eye(components)[:, :, None, None, None]
+    operator = inside(StencilOperator(lattice, jnp.asarray(values), False))
+    if symmetric:
+        mirrored = (operator.values + operator.transpose().values) / 2
+        operator = StencilOperator(lattice, mirrored, True)
+    operator = operator.restricted(jnp.asarray(rng.random(lattice.n) > 0.1), 3.0)
+    levels, last, size = _form_on_host(operator, 20, "float64")
+    expected, end = _form(operator, _size(operator), 20, "float64")
+    assert len(levels) == len(expected) == 2
+    assert float(size) == pytest.approx(float(_size(operator)), rel=1e-14)
+    for mine, theirs in zip(levels, expected, strict=True):
+        assert mine.axes == theirs.axes
+        np.testing.assert_allclose(mine.operator.values, theirs.operator.values, atol=1e-12)
+        np.testing.assert_allclose(mine.inverse_diagonal, theirs.inverse_diagonal, rtol=1e-12)
+        np.testing.assert_array_equal(mine.free, theirs.free)
+        assert float(mine.largest) == pytest.approx(float(theirs.largest), rel=0.1)
+    np.testing.assert_allclose(last.values, end.values, atol=1e-12)
+
+
+def inside(operator: StencilOperator) -> StencilOperator:
+    """With zeros where an offset leads outside the lattice."""
+    return operator.transpose().transpose()
