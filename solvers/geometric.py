@@ -14,8 +14,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.block_rows import generalised_inverse, inverse_of
+from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.lattice_levels import LatticeMatrix
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.multigrid import AMG, in_precision

@@ -59,7 +59,7 @@ class LatticeMatrix(NamedTuple):
     def coarser(
         self, coarse: Lattice, axes: tuple[int, ...], free: Float[np.ndarray, "components *nodes"]
     ) -> "LatticeMatrix":
-        """$P^T A P$ with linear interpolation along some axes, with one on the diagonal of unknowns that are not free."""
+        """$P^T A P$ with linear interpolation along some axes; one on the diagonal of unknowns that are not free."""
         lattice, c, d = self.lattice, self.lattice.components, len(self.lattice.nodes)
         field, values, middle = free, self.values.reshape(lattice.unfolded), (1,) * d
         if self.symmetric:  # what is not free couples with nothing: its diagonal alone must go
@@ -124,7 +124,7 @@ def _sum_magnitudes(first, last, values, total):
 @compiled
 def _halve(first, last, values, table):
     """What the entry from 2I + a to 2I + a + o = 2J + b adds to that from I to J, over all a and b."""
-    outer, _, inner, count, width = values.shape
+    outer, _, _, count, width = values.shape
     half = table.shape[3]
     for k in range(first, last):
         m, here = divmod(k, half)
