@@ -44,13 +44,22 @@ def source(xp: Any, x: Any) -> Any:
 
 def transient_scalar(xp: Any, x: Any, t: Any) -> Any:
     """(1 + ½ sin ωt) u(x), which is zero on the boundary."""
-    return (1 + 0.5 * xp.sin(RATE * t)) * scalar(xp, x)
+    return swing(xp, t) * scalar(xp, x)
+
+
+def swing(xp: Any, t: Any) -> Any:
+    """1 + ½ sin ωt, with which `transient_scalar` moves."""
+    return 1 + 0.5 * xp.sin(RATE * t)
+
+
+def swing_rate(xp: Any, t: Any) -> Any:
+    """The derivative of `swing`."""
+    return 0.5 * RATE * xp.cos(RATE * t)
 
 
 def transient_source(xp: Any, x: Any, t: Any) -> Any:
     """f = ∂u/∂t − ∇·(k ∇u) of `transient_scalar`, with unit capacity."""
-    swing, rate = 1 + 0.5 * xp.sin(RATE * t), 0.5 * RATE * xp.cos(RATE * t)
-    return rate * scalar(xp, x) + swing * source(xp, x)
+    return swing_rate(xp, t) * scalar(xp, x) + swing(xp, t) * source(xp, x)
 
 
 def _profile(xp: Any, x: Any) -> tuple[Any, list[Any], list[list[Any]]]:

@@ -11,8 +11,9 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Int
 
-from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, filled, join_slots, split_slots
+from gemel.solvers.bilinear import product
+from gemel.solvers.padded_product import Structure
+from gemel.solvers.padded_rows import PaddedRows, build_rows, filled, join_slots, split_slots
 from gemel.solvers.placing import on_device
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
@@ -25,7 +26,7 @@ class Coupling(eqx.Module):
 
     def mv(self, x: Array) -> Array:
         """Return the product."""
-        return padded_product(self.values, x, Structure(self.rows, None, None, None, False))
+        return product(Structure(self.rows, None, None, None, False), self.values, x)
 
 
 class _Diagonal(eqx.Module):

@@ -13,13 +13,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.solvers.aggregation import HostLevel, constants, smoothed_aggregation
+from gemel.solvers.bilinear import product
 from gemel.solvers.block_rows import BlockRows, generalised_inverse, inverse_of, largest_eigenvalue
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.nesting import Prolongation, nested_levels
 from gemel.solvers.operators import LinearOperator
-from gemel.solvers.padded_product import padded_product
-from gemel.solvers.padded_rows import PaddedRows, Structure, build_rows, collected, filled
+from gemel.solvers.padded_product import Structure
+from gemel.solvers.padded_rows import PaddedRows, build_rows, collected, filled
 from gemel.solvers.placing import on_device
 from gemel.solvers.reforming import Probes, dense, pseudo_inverse
 from gemel.solvers.sparse import SparseOperator
@@ -32,7 +33,7 @@ class _Rows(eqx.Module):
     values: tuple[Array, ...]
 
     def mv(self, x: Array) -> Array:
-        return padded_product(self.values, x, Structure(self.rows, None, None, None, False))
+        return product(Structure(self.rows, None, None, None, False), self.values, x)
 
     def cast(self, dtype: Any) -> "_Rows":
         """The same in another precision."""
@@ -250,26 +251,26 @@ def _reformed(state: Hierarchy, operator: LinearOperator, dtype: str) -> Hierarc
     diagonal = jnp.abs(operator.diagonal())
     size = jnp.sum(diagonal) / jnp.maximum(jnp.sum(diagonal > 0), 1)
     size = jnp.where(size > 0, size, 1.0)
-    product, levels = lambda x: operator.mv(x) / size, []
+    apply, levels = lambda x: operator.mv(x) / size, []
     for level, probes in zip(state.levels, state.probes, strict=True):
         if probes is None:
             assert isinstance(operator, SparseOperator)
             values, diagonal = tuple(values / size for values in operator.values), operator.diagonal() / size
         else:
-            values, diagonal = probes.read(product)
+            values, diagonal = probes.read(apply)
         inverse = (1.0 / jnp.where(diagonal == 0, 1.0, diagonal)).astype(dtype)
         matrix = _Rows(level.matrix.rows, tuple(mine.astype(dtype) for mine in values))
         largest = largest_eigenvalue_of(matrix.mv, inverse, 15)
         levels.append(_Level(matrix, inverse, largest, level.prolongation, level.restriction))
-        product = _galerkin(_Rows(matrix.rows, values).mv, level)
-    coarse = pseudo_inverse(dense(product, len(state.coarse_inverse)), operator.symmetric)
+        apply = _galerkin(_Rows(matrix.rows, values).mv, level)
+    coarse = pseudo_inverse(dense(apply, len(state.coarse_inverse)), operator.symmetric)
     return Hierarchy(tuple(levels), coarse.astype(dtype), size, state.probes)
 
 
-def _galerkin(product: Callable[[Array], Array], level: _Level) -> Callable[[Array], Array]:
+def _galerkin(apply: Callable[[Array], Array], level: _Level) -> Callable[[Array], Array]:
     r"""The product with $P^\top A P$ from that with A, in the precision of the vector."""
 
     def coarser(x: Array) -> Array:
-        return level.restriction.cast(x.dtype).mv(product(level.prolongation.cast(x.dtype).mv(x)))
+        return level.restriction.cast(x.dtype).mv(apply(level.prolongation.cast(x.dtype).mv(x)))
 
     return coarser

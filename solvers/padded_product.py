@@ -6,15 +6,14 @@ fuses a chain of plain gather products and recomputes every producer inside the 
 27-entry products then cost 27⁵-like work); a loop is a boundary it does not fuse across, and unlike a
 conditional on a run-time flag it stays one under ``vmap`` and when the pattern is a constant of the program.
 
-The product is bilinear in (values, x). As a JAX primitive it has its own transpose: the derivative with
-respect to x is a product with the transposed rows (again gathers) where XLA's transposed gather would be a
-scatter, ten times slower.
+The derivative with respect to x is a product with the transposed rows, again gathers, where XLA's transposed gather
+would be a scatter: see `gemel.solvers.bilinear`.
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +22,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float, Int
 
-from gemel.solvers.padded_rows import PaddedRows, Structure, gather, join_slots, split_slots
+from gemel.solvers.bilinear import Storage, Values
+from gemel.solvers.padded_rows import PaddedRows, gather, join_slots, split_slots
 
 
 def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
@@ -88,154 +88,43 @@ def _pairs(left: Array, right: Array, rows: PaddedRows) -> list[tuple[Array, Arr
     ]
 
 
-def _outer(ct: Array, x: Array, rows: PaddedRows) -> tuple[Array, ...]:
-    """Return the derivative of ct·(A x) with respect to the padded values."""
-    return tuple(p * y for p, y in _pairs(ct, x, rows))
-
-
 def between(chosen: Array, rows: PaddedRows) -> tuple[Array, ...]:
     """For every stored number whether both its row and its column are ``chosen (n,)``."""
     return tuple(p & y for p, y in _pairs(chosen, chosen, rows))
 
 
-# The product as a primitive.
+class Structure(Storage):
+    """A matrix' rows, the rows of its transpose, and how values move between the two.
 
-_product_p = Primitive("gemel_padded_product")
+    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the
+    forward layout, and ``to_forward`` the inverse; padding points one past the end. Both are None where no
+    transpose was asked for.
+    """
 
+    forward: PaddedRows
+    backward: PaddedRows | None
+    to_backward: Int[Array, " backward"] | None
+    to_forward: Int[Array, " forward"] | None
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
-def padded_product(values: Sequence[Array], x: Array, structure: Structure) -> Array:
-    """Return A x, with derivatives of any order in ``values`` and ``x`` that never scatter into x."""
-    index, treedef = jax.tree.flatten(structure)
-    return _product_p.bind(*values, x, *index, treedef=treedef, batched=(False, False))
+    def apply(self, values: Values, x: Array) -> Array:
+        """Return A x."""
+        return apply_rows(values, x, self.forward)
 
+    def apply_columns(self, values: Values, x: Array) -> Array:
+        """Return A xᵢ for the rows of x, all at once."""
+        return apply_rows(values, x.T, self.forward).T
 
-def _unpack(args: Sequence[Any], treedef: Any) -> tuple[tuple[Any, ...], Any, Structure]:
-    count = len(args) - treedef.num_leaves
-    structure = jax.tree.unflatten(treedef, args[count:])
-    return tuple(args[: count - 1]), args[count - 1], structure
+    def transposed(self, values: Values) -> "tuple[Values, Structure]":
+        """Return the values of Aᵀ in its own rows. Raises `ValueError` where those are not known."""
+        if self.backward is None:
+            raise ValueError("These padded rows were built without their transpose.")
+        flipped = Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
+        return move_values(values, self), flipped
 
-
-def _product_impl(*args, treedef, batched):
-    values, x, structure = _unpack(args, treedef)
-
-    def apply(v, y):
-        return apply_rows(v, y, structure.forward)
-
-    if not any(batched):
-        return apply(values, x)
-    if not batched[0] and x.shape[0] > 1:
-        return apply(values, x.T).T
-    return jax.vmap(apply, in_axes=(0 if batched[0] else None, 0 if batched[1] else None))(values, x)
-
-
-def _product_jvp(primals, tangents, *, treedef, batched):
-    values, x, structure = _unpack(primals, treedef)
-    index = jax.tree.leaves(structure)
-    dvalues, dx = tangents[: len(values)], tangents[len(values)]
-    bind = {"treedef": treedef, "batched": batched}
-    out = _product_p.bind(*primals, **bind)
-    terms = []
-    if any(type(t) is not ad.Zero for t in dvalues):
-        dense = [ad.instantiate_zeros(t) for t in dvalues]
-        terms.append(_product_p.bind(*dense, x, *index, **bind))
-    if type(dx) is not ad.Zero:
-        terms.append(_product_p.bind(*values, dx, *index, **bind))
-    if not terms:
-        return out, jnp.zeros_like(out)
-    return out, terms[0] if len(terms) == 1 else terms[0] + terms[1]
-
-
-def _product_transpose(ct, *args, treedef, batched):
-    values, x, structure = _unpack(args, treedef)
-    none_index = [None] * treedef.num_leaves
-    if type(ct) is ad.Zero:
-        return [None] * len(args)
-    if ad.is_undefined_primal(x):
-        if structure.symmetric:
-            flipped, moved = structure, values
-        else:
-            flipped = structure.transpose()
-            move = lambda v: move_values(v, structure)  # noqa: E731
-            moved = jax.vmap(move)(values) if batched[0] else move(values)
-        index, tree = jax.tree.flatten(flipped)
-        out = _product_p.bind(*moved, ct, *index, treedef=tree, batched=(batched[0], any(batched)))
-        if batched[0] and not batched[1]:
-            out = jnp.sum(out, axis=0)
-        return [None] * len(values) + [out, *none_index]
-    if not any(batched):
-        out = _outer(ct, x, structure.forward)
-    elif batched[0]:
-        axes = (0, 0 if batched[1] else None)
-        out = jax.vmap(lambda c, y: _outer(c, y, structure.forward), in_axes=axes)(ct, x)
-    else:
-
-        def add(total, pair):
-            return jax.tree.map(jnp.add, total, _outer(pair[0], pair[1], structure.forward)), None
-
-        start = tuple(jnp.zeros(s, ct.dtype) for s in structure.forward.shapes)
-        out, _ = jax.lax.scan(add, start, (ct, x))
-    return [*out, None, *none_index]
-
-
-def _product_batch(args, dims, *, treedef, batched):
-    count = len(args) - treedef.num_leaves
-    if any(d is not None for d in dims[count:]):
-        raise ValueError("A sparsity pattern was mapped by vmap: map over values only (in_axes=None for the pattern).")
-    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-    maps_values = any(d is not None for d in dims[: count - 1])
-    maps_x = dims[count - 1] is not None
-    inner = _inner_size(args[:count], dims[:count], batched)
-
-    def front(a, d, was_batched, wanted):
-        if not wanted:
-            return a
-        a = jnp.broadcast_to(a, (size, *a.shape)) if d is None else jnp.moveaxis(a, d, 0)
-        if inner is None:
-            return a
-        if not was_batched:
-            a = jnp.broadcast_to(a[:, None], (size, inner, *a.shape[1:]))
-        return a.reshape(size * inner, *a.shape[2:])
-
-    want = (maps_values or batched[0], maps_x or batched[1])
-    new = [front(a, d, batched[0], want[0]) for a, d in zip(args[: count - 1], dims[: count - 1], strict=True)]
-    new.append(front(args[count - 1], dims[count - 1], batched[1], want[1]))
-    out = _product_p.bind(*new, *args[count:], treedef=treedef, batched=want)
-    return (out if inner is None else out.reshape(size, inner, -1)), 0
-
-
-def _inner_size(operands, dims, batched) -> int | None:
-    """The length of the batch axis that earlier batching left in front, if any."""
-    if not any(batched):
-        return None
-    which = 0 if batched[0] else len(operands) - 1
-    shape = list(operands[which].shape)
-    if dims[which] is not None:
-        del shape[dims[which]]
-    return shape[0]
-
-
-_compiled_product = jax.jit(_product_impl, static_argnames=("treedef", "batched"))
-_product_p.def_impl(_compiled_product)
-_product_p.def_abstract_eval(
-    lambda *args, treedef, batched: ShapedArray(
-        _product_shape(args, treedef, batched),
-        jnp.result_type(args[0].dtype, args[-treedef.num_leaves - 1].dtype),
-    )
-)
-
-
-def _product_shape(args, treedef, batched):
-    values, x, structure = _unpack(args, treedef)
-    rows = structure.forward.block[0] * sum(c.shape[-1] for c in structure.forward.columns)
-    if batched[0]:
-        return (values[0].shape[0], rows)
-    return (x.shape[0], rows) if batched[1] else (rows,)
-
-
-ad.primitive_jvps[_product_p] = _product_jvp
-ad.primitive_transposes[_product_p] = _product_transpose
-batching.primitive_batchers[_product_p] = _product_batch
-mlir.register_lowering(_product_p, mlir.lower_fun(_compiled_product, multiple_results=False))  # traced once a shape
+    def outer(self, y: Array, x: Array) -> Values:
+        """Return y xᵀ in the places that are stored."""
+        return tuple(p * q for p, q in _pairs(y, x, self.forward))
 
 
 # Moving values between layouts: a gather whose transpose is a gather.

@@ -91,27 +91,6 @@ class PaddedRows(eqx.Module):
         return x if self.near is None else gather(x, self.near)
 
 
-class Structure(eqx.Module):
-    """A matrix' rows, the rows of its transpose, and how values move between the two.
-
-    ``to_backward`` holds, for every entry of the flattened backward layout, the flat position in the
-    forward layout, and ``to_forward`` the inverse; padding points one past the end. Both are None where no
-    transpose was asked for.
-    """
-
-    forward: PaddedRows
-    backward: PaddedRows | None
-    to_backward: Int[Array, " backward"] | None
-    to_forward: Int[Array, " forward"] | None
-    symmetric: bool = eqx.field(static=True)
-
-    def transpose(self) -> "Structure":
-        """Return the structure of the transposed matrix."""
-        if self.backward is None:
-            raise ValueError("These padded rows were built without their transpose.")
-        return Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
-
-
 def _bucket_edges(lengths: np.ndarray, each: int, limit: int = 4) -> list[int]:
     """Return widths of at most ``limit`` buckets that minimise the stored entries of ``each`` numbers; a bucket counts
     like 2 % more of them, and as many as the compilation of its loop is worth.

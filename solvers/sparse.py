@@ -10,11 +10,11 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from gemel.loops import in_parts
+from gemel.solvers.bilinear import product
 from gemel.solvers.operators import LinearOperator, SumOperator
-from gemel.solvers.padded_product import between, move, move_values, padded_product
+from gemel.solvers.padded_product import Structure, between, move, move_values
 from gemel.solvers.padded_rows import (
     PaddedRows,
-    Structure,
     build_rows,
     collected,
     join_slots,
@@ -213,7 +213,7 @@ class SparseOperator(LinearOperator):
 
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return A x."""
-        return padded_product(self.values, x, self._structure())
+        return product(self._structure(), self.values, x)
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return Aᵀ x. Moves the values each time: for many products take `transpose` first."""
@@ -287,7 +287,7 @@ class _FlippedOperator(LinearOperator):
 
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the product."""
-        return padded_product(self.values, x, self._structure())
+        return product(self._structure(), self.values, x)
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the transposed product."""

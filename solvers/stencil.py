@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Bool, Float
 
+from gemel.solvers.bilinear import Storage, Values, product
 from gemel.solvers.operators import LinearOperator
 
 
@@ -120,7 +121,7 @@ class StencilOperator(LinearOperator):
 
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return A x."""
-        return _product(self.lattice, self.values, x)
+        return product(_OnLattice(self.lattice, self.symmetric), (self.values,), x)
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return Aᵀ x. Moves the values each time: for many products take `transpose` first."""
@@ -130,14 +131,8 @@ class StencilOperator(LinearOperator):
         """Return Aᵀ."""
         if self.symmetric:
             return self
-        d = len(self.lattice.nodes)
-        mirrored = jnp.swapaxes(jnp.flip(self.values.reshape(self.lattice.unfolded), range(d)), d, d + 1)
-        padded = jnp.pad(mirrored, [(0, 0)] * (d + 2) + [(1, 1)] * d)
-        moved = [
-            padded[(*offset, slice(None), slice(None), *_window(offset, self.lattice.nodes))]
-            for offset in itertools.product(range(3), repeat=d)
-        ]
-        return StencilOperator(self.lattice, jnp.stack(moved).reshape(self.lattice.shape), False)
+        (moved,), _ = _OnLattice(self.lattice, False).transposed((self.values,))
+        return StencilOperator(self.lattice, moved, False)
 
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal."""
@@ -170,67 +165,76 @@ class StencilOperator(LinearOperator):
         return scipy.sparse.csr_array((np.asarray(self.values).reshape(-1)[places], indices, indptr), (self.n, self.n))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-@partial(jax.jit, static_argnums=0)
-def _product(lattice: Lattice, values: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, " n"]:
-    """A x, component by component, in a loop over the offsets along the slowest axis and the components of x.
+class _OnLattice(Storage):
+    """The values of a `StencilOperator`, one array."""
 
-    XLA fuses no producer into a loop, which in a chain of products it would compute again for every offset. More than
-    nine arrays of values at a time are too many streams for a CPU: all three components at once took five times as
-    long on 64³ cells. Indices count one axis of all that is not a node, as XLA copies arrays with axes of length one.
-    """
-    nodes, c = lattice.nodes, lattice.components
-    padded = jnp.pad(lattice.split(x), [(0, 0)] + [(1, 1)] * len(nodes))
-    rows, padded = padded.shape[1], padded.reshape(-1, *padded.shape[2:])
-    stored = values.reshape(-1, *nodes)
-    others = list(itertools.product(range(3), repeat=len(nodes) - 1))
-    at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
+    lattice: Lattice = eqx.field(static=True)
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
-    def component(a: Array) -> Array:
-        def plane(number: Array, y: Array) -> Array:
-            number = number.astype(jnp.int32)
-            offset, b = number // c, number % c
-            slab = jax.lax.dynamic_slice_in_dim(padded, b * rows + offset, nodes[0], allow_negative_indices=False)
-            for k, other in enumerate(others):
-                mine = at(stored, ((offset * len(others) + k) * c + a) * c + b)
-                y = y + mine * slab[(slice(None), *_window(other, nodes[1:]))]
-            return y
+    def apply(self, values: Values, x: Array) -> Array:
+        """A x, component by component, in a loop over the offsets along the slowest axis and the components of x.
 
-        start = jnp.zeros(nodes, jnp.result_type(values, x))
-        return jax.lax.fori_loop(0, 3 * c, plane, start)
+        XLA fuses no producer into a loop, which in a chain of products it would compute again for every offset. More
+        than nine arrays of values at a time are too many streams for a CPU: all three components at once took five
+        times as long on 64³ cells. Indices count one axis of all that is not a node, as XLA copies arrays with axes of
+        length one.
+        """
+        lattice, (table,) = self.lattice, values
+        nodes, c = lattice.nodes, lattice.components
+        padded = _padded(lattice, x)
+        rows, padded = padded.shape[1], padded.reshape(-1, *padded.shape[2:])
+        stored = table.reshape(-1, *nodes)
+        others = list(itertools.product(range(3), repeat=len(nodes) - 1))
+        at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
 
-    y = component(jnp.zeros((), jnp.int32))[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
-    return lattice.join(y)
+        def component(a: Array) -> Array:
+            def plane(number: Array, y: Array) -> Array:
+                number = number.astype(jnp.int32)
+                offset, b = number // c, number % c
+                slab = jax.lax.dynamic_slice_in_dim(padded, b * rows + offset, nodes[0], allow_negative_indices=False)
+                for k, other in enumerate(others):
+                    mine = at(stored, ((offset * len(others) + k) * c + a) * c + b)
+                    y = y + mine * slab[(slice(None), *_window(other, nodes[1:]))]
+                return y
+
+            start = jnp.zeros(nodes, jnp.result_type(table, x))
+            return jax.lax.fori_loop(0, 3 * c, plane, start)
+
+        first = jnp.zeros((), jnp.int32)
+        y = component(first)[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
+        return lattice.join(y)
+
+    def apply_columns(self, values: Values, x: Array) -> Array:
+        """A xᵢ for the rows of x, side by side."""
+        return jax.vmap(self.apply, in_axes=(None, 0))(values, x)
+
+    def transposed(self, values: Values) -> "tuple[Values, _OnLattice]":
+        """The values of the transpose."""
+        (table,), d = values, len(self.lattice.nodes)
+        mirrored = jnp.swapaxes(jnp.flip(table.reshape(self.lattice.unfolded), range(d)), d, d + 1)
+        padded = jnp.pad(mirrored, [(0, 0)] * (d + 2) + [(1, 1)] * d)
+        moved = [
+            padded[(*offset, slice(None), slice(None), *_window(offset, self.lattice.nodes))]
+            for offset in itertools.product(range(3), repeat=d)
+        ]
+        return (jnp.stack(moved).reshape(self.lattice.shape),), self
+
+    def outer(self, y: Array, x: Array) -> Values:
+        """y xᵀ in the places that are stored, in a loop over the offsets that fills one after the other."""
+        lattice = self.lattice
+        padded, mine = _padded(lattice, x), lattice.split(y)
+
+        def at(offset: Array) -> Array:
+            there = jax.lax.dynamic_slice(padded, (0, *offset), mine.shape)
+            return mine[:, None] * there
+
+        offsets = jnp.asarray(list(itertools.product(range(3), repeat=len(lattice.nodes))))
+        return (jax.lax.map(at, offsets).reshape(lattice.shape),)
 
 
-@_product.defjvp
-def _product_jvp(lattice: Lattice, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    (values, x), (moved_values, moved_x) = primals, tangents
-    change = _linear_product(lattice, moved_values, x) + _linear_product(lattice, values, moved_x)
-    return _product(lattice, values, x), change
-
-
-def _linear_product(lattice: Lattice, values: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The same product such that its transposes are slices and pads; a slice at a running index would become an update
-    of all values.
-    """
-    nodes, c = lattice.nodes, lattice.components
-    padded = jnp.pad(lattice.split(x), [(0, 0)] + [(1, 1)] * len(nodes))
-    others = list(itertools.product(range(3), repeat=len(nodes) - 1))
-    slabs = jnp.stack([padded[:, o : o + nodes[0]] for o in range(3)])
-
-    def plane(y: tuple[Array, ...], item: tuple[Array, Array]) -> tuple[tuple[Array, ...], None]:
-        slab, mine = item
-        for number, offset in enumerate(others):
-            parts = [slab[(b, slice(None), *_window(offset, nodes[1:]))] for b in range(c)]
-            y = tuple(
-                total + sum(mine[number, a, b] * part for b, part in enumerate(parts)) for a, total in enumerate(y)
-            )
-        return y, None
-
-    zero = jnp.zeros(nodes, jnp.result_type(values, x))
-    y, _ = jax.lax.scan(plane, (zero,) * c, (slabs, values))
-    return lattice.join(jnp.stack(y))
+def _padded(lattice: Lattice, x: Array) -> Float[Array, "components *nodes_and_two"]:
+    """A vector by component and node, with zeros around."""
+    return jnp.pad(lattice.split(x), [(0, 0)] + [(1, 1)] * len(lattice.nodes))
 
 
 def _window(offset: tuple[int, ...], nodes: tuple[int, ...]) -> tuple[slice, ...]:

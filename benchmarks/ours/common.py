@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gemel as gm
+from benchmarks import exact
 from benchmarks.cases import ERROR_DEGREE, Case
 from benchmarks.measure import Stages, Timing, peak_mib, timed
 from gemel.engine.compiling import sharing
@@ -52,6 +53,19 @@ def _in_no_order(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
     points = np.empty_like(np.asarray(mesh.points))
     points[places] = mesh.points
     return points, places[rng.permutation(np.asarray(mesh.cells))].astype(np.int32)
+
+
+def moving_sources() -> list[gm.Term]:
+    """The sources of `exact.transient_scalar`, which follow the inputs "swing" and "rate"."""
+    flows = gm.Profile(lambda x, swing: swing * exact.source(jnp, x), (gm.Input("swing"),))
+    stores = gm.Profile(lambda x, rate: rate * exact.scalar(jnp, x), (gm.Input("rate"),))
+    return [gm.HeatSource("all", flows), gm.HeatSource("all", stores)]
+
+
+def motions(times: np.ndarray) -> dict[str, gm.Series]:
+    """The inputs of `moving_sources`, exact at the given times and linear in between."""
+    values = {"swing": exact.swing, "rate": exact.swing_rate}
+    return {name: gm.Series(times, value(np, times), hold=False) for name, value in values.items()}
 
 
 @sharing

@@ -11,18 +11,17 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, STEP, STEPS, Case
 from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, forward_and_gradient, peak
+from benchmarks.ours.common import Row, forward_and_gradient, motions, moving_sources, peak
 from benchmarks.ours.gradient import centre_values, directional, with_conductivities
 
 
 def cooling(case: Case, n: int, stages: Stages) -> gm.Transient:
-    """The problem on n³ blocks; its input "time" is the time itself."""
+    """The problem on n³ blocks."""
     with stages("mesh"):
         mesh = gm.box(n, n, n, cell=case.cell)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element)
-        source = gm.Profile(lambda x, t: exact.transient_source(jnp, x, t), (gm.Input("time"),))
-        conditions = [gm.Dirichlet("boundary", 0.0), gm.HeatSource("all", source)]
+        conditions = [gm.Dirichlet("boundary", 0.0), *moving_sources()]
         heat = gm.Heat(space, 1.0, 1.0, conditions)
         body = jax.block_until_ready(with_conductivities(heat, centre_values(heat)))
     return gm.Transient(body, space.interpolate(lambda x: exact.scalar(jnp, x)), STEP, rtol=RTOL)
@@ -37,7 +36,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     with stages("preconditioner"):
         state = jax.block_until_ready(transient.prepare())
     times = STEP * np.arange(STEPS + 1)
-    inputs = {"time": gm.Series(times[[0, -1]], times[[0, -1]], hold=False)}
+    inputs = motions(times)
     weights = jax.grad(lambda u: gm.integrate(space, lambda u, p: u.value, u))(space.zeros())
 
     def history(values: jax.Array, transient: gm.Transient, state: Any, keep: Any) -> gm.Solution:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
+from gemel.engine.analyses.loads import Loads
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
 from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.compiling import sharing
@@ -242,23 +243,15 @@ class _System(FirstOrderSystem):
         problem, _, inputs, scale = args
         return _driven(problem, inputs, t).tangent(u, scale)
 
-    def resting(self, args: Any) -> Array | None:
-        """The residual at zero of what no input enters; None where prescribed values move."""
+    def resting(self, args: Any) -> Loads | None:
+        """The loads; None where prescribed values move."""
         problem, _, _, scale = args
-        if inputs_of(problem.constraint):
-            return None
-        return problem.residual(jnp.zeros(problem.space.n_dofs), scale, problem.resting)
+        return None if inputs_of(problem.constraint) else Loads.of(problem, scale)
 
-    def load(self, t: Array, zero: Array, resting: Array | None, args: Any) -> Array:
-        """The residual at zero: what rests, and what inputs enter."""
+    def load(self, t: Array, zero: Array, resting: Loads | None, args: Any) -> Array:
+        """The residual at zero."""
         problem, _, inputs, _ = args
-        if resting is None:
-            return self.residual(t, zero, args)
-        moving = tuple(not rests for rests in problem.resting)
-        if not any(moving):
-            return resting
-        lifted = problem.constraint.lift(zero)
-        return resting + problem.constraint.reduce(_driven(problem, inputs, t).unconstrained(lifted, moving))
+        return self.residual(t, zero, args) if resting is None else resting.at(problem, inputs, t)
 
 
 @sharing

@@ -90,11 +90,9 @@ class LatticeVectorSum(ElementSum):
         total = jnp.zeros(lattice.n)
         cells = _spread(self.groups, local, 0)
         if cells is not None:
-            sides = cells.reshape(*lattice.cells, -1, c)
-            corners = enumerate(lattice.corners)
-            total = lattice.join(
-                sum(_at_corner(jnp.moveaxis(sides[..., a, :], -1, 0), corner) for a, corner in corners)
-            )
+            sides = jnp.moveaxis(cells.reshape(*lattice.cells, -1, c), (-2, -1), (0, 1))
+            parts = zip(_along(sides, 0), lattice.corners, strict=True)
+            total = lattice.join(sum(_at_corner(part, corner) for part, corner in parts))
         return _with_entries(total, self.groups, local)
 
 
@@ -119,12 +117,12 @@ class LatticeMatrixSum(ElementSum):
         lattice, c = self.lattice, self.lattice.components
         corners = lattice.corners
         k = len(corners)
-        pairs = matrices.reshape(k, c, k, c, *lattice.cells)
+        pairs = [_along(row, 1) for row in _along(matrices.reshape(k, c, k, c, *lattice.cells), 0)]
         stencil = []
         for offset in itertools.product((-1, 0, 1), repeat=len(lattice.nodes)):
             ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
             found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
-            stencil.append(sum(_at_corner(pairs[a, :, b], corners[a]) for a, b in found))
+            stencil.append(sum(_at_corner(pairs[a][b], corners[a]) for a, b in found))
         return jnp.stack(stencil).reshape(lattice.shape)
 
 
@@ -254,6 +252,14 @@ def _with_entries(total: Array, groups: Sequence[LatticeGroup], local: Sequence[
         if isinstance(group, Entries):
             total = group.add(total, mine)
     return total
+
+
+def _along(array: Array, axis: int) -> list[Array]:
+    """The parts of an array along an axis. The transpose of a split joins them, that of indexing fills one whole array
+    with zeros for each part.
+    """
+    parts = jax.lax.split(array, (1,) * array.shape[axis], axis)
+    return [jax.lax.squeeze(part, (axis,)) for part in parts]
 
 
 def _at_corner(cells: Array, corner: tuple[int, ...]) -> Array:

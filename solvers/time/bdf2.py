@@ -17,12 +17,15 @@ _WEIGHT = 2.0 / 3.0
 
 
 class Memory(eqx.Module):
-    """u, u one step before, the size of that step, and whether it exists (0 or 1)."""
+    """u, u one step before, the size of that step, and whether it exists (0 or 1); where ``known`` is 2 u was
+    ``earlier`` two steps of that size before, which starts the next solve.
+    """
 
     u: Float[Array, " n"]
     before: Float[Array, " n"]
     dt: Float[Array, ""]
     known: Float[Array, ""]
+    earlier: Float[Array, " n"]
 
 
 class _Prepared(eqx.Module):
@@ -61,16 +64,16 @@ class BDF2(StageMethod):
         self, system: System, assembled: Any, state: Any, t: Array, initial: Float[Array, " n"], args: PyTree
     ) -> tuple[Memory, Status]:
         """Return u without a step before it."""
-        return Memory(initial, initial, jnp.ones((), t.dtype), jnp.zeros((), t.dtype)), Status(jnp.zeros((), jnp.int32))
+        none = jnp.zeros((), t.dtype)
+        return Memory(initial, initial, jnp.ones_like(none), none, initial), Status(jnp.zeros((), jnp.int32))
 
     def step(
         self, system: System, prepared: _Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
     ) -> tuple[Memory, Status, Array]:
         """Advance by one stage."""
         stage, u = prepared.stage, memory.u
-        known = memory.known > 0
-        if not prepared.variable:
-            known = known & (jnp.abs(memory.dt - dt) <= 1e-6 * jnp.abs(dt))
+        same = jnp.abs(memory.dt - dt) <= 1e-6 * jnp.abs(dt)
+        known = (memory.known > 0) & (same | prepared.variable)
         ratio = dt / memory.dt if prepared.variable else jnp.ones_like(dt)
         past = ratio**2 / (1 + 2 * ratio)
         storing = isinstance(system, StoringSystem)
@@ -78,17 +81,20 @@ class BDF2(StageMethod):
         load = jax.lax.cond(
             known,
             lambda: -past * stored(system, stage.mass, u, memory.before, args) if storing else jnp.zeros_like(u),
-            lambda: (1 - _WEIGHT) * dt * explicit_rate(system, stage.mass, t, u, args),
+            lambda: (1 - _WEIGHT) * dt * explicit_rate(system, stage, t, u, args),
         )
-        guess = u + memory.known * dt / memory.dt * (u - memory.before)
+        guess = u + jnp.minimum(memory.known, 1.0) * dt / memory.dt * (u - memory.before)
+        bend = jnp.where((memory.known > 1) & same, 1.0, 0.0)
+        guess = guess + bend * (u - 2 * memory.before + memory.earlier)
         solution, count = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args)
-        return Memory(solution.value, u, dt, jnp.ones_like(memory.known)), solution.status, count
+        again = jnp.where((memory.known > 0) & same, 2.0, 1.0).astype(memory.known.dtype)
+        return Memory(solution.value, u, dt, again, memory.before), solution.status, count
 
     def recall(
         self, u: Float[Array, " n"], before: Float[Array, " n"], dt: Float[Array, ""], known: Float[Array, ""]
     ) -> Memory:
-        """Return the memory of a run that came to u from ``before`` in a step of ``dt``; ``known`` is 1."""
-        return Memory(u, before, dt, known)
+        """Return the memory of a run that came to u from ``before`` in a step of ``dt``; ``known`` is not zero."""
+        return Memory(u, before, dt, jnp.minimum(known, 1.0), before)
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""

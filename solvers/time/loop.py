@@ -16,7 +16,7 @@ from gemel.solvers.time.integrator import TimeIntegrator
 from gemel.solvers.time.systems import System
 
 Save = Callable[[Array, Any], PyTree]
-_KEPT_BYTES = 256 * 2**20
+_KEPT_BYTES = 2**30
 
 
 def integrate(
@@ -39,7 +39,7 @@ def integrate(
     Differentiable in the initial state, args, times and the leaves of ``system``, forward and reverse.
     Reverse mode keeps only the stage values (their solves are not repeated), or, for ``segment`` = s, the
     state at every s-th time and the stages of one segment, at the price of one more forward run; None takes
-    a single segment while the stages fit in 256 MB and √m intervals otherwise.
+    a single segment while the stages fit in 1 GB and √m intervals otherwise.
 
     Args:
         system: a `FirstOrderSystem` or a `SecondOrderSystem`, whichever the integrator is for.

@@ -152,7 +152,16 @@ def solve_stage(
 
 
 def explicit_rate(
-    system: System, mass: LinearOperator, t: Array, u: Float[Array, " n"], args: PyTree
+    system: System, prepared: Prepared, t: Array, u: Float[Array, " n"], args: PyTree
 ) -> Float[Array, " n"]:
-    """Return r(t, u) in the rows that have mass, zero in the algebraic ones: M u̇ = −r, for methods that use u̇."""
-    return jnp.where(mass.diagonal() != 0, system.residual(t, u, args), 0.0)
+    """Return r(t, u) in the rows that have mass, zero in the algebraic ones: M u̇ = −r, for methods that use u̇.
+
+    Of a linear system it takes two products: K u = ((M + w K) u − M u) / w.
+    """
+    mass, operator = prepared.mass, prepared.operator
+    if operator is None:
+        rate = system.residual(t, u, args)
+    else:
+        load = system.load(t, jnp.zeros_like(u), prepared.resting, args)
+        rate = (operator.mv(u) - mass.mv(u)) / prepared.weight + load
+    return jnp.where(mass.diagonal() != 0, rate, 0.0)

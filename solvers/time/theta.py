@@ -94,7 +94,7 @@ class CrankNicolson(StageMethod):
         self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
     ) -> tuple[Memory, Status, Array]:
         """Advance by one stage."""
-        load = (1 - self.theta) * dt * explicit_rate(system, prepared.mass, t, memory.u, args)
+        load = (1 - self.theta) * dt * explicit_rate(system, prepared, t, memory.u, args)
         guess = memory.u + dt * memory.slope
         solution, count = solve_stage(system, self.solver, prepared, memory.u, load, t + dt, guess, args)
         return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count
