@@ -1,4 +1,4 @@
-"""Algebraic multigrid: hierarchies built on the host by pyamg, cycles applied inside JAX."""
+"""Algebraic multigrid: hierarchies built on the host, cycles applied inside JAX."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

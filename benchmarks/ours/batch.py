@@ -13,16 +13,15 @@ import jax.numpy as jnp
 import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, SCENARIOS, Case
-from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, peak, relative_error
+from benchmarks.measure import timed
+from benchmarks.ours.common import Row, measured, peak, relative_error, set_up
 from benchmarks.ours.gradient import centre_values, with_conductivities
 from benchmarks.ours.poisson import conduction
 
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size: a call assembles and solves all scenarios; ``one_s`` is one scenario alone."""
-    stages = Stages()
-    heat = conduction(case, n, stages)
+    heat, stages = set_up(conduction, case, n)
     at = centre_values(heat)
     steady = gm.Steady(with_conductivities(heat, at), rtol=RTOL)
     with stages("preconditioner"):
@@ -43,11 +42,10 @@ def run(case: Case, n: int, repeat: int) -> Row:
         relative_error(space, fields[i], lambda x, c=factors[i]: exact.scalar(jnp, x) / c) for i in (0, SCENARIOS - 1)
     ]
     return {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, many),
         "unknowns": space.n_dofs,
         "scenarios": SCENARIOS,
         "iterations": int(jnp.max(solution.statistics["steps"])),
-        "compile_s": many.compile,
         "forward_s": many.best,
         "forward_median_s": many.median,
         "one_s": single.best,

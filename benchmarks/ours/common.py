@@ -1,12 +1,14 @@
 """What the rows of Gemel share: set-up on the host, assembly, solve, and the cost of one operator apply."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
 
 import gemel as gm
 from benchmarks import exact
@@ -15,7 +17,7 @@ from benchmarks.measure import Stages, Timing, peak_mib, timed
 from gemel.engine.compiling import sharing
 from gemel.engine.problems import DiscreteProblem
 from gemel.meshes import Mesh
-from gemel.solvers import AssembledOperator, Solution, StencilOperator, linear_solve
+from gemel.solvers import AssembledOperator, Solution, SparseOperator, StencilOperator, linear_solve
 
 Row = dict[str, Any]
 
@@ -39,6 +41,22 @@ def cube(case: Case, n: int, stages: Stages | None = None) -> Mesh:
         for name, (axis, end) in _SIDES.items() if case.vector else ():
             mesh = mesh.tag_facets(name, lambda x, axis=axis, end=end: np.abs(x[:, axis] - end) < 1e-9)
     return mesh
+
+
+def set_up(build: Callable[[Case, int, Stages], Any], case: Case, n: int) -> tuple[Any, Stages]:
+    """What ``build`` makes, and the stages so far; ``compile`` is what the first use takes on a small problem.
+
+    There numba compiles the loops of planning and aggregation, or reads them from its own cache on disk, and JAX
+    compiles what planning calls. The other codes on JAX are measured likewise.
+    """
+    stages = Stages()
+    with stages("compile"):
+        build(case, 4, Stages())
+        if case.shuffled:
+            n_chain = 2000  # enough for two levels
+            chain = scipy.sparse.diags_array((-1.0, 2.0, -1.0), offsets=(-1, 0, 1), shape=(n_chain, n_chain))  # pyright: ignore[reportArgumentType]
+            jax.block_until_ready(gm.AMG().init(SparseOperator.from_scipy(chain, symmetric=True)))
+    return build(case, n, stages), stages
 
 
 def shuffled(mesh: Mesh) -> Mesh:
@@ -100,9 +118,8 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
     solution, solving = timed(lambda: solve(operator, b, solver, state), repeat, wait)
     u = solution.checked()
     row = {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, assembly, solving, *([preparing] if on_device else [])),
         "unknowns": physics.problem.space.n_dofs,
-        "compile_s": assembly.compile + solving.compile + (preparing.compile if on_device else 0.0),
         "assemble_s": assembly.best,
         "assemble_median_s": assembly.median,
         "solve_s": solving.best,
@@ -112,6 +129,12 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
         **apply_cost(operator, b),
     }
     return u, row
+
+
+def measured(stages: Stages, *compiled: Timing) -> Row:
+    """The seconds of the stages, and what the calls compiled."""
+    compiling = stages.seconds["compile"] + sum(timing.compile for timing in compiled)
+    return {f"{name}_s": seconds for name, seconds in (stages.seconds | {"compile": compiling}).items()}
 
 
 def apply_cost(operator: Any, x: jax.Array) -> Row:
@@ -180,5 +203,4 @@ def forward_and_gradient(forward: Timing, gradient: Timing) -> Row:
         "gradient_s": gradient.best,
         "gradient_median_s": gradient.median,
         "gradient_ratio": gradient.best / forward.best,
-        "compile_s": forward.compile + gradient.compile,
     }

@@ -7,7 +7,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error, set_up
 
 NORMALS = {
     "right": (1.0, 0.0, 0.0),
@@ -38,7 +38,6 @@ def block(case: Case, n: int, stages: Stages) -> gm.Elasticity:
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size."""
-    stages = Stages()
-    body = block(case, n, stages)
+    body, stages = set_up(block, case, n)
     u, row = boundary_value_problem(body, stages, RTOL, repeat)
     return row | {"error": relative_error(body.problem.space, u, lambda x: exact.displacement(jnp, x))}

@@ -10,8 +10,8 @@ import numpy as np
 import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
-from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, forward_and_gradient, peak, relative_error
+from benchmarks.measure import timed
+from benchmarks.ours.common import Row, forward_and_gradient, measured, peak, relative_error, set_up
 from benchmarks.ours.poisson import conduction
 from gemel.engine.coefficients import PerCell
 
@@ -39,8 +39,7 @@ def directional(functional: Any, gradient: jax.Array, at: jax.Array) -> Row:
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size: each call assembles, solves, and integrates the functional."""
-    stages = Stages()
-    heat = conduction(case, n, stages)
+    heat, stages = set_up(conduction, case, n)
     at = centre_values(heat)
     space = heat.problem.space
     steady = gm.Steady(with_conductivities(heat, at), rtol=RTOL)
@@ -58,7 +57,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     (_, slope), gradient_time = timed(lambda: backward(at, steady, state), repeat, jax.block_until_ready)
     u = solution.checked()
     return {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, forward_time, gradient_time),
         "unknowns": space.n_dofs,
         "parameters": at.size,
         "iterations": int(solution.statistics["steps"]),

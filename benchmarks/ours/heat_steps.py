@@ -9,21 +9,27 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, assemble, cube, motions, moving_sources, peak, solve
+from benchmarks.ours.common import Row, assemble, cube, measured, motions, moving_sources, peak, set_up, solve
 from gemel.engine.coefficients import drive
 
 _STEPS, _STEP = 100, 0.02
 
 
-def run(case: Case, n: int, repeat: int) -> Row:
-    """The row of one size: a call takes all steps; ``warm_s`` is one steady solve with its own hierarchy ready."""
-    stages = Stages()
+def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
+    """The problem on n³ blocks."""
     mesh = cube(case, n, stages)
     with stages("plan"):
         space = gm.FunctionSpace(mesh, case.element)
         conditions = [gm.Dirichlet("boundary", 0.0), *moving_sources()]
         conductivity = gm.Profile(lambda x: exact.conductivity(jnp, x))
-        heat = jax.block_until_ready(gm.Heat(space, conductivity, 1.0, conditions))
+        return jax.block_until_ready(gm.Heat(space, conductivity, 1.0, conditions))
+
+
+def run(case: Case, n: int, repeat: int) -> Row:
+    """The row of one size: a call takes all steps; ``warm_s`` is one steady solve with its own hierarchy ready."""
+    heat, stages = set_up(conduction, case, n)
+    space = heat.problem.space
+    assert isinstance(space, gm.FunctionSpace)
     start = space.interpolate(lambda x: exact.scalar(jnp, x))
     solver = gm.CG(gm.Multigrid(), rtol=RTOL, atol=0.0, max_steps=200)
     transient = gm.Transient(heat, start, _STEP, linear_solver=solver, method=gm.BDF2())
@@ -40,11 +46,10 @@ def run(case: Case, n: int, repeat: int) -> Row:
     _, warm = timed(lambda: solve(operator, b, solver, steady), max(repeat, 5), jax.block_until_ready)
     truth = space.interpolate(lambda x: exact.transient_scalar(jnp, x, times[-1]))
     return {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, marching),
         "unknowns": space.n_dofs,
         "steps": _STEPS,
         "iterations": int(solution.statistics["linear_steps"]),
-        "compile_s": marching.compile,
         "forward_s": marching.best,
         "forward_median_s": marching.median,
         "warm_s": warm.best,

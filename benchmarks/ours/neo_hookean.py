@@ -10,7 +10,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, copy_bandwidth, cube, peak, relative_error
+from benchmarks.ours.common import Row, copy_bandwidth, cube, measured, peak, relative_error, set_up
 from benchmarks.ours.elasticity import NORMALS
 
 
@@ -46,8 +46,7 @@ def _traction(side: str) -> gm.Term:
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size: a call is all of Newton's method, with its assemblies and linear solves."""
-    stages = Stages()
-    body = block(case, n, stages)
+    body, stages = set_up(block, case, n)
     steady = gm.Steady(body, rtol=RTOL)
     with stages("preconditioner"):
         state = jax.block_until_ready(steady.prepare())
@@ -55,9 +54,8 @@ def run(case: Case, n: int, repeat: int) -> Row:
     solution, solving = timed(lambda: call(steady, state), repeat, jax.block_until_ready)
     u: Any = solution.checked()
     row = {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, solving),
         "unknowns": body.problem.space.n_dofs,
-        "compile_s": solving.compile,
         "solve_s": solving.best,
         "solve_median_s": solving.median,
         "newton_steps": int(solution.statistics["steps"]),

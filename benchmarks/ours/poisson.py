@@ -7,7 +7,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, Case
 from benchmarks.measure import Stages
-from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error
+from benchmarks.ours.common import Row, boundary_value_problem, cube, relative_error, set_up
 
 
 def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
@@ -23,7 +23,6 @@ def conduction(case: Case, n: int, stages: Stages) -> gm.Heat:
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size."""
-    stages = Stages()
-    heat = conduction(case, n, stages)
+    heat, stages = set_up(conduction, case, n)
     u, row = boundary_value_problem(heat, stages, RTOL, repeat)
     return row | {"error": relative_error(heat.problem.space, u, lambda x: exact.scalar(jnp, x))}

@@ -11,7 +11,7 @@ import gemel as gm
 from benchmarks import exact
 from benchmarks.cases import RTOL, STEP, STEPS, Case
 from benchmarks.measure import Stages, timed
-from benchmarks.ours.common import Row, forward_and_gradient, motions, moving_sources, peak
+from benchmarks.ours.common import Row, forward_and_gradient, measured, motions, moving_sources, peak, set_up
 from benchmarks.ours.gradient import centre_values, directional, with_conductivities
 
 
@@ -29,8 +29,7 @@ def cooling(case: Case, n: int, stages: Stages) -> gm.Transient:
 
 def run(case: Case, n: int, repeat: int) -> Row:
     """The row of one size: a call assembles once and takes all steps."""
-    stages = Stages()
-    transient = cooling(case, n, stages)
+    transient, stages = set_up(cooling, case, n)
     space = transient.physics.problem.space
     at = centre_values(transient.physics)
     with stages("preconditioner"):
@@ -57,7 +56,7 @@ def run(case: Case, n: int, repeat: int) -> Row:
     assert isinstance(space, gm.FunctionSpace)
     truth = space.interpolate(lambda x: exact.transient_scalar(jnp, x, times[-1]))
     return {
-        **{f"{name}_s": seconds for name, seconds in stages.seconds.items()},
+        **measured(stages, forward_time, gradient_time),
         "unknowns": space.n_dofs,
         "parameters": at.size,
         "steps": STEPS,
