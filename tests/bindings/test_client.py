@@ -75,6 +75,7 @@ def test_a_twin_comes_back_equal(client: Client, plate: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_runs_and_fits_are_those_of_the_library(client: Client, plate: Path) -> None:
     file = TwinFile.load(plate)
     twin, record = file.build(), file.record()

@@ -40,6 +40,7 @@ class GenericClient:
         )(request(**fields), timeout=120)
 
 
+@pytest.mark.slow
 def test_reflection_is_enough(server: Any, bar: Path) -> None:
     with grpc.insecure_channel(server.address) as channel:
         client = GenericClient(channel)

@@ -44,6 +44,7 @@ def assert_fit_of_the_library(job: RemoteJob, bar: Path) -> None:
     np.testing.assert_allclose(remote.twin.belief.mean, local.twin.belief.mean, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_job_survives_its_server(launch: Callable[..., Any], bar: Path) -> None:
     server = launch("killed")
     with Client(server.address) as client:
@@ -93,6 +94,7 @@ def test_a_job_that_kills_its_worker_is_given_up(client: Client, server: Any, ba
         job.result()
 
 
+@pytest.mark.slow
 def test_the_server_answers_while_a_job_runs_and_the_job_can_be_cancelled(
     client: Client, server: Any, bar: Path
 ) -> None:

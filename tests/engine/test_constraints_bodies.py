@@ -82,6 +82,7 @@ def end_moment(body, field, u):
     return float(-jnp.sum(forces[:, 0] * lever))
 
 
+@pytest.mark.slow
 def test_a_moment_on_the_reference_point_bends_the_bar():
     """Pure bending: u_x = −κ x y, u_y = κ x²/2 with κ = M / (E I), and the end turns by κ L."""
     moment = 2.0

@@ -77,6 +77,7 @@ def test_a_wave_decays_in_a_periodic_cell():
         np.testing.assert_allclose(readings, exact, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_tie_that_moves_conserves_what_it_carries():
     """T = q(t) + x s(t) by ties to one node; no heat enters, so q' = −s'/2."""
     space = gm.FunctionSpace(gm.rectangle(1, 1, size=(1.0, 1.0)), "Q1")
@@ -127,6 +128,7 @@ def strains():
     return ((xx, shear), (shear, yy))
 
 
+@pytest.mark.slow
 def test_a_laminate_has_the_stiffness_of_backus():
     """The second derivative of the cell's energy with respect to the mean strain (ε_xx, ε_yy, γ)."""
     analysis = gm.Steady(laminate(strains()), linear_solver=DIRECT)
@@ -140,6 +142,7 @@ def test_a_laminate_has_the_stiffness_of_backus():
     np.testing.assert_allclose(stiffness, backus(), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_changing_the_jump_recompiles_nothing():
     analysis = gm.Steady(laminate(strains()))
     values = {"xx": jnp.asarray(0.1), "yy": jnp.asarray(-0.2), "half shear": jnp.asarray(0.3)}

@@ -82,6 +82,7 @@ def test_velocity_and_acceleration_are_read():
         steady.observe([speed])
 
 
+@pytest.mark.slow
 def test_a_wave_travels_with_the_speed_of_sound():
     """A force that sets in at the end sends σ = −p along the bar: the tip moves at p c / E, and at x the motion
     begins at x/c. With Δt = h/c and a lumped mass the discrete wave is exact.

@@ -91,6 +91,7 @@ def test_mass_and_support_enter_as_lumped_totals():
     assert float(frequencies[vertical]) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_reactions_of_a_slender_beam_are_exact_behind_an_iterative_solver():
     """Prescribed values that are off by the tolerance of the solver would show in the reactions, times a stiffness."""
     space = gm.FunctionSpace(gm.rectangle(40, 4, size=(1.0, 0.1)), "Q2", (2,))

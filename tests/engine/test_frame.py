@@ -52,6 +52,7 @@ def test_portal_frame_in_the_plane():
     np.testing.assert_allclose(reactions[:, 0].sum(), -load, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_bent_cantilever_in_space():
     """An L of arms a and b under P across its plane: δ = P(a³ + b³)/3EI + P a b²/GJ; Roark, Formulas, section 8."""
     a, b, load = 2.0, 1.0, 1e3
@@ -76,6 +77,7 @@ def test_a_beam_over_two_spans():
     assert float(forces[0, 0, 2]) == pytest.approx(0.0, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_hinge_in_a_beam_that_is_clamped_at_both_ends():
     """Each half is a cantilever: the hinge sinks by wL⁴/128EI and M = wL²/8 at the walls."""
     length, w = 4.0, 1e3
@@ -206,6 +208,7 @@ def test_a_mass_on_a_column_and_its_lumped_self():
         assert float(found[0]) == pytest.approx(expected, rel=3e-3)
 
 
+@pytest.mark.slow
 def test_buckling_of_a_portal_that_sways():
     """Fixed feet, P on both columns: kh cot kh = -6 for equal members; Timoshenko and Gere, 1961, section 2.14."""
     h = 2.0

@@ -58,7 +58,7 @@ CASES = {
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=[pytest.mark.slow] if case not in ("steady", "transient") else []) for case in CASES],
+    [pytest.param(case, marks=[pytest.mark.slow] if case != "steady" else []) for case in CASES],
 )
 def test_taylor_remainders_of_a_reading(case):
     build, law = CASES[case]
@@ -140,6 +140,7 @@ def test_readings_of_sensors_follow_the_shape_of_the_mesh(mesh, element):
     np.testing.assert_allclose(jax.jacfwd(jax.jacfwd(readings))(0.0), (after - 2 * now + before) / h**2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_twin_is_differentiated_by_its_shape():
     """The mean displacement of the end of a rod under its weight grows with the square of its length."""
     mesh = gm.rectangle(4, 1, size=(2.0, 1.0))

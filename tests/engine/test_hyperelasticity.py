@@ -56,6 +56,7 @@ def test_patch_test_of_a_large_affine_deformation(mixed):
     np.testing.assert_allclose(green, 0.5 * (deformation.T @ deformation - jnp.eye(3)), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_large_prescribed_motions_are_spread_before_the_first_step():
     """Compression by 30 % in one step, more than the layer of cells next to the support is thick."""
     space = gm.FunctionSpace(gm.rectangle(1, 8), "Q1", (2,))

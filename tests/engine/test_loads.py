@@ -54,6 +54,7 @@ def test_loads_are_the_residual_at_zero(name: str):
         np.testing.assert_allclose(system.load(jnp.asarray(t), zero, loads, args), expected, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_gradient_do_not_depend_on_how_loads_are_found():
     """The same source, once in proportion to its input and once behind a square root of its square."""
 

@@ -40,6 +40,7 @@ def test_a_bar_with_a_linear_temperature_bends_its_sections_without_stress():
     np.testing.assert_allclose(w["u"], space.interpolate(free), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_bar_between_walls_is_pressed():
     """σ = −E α ΔT in a bar held at both ends and free across."""
     body = bar([gm.Dirichlet("boundary", REFERENCE + 40.0)], [gm.Dirichlet("right", 0.0, 0)])

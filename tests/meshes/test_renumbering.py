@@ -50,6 +50,7 @@ def test_blocks_of_several_types_keep_their_order():
     np.testing.assert_array_equal(moved.points, points[places])
 
 
+@pytest.mark.slow
 def test_neighbours_come_near_and_fields_are_the_same():
     mesh = shuffled(box(12, 12, 12), 1)
     moved, points, _ = renumber(mesh)

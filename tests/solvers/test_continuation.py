@@ -121,6 +121,7 @@ def cycle(load, limit):
     )
 
 
+@pytest.mark.slow
 def test_history_and_its_derivative():
     def leftover(load, limit):
         path = cycle(load, limit).value

@@ -81,6 +81,7 @@ def test_it_is_symmetric_and_solves_exactly_on_the_subspace():
     np.testing.assert_allclose(deflation.apply(state, jnp.asarray(matrix @ inside)), inside, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_pass_and_an_exhausted_space_does_no_harm():
     matrix = sp.csr_array(np.diag(np.repeat([1.0, 2.0, 3.0], 4)))
     operator = SparseOperator.from_scipy(matrix, True)

@@ -78,6 +78,7 @@ def test_gradients_by_taylor_remainder(solver: str, objective: str):
     assert np.all(np.abs(np.log2(np.array(errors[:-1]) / np.array(errors[1:])) - 2) < 0.15)
 
 
+@pytest.mark.slow
 def test_second_derivative_of_a_vector():
     def f(theta):
         return OBJECTIVES["vectors"](parametrised(SOLVERS["shift-invert"], theta))
@@ -107,6 +108,7 @@ SYMMETRIC_IN_A_PAIR = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", SYMMETRIC_IN_A_PAIR)
 def test_taylor_remainders_at_a_repeated_eigenvalue(objective: str):
     """Two equal chains and a third: the lowest eigenvalue is double at θ = 0, and splits beside it."""

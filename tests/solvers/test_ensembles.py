@@ -78,6 +78,7 @@ def test_the_error_follows_the_tolerance():
     assert errors[2] < errors[1] / 20
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_lanes():
     rng = np.random.default_rng(0)
     p, initial = jnp.asarray(rng.uniform(0.1, 6.0, 23)), jnp.asarray(rng.uniform(-2, 2, (2, 23)))

@@ -164,6 +164,7 @@ def test_a_failed_member_leaves_the_gradients_of_the_others_alone():
     np.testing.assert_allclose(ds, -0.25, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_forward_over_reverse():
     """ẏ = −p y: y(1) = e^(−p)."""
 
@@ -190,6 +191,7 @@ def test_parameters_that_are_whole_numbers_stay_out_of_the_gradient():
     np.testing.assert_allclose(jax.jit(jax.grad(loss))(p["k"]), [-np.exp(-1.0), -1 / 9], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_reverse_mode_of_a_run_backwards_in_time():
     def final(p, mode):
         control = PIControl(1e-10, 1e-12, 500)

@@ -47,9 +47,12 @@ SOLVERS = {
 }
 UNSYMMETRIC_SOLVERS = ("gmres", "fgmres", "bicgstab", "dense", "sparse")
 CASES = [(name, True) for name in SOLVERS if name != "fgmres"] + [(name, False) for name in UNSYMMETRIC_SOLVERS]
+FAST = [("cg", True), ("gmres", False), ("sparse", True), ("sparse", False)]
 
 
-@pytest.mark.parametrize(("name", "symmetric"), CASES)
+@pytest.mark.parametrize(
+    ("name", "symmetric"), [pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow) for case in CASES]
+)
 def test_linear_solver_conformance(name: str, symmetric: bool):
     solver: LinearSolver = SOLVERS[name]
     base = SparseOperator.from_scipy(SYMMETRIC if symmetric else UNSYMMETRIC, symmetric)
@@ -157,7 +160,7 @@ def test_multigrid_is_mesh_independent_for_poisson(amg: AMG):
     assert counts[-1] - counts[0] <= 4
 
 
-@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize("block", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_multigrid_does_not_depend_on_the_order_of_nodes(block: int):
     """Aggregates form along near unknowns, whatever their numbers, and the answer comes in the order of the matrix."""
     grid = pyamg.gallery.poisson((40, 40), format="csr")
@@ -194,6 +197,7 @@ def test_multigrid_is_mesh_independent_for_elasticity():
     assert counts[-1] - counts[0] <= 6
 
 
+@pytest.mark.slow
 def test_v_cycle_is_symmetric_positive():
     operator = SparseOperator.from_scipy(pyamg.gallery.poisson((8, 8), format="csr"), True)
     amg = AMG(coarse=10, dtype="float64")
@@ -255,6 +259,7 @@ def test_amg_refuses_what_it_cannot_do():
         AMG(block=7).init(operator)
 
 
+@pytest.mark.slow
 def test_matrix_free_operator_through_gmres():
     matrix = jnp.asarray(UNSYMMETRIC.toarray())
     b = jnp.linspace(0, 1, N)

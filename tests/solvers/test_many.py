@@ -44,7 +44,16 @@ SOLVERS: dict[str, tuple[KrylovSolver, bool]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "group"), [("cg", 1), ("minres", 4), ("amg", None), ("gmres", 4), ("bicgstab", 11)])
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("cg", 1),
+        pytest.param("minres", 4, marks=pytest.mark.slow),
+        pytest.param("amg", None, marks=pytest.mark.slow),
+        ("gmres", 4),
+        pytest.param("bicgstab", 11, marks=pytest.mark.slow),
+    ],
+)
 def test_columns_agree_with_single_solves(name: str, group: int | None):
     solver, symmetric = SOLVERS[name]
     matrix = LAPLACE if symmetric else WIND
@@ -106,6 +115,7 @@ def test_derivatives_by_taylor_remainder(group: int):
     assert np.all(np.abs(np.log2(errors[:-1] / errors[1:]) - 2) < 0.15)
 
 
+@pytest.mark.slow
 def test_gradient_of_columns_in_an_unsymmetric_matrix():
     matrix, b = jnp.asarray(WIND.toarray()), jnp.asarray(COLUMNS)
     solver = GMRES(Identity(), 1e-12, 0.0, 200, 40)

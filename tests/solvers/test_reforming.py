@@ -73,7 +73,10 @@ def columns_of(product, n: int) -> np.ndarray:
     return np.asarray(jax.vmap(product, 1, 1)(jnp.eye(n)))
 
 
-@pytest.mark.parametrize(("kind", "block"), [("rows", 1), ("rows", 2), ("unsymmetric", 1), ("lattice", 2)])
+@pytest.mark.parametrize(
+    ("kind", "block"),
+    [("rows", 1), pytest.param("rows", 2, marks=pytest.mark.slow), ("unsymmetric", 1), ("lattice", 2)],
+)
 def test_coarse_matrices_are_galerkins_of_the_new_values(kind: str, block: int):
     one, other = pair(kind, block)
     solver = amg(block)
@@ -97,7 +100,7 @@ def steps(solver: CG, first: LinearOperator, then: LinearOperator) -> int:
     return int(solution.statistics["steps"])
 
 
-@pytest.mark.parametrize(("kind", "block"), [("rows", 2), ("lattice", 1)])
+@pytest.mark.parametrize(("kind", "block"), [pytest.param("rows", 2, marks=pytest.mark.slow), ("lattice", 1)])
 def test_a_jump_that_was_not_there_costs_few_steps(kind: str, block: int):
     one, other = pair(kind, block)
     algebraic = amg(block, dtype="float32")

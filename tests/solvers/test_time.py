@@ -153,6 +153,7 @@ def test_gradient_by_taylor_remainder_and_forward_mode(options: dict):
     assert np.all(np.abs(orders(errors) - 2) < 0.1)
 
 
+@pytest.mark.slow
 def test_nonlinear_gradient_agrees_in_both_modes():
     def rate(t, u, k):
         return k * u**3 + u - jnp.sin(t)
