@@ -59,7 +59,7 @@ OBJECTIVES = {
 }
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", [s if s != "lobpcg" else pytest.param(s, marks=pytest.mark.slow) for s in SOLVERS])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_gradients_by_taylor_remainder(solver: str, objective: str):
     def f(theta):

@@ -127,10 +127,15 @@ def test_dirichlet_rows_without_mass_follow_their_value():
     np.testing.assert_allclose(values.checked()[:, 0], jnp.sin(times), atol=1e-12)
 
 
-OPTIONS = [{}, {"segment": 5}, {"uniform": False}, {"substeps": 2, "segment": 4}]
+OPTIONS = [
+    pytest.param({}, id="plain"),
+    pytest.param({"segment": 5}, id="segments", marks=pytest.mark.slow),
+    pytest.param({"uniform": False}, id="unequal", marks=pytest.mark.slow),
+    pytest.param({"substeps": 2, "segment": 4}, id="substeps"),
+]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "segments", "unequal", "substeps"])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_gradient_by_taylor_remainder_and_forward_mode(options: dict):
     weight = jnp.cos(5 * X)
 
