@@ -133,16 +133,37 @@ def generalised_inverse(matrix: Float[np.ndarray, "n n"], symmetric: bool) -> Fl
     By Cholesky's factors where they exist and show no singularity, which takes a tenth of the time.
     """
     root = np.sqrt(np.abs(inverse_of(matrix.diagonal())))
-    scaled = root[:, None] * matrix * root
     if not symmetric:
-        return root[:, None] * scipy.linalg.pinv(scaled) * root
-    scaled = 0.5 * (scaled + scaled.T)
-    factor, failed = scipy.linalg.lapack.dpotrf(scaled, lower=1)
+        return root[:, None] * scipy.linalg.pinv(root[:, None] * matrix * root) * root
+    scaled = _scaled(matrix, root)
+    factor, failed = scipy.linalg.lapack.dpotrf(scaled, lower=1, overwrite_a=1)
     if failed or (np.diagonal(factor) ** 2 < _SINGULAR).any():
-        return root[:, None] * np.asarray(scipy.linalg.pinvh(scaled)) * root
-    lower, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
-    inverse = np.tril(lower) + np.tril(lower, -1).T
-    return root[:, None] * inverse * root
+        whole = root[:, None] * matrix * root
+        return root[:, None] * np.asarray(scipy.linalg.pinvh(0.5 * (whole + whole.T))) * root
+    lower, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    return _unscaled(lower.T, root)
+
+
+def _scaled(matrix: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """root A root, symmetric, in the order of columns: new memory is dear, so LAPACK then works in place."""
+    scaled = np.multiply(matrix, root, order="C")
+    scaled *= root[:, None]
+    return scaled.T
+
+
+def _unscaled(upper: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """root A root of a symmetric A, of which the upper triangle is given in the order of rows; in its place."""
+    _mirror(upper)
+    upper *= root
+    upper *= root[:, None]
+    return upper
+
+
+@compiled
+def _mirror(upper):
+    for i in range(len(upper)):
+        for j in range(i):
+            upper[i, j] = upper[j, i]
 
 
 @compiled
