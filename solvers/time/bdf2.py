@@ -17,15 +17,15 @@ _WEIGHT = 2.0 / 3.0
 
 
 class Memory(eqx.Module):
-    """u, u one step before, the size of that step, and whether it exists (0 or 1); where ``known`` is 2 u was
-    ``earlier`` two steps of that size before, which starts the next solve.
+    """u, u one step before, the size of that step, and how many steps of it are known; ``earlier``, two and three
+    steps before, starts the next solve where they are.
     """
 
     u: Float[Array, " n"]
     before: Float[Array, " n"]
     dt: Float[Array, ""]
     known: Float[Array, ""]
-    earlier: Float[Array, " n"]
+    earlier: tuple[Float[Array, " n"], Float[Array, " n"]]
 
 
 class _Prepared(eqx.Module):
@@ -65,7 +65,7 @@ class BDF2(StageMethod):
     ) -> tuple[Memory, Status]:
         """Return u without a step before it."""
         none = jnp.zeros((), t.dtype)
-        return Memory(initial, initial, jnp.ones_like(none), none, initial), Status(jnp.zeros((), jnp.int32))
+        return Memory(initial, initial, jnp.ones_like(none), none, (initial, initial)), Status(jnp.zeros((), jnp.int32))
 
     def step(
         self, system: System, prepared: _Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
@@ -84,17 +84,19 @@ class BDF2(StageMethod):
             lambda: (1 - _WEIGHT) * dt * explicit_rate(system, stage, t, u, args),
         )
         guess = u + jnp.minimum(memory.known, 1.0) * dt / memory.dt * (u - memory.before)
+        second, third = memory.earlier
         bend = jnp.where((memory.known > 1) & same, 1.0, 0.0)
-        guess = guess + bend * (u - 2 * memory.before + memory.earlier)
+        twist = jnp.where((memory.known > 2) & same, 1.0, 0.0)
+        guess = guess + bend * (u - 2 * memory.before + second) + twist * (u - 3 * memory.before + 3 * second - third)
         solution, count = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args)
-        again = jnp.where((memory.known > 0) & same, 2.0, 1.0).astype(memory.known.dtype)
-        return Memory(solution.value, u, dt, again, memory.before), solution.status, count
+        again = jnp.where(same, jnp.minimum(memory.known + 1, 3.0), 1.0)
+        return Memory(solution.value, u, dt, again, (memory.before, second)), solution.status, count
 
     def recall(
         self, u: Float[Array, " n"], before: Float[Array, " n"], dt: Float[Array, ""], known: Float[Array, ""]
     ) -> Memory:
         """Return the memory of a run that came to u from ``before`` in a step of ``dt``; ``known`` is not zero."""
-        return Memory(u, before, dt, jnp.minimum(known, 1.0), before)
+        return Memory(u, before, dt, jnp.minimum(known, 1.0), (before, before))
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
