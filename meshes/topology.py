@@ -147,14 +147,20 @@ def facet_tables(blocks: Sequence[CellBlock]) -> dict[int, FacetTable]:
     }
 
 
+_MANY = 2000
+"""Facets at one vertex that are not compared each with each."""
+
+
 def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
     """Facets that belong to one cell only, as (cell, local facet), ordered by cell.
 
     Raises:
-        MeshError: when a facet belongs to more than two cells; any number of intervals may share a point.
+        MeshError: when a facet belongs to more than two cells, any number of intervals may share a point; and for
+            vertices with numbers below zero.
     """
-    if not _few_per_vertex(blocks):
-        return _boundary_facets_by_vertices(blocks)
+    lowest_number = min((int(block.cells.min(initial=0)) for block in blocks), default=0)
+    if lowest_number < 0:
+        raise MeshError(f"A cell has a vertex {lowest_number}: vertices are numbered from 0.")
     size = 1 + max((int(block.cells.max(initial=0)) for block in blocks), default=0)
     random = np.random.default_rng(0).integers(2**63, size=size, dtype=np.uint64)
     tables = [np.empty((block.n_cells, len(_facets_of(block.cell_type))), np.uint64) for block in blocks]
@@ -164,6 +170,8 @@ def boundary_facets(blocks: Sequence[CellBlock]) -> Int[np.ndarray, "n 2"]:
         in_parts(len(keys), lambda *part, v=vertices, f=local, k=keys, m=least: _name_facets(*part, v, f, random, k, m))
     keys = np.concatenate([table.ravel() for table in tables])
     starts, facets = positions(np.concatenate([table.ravel() for table in lowest]), size)
+    if np.diff(starts).max(initial=0) > _MANY:
+        return _boundary_facets_by_vertices(blocks)
     cells = np.zeros(len(keys), np.int8)
     in_parts(size, lambda *part: _count_cells(*part, starts, facets, keys, cells))
     if cells.max(initial=0) > 2:
@@ -181,11 +189,6 @@ def _facets_of(cell_type: str) -> Int[np.ndarray, "n_facets n_vertices"]:
     facets = basix.topology(basix_cell(cell_type))[-2]
     width = max(len(facet) for facet in facets)
     return np.asarray([[*facet, *[-1] * (width - len(facet))] for facet in facets], np.int32)
-
-
-def _few_per_vertex(blocks: Sequence[CellBlock]) -> bool:
-    """Whether facets can be compared with all others of one vertex: not where thousands of lines meet in a point."""
-    return all(block.cell_dim > 1 for block in blocks)
 
 
 @compiled

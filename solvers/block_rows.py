@@ -28,13 +28,13 @@ class BlockRows(NamedTuple):
 
     @staticmethod
     def of(matrix: Any, block: tuple[int, int] = (1, 1)) -> "BlockRows":
-        """From a sparse matrix of scipy, in blocks of that size."""
+        """From a sparse matrix of scipy, in blocks of that size and memory of its own."""
         if block == (1, 1):
-            found = scipy.sparse.csr_array(matrix)
+            found = scipy.sparse.csr_array(matrix, copy=True)
         elif matrix.format == "bsr" and matrix.blocksize == block:
-            found = matrix
+            found = matrix.copy()
         else:
-            found = matrix.tobsr(block)
+            found = matrix.tobsr(block, copy=True)
         found.sum_duplicates()
         data = np.ascontiguousarray(found.data, np.float64).reshape(-1, *block)
         return BlockRows(
@@ -89,15 +89,18 @@ class BlockRows(NamedTuple):
         """The product with another sparse matrix. Gustavson, ACM Trans. Math. Softw. 4 (1978)."""
         lengths = np.empty(self.rows, np.int32)
         in_parts(self.rows, lambda *part: _count(*part, *self, *other, lengths))
-        indptr = pointers_of(lengths)
+        indptr = pointers_of(lengths, self.block[0] * other.block[1])
         indices, data = np.empty(indptr[-1], np.int32), np.empty((indptr[-1], self.block[0], other.block[1]))
         in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, indptr, indices, data))
         return BlockRows(indptr, indices, data, other.columns)
 
 
-def pointers_of(lengths: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " rows_and_one"]:
-    """The row pointers of rows of these lengths."""
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
+def pointers_of(lengths: Int[np.ndarray, " rows"], numbers: int = 1) -> Int[np.ndarray, " rows_and_one"]:
+    """The row pointers of rows of these lengths, of blocks of so many numbers."""
+    pointers = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    if pointers[-1] * numbers >= 2**31:
+        raise ValueError(f"{pointers[-1] * numbers} entries are too many to number with 32 bits: split the mesh.")
+    return pointers.astype(np.int32)
 
 
 def largest_eigenvalue(

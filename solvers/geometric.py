@@ -1,4 +1,6 @@
-"""Geometric multigrid for operators on lattices: coarse levels by Galerkin's product, formed on the device."""
+"""Geometric multigrid for operators on lattices: coarse levels by Galerkin's product, formed on the host where values
+are known there, else on the device.
+"""
 
 import dataclasses
 import functools
@@ -18,7 +20,7 @@ from gemel.solvers.block_rows import generalised_inverse, inverse_of
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.lattice_levels import LatticeMatrix
 from gemel.solvers.linear_solver import Preconditioner
-from gemel.solvers.multigrid import AMG, in_precision
+from gemel.solvers.multigrid import AMG, check_finite, in_precision
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.placing import on_device
 from gemel.solvers.reforming import pseudo_inverse
@@ -83,7 +85,9 @@ class Multigrid(Preconditioner):
             raise ValueError(f"Multigrid dtype {self.dtype!r}: use 'float64' or 'float32'.")
 
     def init(self, operator: LinearOperator) -> Any:
-        """Form the levels. Raises `ValueError` inside jit where a part is set up on the host."""
+        """Form the levels. Raises `ValueError` for known values that are not finite, and inside jit where a part is set
+        up on the host.
+        """
         if not isinstance(operator, StencilOperator):
             return self.algebraic.init(operator)
         if not _halved(operator.lattice) and operator.n > self.coarse:
@@ -92,6 +96,7 @@ class Multigrid(Preconditioner):
         if modes is not None and modes.shape[0] != operator.n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {operator.n} unknowns.")
         if _on_host(operator):
+            check_finite(np.asarray(operator.values), "Multigrid")
             levels, last, size = _form_on_host(operator, self.coarse, self.dtype)
             if last.n <= self.coarse:
                 inverse = generalised_inverse(last.to_scipy().toarray(), last.symmetric)
@@ -141,7 +146,9 @@ class Multigrid(Preconditioner):
 def _on_host(operator: StencilOperator) -> bool:
     """Whether the values are known, and at hand without moving them."""
     values = operator.values
-    return not isinstance(values, Tracer) and all(device.platform == "cpu" for device in values.devices())
+    if isinstance(values, jax.Array):
+        return not isinstance(values, Tracer) and all(device.platform == "cpu" for device in values.devices())
+    return True
 
 
 def _form_on_host(

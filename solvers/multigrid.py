@@ -123,12 +123,7 @@ class AMG(Preconditioner):
         if operator.n % self.block:
             raise ValueError(f"AMG block {self.block} does not divide {operator.n} unknowns.")
         matrix, dtype = _on_host(operator, self.block), np.dtype(self.dtype)
-        bad = int(matrix.data.size - np.isfinite(matrix.data).sum())
-        if bad:
-            raise ValueError(
-                f"AMG: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "
-                "without volume."
-            )
+        check_finite(matrix.data, "AMG")
         magnitude = np.abs(matrix.diagonal())
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
         np.divide(matrix.data, size, out=matrix.data)
@@ -176,6 +171,16 @@ class AMG(Preconditioner):
         return smoother.after(x, r, level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r))))
 
 
+def check_finite(values: np.ndarray, method: str) -> None:
+    """Raise `ValueError` for entries of a matrix that are not finite."""
+    bad = int(values.size - np.isfinite(values).sum())
+    if bad:
+        raise ValueError(
+            f"{method}: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "
+            "without volume."
+        )
+
+
 def in_precision(
     cycle: Callable[[Array], Array], r: Float[Array, " n"], size: Float[Array, ""], dtype: str
 ) -> Float[Array, " n"]:
@@ -200,7 +205,7 @@ def _measured(levels: Sequence[Any]) -> list[HostLevel]:
 def _on_host(operator: LinearOperator, block: int) -> BlockRows:
     """The matrix of an operator in blocks, in memory of its own."""
     if isinstance(operator, SparseOperator) and operator.pattern.width == block:
-        p, values = operator.pattern, [np.asarray(v) for v in operator.values]
+        p, values = operator.pattern, [np.asarray(v, np.float64) for v in operator.values]
         indptr = np.array(p.indptr)
         return BlockRows(indptr, p.indices(), collected(values, p.forward.stored(), indptr, (block, block)), p.nodes)
     return BlockRows.of(operator.to_scipy(), (block, block))

@@ -32,6 +32,18 @@ def find_column(indptr, indices, row, column):
     return low if low < indptr[row + 1] and indices[index(low)] == column else -1
 
 
+@compiled
+def place_entries(dofs, width, size, starts, columns, slot, between, places):
+    """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
+    for e in range(dofs.shape[0]):
+        for a in range(dofs.shape[1]):
+            i, row = divmod(dofs[e, a], width)
+            for b in range(dofs.shape[1]):
+                j, column = divmod(dofs[e, b], width)
+                k = find_column(starts, columns, i, j) - starts[i]
+                places[a, b, e] = slot[i] + k * between[i] + (row * width + column) * size
+
+
 def mirror_slots(
     indptr: Int[np.ndarray, " pointers"], indices: Int[np.ndarray, " blocks"], places: Places, slots: int
 ) -> Int[np.ndarray, " slots"] | None:
@@ -89,10 +101,10 @@ def _diagonal(first, last, indptr, indices, place, apart, found):
 
 
 def transposed_pattern(
-    indptr: Int[np.ndarray, " pointers"], indices: Int[np.ndarray, " blocks"], columns: int | None = None
+    indptr: Int[np.ndarray, " pointers"], indices: Int[np.ndarray, " blocks"]
 ) -> tuple[Int[np.ndarray, " pointers"], Int[np.ndarray, " blocks"]]:
-    """Pointers and indices of the transpose of a pattern with so many columns (square where None)."""
-    pointers, rows, _ = transposed_entries(indptr, indices, len(indptr) - 1 if columns is None else columns)
+    """Pointers and indices of the transpose of a square pattern."""
+    pointers, rows, _ = transposed_entries(indptr, indices, len(indptr) - 1)
     return pointers, rows
 
 

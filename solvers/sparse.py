@@ -96,13 +96,15 @@ class SparsityPattern(eqx.Module):
         Where rows that follow one another lie far apart in the graph, as in a mesh of nodes in no order, products take
         them in another order.
 
-        Raises `ValueError` where rows are unsorted, hold a column twice, or columns lie outside the matrix, and where
-        there are too many entries.
+        Raises `ValueError` where row pointers do not rise to the number of entries, rows are unsorted, hold a column
+        twice, or columns lie outside the matrix, and where there are too many entries.
         """
         if len(indices) * width**2 >= 2**31:
             raise ValueError(f"{len(indices) * width**2} entries are too many to number with 32 bits: split the mesh.")
         indptr, indices = np.asarray(indptr, np.int32), np.asarray(indices)
         n = len(indptr) - 1
+        if indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+            raise ValueError(f"Row pointers must rise from 0 to the number of column indices, {len(indices)}.")
         if len(indices) and (indices.min() < 0 or indices.max() >= n):
             raise ValueError(f"Column indices run from {indices.min()} to {indices.max()}; allowed are 0 to {n - 1}.")
         indices = np.asarray(indices, np.int32)

@@ -106,8 +106,8 @@ class StencilOperator(LinearOperator):
     r"""$y_a(i) = \sum_{o, b} A_{oab}(i)\, x_b(i + o)$ with offsets $o \in \{-1, 0, 1\}^d$ on a lattice.
 
     ``values`` has the shape of its `Lattice` (another one would be copied for each product), zero where an offset leads
-    outside. A product reads each value once and no indices, two thirds of the traffic of padded rows; its derivatives
-    are slices and pads.
+    outside. A product reads each value once and no indices, two thirds of the traffic of padded rows. Where it is
+    ``symmetric`` so must be any change of the values that is differentiated along.
     """
 
     lattice: Lattice = eqx.field(static=True)

@@ -43,7 +43,7 @@ def strong_entries(matrix: BlockRows, threshold: float, fine: bool) -> Bool[np.n
     in_parts(matrix.rows, lambda *part: _largest(*part, *matrix, measure, root, sign))
     in_parts(matrix.rows, lambda *part: _strong(*part, *matrix, measure, threshold, root, sign, strong))
     if blocks and fine:
-        own, even = np.zeros(matrix.rows), np.ones(matrix.rows, bool)
+        own = np.zeros(matrix.rows)
         held = np.zeros((matrix.rows, *matrix.block))
         in_parts(matrix.rows, lambda *part: _own_blocks(*part, *matrix, held, own))
         stiffness = np.linalg.eigvalsh(held)

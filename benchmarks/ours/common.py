@@ -17,7 +17,7 @@ from benchmarks.measure import Stages, Timing, peak_mib, timed
 from gemel.engine.compiling import sharing
 from gemel.engine.problems import DiscreteProblem
 from gemel.meshes import Mesh
-from gemel.solvers import AssembledOperator, Solution, SparseOperator, StencilOperator, linear_solve
+from gemel.solvers import AssembledOperator, Lattice, Solution, SparseOperator, StencilOperator, linear_solve
 
 Row = dict[str, Any]
 
@@ -44,19 +44,30 @@ def cube(case: Case, n: int, stages: Stages | None = None) -> Mesh:
 
 
 def set_up(build: Callable[[Case, int, Stages], Any], case: Case, n: int) -> tuple[Any, Stages]:
-    """What ``build`` makes, and the stages so far; ``compile`` is what the first use takes on a small problem.
+    """What ``build`` makes, and the stages so far; ``compile`` is what the first use takes on small problems.
 
-    There numba compiles the loops of planning and aggregation, or reads them from its own cache on disk, and JAX
-    compiles what planning calls. The other codes on JAX are measured likewise.
+    There numba compiles the loops of planning and of multigrid's set-up, or reads them from its own cache on disk, and
+    JAX compiles what planning calls. The other codes on JAX are measured likewise.
     """
     stages = Stages()
     with stages("compile"):
         build(case, 4, Stages())
-        if case.shuffled:
-            n_chain = 2000  # enough for two levels
-            chain = scipy.sparse.diags_array((-1.0, 2.0, -1.0), offsets=(-1, 0, 1), shape=(n_chain, n_chain))  # pyright: ignore[reportArgumentType]
-            jax.block_until_ready(gm.AMG().init(SparseOperator.from_scipy(chain, symmetric=True)))
+        jax.block_until_ready(_small_hierarchy(case))
     return build(case, n, stages), stages
+
+
+def _small_hierarchy(case: Case) -> Any:
+    """Multigrid for a small matrix of the kind that the case has: on a lattice, or a chain of nodes."""
+    width = 3 if case.vector else 1
+    if not case.shuffled and case.cell == "hexahedron":
+        lattice = Lattice((17, 17, 17), width, (1.0, 1.0, 1.0))
+        values = np.zeros((3, 3, 3, width, width, lattice.n_nodes))
+        values[1, 1, 1] = np.eye(width)[..., None]
+        return gm.Multigrid().init(StencilOperator(lattice, jnp.asarray(values.reshape(lattice.shape)), True))
+    nodes = 2000
+    chain = scipy.sparse.diags_array((-1.0, 2.0, -1.0), offsets=(-1, 0, 1), shape=(nodes, nodes))  # pyright: ignore[reportArgumentType]
+    matrix = scipy.sparse.csr_array(scipy.sparse.kron(chain, np.eye(width)))
+    return gm.AMG(block=width).init(SparseOperator.from_scipy(matrix, symmetric=True))
 
 
 def shuffled(mesh: Mesh) -> Mesh:
@@ -113,7 +124,7 @@ def boundary_value_problem(physics: gm.Physics, stages: Stages, rtol: float, rep
     solver = gm.Steady(physics, rtol=rtol).linear_solver
     (operator, b), assembly = timed(lambda: assemble(physics.problem), repeat, wait)
     state, preparing = timed(lambda: solver.init(operator), 1, wait)
-    on_device = isinstance(operator, StencilOperator)  # its levels are formed by a compiled program
+    on_device = isinstance(operator, StencilOperator) and jax.default_backend() != "cpu"  # by a compiled program
     stages.seconds["preconditioner"] = preparing.best if on_device else preparing.first
     solution, solving = timed(lambda: solve(operator, b, solver, state), repeat, wait)
     u = solution.checked()

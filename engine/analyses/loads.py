@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.interpreters.partial_eval import dce_jaxpr
+from jax.extend.core import Jaxpr, Literal
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import Input, drive
@@ -79,18 +79,67 @@ class Loads(eqx.Module):
 
 
 def is_affine(function: Callable[[Sequence[Array]], Any], count: int) -> bool:
-    """Whether a function of so many numbers is affine in them: no number enters its derivative.
+    """Whether a function of so many numbers is affine in them.
 
-    Read off the program of the derivative; a function that is affine in a way that does not show there is not.
+    Read off its program, in which they may meet nothing but sums, products with what does not depend on them, and
+    moves. What is affine in another way is taken for not affine; so are jumps, whose derivative would not show them.
     """
     numbers = [jax.ShapeDtypeStruct((), jnp.result_type(float))] * count
+    return _followers(jax.make_jaxpr(function)(numbers).jaxpr, [True] * count) is not None
 
-    def slope(values: Sequence[Array], changes: Sequence[Array]) -> Any:
-        return jax.jvp(function, (values,), (changes,))[1]
 
-    program = jax.make_jaxpr(slope)(numbers, numbers).jaxpr
-    _, used = dce_jaxpr(program, [True] * len(program.outvars))
-    return not any(used[:count])
+_SUMS = frozenset(
+    {"add", "add_any", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "cumsum", "expand_dims"}
+    | {"neg", "pad", "reduce_sum", "reshape", "rev", "slice", "split", "squeeze", "sub", "transpose"}
+)
+"""Operations that are linear in all their operands together."""
+
+_PRODUCTS = frozenset({"dot_general", "mul"})
+"""Those that are linear in each operand."""
+
+_FIRST = frozenset({"div", "dynamic_slice", "gather"})
+"""Those that are linear in the first operand."""
+
+_CALLS = frozenset({"checkpoint", "closed_call", "jit", "pjit", "remat2"})
+
+
+def _followers(program: Jaxpr, given: Sequence[bool]) -> list[bool] | None:
+    """Which results follow the arguments that are ``given``; None where one may do so in a way that is not affine."""
+    following = {id(variable) for variable, follows in zip(program.invars, given, strict=True) if follows}
+
+    def follows(variable: Any) -> bool:
+        return not isinstance(variable, Literal) and id(variable) in following
+
+    for equation in program.eqns:
+        entering = [follows(variable) for variable in equation.invars]
+        if not any(entering):
+            continue
+        name, leaving = equation.primitive.name, [True] * len(equation.outvars)
+        if name in _CALLS:
+            inner = equation.params["jaxpr"]
+            found = _followers(getattr(inner, "jaxpr", inner), entering)
+            if found is None:
+                return None
+            leaving = found
+        elif not _affine_step(name, entering):
+            return None
+        for variable, leaves in zip(equation.outvars, leaving, strict=True):
+            if leaves and not jnp.issubdtype(variable.aval.dtype, jnp.inexact):
+                return None
+            if leaves:
+                following.add(id(variable))
+    return [follows(variable) for variable in program.outvars]
+
+
+def _affine_step(name: str, entering: Sequence[bool]) -> bool:
+    """Whether an operation is affine in the operands that are marked."""
+    if name in _SUMS:
+        return True
+    if name in _PRODUCTS:
+        return sum(entering) == 1
+    if name in _FIRST:
+        return not any(entering[1:])
+    return name == "select_n" and not entering[0]
 
 
 def _with(problem: DiscreteProblem, others: Sequence[Any]) -> Any:

@@ -14,9 +14,8 @@ from gemel.engine.assembly.gathers import Entries, GatherSum, Slots
 from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
 from gemel.engine.assembly.pairs import Incidence, Pairs
 from gemel.engine.compiling import one_program
-from gemel.loops import compiled
 from gemel.solvers.padded_rows import split_slots
-from gemel.solvers.patterns import find_column
+from gemel.solvers.patterns import place_entries
 from gemel.solvers.sparse import SparseOperator, SparsityPattern
 
 _FEW = 8
@@ -99,7 +98,7 @@ class RowLayout(MatrixLayout):
         places = [np.zeros(0, np.int64)]
         for dofs in groups:
             mine = np.empty((dofs.shape[1], *dofs.shape[::-1]), np.int64)
-            _place_entries(np.asarray(dofs, np.int32), *self.pattern.stored[1:], *pairs, *slots, mine)
+            place_entries(np.asarray(dofs, np.int32), *self.pattern.stored[1:], *pairs, *slots, mine)
             places.append(mine.ravel())
         return RowEntries(Entries.plan(np.concatenate(places)), self.shape)
 
@@ -134,18 +133,6 @@ class RowLayout(MatrixLayout):
         """The operator with the given values; ``free`` and ``diagonal`` as in `MatrixLayout`."""
         operator = SparseOperator(self.pattern, split_slots(values, self.pattern.forward), symmetric)
         return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
-
-
-@compiled
-def _place_entries(dofs, width, size, starts, columns, slot, between, places):
-    """Where each entry of the element matrices ``(n_local, n_local, n_elements)`` stands in the stored values."""
-    for e in range(dofs.shape[0]):
-        for a in range(dofs.shape[1]):
-            i, row = divmod(dofs[e, a], width)
-            for b in range(dofs.shape[1]):
-                j, column = divmod(dofs[e, b], width)
-                k = find_column(starts, columns, i, j) - starts[i]
-                places[a, b, e] = slot[i] + k * between[i] + (row * width + column) * size
 
 
 def _alone(n_blocks: int, members: Sequence[np.ndarray]) -> list[np.ndarray]:

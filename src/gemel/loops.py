@@ -28,10 +28,16 @@ def compiled(function: Callable[..., Any]) -> Any:
 
     Planning and the set-up of multigrid walk through sparse tables: a plain loop reads each number once, where numpy
     and scipy pass over the memory many times. What was compiled is kept on disk, beside the source or in the user's
-    cache folder, and the loop runs outside Python's lock, so that `in_parts` can run it on several cores. Arrays of one
-    type should always come in one precision and layout, since another one is compiled again.
+    cache folder; where neither can be written it is compiled in each process. The loop runs outside Python's lock, so
+    that `in_parts` can run it on several cores. Arrays should come in one precision and layout, and either writable or
+    not, since another kind is compiled again. A loop calls others of its own file alone: the cache would not see that
+    they changed.
     """
-    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
+    plain = inspect.unwrap(function)
+    try:
+        return numba.njit(cache=True, nogil=True)(plain)
+    except RuntimeError:  # no place for the cache
+        return numba.njit(nogil=True)(plain)
 
 
 def cores() -> int:

@@ -23,6 +23,11 @@ def wind(speed: gm.Input) -> gm.Term:
     return gm.Flux("right", gm.Profile(lambda x, s: jnp.sin(s) * x[1], (speed,)))
 
 
+def switch(signal: gm.Input) -> gm.Term:
+    """On where the signal is above a threshold: a jump, whose derivative is zero."""
+    return gm.HeatSource("all", gm.Profile(lambda x, s: jnp.where(s > 1.3, 1e3, 0.0), (signal,)))
+
+
 TIMES = np.linspace(0.0, 1.0, 6)
 INPUTS = {
     "power": gm.Series(TIMES, np.cos(3 * TIMES), hold=False),
@@ -30,12 +35,13 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("name", ["lamp", "wind", "both", "none", "a product of signals"])
+@pytest.mark.parametrize("name", ["lamp", "wind", "switch", "both", "none", "a product of signals"])
 def test_loads_are_the_residual_at_zero(name: str):
     product = gm.Input(("power", "speed"), gain=2.0, offset=0.5)
     sources, proportional = {
         "lamp": ([lamp(gm.Input("power"))], [True]),
         "wind": ([wind(gm.Input("speed"))], [False]),
+        "switch": ([switch(gm.Input("speed"))], [False]),
         "both": ([lamp(gm.Input("power", gain=4.0)), wind(gm.Input("speed"))], [True, False]),
         "none": ([gm.HeatSource("all", 2.0)], [False]),
         "a product of signals": ([lamp(product)], [True]),
@@ -81,7 +87,6 @@ def in_a_loop(v):
     ("function", "expected"),
     [
         (lambda v: v[0] * jnp.arange(3.0) - 2 * v[1], True),
-        (in_a_loop, True),
         (lambda v: jnp.where(jnp.arange(3) > 1, v[0], 5.0), True),
         (lambda v: jax.jit(lambda a: jnp.cumsum(a * jnp.ones(2)))(v[0]) + v[1], True),
         (lambda v: jnp.zeros(2), True),
@@ -90,7 +95,17 @@ def in_a_loop(v):
         (lambda v: jnp.where(v[0] > 0, v[0], 0.0), False),
         (lambda v: jax.lax.fori_loop(0, 2, lambda _, y: y * v[0], 1.0), False),
         (lambda v: v[0] / (1 + v[1]), False),
+        (lambda v: jnp.where(v[0] > 0.5, 1e3, 0.0), False),
+        (lambda v: jnp.arange(9.0)[v[0].astype(int)], False),
+        (lambda v: jnp.round(v[0]) * jnp.arange(3.0), False),
+        (lambda v: jax.lax.stop_gradient(v[0]), False),
+        (lambda v: v[0] - jnp.floor(v[0]), False),
+        (lambda v: jax.lax.rem(v[0], 5.0), False),
+        (lambda v: jax.lax.cond(v[0] > 0, lambda: 1.0, lambda: 2.0), False),
+        (lambda v: jnp.sign(v[1]), False),
+        (lambda v: jax.nn.relu(v[0]), False),
+        (in_a_loop, False),  # affine, but not seen through
     ],
 )
-def test_affine_functions_are_told_by_their_derivative(function, expected: bool):
+def test_affine_functions_are_told_by_their_program(function, expected: bool):
     assert is_affine(function, 2) == expected

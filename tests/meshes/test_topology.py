@@ -69,3 +69,20 @@ def test_unknown_dimension_and_cell_are_refused():
         cell_entities("triangle", 3)
     with pytest.raises(MeshError, match="'wedge' is not one of"):
         cell_entities("wedge", 1)
+
+
+def test_a_fan_about_one_vertex_has_its_rim_as_boundary():
+    """Thousands of facets at one vertex are compared in another way than few."""
+    count = 1500
+    rim = np.arange(1, count + 1)
+    cells = np.stack([np.zeros(count, np.int32), rim, np.roll(rim, -1)], axis=1).astype(np.int32)
+    fan = CellBlock("triangle", cells)
+    np.testing.assert_array_equal(boundary_facets([fan])[:, 0], np.arange(count))
+    np.testing.assert_array_equal(
+        boundary_facets([CellBlock("triangle", cells[:-1])])[:, 0], [0, *range(count - 1), count - 2]
+    )
+
+
+def test_vertices_below_zero_are_refused():
+    with pytest.raises(MeshError, match="vertex -1"):
+        boundary_facets([CellBlock("triangle", np.array([[0, 1, -1]], np.int32))])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from gemel import loops
 from gemel.solvers import aggregation
 from gemel.solvers.aggregation import smoothed_aggregation
 from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
@@ -84,3 +85,21 @@ def test_nodes_alone_and_modes_that_depend_on_others_stay_out():
     assert (p.toarray()[-1] == 0).all()
     assert (p.data[:, 0, 1] == 0).all()
     assert (p.data[: p.indptr[-2], 0, 0] != 0).all()
+
+
+def test_blocks_share_no_memory_with_the_matrix_they_come_from():
+    matrix = sp.csr_array(np.array([[2.0, -1.0], [-1.0, 2.0]]))
+    BlockRows.of(matrix).data[:] = 0.0
+    np.testing.assert_array_equal(matrix.toarray(), [[2.0, -1.0], [-1.0, 2.0]])
+
+
+def test_a_loop_is_compiled_where_no_cache_can_be_written(monkeypatch):
+    whole = loops.numba.njit
+
+    def njit(**options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return whole(**options)
+
+    monkeypatch.setattr(loops.numba, "njit", njit)
+    assert loops.compiled(lambda x: x + 1)(np.float64(2.0)) == 3.0

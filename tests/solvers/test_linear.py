@@ -246,6 +246,13 @@ def test_zero_right_hand_side_and_exact_guess():
     assert int(again.statistics["steps"]) == 0
 
 
+def test_amg_takes_a_matrix_of_whole_numbers():
+    whole = sp.csr_array(np.array([[2, -1], [-1, 2]]))
+    np.testing.assert_allclose(
+        AMG().init(SparseOperator.from_scipy(whole, True)).coarse_inverse, [[4 / 3, 2 / 3], [2 / 3, 4 / 3]]
+    )
+
+
 def test_amg_refuses_what_it_cannot_do():
     operator = SparseOperator.from_scipy(SYMMETRIC, True)
     with pytest.raises(ValueError, match="outside jit"):

@@ -239,6 +239,8 @@ def test_nodes_of_several_unknowns_are_stored_in_blocks(width: int):
 def test_bad_patterns_are_refused():
     with pytest.raises(ValueError, match="Row 0 of the pattern is not sorted"):
         SparsityPattern.build(np.array([0, 2, 3]), np.array([1, 0, 1]))
+    with pytest.raises(ValueError, match="must rise from 0 to the number of column indices, 3"):
+        SparsityPattern.build(np.array([0, 2, 4]), np.array([0, 1, 0]))
     with pytest.raises(ValueError, match="allowed are 0 to 1"):
         SparsityPattern.build(np.array([0, 1, 2]), np.array([0, 2]))
     with pytest.raises(ValueError, match="not square"):

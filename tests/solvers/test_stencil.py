@@ -231,3 +231,10 @@ def test_levels_on_the_host_are_those_of_the_device(symmetric: bool, components:
 def inside(operator: StencilOperator) -> StencilOperator:
     """With zeros where an offset leads outside the lattice."""
     return operator.transpose().transpose()
+
+
+def test_values_that_are_not_finite_are_refused():
+    operator = random_operator(LATTICES[0])
+    broken = StencilOperator(operator.lattice, operator.values.at[(0,) * operator.values.ndim].set(jnp.nan), True)
+    with pytest.raises(ValueError, match="Multigrid: 1 entries of the matrix are not finite"):
+        Multigrid().init(broken)
