@@ -207,7 +207,8 @@ class SparseOperator(LinearOperator):
             raise ValueError(f"A matrix of shape {shape} is not square.")
         csr.sum_duplicates()
         csr.sort_indices()
-        return SparsityPattern.build(csr.indptr, csr.indices).operator(jnp.asarray(csr.data), symmetric)
+        values = csr.data if np.issubdtype(csr.data.dtype, np.inexact) else csr.data.astype(float)
+        return SparsityPattern.build(csr.indptr, csr.indices).operator(jnp.asarray(values), symmetric)
 
     def _structure(self) -> Structure:
         p = self.pattern
