@@ -113,6 +113,7 @@ def test_every_peer_has_its_script_its_versions_and_known_cases():
         assert set(peer.cases) <= set(CASES)
 
 
+@pytest.mark.slow
 def test_a_set_up_that_fails_names_its_step(tmp_path, monkeypatch):
     broken = Peer("broken", "", "broken", "broken", (), ())
     folder = tmp_path / "benchmarks" / "peers" / "broken"

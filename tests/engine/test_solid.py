@@ -52,7 +52,7 @@ def test_isotropic_solid_is_elasticity(kinematics):
         np.testing.assert_allclose(strains[other], strains[0], atol=1e-12 * float(jnp.max(jnp.abs(strains[0]))))
 
 
-@pytest.mark.parametrize("kinematics", ["solid", "plane strain", "plane stress"])
+@pytest.mark.parametrize("kinematics", [pytest.param("solid", marks=pytest.mark.slow), "plane strain", "plane stress"])
 def test_patch_test_of_an_orthotropic_body(kinematics):
     dim = 3 if kinematics == "solid" else 2
     mesh = distorted(gm.box(2, 2, 2) if dim == 3 else gm.rectangle(3, 3))

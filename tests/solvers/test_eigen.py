@@ -88,6 +88,7 @@ def test_second_derivative_of_a_vector():
     np.testing.assert_allclose(second, (slopes[0] - slopes[1]) / 2e-4, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sum_over_a_cluster_is_differentiable():
     base = SparseOperator.from_scipy(sp.block_diag([STIFFNESS[:20, :20]] * 2, format="csr"), True)
     tilt = jnp.linspace(1, 2, 40)

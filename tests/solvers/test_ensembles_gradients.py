@@ -90,9 +90,8 @@ def point(case):
     return at, direction
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[] if "Robertson, Rodas5P" in case else [pytest.mark.slow]) for case in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_taylor_remainders_and_both_modes(case):
     """The gradient leaves a remainder of second order, and forward mode gives the same number to rounding.
 

@@ -160,7 +160,8 @@ def test_multigrid_is_mesh_independent_for_poisson(amg: AMG):
     assert counts[-1] - counts[0] <= 4
 
 
-@pytest.mark.parametrize("block", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [1, 2])
 def test_multigrid_does_not_depend_on_the_order_of_nodes(block: int):
     """Aggregates form along near unknowns, whatever their numbers, and the answer comes in the order of the matrix."""
     grid = pyamg.gallery.poisson((40, 40), format="csr")
@@ -177,6 +178,7 @@ def test_multigrid_does_not_depend_on_the_order_of_nodes(block: int):
     np.testing.assert_allclose(solution.checked(), np.cos(np.arange(len(order))), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_several_candidates_for_single_unknowns():
     """More near-nullspace vectors than unknowns a node: coarse levels have blocks where the finest has none."""
     matrix = pyamg.gallery.poisson((40, 40), format="csr")
