@@ -115,20 +115,35 @@ def _followers(program: Jaxpr, given: Sequence[bool]) -> list[bool] | None:
         if not any(entering):
             continue
         name, leaving = equation.primitive.name, [True] * len(equation.outvars)
-        if name in _CALLS:
+        if name in _CALLS or name == "scan":
             inner = equation.params["jaxpr"]
-            found = _followers(getattr(inner, "jaxpr", inner), entering)
+            inner = getattr(inner, "jaxpr", inner)
+            found = _through_scan(inner, entering, equation.params) if name == "scan" else _followers(inner, entering)
             if found is None:
                 return None
             leaving = found
         elif not _affine_step(name, entering):
             return None
         for variable, leaves in zip(equation.outvars, leaving, strict=True):
-            if leaves and not jnp.issubdtype(variable.aval.dtype, jnp.inexact):
+            if leaves and not jnp.issubdtype(getattr(variable.aval, "dtype", bool), jnp.inexact):
                 return None
             if leaves:
                 following.add(id(variable))
     return [follows(variable) for variable in program.outvars]
+
+
+def _through_scan(program: Jaxpr, given: Sequence[bool], parameters: Mapping[str, Any]) -> list[bool] | None:
+    """As `_followers`, for the body of a scan: its first results are what it carries to its next arguments."""
+    entering, count = list(given), parameters["num_carry"]
+    carried = slice(parameters["num_consts"], parameters["num_consts"] + count)
+    while True:
+        leaving = _followers(program, entering)
+        if leaving is None:
+            return None
+        more = [a or b for a, b in zip(entering[carried], leaving[:count], strict=True)]
+        if more == entering[carried]:
+            return leaving
+        entering[carried] = more
 
 
 def _affine_step(name: str, entering: Sequence[bool]) -> bool:

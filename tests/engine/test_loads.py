@@ -104,7 +104,9 @@ def in_a_loop(v):
         (lambda v: jax.lax.cond(v[0] > 0, lambda: 1.0, lambda: 2.0), False),
         (lambda v: jnp.sign(v[1]), False),
         (lambda v: jax.nn.relu(v[0]), False),
-        (in_a_loop, False),  # affine, but not seen through
+        (in_a_loop, True),
+        (lambda v: jax.lax.fori_loop(0, 3, lambda _, y: 2 * y + v[0], 0.0), True),
+        (lambda v: jax.lax.scan(lambda y, x: (x, y * v[0]), 1.0, v[1] * jnp.ones(3))[1], False),
     ],
 )
 def test_affine_functions_are_told_by_their_program(function, expected: bool):
