@@ -158,16 +158,18 @@ def _form_on_host(
     matrix = LatticeMatrix(operator.lattice, np.asarray(operator.values, np.float64), operator.symmetric)
     free, magnitude = matrix.free(), np.abs(matrix.centre())
     size = float((free.reshape(magnitude.shape) * magnitude).sum() / max(free.sum(), 1.0)) or 1.0
-    matrix, levels = matrix._replace(values=matrix.values / size), []
+    levels = []
     while matrix.lattice.n > coarse and (axes := _halved(matrix.lattice)):
         lattice, largest = matrix.lattice, np.asarray(matrix.largest_eigenvalue(), dtype)
-        tables = (matrix.values.reshape(lattice.shape), inverse_of(matrix.centre().T.ravel()), free)
-        values, inverse, kept = on_device(tuple(table.astype(dtype) for table in tables))
+        values = np.empty(lattice.shape, dtype)  # new memory is dear: no other copy of the values
+        np.multiply(matrix.values.reshape(lattice.shape), 1.0 / size, out=values, casting="same_kind")
+        inverse = inverse_of(matrix.centre().T.ravel() / size)
+        values, inverse, kept = on_device((values, inverse.astype(dtype), free.astype(dtype)))
         mine = StencilOperator(lattice, values, operator.symmetric)
         levels.append(Level(mine, inverse, jnp.asarray(largest), kept, axes))
-        matrix = matrix.coarser(_coarser(lattice, axes), axes, free)
+        matrix = matrix.coarser(_coarser(lattice, axes), axes, free, size)
         free = matrix.free()
-    last = on_device(matrix.values.reshape(matrix.lattice.shape))
+    last = on_device(matrix.values.reshape(matrix.lattice.shape) / size)
     return tuple(levels), StencilOperator(matrix.lattice, last, operator.symmetric), jnp.asarray(size)
 
 

@@ -28,7 +28,7 @@ class LatticeMatrix(NamedTuple):
     def flat(self) -> Float[np.ndarray, "offsets components components nodes"]:
         """The values with one axis of offsets and one of nodes."""
         c = self.lattice.components
-        return self.values.reshape(3 ** len(self.lattice.nodes), c, c, self.lattice.n_nodes)
+        return _to_read(self.values.reshape(3 ** len(self.lattice.nodes), c, c, self.lattice.n_nodes))
 
     def centre(self) -> Float[np.ndarray, "components nodes"]:
         """The diagonal by component and node."""
@@ -57,24 +57,35 @@ class LatticeMatrix(NamedTuple):
         return largest_eigenvalue(self.mv, inverse_of(self.centre().ravel()))
 
     def coarser(
-        self, coarse: Lattice, axes: tuple[int, ...], free: Float[np.ndarray, "components *nodes"]
+        self, coarse: Lattice, axes: tuple[int, ...], free: Float[np.ndarray, "components *nodes"], size: float = 1.0
     ) -> "LatticeMatrix":
-        """$P^T A P$ with linear interpolation along some axes; one on the diagonal of unknowns that are not free."""
+        """$P^T A P$ with linear interpolation along some axes; ``size`` on the diagonal of unknowns that are not
+        free.
+        """
         lattice, c, d = self.lattice, self.lattice.components, len(self.lattice.nodes)
         field, values, middle = free, self.values.reshape(lattice.unfolded), (1,) * d
-        if self.symmetric:  # what is not free couples with nothing: its diagonal alone must go
-            values = values.copy()
-            for a in range(c):
-                values[(*middle, a, a)] *= field[a]
-        else:
+        if not self.symmetric:
             values = _between(values, field)
         for axis in axes:
-            values = _halved(values, axis, d + 2 + axis)
+            fine, values = values, _halved(values, axis, d + 2 + axis)
+            if self.symmetric and axis == axes[0]:  # what is not free couples with nothing: its diagonal alone must go
+                line = tuple(slice(None) if k == axis else 1 for k in range(d))
+                for a in range(c):
+                    kept = fine[(*line, a, a)].copy()
+                    kept[1] *= field[a]
+                    values[(*line, a, a)] = _halved(kept, 0, 1 + axis)
             field = field[(slice(None),) * (axis + 1) + (slice(None, None, 2),)]
         values = _between(values, field)
         for a in range(c):
-            values[(*middle, a, a)] += 1.0 - field[a]
+            values[(*middle, a, a)] += size * (1.0 - field[a])
         return LatticeMatrix(coarse, values, self.symmetric)
+
+
+def _to_read(values: np.ndarray) -> np.ndarray:
+    """The array as one that cannot be written, as JAX's are: loops are compiled for this kind alone."""
+    values = values.view()
+    values.flags.writeable = False
+    return values
 
 
 def _halved(values: Float[np.ndarray, "..."], offsets: int, nodes: int) -> Float[np.ndarray, "..."]:
@@ -83,7 +94,7 @@ def _halved(values: Float[np.ndarray, "..."], offsets: int, nodes: int) -> Float
     sides = [int(np.prod(part)) for part in (shape[:offsets], shape[offsets + 1 : nodes], shape[nodes + 1 :])]
     half = (shape[nodes] + 1) // 2
     table = np.zeros((sides[0], 3, sides[1], half, sides[2]))
-    given = np.ascontiguousarray(values).reshape(sides[0], 3, sides[1], shape[nodes], sides[2])
+    given = _to_read(np.ascontiguousarray(values).reshape(sides[0], 3, sides[1], shape[nodes], sides[2]))
     in_parts(sides[1] * half, lambda *part: _halve(*part, given, table), max(1, 2**16 // sides[2]))
     return table.reshape(*shape[:nodes], half, *shape[nodes + 1 :])
 
