@@ -57,11 +57,6 @@ def swing_rate(xp: Any, t: Any) -> Any:
     return 0.5 * RATE * xp.cos(RATE * t)
 
 
-def transient_source(xp: Any, x: Any, t: Any) -> Any:
-    """f = ∂u/∂t − ∇·(k ∇u) of `transient_scalar`, with unit capacity."""
-    return swing_rate(xp, t) * scalar(xp, x) + swing(xp, t) * source(xp, x)
-
-
 def _profile(xp: Any, x: Any) -> tuple[Any, list[Any], list[list[Any]]]:
     """Return φ = x e^{a·x} with its gradient and Hessian."""
     a = _GROWTH

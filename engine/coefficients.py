@@ -183,9 +183,14 @@ def resolve(tree: Tree, u: Jet, point: Point) -> Tree:
 
 def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:
     """Replace every `Input` in ``tree`` by its number, given the signals' values at one time."""
+    return replace_inputs(tree, lambda node: node.at(signals))
+
+
+def replace_inputs(tree: Tree, number: Callable[[Input], Any]) -> Tree:
+    """Replace every `Input` in ``tree`` by a number."""
 
     def resolve(node: Any) -> Any:
-        return node.at(signals) if isinstance(node, Input) else node
+        return number(node) if isinstance(node, Input) else node
 
     return jax.tree.map(resolve, tree, is_leaf=lambda node: isinstance(node, Input))
 
@@ -197,8 +202,13 @@ def undriven(tree: Tree) -> Tree:
 
 def inputs_of(tree: Any) -> tuple[str, ...]:
     """The sorted names of the inputs that a model takes."""
+    return tuple(sorted({name for node in input_nodes(tree) for name in node.names}))
+
+
+def input_nodes(tree: Any) -> list[Input]:
+    """Every `Input` in a tree, in the order in which `replace_inputs` comes to them."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Input))
-    return tuple(sorted({name for node in nodes if isinstance(node, Input) for name in node.names}))
+    return [node for node in nodes if isinstance(node, Input)]
 
 
 def is_constant(values: Sequence[Any] | Any) -> bool:

@@ -36,8 +36,12 @@ class Storage(eqx.Module):
         """Return A xᵢ for the rows xᵢ of x (k, n), as rows."""
 
     @abc.abstractmethod
-    def transposed(self, values: Values) -> "tuple[Values, Storage]":
-        """Return the values of Aᵀ, and how they are stored."""
+    def flipped(self) -> "Storage":
+        """Return how the values of Aᵀ are stored."""
+
+    @abc.abstractmethod
+    def transposed(self, values: Values) -> Values:
+        """Return the values of Aᵀ."""
 
     @abc.abstractmethod
     def outer(self, y: Array, x: Array) -> Values:
@@ -93,10 +97,8 @@ def _transpose(ct, *args, treedef, batched):
     if ad.is_undefined_primal(x):
         moved, flipped = values, storage
         if not storage.symmetric:
-            one = jax.tree.map(lambda v: v[0], values) if batched[0] else values
-            _, flipped = storage.transposed(one)
-            move = lambda v: storage.transposed(v)[0]  # noqa: E731
-            moved = jax.vmap(move)(values) if batched[0] else move(values)
+            flipped = storage.flipped()
+            moved = jax.vmap(storage.transposed)(values) if batched[0] else storage.transposed(values)
         index, tree = jax.tree.flatten(flipped)
         out = _product_p.bind(*moved, ct, *index, treedef=tree, batched=(batched[0], any(batched)))
         if batched[0] and not batched[1]:

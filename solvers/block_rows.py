@@ -8,7 +8,7 @@ import scipy.linalg
 import scipy.sparse
 from jaxtyping import Float, Int
 
-from gemel.loops import compiled, in_parts, index
+from gemel.loops import compiled, in_parts, index, require_32_bits
 from gemel.solvers.patterns import transposed_entries
 
 _SINGULAR = 1e-9
@@ -98,8 +98,7 @@ class BlockRows(NamedTuple):
 def pointers_of(lengths: Int[np.ndarray, " rows"], numbers: int = 1) -> Int[np.ndarray, " rows_and_one"]:
     """The row pointers of rows of these lengths, of blocks of so many numbers."""
     pointers = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    if pointers[-1] * numbers >= 2**31:
-        raise ValueError(f"{pointers[-1] * numbers} entries are too many to number with 32 bits: split the mesh.")
+    require_32_bits(pointers[-1] * numbers)
     return pointers.astype(np.int32)
 
 

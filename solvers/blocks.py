@@ -26,7 +26,7 @@ class Coupling(eqx.Module):
 
     def mv(self, x: Array) -> Array:
         """Return the product."""
-        return product(Structure(self.rows, None, None, None, False), self.values, x)
+        return product(Structure(self.rows), self.values, x)
 
 
 class _Diagonal(eqx.Module):

@@ -57,7 +57,7 @@ class LatticeMatrix(NamedTuple):
         return largest_eigenvalue(self.mv, inverse_of(self.centre().ravel()))
 
     def coarser(
-        self, coarse: Lattice, axes: tuple[int, ...], free: Float[np.ndarray, "components *nodes"], size: float = 1.0
+        self, coarse: Lattice, axes: tuple[int, ...], free: Float[np.ndarray, "components *nodes"], size: float
     ) -> "LatticeMatrix":
         """$P^T A P$ with linear interpolation along some axes; ``size`` on the diagonal of unknowns that are not
         free.

@@ -33,7 +33,7 @@ class _Rows(eqx.Module):
     values: tuple[Array, ...]
 
     def mv(self, x: Array) -> Array:
-        return product(Structure(self.rows, None, None, None, False), self.values, x)
+        return product(Structure(self.rows), self.values, x)
 
     def cast(self, dtype: Any) -> "_Rows":
         """The same in another precision."""

@@ -102,10 +102,10 @@ class Structure(Storage):
     """
 
     forward: PaddedRows
-    backward: PaddedRows | None
-    to_backward: Int[Array, " backward"] | None
-    to_forward: Int[Array, " forward"] | None
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    backward: PaddedRows | None = None
+    to_backward: Int[Array, " backward"] | None = None
+    to_forward: Int[Array, " forward"] | None = None
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
     def apply(self, values: Values, x: Array) -> Array:
         """Return A x."""
@@ -115,12 +115,15 @@ class Structure(Storage):
         """Return A xᵢ for the rows of x, all at once."""
         return apply_rows(values, x.T, self.forward).T
 
-    def transposed(self, values: Values) -> "tuple[Values, Structure]":
-        """Return the values of Aᵀ in its own rows. Raises `ValueError` where those are not known."""
+    def flipped(self) -> "Structure":
+        """Return the same for Aᵀ. Raises `ValueError` where its rows are not known."""
         if self.backward is None:
             raise ValueError("These padded rows were built without their transpose.")
-        flipped = Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
-        return move_values(values, self), flipped
+        return Structure(self.backward, self.forward, self.to_forward, self.to_backward, self.symmetric)
+
+    def transposed(self, values: Values) -> Values:
+        """Return the values of Aᵀ in its own rows."""
+        return move_values(values, self)
 
     def outer(self, y: Array, x: Array) -> Values:
         """Return y xᵀ in the places that are stored."""

@@ -9,7 +9,7 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from gemel.loops import in_parts
+from gemel.loops import in_parts, require_32_bits
 from gemel.solvers.bilinear import product
 from gemel.solvers.operators import LinearOperator, SumOperator
 from gemel.solvers.padded_product import Structure, between, move, move_values
@@ -99,8 +99,7 @@ class SparsityPattern(eqx.Module):
         Raises `ValueError` where row pointers do not rise to the number of entries, rows are unsorted, hold a column
         twice, or columns lie outside the matrix, and where there are too many entries.
         """
-        if len(indices) * width**2 >= 2**31:
-            raise ValueError(f"{len(indices) * width**2} entries are too many to number with 32 bits: split the mesh.")
+        require_32_bits(len(indices) * width**2)
         indptr, indices = np.asarray(indptr, np.int32), np.asarray(indices)
         n = len(indptr) - 1
         if indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
@@ -114,8 +113,7 @@ class SparsityPattern(eqx.Module):
         block = (width, width)
         layout = build_rows(indptr, indices, near_order(indptr, indices), block)
         forward, places = layout.rows, layout.rows.places()
-        if forward.slots * width**2 >= 2**31:
-            raise ValueError(f"{forward.slots * width**2} entries are too many to number with 32 bits: split the mesh.")
+        require_32_bits(forward.slots * width**2)
         to_backward = mirror_slots(indptr, indices, places, forward.slots)
         if to_backward is None:
             pointers, columns = transposed_pattern(indptr, indices)
@@ -133,6 +131,10 @@ class SparsityPattern(eqx.Module):
         return SparsityPattern(
             tables[0], forward, backward, tables[1], there, tables[2], count=len(indices), fingerprint=name
         )
+
+    def structure(self, symmetric: bool = False) -> Structure:
+        """Where products and transposes find the values."""
+        return Structure(self.forward, self.backward, self.to_backward, self.to_forward, symmetric)
 
     def slots(self) -> Int[Array | np.ndarray, " blocks"]:
         """The slot of every entry in CSR order; on the host, where the tables are known."""
@@ -210,13 +212,9 @@ class SparseOperator(LinearOperator):
         values = csr.data if np.issubdtype(csr.data.dtype, np.inexact) else csr.data.astype(float)
         return SparsityPattern.build(csr.indptr, csr.indices).operator(jnp.asarray(values), symmetric)
 
-    def _structure(self) -> Structure:
-        p = self.pattern
-        return Structure(p.forward, p.backward, p.to_backward, p.to_forward, self.symmetric)
-
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return A x."""
-        return product(self._structure(), self.values, x)
+        return product(self.pattern.structure(self.symmetric), self.values, x)
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return Aᵀ x. Moves the values each time: for many products take `transpose` first."""
@@ -226,7 +224,7 @@ class SparseOperator(LinearOperator):
         """Return Aᵀ, with its values moved to its own rows."""
         if self.symmetric:
             return self
-        return _FlippedOperator(self.pattern, move_values(self.values, self._structure()))
+        return _FlippedOperator(self.pattern, move_values(self.values, self.pattern.structure(self.symmetric)))
 
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal, zero where it is not stored."""
@@ -284,13 +282,9 @@ class _FlippedOperator(LinearOperator):
         """Number of unknowns."""
         return self.pattern.n
 
-    def _structure(self) -> Structure:
-        p = self.pattern
-        return Structure(p.backward, p.forward, p.to_forward, p.to_backward, False)
-
     def mv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the product."""
-        return product(self._structure(), self.values, x)
+        return product(self.pattern.structure().flipped(), self.values, x)
 
     def rmv(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the transposed product."""
@@ -298,7 +292,7 @@ class _FlippedOperator(LinearOperator):
 
     def transpose(self) -> LinearOperator:
         """Return the original matrix."""
-        return SparseOperator(self.pattern, move_values(self.values, self._structure()), False)
+        return SparseOperator(self.pattern, move_values(self.values, self.pattern.structure().flipped()), False)
 
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal."""

@@ -131,7 +131,7 @@ class StencilOperator(LinearOperator):
         """Return Aᵀ."""
         if self.symmetric:
             return self
-        (moved,), _ = _OnLattice(self.lattice, False).transposed((self.values,))
+        (moved,) = _OnLattice(self.lattice, False).transposed((self.values,))
         return StencilOperator(self.lattice, moved, False)
 
     def diagonal(self) -> Float[Array, " n"]:
@@ -208,7 +208,11 @@ class _OnLattice(Storage):
         """A xᵢ for the rows of x, side by side."""
         return jax.vmap(self.apply, in_axes=(None, 0))(values, x)
 
-    def transposed(self, values: Values) -> "tuple[Values, _OnLattice]":
+    def flipped(self) -> "_OnLattice":
+        """The same lattice."""
+        return self
+
+    def transposed(self, values: Values) -> Values:
         """The values of the transpose."""
         (table,), d = values, len(self.lattice.nodes)
         mirrored = jnp.swapaxes(jnp.flip(table.reshape(self.lattice.unfolded), range(d)), d, d + 1)
@@ -217,7 +221,7 @@ class _OnLattice(Storage):
             padded[(*offset, slice(None), slice(None), *_window(offset, self.lattice.nodes))]
             for offset in itertools.product(range(3), repeat=d)
         ]
-        return (jnp.stack(moved).reshape(self.lattice.shape),), self
+        return (jnp.stack(moved).reshape(self.lattice.shape),)
 
     def outer(self, y: Array, x: Array) -> Values:
         """y xᵀ in the places that are stored, in a loop over the offsets that fills one after the other."""

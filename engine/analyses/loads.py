@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import Jaxpr, Literal
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Input, drive
+from gemel.engine.coefficients import drive, input_nodes, replace_inputs
 from gemel.engine.problems import Contribution, DiscreteProblem
 from gemel.engine.signals import Series, at_time
 
@@ -35,10 +35,11 @@ class Loads(eqx.Module):
         """Find them for a problem whose prescribed values rest; ``scale`` weighs their rows."""
         zero = jnp.zeros(problem.space.n_dofs)
         lifted, points = problem.constraint.lift(zero), jnp.asarray(problem.space.mesh.points)
-        counts = [0 if rests else len(_inputs(part)) for part, rests in _with(problem, problem.resting)]
+        counts = [0 if rests else len(input_nodes(part)) for part, rests in _with(problem, problem.resting)]
 
         def residual(part: Contribution, values: Sequence[Array]) -> list[Array]:
-            return _given(part, values).residuals(lifted, points)
+            given = iter(values)
+            return replace_inputs(part, lambda _: next(given)).residuals(lifted, points)
 
         proportional = tuple(
             0 < count <= _MOST and is_affine(lambda values, part=part: residual(part, values), count)
@@ -66,7 +67,7 @@ class Loads(eqx.Module):
         """The residual at zero at a time."""
         signals = at_time(inputs, t)
         values = [
-            node.at(signals) for part, kept in _with(problem, self.proportional) if kept for node in _inputs(part)
+            node.at(signals) for part, kept in _with(problem, self.proportional) if kept for node in input_nodes(part)
         ]
         total = self.resting
         if values:
@@ -159,16 +160,3 @@ def _affine_step(name: str, entering: Sequence[bool]) -> bool:
 
 def _with(problem: DiscreteProblem, others: Sequence[Any]) -> Any:
     return zip(problem.contributions, others, strict=True)
-
-
-def _inputs(part: Contribution) -> list[Input]:
-    """The nodes of a contribution that follow inputs."""
-    nodes = jax.tree.leaves(part, is_leaf=lambda node: isinstance(node, Input))
-    return [node for node in nodes if isinstance(node, Input)]
-
-
-def _given(part: Contribution, values: Sequence[Array]) -> Contribution:
-    """A contribution with numbers in the place of those nodes."""
-    numbers = iter(values)
-    resolve: Callable[[Any], Any] = lambda node: next(numbers) if isinstance(node, Input) else node  # noqa: E731
-    return jax.tree.map(resolve, part, is_leaf=lambda node: isinstance(node, Input))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from gemel.engine.compiling import one_program
-from gemel.loops import compiled, in_parts, index, positions
+from gemel.loops import compiled, in_parts, index, positions, require_32_bits
 from gemel.solvers.placing import on_device
 
 
@@ -29,8 +29,7 @@ class GatherSum(eqx.Module):
     def plan(targets: np.ndarray, size: int) -> "GatherSum":
         """Plan the map for ``targets (m,)`` into ``size`` rows."""
         targets = np.asarray(targets).ravel()
-        if max(len(targets), size) >= 2**31:
-            raise ValueError(f"{max(len(targets), size)} entries are too many to number with 32 bits: split the mesh.")
+        require_32_bits(max(len(targets), size))
         starts, sources = positions(targets.astype(np.int32, copy=False), size)
         counts, rows = np.diff(starts), np.arange(size + 1, dtype=np.int32)
         runs = Runs.of(rows, counts, (rows, np.ones_like(rows)), size, len(targets))
@@ -85,8 +84,7 @@ class Runs(NamedTuple):
         rows = _number(starts, counts, bucket, *slots, order, np.zeros(len(widths), np.int32))
         rows[0] = 0
         before, offsets = (np.concatenate([[0], np.cumsum(n, dtype=np.int64)]) for n in (rows, rows * widths))
-        if offsets[-1] >= 2**31:
-            raise ValueError(f"{offsets[-1]} entries are too many to number with 32 bits: split the mesh.")
+        require_32_bits(offsets[-1])
         empty = np.full(offsets[-1], terms, np.int32)
         return Runs(bucket, before.astype(np.int32), offsets.astype(np.int32), order, empty)
 

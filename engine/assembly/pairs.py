@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from gemel.engine.assembly.gathers import GatherSum, Runs, Slots
-from gemel.loops import compiled, in_parts, index, positions
+from gemel.loops import compiled, in_parts, index, positions, require_32_bits
 
 
 class Incidence(NamedTuple):
@@ -35,8 +35,7 @@ class Incidence(NamedTuple):
         """
         shapes = [blocks.shape for blocks in groups]
         entries = [count * k * k for count, k in shapes]
-        if sum(entries) >= 2**31:
-            raise ValueError(f"{sum(entries)} entries are too many to number with 32 bits: split the mesh.")
+        require_32_bits(sum(entries))
         bases = np.cumsum([0, *entries[:-1]]) if groups else []
         lengths = np.repeat([k for _, k in shapes], [count for count, _ in shapes]).astype(np.int32)
         none = np.zeros(0, np.int32)
@@ -78,8 +77,7 @@ class Pairs(NamedTuple):
         distinct = np.empty(around.n_blocks, np.int32)
         in_parts(around.n_blocks, lambda *part: _count_columns(*part, *around, distinct))
         starts = np.concatenate([[0], np.cumsum(distinct, dtype=np.int64)])
-        if starts[-1] >= 2**31:
-            raise ValueError(f"{starts[-1]} pairs are too many to number with 32 bits: split the mesh.")
+        require_32_bits(starts[-1], "pairs")
         starts = starts.astype(np.int32)
         columns = np.empty(starts[-1], np.int32)
         in_parts(around.n_blocks, lambda *part: _find_columns(*part, *around, starts, columns))

@@ -40,6 +40,12 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True)(plain)
 
 
+def require_32_bits(count: int | np.integer, what: str = "entries") -> None:
+    """Raise `ValueError` for more of something than the tables of loops can number."""
+    if count >= 2**31:
+        raise ValueError(f"{count} {what} are too many to number with 32 bits: split the mesh.")
+
+
 def cores() -> int:
     """How many threads are used."""
     return min(_MOST, os.cpu_count() or 1)

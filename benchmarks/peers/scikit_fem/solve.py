@@ -203,8 +203,7 @@ def _transient(case: Case, mesh: Any, stages: Stages, repeat: int) -> Row:
         factors = _factor(mass + gamma * STEP * stiffness)
 
     def load(t: float) -> np.ndarray:
-        swing, rate = 1 + 0.5 * np.sin(exact.RATE * t), 0.5 * exact.RATE * np.cos(exact.RATE * t)
-        return rate * own + swing * b
+        return exact.swing_rate(np, t) * own + exact.swing(np, t) * b
 
     def march() -> np.ndarray:
         u = exact.scalar(np, basis.doflocs)[free]
