@@ -17,10 +17,12 @@ from gemel.engine.forms import Form
 from gemel.engine.kernels import Frame, as_argument, at_points, element_residual, element_tangent, frame, jets
 from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
 from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
-from gemel.solvers.placing import on_device
+from gemel.solvers.placing import on_device, short_loops_pay
 
-_CHUNK_BYTES = 2**22
-"""About what the elements worked on at a time need: little enough to stay in cache."""
+_CHUNK_BYTES = {True: 2**22, False: 2**30}
+"""About what the elements worked on at a time need: on a CPU little enough to stay in cache, on a GPU, which wants all
+of them at once, little enough for its memory.
+"""
 
 
 class FieldTable(eqx.Module):
@@ -155,7 +157,7 @@ class Domain(eqx.Module):
             return result if last else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), result)
 
         whole = jax.tree.map(jnp.asarray, (items, self.corners, self.reference))
-        chunk = max(256, _CHUNK_BYTES // self._bytes_per_element())
+        chunk = max(256, _CHUNK_BYTES[short_loops_pay()] // self._bytes_per_element())
         if self.n_elements <= 4 * chunk:  # a loop takes longer to compile
             return some(whole)
         chunk = _even(chunk, self.n_elements)

@@ -6,6 +6,7 @@ loops of a product is ten to a hundred times as slow, scatters or updates of all
 
 import abc
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -28,12 +29,12 @@ class Storage(eqx.Module):
     symmetric: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
-    def apply(self, values: Values, x: Array) -> Array:
-        """Return A x."""
+    def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
+        """Return A x; ``at_once`` as one sum without loops, for a GPU, where each pass is a launch of its own."""
 
     @abc.abstractmethod
-    def apply_columns(self, values: Values, x: Array) -> Array:
-        """Return A xᵢ for the rows xᵢ of x (k, n), as rows."""
+    def apply_columns(self, values: Values, x: Array, at_once: bool = False) -> Array:
+        """Return A xᵢ for the rows xᵢ of x (k, n), as rows; ``at_once`` as for one."""
 
     @abc.abstractmethod
     def flipped(self) -> "Storage":
@@ -63,13 +64,19 @@ def _unpack(args: Sequence[Any], treedef: Any) -> tuple[tuple[Any, ...], Any, St
     return tuple(args[: count - 1]), args[count - 1], storage
 
 
-def _impl(*args, treedef, batched):
+def _impl(*args, treedef, batched, at_once=False):
     values, x, storage = _unpack(args, treedef)
+    apply = partial(storage.apply, at_once=at_once)
     if not any(batched):
-        return storage.apply(values, x)
+        return apply(values, x)
     if not batched[0] and x.shape[0] > 1:
-        return storage.apply_columns(values, x)
-    return jax.vmap(storage.apply, in_axes=(0 if batched[0] else None, 0 if batched[1] else None))(values, x)
+        return storage.apply_columns(values, x, at_once)
+    return jax.vmap(apply, in_axes=(0 if batched[0] else None, 0 if batched[1] else None))(values, x)
+
+
+def _bound(*args, treedef, batched):
+    """The product inside a program: which loops it runs is decided where that is lowered for a platform."""
+    return _product_p.bind(*args, treedef=treedef, batched=batched)
 
 
 def _jvp(primals, tangents, *, treedef, batched):
@@ -160,10 +167,14 @@ def _shape(*args, treedef, batched):
     return ShapedArray(out.shape, out.dtype)
 
 
-_compiled = jax.jit(_impl, static_argnames=("treedef", "batched"))
-_product_p.def_impl(_compiled)
+_STATIC = ("treedef", "batched")
+_loops = jax.jit(partial(_impl, at_once=False), static_argnames=_STATIC)  # traced once for each shape
+_at_once = jax.jit(partial(_impl, at_once=True), static_argnames=_STATIC)
+_product_p.def_impl(jax.jit(_bound, static_argnames=_STATIC))
 _product_p.def_abstract_eval(_shape)
 ad.primitive_jvps[_product_p] = _jvp
 ad.primitive_transposes[_product_p] = _transpose
 batching.primitive_batchers[_product_p] = _batch
-mlir.register_lowering(_product_p, mlir.lower_fun(_compiled, multiple_results=False))  # traced once for each shape
+mlir.register_lowering(_product_p, mlir.lower_fun(_loops, multiple_results=False))
+for _platform in ("cuda", "rocm"):
+    mlir.register_lowering(_product_p, mlir.lower_fun(_at_once, multiple_results=False), platform=_platform)

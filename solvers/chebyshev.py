@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gemel.solvers.placing import short_loops_pay
+
 
 class Chebyshev(NamedTuple):
     r"""Steps of the Chebyshev polynomial of $D^{-1} A$ on $[\lambda/s, 1.1 \lambda]$.
@@ -36,7 +38,8 @@ class Chebyshev(NamedTuple):
         return x + last
 
     def _steps(self, first: int, x: Array, r: Array, d: Array) -> tuple[Array, Array, Array]:
-        """``degree`` times: take step d, and find the next one. One loop, so that the product is compiled once."""
+        """``degree`` times: take step d, and find the next one. On a CPU one loop, so that the product is compiled
+        once."""
         old, new = self._factors()
 
         def step(k: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -44,7 +47,7 @@ class Chebyshev(NamedTuple):
             r = r - self.product(d)
             return x + d, r, old[k] * d + new[k] * self.inverse_diagonal * r
 
-        return jax.lax.fori_loop(first, first + self.degree, step, (x, r, d))
+        return jax.lax.fori_loop(first, first + self.degree, step, (x, r, d), unroll=not short_loops_pay())
 
     def _factors(self) -> tuple[Array, Array]:
         """What each step takes of the one before it and of the residual."""

@@ -63,6 +63,11 @@ class Hierarchy(eqx.Module):
     probes: tuple[Probes | None, ...] | None = None
 
 
+def _at_hand(modes: Any) -> Any:
+    """On the device once and for all: an array of numpy would be moved there in every call of a compiled program."""
+    return None if modes is None else on_device(modes)
+
+
 class AMG(Preconditioner):
     """One V-cycle of algebraic multigrid with a Chebyshev smoother: symmetric, and mesh-independent for
     elliptic problems.
@@ -94,7 +99,7 @@ class AMG(Preconditioner):
     """
 
     method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(static=True, default="smoothed_aggregation")
-    near_nullspace: Float[np.ndarray | Array, "n k"] | None = None
+    near_nullspace: Float[np.ndarray | Array, "n k"] | None = eqx.field(default=None, converter=_at_hand)
     nested: tuple[Prolongation, ...] = ()
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.4)

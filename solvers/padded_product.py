@@ -26,17 +26,18 @@ from gemel.solvers.bilinear import Storage, Values
 from gemel.solvers.padded_rows import PaddedRows, gather, join_slots, split_slots
 
 
-def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows) -> Array:
+def apply_rows(values: Sequence[Array], x: Array, rows: PaddedRows, at_once: bool = False) -> Array:
     """Return A x for padded values, by unrolled gathers inside a loop over chunks; x is a vector, or columns (n, k).
 
     Of several columns each entry of the matrix, and where it stands, is read once: the k numbers that it multiplies are
     one stretch of memory, so that 16 columns cost what 5 products do. The components of the result are computed one
-    after the other: all at once, XLA on CPU takes twice as long.
+    after the other: all at once, XLA on CPU takes twice as long. ``at_once`` has no loops.
     """
     height, width = rows.block
     blocks = x.reshape(-1, width, *x.shape[1:])
     pieces = [rows.arranged(blocks[:, k]) for k in range(width)]
-    parts = [_bucket(v, c, pieces) for v, c in zip(values, rows.columns, strict=True)]
+    bucket = _bucket_at_once if at_once else _bucket
+    parts = [bucket(v, c, pieces) for v, c in zip(values, rows.columns, strict=True)]
     y = jnp.concatenate(parts, axis=1)
     if rows.order is None:
         return jnp.moveaxis(y, 0, 1).reshape(-1, *x.shape[1:])
@@ -65,6 +66,15 @@ def _bucket(values: Array, columns: Array, pieces: Sequence[Array]) -> Array:
 
     first = jnp.zeros_like(count)
     return component(first)[None] if height == 1 else jax.lax.map(component, jnp.arange(height, dtype=jnp.int32))
+
+
+def _bucket_at_once(values: Array, columns: Array, pieces: Sequence[Array]) -> Array:
+    """The same as one sum over the entries of each row, which a GPU gives a thread."""
+    height, _, _, width, count = values.shape
+    beyond = (1,) * (pieces[0].ndim - 1)
+    v, c = values.reshape(height, -1, width, count, *beyond), columns.reshape(-1, count)
+    found = jnp.stack([gather(piece, c) for piece in pieces], axis=1)
+    return jnp.sum(v * found, axis=(1, 2))
 
 
 def _by_bucket(x: Array, rows: PaddedRows) -> list[Array]:
@@ -107,13 +117,16 @@ class Structure(Storage):
     to_forward: Int[Array, " forward"] | None = None
     symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
 
-    def apply(self, values: Values, x: Array) -> Array:
-        """Return A x."""
-        return apply_rows(values, x, self.forward)
+    def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
+        """Return A x; ``at_once`` between barriers, or XLA would compute x again for each entry."""
+        if not at_once:
+            return apply_rows(values, x, self.forward)
+        x = jax.lax.optimization_barrier(x)
+        return jax.lax.optimization_barrier(apply_rows(values, x, self.forward, at_once))
 
-    def apply_columns(self, values: Values, x: Array) -> Array:
+    def apply_columns(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """Return A xᵢ for the rows of x, all at once."""
-        return apply_rows(values, x.T, self.forward).T
+        return self.apply(values, x.T, at_once).T
 
     def flipped(self) -> "Structure":
         """Return the same for Aᵀ. Raises `ValueError` where its rows are not known."""

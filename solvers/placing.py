@@ -1,4 +1,4 @@
-"""Tables made on the host, moved to where JAX computes."""
+"""Tables made on the host, moved to where JAX computes, and what kind of place that is."""
 
 from typing import TypeVar
 
@@ -16,3 +16,10 @@ def on_device(tree: T) -> T:
     """
     with jax.ensure_compile_time_eval():
         return jax.tree.map(lambda leaf: jax.device_put(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+
+
+def short_loops_pay() -> bool:
+    """Whether programs are better made of loops over parts that stay in cache: on a CPU, where they also save
+    compilation. On a GPU each pass is a launch of its own.
+    """
+    return jax.default_backend() == "cpu"

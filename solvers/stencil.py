@@ -171,7 +171,11 @@ class _OnLattice(Storage):
     lattice: Lattice = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)  # pyright: ignore
 
-    def apply(self, values: Values, x: Array) -> Array:
+    def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
+        """A x; in loops, or as one sum."""
+        return self._at_once(values, x) if at_once else self._in_loops(values, x)
+
+    def _in_loops(self, values: Values, x: Array) -> Array:
         """A x, component by component, in a loop over the offsets along the slowest axis and the components of x.
 
         XLA fuses no producer into a loop, which in a chain of products it would compute again for every offset. More
@@ -204,9 +208,22 @@ class _OnLattice(Storage):
         y = component(first)[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
         return lattice.join(y)
 
-    def apply_columns(self, values: Values, x: Array) -> Array:
+    def _at_once(self, values: Values, x: Array) -> Array:
+        """A x as one sum over offsets and components of x: one kernel, which reads each value once. The barriers keep
+        it one: XLA would compute the vector again for each offset, and the sum again for each part of a scalar product.
+        """
+        lattice, (table,) = self.lattice, values
+        c = lattice.components
+        padded, stored = jax.lax.optimization_barrier(_padded(lattice, x)), table.reshape(-1, c, c, *lattice.nodes)
+        y = jnp.zeros((c, *lattice.nodes), jnp.result_type(table, x))
+        for k, offset in enumerate(itertools.product(range(3), repeat=len(lattice.nodes))):
+            for b in range(c):
+                y = y + stored[k, :, b] * padded[(b, *_window(offset, lattice.nodes))]
+        return jax.lax.optimization_barrier(lattice.join(y))
+
+    def apply_columns(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """A xᵢ for the rows of x, side by side."""
-        return jax.vmap(self.apply, in_axes=(None, 0))(values, x)
+        return jax.vmap(partial(self.apply, at_once=at_once), in_axes=(None, 0))(values, x)
 
     def flipped(self) -> "_OnLattice":
         """The same lattice."""
