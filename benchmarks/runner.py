@@ -15,7 +15,7 @@ from benchmarks.environments import interpreter
 from benchmarks.machine import ROOT, describe
 from benchmarks.peers import PEERS
 
-_PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}
 
 
 class Job(NamedTuple):

@@ -1,10 +1,10 @@
-"""Direct solvers: dense LU in JAX for small systems, sparse LU on the host for larger ones."""
+"""Direct solvers: dense LU in JAX for small systems, sparse LU on the host or by cuDSS for larger ones."""
 
 import abc
 import collections
 import concurrent.futures
 import hashlib
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
+from gemel.solvers import cudss
 from gemel.solvers.linear_solver import LinearSolver, reached
 from gemel.solvers.operators import LinearOperator, dense_matrix, transposed
 from gemel.solvers.solution import Code, Solution, Status
@@ -101,28 +102,79 @@ class HostDirect(LinearSolver):
         return _judge(x, b, transposed(operator) if transpose else operator, self.rtol)
 
 
+Library = Literal["auto", "superlu", "cudss"]
+
+
 class SparseDirect(HostDirect):
-    """Sparse LU (SuperLU through scipy) on the host.
+    """Sparse LU: SuperLU (through scipy) on the host, or cuDSS (through nvmath) on a GPU.
 
     For one- and two-dimensional problems and small three-dimensional ones. The last few factorisations are
     kept, keyed by the matrix itself, so that repeated solves with one matrix (a time loop, an adjoint) factorise
     once. Operators must provide `to_scipy` without JAX computation, so not `FunctionOperator`.
+
+    - ``library``: ``"superlu"``, ``"cudss"``, or ``"auto"``, which is cuDSS where JAX computes on a GPU and
+      ``nvmath`` is installed (``pip install 'gemel[cudss]'``). SuperLU says that a matrix is exactly singular
+      (``NOT_FINITE``); cuDSS goes on with a small pivot, and the residual says it (``STAGNATION``).
     """
+
+    library: Library = eqx.field(static=True, default="auto")
+
+    def __check_init__(self):
+        if self.library not in ("auto", "superlu", "cudss"):
+            raise ValueError(f"SparseDirect library {self.library!r}: use 'auto', 'superlu' or 'cudss'.")
+        if self.library == "cudss" and not cudss.available():
+            raise ValueError(
+                "SparseDirect library 'cudss': it needs a GPU that JAX computes on, and nvmath-python with cuDSS; "
+                "install them with pip install 'gemel[cuda,cudss]', or use 'superlu'."
+            )
 
     def solve_on_host(self, operator: Any, b: Float[np.ndarray, " n"], transpose: bool) -> Float[np.ndarray, " n"]:
         """Solve by LU and one step of refinement."""
-        return solve_on_host(operator.to_scipy(), b, transpose)
+        return solve_on_host(operator.to_scipy(), b, transpose, self.library)
 
 
 _FACTORS: collections.OrderedDict[bytes, Any] = collections.OrderedDict()
 _KEPT_FACTORS = 4
-_WORKER = concurrent.futures.ThreadPoolExecutor(1, "superlu")
+_WORKER = concurrent.futures.ThreadPoolExecutor(1, "direct")
 """Factors live and die in one thread: scipy gives their memory back in no other, and XLA calls from many."""
 
 
-def _factorise(matrix: scipy.sparse.csr_array) -> Any:
+class _SuperLU:
+    """LU of a matrix on the host."""
+
+    def __init__(self, matrix: scipy.sparse.csr_array) -> None:
+        self._factors = scipy.sparse.linalg.splu(scipy.sparse.csc_array(matrix))
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Return A⁻¹ b."""
+        return self._factors.solve(b)
+
+    def solve_transposed(self, b: np.ndarray) -> np.ndarray:
+        """Return A⁻ᵀ b."""
+        return self._factors.solve(b, trans="T")
+
+
+class _CuDSS:
+    """LU of a matrix on the device, and of its transpose once that is asked for, as cuDSS solves with A alone."""
+
+    def __init__(self, matrix: scipy.sparse.csr_array) -> None:
+        self._matrix, self._factors = matrix, cudss.Factors(matrix)
+        self._transposed: cudss.Factors | None = None
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Return A⁻¹ b."""
+        return self._factors.solve(b)
+
+    def solve_transposed(self, b: np.ndarray) -> np.ndarray:
+        """Return A⁻ᵀ b."""
+        if self._transposed is None:
+            self._transposed = cudss.Factors(scipy.sparse.csr_array(self._matrix.T))
+        return self._transposed.solve(b)
+
+
+def _factorise(matrix: scipy.sparse.csr_array, kind: type[_SuperLU | _CuDSS]) -> _SuperLU | _CuDSS | None:
     """Return LU factors (None where the matrix is singular), from the last few if it is among them."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(kind.__name__.encode(), digest_size=16)
     for part in (matrix.data, matrix.indices, matrix.indptr):
         digest.update(np.ascontiguousarray(part).tobytes())
     key = digest.digest()
@@ -130,8 +182,10 @@ def _factorise(matrix: scipy.sparse.csr_array) -> Any:
         _FACTORS.move_to_end(key)
         return _FACTORS[key]
     try:
-        factors = scipy.sparse.linalg.splu(scipy.sparse.csc_array(matrix))
+        factors = kind(matrix)
     except RuntimeError:  # SuperLU's way to say that a pivot is exactly zero
+        if kind is not _SuperLU:
+            raise
         factors = None
     _FACTORS[key] = factors
     while len(_FACTORS) > _KEPT_FACTORS:
@@ -139,17 +193,20 @@ def _factorise(matrix: scipy.sparse.csr_array) -> Any:
     return factors
 
 
-def solve_on_host(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool) -> np.ndarray:
+def solve_on_host(
+    matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: Library = "auto"
+) -> np.ndarray:
     """Solve by LU and one step of refinement; NaN where the matrix is singular or not finite."""
     if not (np.all(np.isfinite(matrix.data)) and np.all(np.isfinite(b))):
         return np.full_like(b, np.nan)
-    return _WORKER.submit(_solve, matrix, b, transpose).result()
+    return _WORKER.submit(_solve, matrix, b, transpose, library).result()
 
 
-def _solve(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool) -> np.ndarray:
-    factors = _factorise(matrix)
+def _solve(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: Library) -> np.ndarray:
+    on_gpu = cudss.available() if library == "auto" else library == "cudss"
+    factors = _factorise(matrix, _CuDSS if on_gpu else _SuperLU)
     if factors is None:
         return np.full_like(b, np.nan)
-    trans, product = ("T", matrix.T) if transpose else ("N", matrix)
-    x = factors.solve(b, trans=trans)
-    return (x + factors.solve(b - product @ x, trans=trans)).astype(b.dtype)
+    solve, product = (factors.solve_transposed, matrix.T) if transpose else (factors.solve, matrix)
+    x = solve(b)
+    return (x + solve(b - product @ x)).astype(b.dtype)

@@ -178,7 +178,11 @@ class AMG(Preconditioner):
 
 def check_finite(values: np.ndarray, method: str) -> None:
     """Raise `ValueError` for entries of a matrix that are not finite."""
-    bad = int(values.size - np.isfinite(values).sum())
+    require_finite(int(values.size - np.isfinite(values).sum()), method)
+
+
+def require_finite(bad: int, method: str) -> None:
+    """Raise `ValueError` where so many entries of a matrix are not finite."""
     if bad:
         raise ValueError(
             f"{method}: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "

@@ -318,5 +318,5 @@ def test_a_product_copies_nothing_large(width: int):
     text = jax.jit(lambda a, x: a.mv(x)).lower(operator, jnp.ones(operator.n)).compile().as_text()
     assert text is not None
     copied = [np.prod([int(n) for n in m[1].split(",") if n]) for m in re.finditer(r"\w+\[([\d,]*)\]\S* copy\(", text)]
-    assert copied
-    assert max(copied) < operator.values[-1].size / 2
+    assert copied or jax.default_backend() != "cpu"
+    assert max(copied, default=0) < operator.values[-1].size / 2
