@@ -11,7 +11,6 @@ import jax
 import numpy as np
 import scipy.sparse
 
-
 _LOG = logging.getLogger(__name__)
 _LOG.setLevel(logging.ERROR)
 
