@@ -9,7 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogFormatter, NullFormatter
 
 from benchmarks import ceiling
 from benchmarks.tables import STAGES, Row, stages, total
@@ -129,7 +129,8 @@ def _curves(
             axes.annotate(code, points[-1], (7, 0), textcoords="offset points", va="center", fontsize=8.5, color=colour)
     axes.set(xscale="log", yscale="log", xlabel="unknowns", ylabel="time in s")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_formatter(NullFormatter())
+        low, high = axis.get_view_interval()
+        axis.set_minor_formatter(NullFormatter() if high > 10 * low else LogFormatter(minor_thresholds=(2, 1)))
     axes.margins(x=0.08)
     axes.set_title(title)
     if ceilings:

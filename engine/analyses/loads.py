@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, Literal
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
 from jaxtyping import Array, Float
 
 from gemel.engine.coefficients import drive, input_nodes, replace_inputs
@@ -119,7 +119,7 @@ def _followers(program: Jaxpr, given: Sequence[bool]) -> list[bool] | None:
         if name in _CALLS or name == "scan":
             inner = equation.params["jaxpr"]
             inner = getattr(inner, "jaxpr", inner)
-            found = _through_scan(inner, entering, equation.params) if name == "scan" else _followers(inner, entering)
+            found = _through_scan(equation, inner, entering) if name == "scan" else _followers(inner, entering)
             if found is None:
                 return None
             leaving = found
@@ -133,10 +133,13 @@ def _followers(program: Jaxpr, given: Sequence[bool]) -> list[bool] | None:
     return [follows(variable) for variable in program.outvars]
 
 
-def _through_scan(program: Jaxpr, given: Sequence[bool], parameters: Mapping[str, Any]) -> list[bool] | None:
-    """As `_followers`, for the body of a scan: its first results are what it carries to its next arguments."""
-    entering, count = list(given), parameters["num_carry"]
-    carried = slice(parameters["num_consts"], parameters["num_consts"] + count)
+def _through_scan(equation: JaxprEqn, program: Jaxpr, given: Sequence[bool]) -> list[bool] | None:
+    """As `_followers`, for the body of a scan: its first results are what it carries to its next arguments. What it
+    carries has the same shape outside, where what it walks through and what it collects have one axis more; the names
+    of its parameters differ between versions of JAX.
+    """
+    entering, count = list(given), _alike(equation.outvars, program.outvars)
+    carried = slice(_alike(equation.invars, program.invars) - count, _alike(equation.invars, program.invars))
     while True:
         leaving = _followers(program, entering)
         if leaving is None:
@@ -145,6 +148,11 @@ def _through_scan(program: Jaxpr, given: Sequence[bool], parameters: Mapping[str
         if more == entering[carried]:
             return leaving
         entering[carried] = more
+
+
+def _alike(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    """How many variables of a scan have no axis more outside than in its body."""
+    return sum(a.aval.ndim == b.aval.ndim for a, b in zip(outside, inside, strict=True))
 
 
 def _affine_step(name: str, entering: Sequence[bool]) -> bool:

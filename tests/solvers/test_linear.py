@@ -26,6 +26,7 @@ from gemel.solvers import (
     SparseDirect,
     SparseOperator,
     affine_solve,
+    cudss,
     linear_solve,
 )
 
@@ -229,6 +230,26 @@ def test_failures_have_a_status():
     assert code(singular, SparseDirect(1e-8)) == Code.NOT_FINITE
     with pytest.raises(SolveError, match="limit of iterations"):
         linear_solve(spd, b, CG(Jacobi(), 1e-12, 0.0, 2)).checked()
+
+
+def test_a_library_for_sparse_direct_solves_is_named():
+    with pytest.raises(ValueError, match="'pardiso': use 'auto', 'superlu' or 'cudss'"):
+        SparseDirect(1e-8, "pardiso")  # pyright: ignore[reportArgumentType]
+    if not cudss.available():
+        with pytest.raises(ValueError, match=r"pip install 'gemel\[cuda,cudss\]'"):
+            SparseDirect(1e-8, "cudss")
+
+
+@pytest.mark.skipif(not cudss.available(), reason="needs a GPU and nvmath-python with cuDSS")
+def test_cudss_solves_transposes_and_says_what_it_cannot_solve():
+    operator, b = SparseOperator.from_scipy(UNSYMMETRIC, False), jnp.asarray(np.random.default_rng(3).normal(size=N))
+    solver = SparseDirect(1e-10, "cudss")
+    np.testing.assert_allclose(UNSYMMETRIC @ solver.compute(None, operator, b).checked(), b, atol=1e-10)
+    np.testing.assert_allclose(
+        UNSYMMETRIC.T @ solver.compute(None, operator, b, transpose=True).checked(), b, atol=1e-10
+    )
+    singular = SparseOperator.from_scipy(sp.csr_array(sp.diags_array(np.r_[0.0, np.ones(N - 1)])), True)
+    assert solver.compute(None, singular, b).status.worst() != Code.SUCCESS
 
 
 def test_failed_adjoint_gives_nan_not_a_wrong_gradient():

@@ -236,6 +236,22 @@ def test_nodes_of_several_unknowns_are_stored_in_blocks(width: int):
     np.testing.assert_allclose(by_vector, matrix.T @ slope + matrix @ back, atol=1e-11)
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_products_without_loops_are_the_same(width: int):
+    """A GPU is given them as one sum; rows of several lengths lie in several buckets."""
+    rng = np.random.default_rng(0)
+    long = sp.random_array((300, 300), density=0.2, rng=rng) * (rng.random((300, 1)) < 0.3)
+    graph = sp.csr_array(long + sp.eye_array(300))
+    pattern = SparsityPattern.build(graph.indptr, graph.indices, width)
+    shape = (graph.nnz, width, width) if width > 1 else (graph.nnz,)
+    operator = pattern.operator(jnp.asarray(rng.standard_normal(shape)))
+    structure, x = pattern.structure(False), jnp.asarray(rng.standard_normal((2, operator.n)))
+    assert len(operator.values) > 1
+    np.testing.assert_allclose(structure.apply(operator.values, x[0], at_once=True), operator.mv(x[0]), atol=1e-11)
+    both = structure.apply_columns(operator.values, x, at_once=True)
+    np.testing.assert_allclose(both, jax.vmap(operator.mv)(x), atol=1e-11)
+
+
 def test_bad_patterns_are_refused():
     with pytest.raises(ValueError, match="Row 0 of the pattern is not sorted"):
         SparsityPattern.build(np.array([0, 2, 3]), np.array([1, 0, 1]))

@@ -16,6 +16,7 @@ from gemel.solvers import (
     linear_combination,
 )
 from gemel.solvers.geometric import Level, _form, _form_on_host, _free, _galerkin, _prolong, _restrict, _size
+from gemel.solvers.stencil import _OnLattice
 
 LATTICES = [Lattice((3, 4, 5), 1, (1.0, 1.0, 1.0)), Lattice((4, 3), 2, (1.0, 1.0)), Lattice((3, 3, 4), 3, (1.0,) * 3)]
 
@@ -45,6 +46,16 @@ def test_products_transposes_and_derivatives_are_those_of_the_matrix(lattice):
     np.testing.assert_allclose(slope, change.mv(x), atol=1e-12)
     rate = jax.grad(lambda v: jnp.vdot(y, StencilOperator(lattice, v, False).mv(x)))(operator.values)
     np.testing.assert_allclose(jnp.vdot(rate, change.values), y @ change.mv(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("lattice", LATTICES, ids=str)
+def test_products_without_loops_are_the_same(lattice):
+    """A GPU is given them as one sum."""
+    operator = random_operator(lattice)
+    storage, x = _OnLattice(lattice, False), jnp.asarray(np.random.default_rng(1).standard_normal((2, operator.n)))
+    np.testing.assert_allclose(storage.apply((operator.values,), x[0], at_once=True), operator.mv(x[0]), atol=1e-12)
+    both = storage.apply_columns((operator.values,), x, at_once=True)
+    np.testing.assert_allclose(both, jax.vmap(operator.mv)(x), atol=1e-12)
 
 
 def test_combinations_stay_on_their_lattice():
