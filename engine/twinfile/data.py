@@ -1,38 +1,47 @@
-"""Measured data named in a twin file: found, fetched, read, converted to SI."""
+"""Measured data named in a twin file: read, put in order, looked over, converted to SI."""
 
-import csv
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
-from gemel.engine.twinfile.errors import Place, TwinFileError
+from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
+from gemel.engine.twinfile.clocks import STAMPS, read_window
+from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document
-from gemel.engine.units import check_unit, compatible, parse, to_si, unit_of
-
-
-class MissingDataError(TwinFileError):
-    """The data file of a twin can neither be found nor fetched."""
+from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document, InputColumnTable
+from gemel.engine.twinfile.sources import open_sources
+from gemel.engine.units import compatible, parse, unit_of
 
 
 def check_data(document: Document, table: DataTable | None, place: Place) -> None:
     """Raise where a data table names sensors or inputs that the twin does not have, or gives them another dimension."""
     if table is None:
         return
+    if table.file is not None and table.files is not None:
+        raise (place / "files").error("give 'file' or 'files', not both.")
     for key, known in (("readings", document.sensors), ("values", document.sensors), ("inputs", document.inputs)):
         for name, entry in getattr(table, key).items():
             here = place / key / name
             if name not in known:
                 kind = "input" if key == "inputs" else "sensor"
                 raise here.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
-            unit = entry.unit if isinstance(entry, ColumnTable) else with_place(here, unit_of, entry)
-            _same_dimension(here, unit, known[name].unit)
+            column = isinstance(entry, ColumnTable)
+            _same_dimension(here, entry.unit if column else with_place(here, unit_of, entry), known[name].unit)
+            if column and entry.time is not None:
+                _check_time(here / "time", entry.time.unit)
     if table.time is not None:
-        _same_dimension(place / "time", table.time.unit, "s")
+        _check_time(place / "time", table.time.unit)
+
+
+def _check_time(place: Place, unit: str) -> None:
+    if unit != STAMPS:
+        _same_dimension(place, unit, "s")
 
 
 def _same_dimension(place: Place, unit: str, wanted: str) -> None:
@@ -42,43 +51,83 @@ def _same_dimension(place: Place, unit: str, wanted: str) -> None:
 
 def read_record(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> Record:
     """The record that the ``[data]`` table describes; ``path`` overrides its file."""
+    return read_data(table, place, folder, path)[0]
+
+
+def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> tuple[Record, DataReport]:
+    """The record that the ``[data]`` table describes, and what was found in its files.
+
+    Rows are put in order, and rows of one time become one sample. Readings on clocks of their own stand on the union
+    of the clocks of all readings, NaN where they have no sample. Times are those of the files or, where these hold
+    time stamps, seconds since the first one of a reading in the window.
+
+    Args:
+        table: what to read.
+        place: where it stands, for errors.
+        folder: where relative paths in it start.
+        path: a file to read instead of the one, or those, that the table itself names.
+
+    Raises:
+        TwinFileError: for files that cannot be read as the table says, of which `MissingDataError` says that one is
+            absent.
+    """
     if table.values and not table.readings:
-        readings = {name: _single(name, value, place) for name, value in table.values.items()}
-        return Record(None, readings)
-    if table.time is None:
-        raise place.error("the key 'time' is missing: name the column that holds the time.")
-    source = path or locate(table, place, folder)
-    needed = [table.time, *table.readings.values(), *table.inputs.values()]
-    columns = read_columns(source, [column.column for column in needed], place)
-    all_times = _convert(columns, table.time, place / "time")
-    keep = _window(all_times, table, place)
-    times = all_times[keep]
-    if len(times) < 2 or not np.all(np.diff(times) > 0):
-        rows = np.flatnonzero(np.diff(times) <= 0)
-        where = f"sample {int(rows[0]) + 1} is at {times[rows[0] + 1]:g} s" if len(rows) else f"{len(times)} samples"
-        raise place.error(f"the times in '{source.name}' must increase: {where}.")
-    inputs = {
-        name: _series(
-            all_times,
-            _finite(_convert(columns, column, place / "inputs" / name), keep, name, place),
-            keep,
-            column.hold,
-        )
-        for name, column in table.inputs.items()
-    }
-    kept = thinned(times, inputs.values(), table.thin) if table.thin else np.arange(len(times))
-    kept = kept[:: table.every]
-    readings = {
-        name: _convert(columns, column, place / "readings" / name)[keep][kept]
-        for name, column in table.readings.items()
-    }
-    return Record(times[kept], readings, inputs)
+        return _single_values(table, place)
+    sources = open_sources(table, place, folder, path)
+    window = read_window([source.clock for source in sources], table, place)
+    window = window.starting([source.instants for source in sources if source.readings or not table.readings])
+    parts = [read_part(source, window, place, table.decimal) for source in sources]
+    inputs, reports = {}, []
+    for part in parts:
+        for name, channel in part.inputs.items():
+            inputs[name], report = _input(part, name, channel, table.inputs[name])
+            reports.append(report)
+    flaws = find_flaws(parts)
+    clocks = []
+    for part in parts:
+        if not part.readings and table.readings:
+            continue
+        kept = _chosen(part, inputs, table)
+        readings = {}
+        for name, channel in part.readings.items():
+            column, _, here = part.source.readings[name]
+            channel = without(channel, flaws[name], part) if table.outliers == "drop" else channel
+            report = channel_report(name, "reading", column.unit, part, channel, flaws[name])
+            if not report.samples:
+                raise here.error(_no_sample(report))
+            reports.append(report)
+            readings[name] = channel.values[part.inside][kept]
+        clocks.append((part.seconds[kept], readings))
+    record = Record(*_one_clock(clocks), inputs)
+    order = [*table.readings, *table.inputs]
+    reports.sort(key=lambda report: (report.kind == "input", order.index(report.name)))
+    late = [_late_input(name, series, record) for name, series in inputs.items()]
+    warnings = [*cautions(parts), *(sentence for sentence in late if sentence)]
+    zoned = sources[0].clock.zoned is True
+    return record, DataReport(tuple(reports), window.origin, tuple(notes(parts)), tuple(warnings), zoned)
+
+
+def _input(part: Part, name: str, channel: Channel, column: InputColumnTable) -> tuple[Series, ChannelReport]:
+    """The samples of an input in the window, and of one on a clock of its own those next to it, as a signal."""
+    inside = part.inside if part.source.readings else part.near
+    values = filled(channel.values, part.times, column.fill)
+    missing = np.flatnonzero(~np.isfinite(values[inside]))
+    if len(missing):
+        if column.fill is None:
+            advice = "give 'fill', or 'start' and 'end' around the hole"
+        else:
+            advice = f"there is nothing to fill it from by '{column.fill}'"
+        where = f"sample {int(missing[0])} of the input has no number"
+        raise part.source.inputs[name].place.error(f"{where}, at {part.times[inside][missing[0]]:g} s: {advice}.")
+    holes = int(np.sum(~np.isfinite(channel.values[part.inside])))
+    report = replace(channel_report(name, "input", column.unit, part, channel, None), filled=holes)
+    return _series(part.times, values, inside, column.hold), report
 
 
 def _series(times: np.ndarray, values: np.ndarray, keep: np.ndarray, hold: str) -> Series:
     """The samples in the window as a `Series`, which keeps each value until the next sample."""
     inside, values = times[keep], values[keep]
-    if hold != "next":
+    if hold != "next" or len(inside) == 1:
         return Series(inside, values, hold == "previous")
     earlier = times[: int(np.argmax(keep))]
     before = earlier[-1] if len(earlier) and earlier[-1] < inside[0] else 2 * inside[0] - inside[1]
@@ -110,83 +159,52 @@ def thinned(times: np.ndarray, inputs: Iterable[Series], fraction: float) -> np.
     return np.asarray(kept)
 
 
-def locate(table: DataTable, place: Place, folder: Path) -> Path:
-    """The data file: where ``file`` says (environment variables are expanded), else fetched from ``url`` once."""
-    if table.file is not None:
-        expanded = os.path.expandvars(table.file)
-        path = folder / expanded
-        if "$" not in expanded and path.is_file():
-            return path
-        if table.url is None:
-            raise MissingDataError(f"{place / 'file'}: the data file '{table.file}' does not exist.")
-    if table.url is None or table.sha256 is None:
-        raise place.error("give 'file', or 'url' with 'sha256'.")
-    return _fetch(table.url, table.sha256, place)
+def _chosen(part: Part, inputs: Mapping[str, Series], table: DataTable) -> np.ndarray:
+    """Which instants of a part in the window ``thin`` and ``every`` keep, as indices."""
+    kept = np.arange(len(part.seconds))
+    if table.thin:
+        kept = thinned(part.seconds, inputs.values(), table.thin)
+    return kept[:: table.every]
 
 
-def _fetch(url: str, sha256: str, place: Place) -> Path:
-    import pooch
+def _one_clock(clocks: Sequence[tuple[np.ndarray, dict[str, np.ndarray]]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Readings on the union of their clocks, NaN where they have no sample.
 
-    try:
-        pooch.get_logger().setLevel("ERROR")
-        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=pooch.os_cache("gemel")))
-    except ValueError as error:
-        raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
-    except Exception as error:
-        raise MissingDataError(f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}).") from error
-
-
-def read_columns(path: Path, names: list[str], place: Place) -> dict[str, np.ndarray]:
-    """Named columns of a CSV file as floats; empty cells become NaN."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise place.error(f"the data file '{path}' cannot be read ({error}).") from error
-    if len(rows) < 2:
-        raise place.error(f"the data file '{path.name}' holds no samples.")
-    header = [name.strip() for name in rows[0]]
-    body = [row for row in rows[1:] if any(cell.strip() for cell in row)]
-    columns = {}
-    for name in names:
-        if name not in header:
-            raise place.error(f"the data file '{path.name}' has no column '{name}': it has {', '.join(header)}.")
-        position = header.index(name)
-        columns[name] = np.array([_float(row, position, i, name, path, place) for i, row in enumerate(body, start=2)])
-    return columns
+    Instants closer than a millionth of the smallest spacing on any one clock are one: they differ by rounding.
+    """
+    if len(clocks) == 1:
+        return clocks[0]
+    union = np.unique(np.concatenate([times for times, _ in clocks]))
+    closest = 1e-6 * min((np.diff(times).min() for times, _ in clocks if len(times) > 1), default=0.0)
+    union = union[np.concatenate([[True], np.diff(union) > closest])]
+    readings = {}
+    for times, found in clocks:
+        at = np.searchsorted(union, times, side="right") - 1
+        for name, values in found.items():
+            readings[name] = np.full(len(union), np.nan)
+            readings[name][at] = values
+    return union, readings
 
 
-def _float(row: list[str], position: int, line: int, name: str, path: Path, place: Place) -> float:
-    text = row[position].strip() if position < len(row) else ""
-    try:
-        return float(text) if text else float("nan")
-    except ValueError as error:
-        raise place.error(
-            f"line {line} of '{path.name}' holds '{text}' in column '{name}', which is no number."
-        ) from error
+def _late_input(name: str, series: Series, record: Record) -> str | None:
+    if record.times is None or series.times[0] <= record.times[0]:
+        return None
+    late = duration(float(series.times[0] - record.times[0]))
+    return f"{name}: the input begins {late} after the record; its first value is taken to have held before."
 
 
-def _convert(columns: dict[str, np.ndarray], table: ColumnTable, place: Place) -> np.ndarray:
-    with_place(place / "unit", check_unit, table.unit)
-    return np.asarray(to_si(table.scale * columns[table.column], table.unit), dtype=float)
+def _no_sample(report: ChannelReport) -> str:
+    reasons = ", ".join(f"{count_of(count, 'sample')} by '{key}'" for key, count in report.left_out.items())
+    why = f"left out are {reasons}" if reasons else f"column and window hold {report.instants} times and no number"
+    return f"no sample of the reading is left: {why}."
 
 
-def _window(times: np.ndarray, table: DataTable, place: Place) -> np.ndarray:
-    keep = np.isfinite(times)
-    if table.start is not None:
-        keep &= times >= with_place(place / "start", parse, table.start, "s")
-    if table.end is not None:
-        keep &= times < with_place(place / "end", parse, table.end, "s")
-    return keep
-
-
-def _finite(values: np.ndarray, keep: np.ndarray, name: str, place: Place) -> np.ndarray:
-    missing = np.flatnonzero(~np.isfinite(values) & keep)
-    if len(missing):
-        raise (place / "inputs" / name).error(f"sample {int(missing[0])} of the input has no number.")
-    return values
-
-
-def _single(name: str, value: Any, place: Place) -> Any:
-    here = place / "values" / name
-    return with_place(here, lambda: parse(value, unit_of(value)))
+def _single_values(table: DataTable, place: Place) -> tuple[Record, DataReport]:
+    readings, reports = {}, []
+    for name, text in table.values.items():
+        here = place / "values" / name
+        unit = with_place(here, unit_of, text)
+        value: Any = with_place(here, parse, text, unit)
+        readings[name] = value
+        reports.append(ChannelReport(name, "reading", unit, 1, 1, low=value, high=value))
+    return Record(None, readings), DataReport(tuple(reports))

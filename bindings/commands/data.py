@@ -1,0 +1,63 @@
+"""``gemel data``."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from gemel.bindings.commands import common
+from gemel.bindings.report import written
+from gemel.engine import ChannelReport, DataReport
+from gemel.engine.datareport import duration
+from gemel.engine.twinfile import TwinFile
+from gemel.engine.units import from_si
+
+
+def run(path: Path, data: Path | None) -> None:
+    """Show what is in the data of a twin file, what was left out of them and what looks wrong."""
+    file = TwinFile.load(path)
+    record, report = file.inspect(data)
+    common.console.print(channel_table(file.name, report))
+    if record.times is not None:
+        times = np.asarray(record.times)
+        span = f"{report.instant(float(times[0]))} to {report.instant(float(times[-1]))}"
+        common.console.print(f"The record has {len(times)} times from {span}.", soft_wrap=True)
+    for line in (*report.notes, *report.left_out()):
+        common.console.print(line, soft_wrap=True, markup=False)
+    show_warnings(report)
+
+
+def show_warnings(report: DataReport) -> None:
+    """Print a line for each finding that may spoil a calibration."""
+    for line in report.warnings():
+        common.console.print(f"Data: {line}", style="yellow", soft_wrap=True, markup=False)
+
+
+def channel_table(name: str, report: DataReport) -> Table:
+    """The channels of measured data, each in the unit of its column."""
+    table = Table(title=f"Data of {name}", title_justify="left")
+    table.add_column("channel")
+    for heading in ("samples", "every", "missing", "left out", "longest gap", "outliers", "stuck", "least", "greatest"):
+        table.add_column(heading, justify="right")
+    table.add_column("unit")
+    for channel in report.channels:
+        table.add_row(*_row(channel, report))
+    return table
+
+
+def _row(channel: ChannelReport, report: DataReport) -> list[str]:
+    gap, reading = "–", channel.kind == "reading"
+    if channel.gap is not None:
+        gap = f"{duration(channel.gap.end - channel.gap.start)} at {report.instant(channel.gap.start)}"
+    return [
+        channel.name if reading else f"{channel.name} (input)",
+        str(channel.samples),
+        "–" if np.isnan(channel.spacing) else duration(channel.spacing),
+        f"{100 * channel.missing / max(channel.instants, 1):.3g} %",
+        str(sum(channel.left_out.values())),
+        gap,
+        str(len(channel.outliers)) if reading else "–",
+        str(sum(span.samples for span in channel.stuck)) if reading else "–",
+        *(f"{float(from_si(bound, channel.unit)):.5g}" for bound in (channel.low, channel.high)),
+        written(channel.unit),
+    ]

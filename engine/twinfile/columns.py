@@ -1,0 +1,229 @@
+"""Columns of data files as they come: CSV, parquet and zarr."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemel.engine.twinfile.errors import Place, TwinFileError
+from gemel.engine.twinfile.schema import FlagTable
+
+_NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+"""Texts, in lower case, that stand for a missing number."""
+_FORMATS = "a data file is CSV text, .parquet or .zarr"
+_LISTED = 12
+"""How many columns of a file an error lists."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Columns of one file.
+
+    Attributes:
+        file: its name.
+        cells: by column ``(n,)`` floats, texts ("" where there is none) or ``datetime64[ns]``.
+        zoned: the columns of ``datetime64`` that are in UTC; in others it is not known which zone is meant.
+        lines: ``(n,)`` the line of each row in a text file, None where a file has no lines.
+    """
+
+    file: str
+    cells: Mapping[str, np.ndarray]
+    zoned: frozenset[str] = frozenset()
+    lines: Sequence[int] | None = None
+
+    def where(self, row: int) -> str:
+        """How a person finds a row (from 0): "line 3 of 'log.csv'"."""
+        return f"row {row + 1} of '{self.file}'" if self.lines is None else f"line {self.lines[row]} of '{self.file}'"
+
+
+def read_sheet(path: Path, names: Iterable[str], place: Place, separator: str = ",") -> Sheet:
+    """Named columns of a file, whose suffix says its format: ``.parquet``, ``.zarr``, all else is CSV in UTF-8.
+
+    A CSV starts with a line of names; blank lines are passed over. A zarr group holds one array a column.
+
+    Raises:
+        TwinFileError: for a file that cannot be read, has no rows, or lacks a column.
+    """
+    wanted = list(dict.fromkeys(names))
+    readers = {".parquet": _parquet, ".pq": _parquet, ".zarr": _zarr}
+    suffix = path.suffix.lower()
+    sheet = readers[suffix](path, wanted, place) if suffix in readers else _text(path, wanted, place, separator)
+    sizes = {name: len(cells) for name, cells in sheet.cells.items()}
+    first = wanted[0]
+    for name, size in sizes.items():
+        if size != sizes[first]:
+            raise place.error(
+                f"column '{name}' of '{path.name}' has {size} rows where column '{first}' has {sizes[first]}."
+            )
+    if not sizes[first]:
+        raise place.error(f"the data file '{path.name}' holds no samples.")
+    return sheet
+
+
+def numbers(sheet: Sheet, name: str, place: Place, decimal: str = ".") -> np.ndarray:
+    """A column as floats, NaN where there is no finite number.
+
+    Raises `TwinFileError` for time stamps and texts that are no numbers.
+    """
+    cells = sheet.cells[name]
+    if cells.dtype.kind == "M":
+        raise place.error(f"column '{name}' of '{sheet.file}' holds time stamps, not numbers.")
+    if cells.dtype.kind != "f":
+        cells = np.array([_number(text, i, sheet, name, place, decimal) for i, text in enumerate(cells)], dtype=float)
+    return np.where(np.isfinite(cells), cells, np.nan)
+
+
+def good(sheet: Sheet, table: FlagTable) -> np.ndarray:
+    """Where the flag of a sample is good, as booleans."""
+    texts = {str(flag).strip() for flag in table.good}
+    values = {value for value in map(_maybe, table.good) if value is not None}
+    cells = sheet.cells[table.column]
+    if cells.dtype.kind == "f":
+        return np.isin(cells, list(values))
+    return np.array([text in texts or _maybe(text) in values for text in cells], dtype=bool)
+
+
+def _number(text: str, row: int, sheet: Sheet, name: str, place: Place, decimal: str) -> float:
+    if text.lower() in _NOTHING:
+        return float("nan")
+    try:
+        return float(text if decimal == "." else text.replace(".", " ").replace(decimal, "."))
+    except ValueError as error:
+        hint = " Is its decimal sign ','?" if decimal == "." and _maybe(text.replace(",", ".")) is not None else ""
+        raise place.error(
+            f"{sheet.where(row)} holds '{_printable(text)}' in column '{name}', which is no number.{hint}"
+        ) from error
+
+
+def _maybe(cell: Any) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _text(path: Path, names: list[str], place: Place, separator: str) -> Sheet:
+    lines: list[int] = []
+    columns: list[list[str]] = [[] for _ in names]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream, delimiter=separator)
+            header = [name.strip() for name in next(reader, [])]
+            if "\0" in "".join(header):
+                raise place.error(f"the data file '{path.name}' is not text: {_FORMATS}.")
+            if not header:
+                raise place.error(f"the data file '{path.name}' holds no samples.")
+            positions = [_position(header, name, path, place, separator) for name in names]
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    lines.append(reader.line_num)
+                    for column, position in zip(columns, positions, strict=True):
+                        column.append(row[position].strip() if position < len(row) else "")
+    except UnicodeDecodeError as error:
+        raise place.error(f"the data file '{path.name}' is not UTF-8 text: {_FORMATS}.") from error
+    except OSError as error:
+        raise place.error(f"the data file '{path}' cannot be read ({error.strerror}).") from error
+    except csv.Error as error:
+        raise place.error(f"the data file '{path.name}' cannot be read as CSV ({error}).") from error
+    cells = {name: np.array(column, dtype=object) for name, column in zip(names, columns, strict=True)}
+    return Sheet(path.name, cells, lines=lines)
+
+
+def _position(header: list[str], name: str, path: Path, place: Place, separator: str) -> int:
+    _check_names(header, [name], path, place, separator)
+    if header.count(name) > 1:
+        raise place.error(f"the data file '{path.name}' has {header.count(name)} columns '{name}'.")
+    return header.index(name)
+
+
+def _check_names(known: Sequence[str], names: Iterable[str], path: Path, place: Place, separator: str = "") -> None:
+    for name in names:
+        if name in known:
+            continue
+        others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
+        hint = f" Is its separator {others[0]!r}?" if others and len(known) == 1 else ""
+        listed = ", ".join(_printable(column) for column in known[:_LISTED]) or "none"
+        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+        raise place.error(f"the data file '{path.name}' has no column '{name}': it has {listed}{more}.{hint}")
+
+
+def _printable(text: str) -> str:
+    """A text from a file on one line, cut where it is long."""
+    clean = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return clean if len(clean) <= 60 else clean[:57] + "..."
+
+
+def _guarded(path: Path, place: Place, read: Callable[[], Sheet]) -> Sheet:
+    """What ``read`` returns; whatever a library raises for a broken file becomes one sentence."""
+    try:
+        return read()
+    except TwinFileError:
+        raise
+    except Exception as error:
+        reason = _printable(str(error)) or type(error).__name__
+        raise place.error(f"the data file '{path.name}' cannot be read as {path.suffix.lower()} ({reason}).") from error
+
+
+def _parquet(path: Path, names: list[str], place: Place) -> Sheet:
+    try:
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise place.error(f"'{path.name}' needs pyarrow to be read: pip install 'gemel[parquet]'.") from error
+
+    def read() -> Sheet:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check_names(list(file.schema_arrow.names), names, path, place)
+            table = file.read(columns=names)
+        cells = {name: _arrow_cells(table.column(name), name, path, place) for name in names}
+        kinds = {name: table.column(name).type for name in names}
+        zoned = frozenset(name for name, kind in kinds.items() if getattr(kind, "tz", None) is not None)
+        return Sheet(path.name, cells, zoned)
+
+    return _guarded(path, place, read)
+
+
+def _arrow_cells(column: Any, name: str, path: Path, place: Place) -> np.ndarray:
+    import pyarrow as pa
+
+    kind, types = column.type, pa.types
+    if types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return column.cast(pa.timestamp("ns", tz=getattr(kind, "tz", None))).to_numpy()
+    if types.is_string(kind) or types.is_large_string(kind):
+        return np.array([(text or "").strip() for text in column.to_pylist()], dtype=object)
+    if types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_decimal(kind):
+        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=float)
+    raise place.error(_unusable(name, path, str(kind)))
+
+
+def _zarr(path: Path, names: list[str], place: Place) -> Sheet:
+    import zarr
+
+    def read() -> Sheet:
+        group = zarr.open_group(str(path), mode="r")
+        _check_names(sorted(group.array_keys()), names, path, place)
+        return Sheet(path.name, {name: _zarr_cells(group[name], name, path, place) for name in names})
+
+    return _guarded(path, place, read)
+
+
+def _zarr_cells(array: Any, name: str, path: Path, place: Place) -> np.ndarray:
+    if array.ndim != 1:
+        raise place.error(f"column '{name}' of '{path.name}' has {array.ndim} dimensions, not 1.")
+    values = np.asarray(array[...])
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[ns]")
+    if values.dtype.kind in "UTO":
+        return np.array([str(text).strip() for text in values], dtype=object)
+    if values.dtype.kind in "iufb":
+        return values.astype(float)
+    raise place.error(_unusable(name, path, str(values.dtype)))
+
+
+def _unusable(name: str, path: Path, kind: str) -> str:
+    return f"column '{name}' of '{path.name}' holds {_printable(kind)}, not numbers, texts or time stamps."

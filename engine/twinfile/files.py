@@ -1,0 +1,55 @@
+"""Where the data files of a twin are: found beside it, or fetched once."""
+
+import os
+from pathlib import Path
+
+from gemel.engine.twinfile.errors import Place, TwinFileError
+from gemel.engine.twinfile.schema import DataTable
+
+
+class MissingDataError(TwinFileError):
+    """A data file of a twin can neither be found nor fetched."""
+
+
+def locate(table: DataTable, place: Place, folder: Path) -> list[Path]:
+    """The data files: where ``file`` or ``files`` say, else fetched from ``url`` once.
+
+    Raises:
+        MissingDataError: for a file that is not there, or not what its checksum says.
+        TwinFileError: where the table names none, or too many ways to one.
+    """
+    if table.files is not None:
+        return [find(file, place / "files", folder) for file in table.files]
+    if table.file is not None:
+        try:
+            return [find(table.file, place / "file", folder)]
+        except MissingDataError:
+            if table.url is None:
+                raise
+    if table.url is None or table.sha256 is None:
+        raise place.error("give 'file', 'files', or 'url' with 'sha256'.")
+    return [_fetch(table.url, table.sha256, place)]
+
+
+def find(file: str, place: Place, folder: Path) -> Path:
+    """The path of a file as it is written (environment variables are expanded).
+
+    Raises `MissingDataError` where it does not exist.
+    """
+    expanded = os.path.expandvars(file)
+    path = folder / expanded
+    if "$" in expanded or not path.exists():
+        raise MissingDataError(f"{place}: the data file '{file}' does not exist.")
+    return path
+
+
+def _fetch(url: str, sha256: str, place: Place) -> Path:
+    import pooch
+
+    try:
+        pooch.get_logger().setLevel("ERROR")
+        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=pooch.os_cache("gemel")))
+    except ValueError as error:
+        raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
+    except Exception as error:
+        raise MissingDataError(f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}).") from error

@@ -1,0 +1,74 @@
+"""Which files and which clocks the channels of a data table come from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gemel.engine.twinfile.channels import Entry, Source, make_source
+from gemel.engine.twinfile.clocks import read_clock
+from gemel.engine.twinfile.columns import Sheet, read_sheet
+from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.files import find, locate
+from gemel.engine.twinfile.schema import DataTable, TimeTable
+
+_Group = dict[str, dict[str, Entry]]
+"""The channels on one clock, by "readings" and "inputs", by name."""
+_Key = tuple[str | None, TimeTable]
+"""A file of its own (None for the data file) and a column of times."""
+
+
+def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> list[Source]:
+    """Read the columns that a data table names, each file once: one source for each clock.
+
+    ``path`` takes the place of the files that the table itself names.
+
+    Raises:
+        TwinFileError: for a channel without a time, and for files that are missing or cannot be read.
+    """
+    entries: dict[_Key, _Group] = {}
+    for kind, columns in (("readings", table.readings), ("inputs", table.inputs)):
+        for name, column in columns.items():
+            here = place / kind / name
+            time = column.time or table.time
+            if time is None:
+                raise place.error("the key 'time' is missing: name the column that holds the time.")
+            flag = column.flag or (table.flag if column.file is None else None)
+            group = entries.setdefault((column.file, time), {"readings": {}, "inputs": {}})
+            group[kind][name] = Entry(column, flag, here)
+    if not entries:
+        raise place.error("the table names no data: give 'readings', 'inputs' or 'values'.")
+    sheets = {
+        file: _sheets(file, _names(entries, file), table, place, folder, path)
+        for file in dict.fromkeys(file for file, _ in entries)
+    }
+    sources = []
+    for (file, time), group in entries.items():
+        clock = read_clock(sheets[file], time, _time_place(group, table, place), table.decimal)
+        sources.append(make_source(sheets[file], clock, group["readings"], group["inputs"]))
+    return sources
+
+
+def _names(entries: Mapping[_Key, _Group], file: str | None) -> list[str]:
+    """The columns that are needed of a file."""
+    names = []
+    for (other, time), group in entries.items():
+        if other == file:
+            names.append(time.column)
+            for column, flag, _ in (*group["readings"].values(), *group["inputs"].values()):
+                names += [column.column] if flag is None else [column.column, flag.column]
+    return names
+
+
+def _sheets(
+    file: str | None, names: list[str], table: DataTable, place: Place, folder: Path, path: Path | None
+) -> tuple[Sheet, ...]:
+    if file is not None:
+        paths = [find(file, place, folder)]
+    else:
+        paths = locate(table, place, folder) if path is None else [path]
+    return tuple(read_sheet(one, names, place, table.separator) for one in paths)
+
+
+def _time_place(group: _Group, table: DataTable, place: Place) -> Place:
+    """Where the time of a group of channels is written."""
+    column, _, here = next(iter((*group["readings"].values(), *group["inputs"].values())))
+    return (here if column.time is not None else place) / "time"
