@@ -5,6 +5,7 @@ from gemel.engine.analyses.buckling import Buckling, buckle
 from gemel.engine.analyses.dynamic import Dynamic
 from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.harmonic import Harmonic, response
+from gemel.engine.analyses.linear import LinearOde
 from gemel.engine.analyses.march import History, march
 from gemel.engine.analyses.modal import Modal, modes
 from gemel.engine.analyses.ode import AdaptiveOde, Ode
@@ -21,6 +22,7 @@ __all__ = [
     "EquilibriumPath",
     "Harmonic",
     "History",
+    "LinearOde",
     "Modal",
     "Ode",
     "PathState",

@@ -65,17 +65,14 @@ class Ode(Analysis):
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         """The output of each sensor. Raises `ValueError` for one that the system does not have."""
-        return _outputs_of(self.system, sensors)
+        return outputs_of(self.system, sensors)
 
     def prepare(self) -> None:
         """Nothing is set up ahead."""
 
     def grid(self, times: np.ndarray | None) -> np.ndarray:
         """The requested times, long intervals divided. Raises `ValueError` where they do not increase."""
-        times = _checked(times)
-        counts = np.maximum(1, np.ceil(np.diff(times) / self.step - 1e-9)).astype(int)
-        parts = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(times[:-1], times[1:], counts, strict=True)]
-        return np.concatenate([*parts, times[-1:]])
+        return divided(checked_times(times), self.step)
 
     def run(
         self, prepared: Any, observation: tuple[str, ...], inputs: Mapping[str, Series], grid: Any
@@ -85,8 +82,8 @@ class Ode(Analysis):
         states = solution.value
         times = jnp.asarray(grid, float)
         held = {name: interval_means(series, times) for name, series in inputs.items()}
-        seen = {name: jnp.concatenate([_before(inputs[name], times[0])[None], held[name]]) for name in held}
-        readings = _read(self.system, observation, times, states, seen)
+        seen = {name: jnp.concatenate([value_before(inputs[name], times[0])[None], held[name]]) for name in held}
+        readings = read_outputs(self.system, observation, times, states, seen)
         return Solution((readings, states[-1]), solution.status, solution.statistics)
 
     def solve(self, inputs: Mapping[str, Series], grid: Any) -> Solution[Float[Array, "m n"]]:
@@ -108,7 +105,7 @@ class Ode(Analysis):
         carry = (start, state, jnp.asarray(Code.SUCCESS, jnp.int32))
         (_, _, code), rest = jax.lax.scan(advance, carry, (times[:-1], times[1:], held))
         states = jnp.concatenate([start[None], rest])
-        return Solution(states, _finite(code, states), {"steps": jnp.asarray(len(times) - 1)})
+        return Solution(states, finite_status(code, states), {"steps": jnp.asarray(len(times) - 1)})
 
 
 class AdaptiveOde(Analysis):
@@ -142,14 +139,14 @@ class AdaptiveOde(Analysis):
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         """The output of each sensor. Raises `ValueError` for one that the system does not have."""
-        return _outputs_of(self.system, sensors)
+        return outputs_of(self.system, sensors)
 
     def prepare(self) -> None:
         """Nothing is set up ahead."""
 
     def grid(self, times: np.ndarray | None) -> np.ndarray:
         """The requested times. Raises `ValueError` for times that do not increase."""
-        return _checked(times)
+        return checked_times(times)
 
     def run(
         self, prepared: Any, observation: tuple[str, ...], inputs: Mapping[str, Series], grid: Any
@@ -157,8 +154,8 @@ class AdaptiveOde(Analysis):
         """The sensors' outputs ``(m, n_sensors)`` and the state at the last time."""
         solution = self.solve(inputs, grid)
         times = jnp.asarray(grid, float)
-        seen = {name: jax.vmap(lambda t, s=series: _before(s, t))(times) for name, series in inputs.items()}
-        readings = _read(self.system, observation, times, solution.value, seen)
+        seen = {name: jax.vmap(lambda t, s=series: value_before(s, t))(times) for name, series in inputs.items()}
+        readings = read_outputs(self.system, observation, times, solution.value, seen)
         return Solution((readings, solution.value[-1]), solution.status, solution.statistics)
 
     def solve(self, inputs: Mapping[str, Series], grid: Any) -> Solution[Float[Array, "m n"]]:
@@ -184,10 +181,10 @@ class AdaptiveOde(Analysis):
         )
         states: Any = found.ys
         code = _code(found.result)
-        return Solution(states, _finite(code, states), {"steps": found.stats["num_steps"]})
+        return Solution(states, finite_status(code, states), {"steps": found.stats["num_steps"]})
 
 
-def _before(series: Series, t: Array) -> Array:
+def value_before(series: Series, t: Array) -> Array:
     """The value just before a time: the one that held until then."""
     if not series.hold:
         return series.at(t)
@@ -205,9 +202,11 @@ def _signal_rate(t: Any, y: Any, args: tuple[OdeSystem, dict[str, Series]]) -> A
     return system.rate(t, y, at_time(inputs, t))
 
 
-def _read(
+def read_outputs(
     system: OdeSystem, names: tuple[str, ...], times: Array, states: Array, signals: dict[str, Array]
 ) -> Float[Array, "m s"]:
+    """The named outputs at every time, given the states and the signals there."""
+
     def at(t: Array, y: Array, seen: dict[str, Array]) -> Array:
         found = system.outputs(t, y, seen)
         return jnp.stack([jnp.asarray(found[name], float) for name in names]) if names else jnp.zeros(0)
@@ -215,7 +214,8 @@ def _read(
     return jax.vmap(at)(times, states, signals)
 
 
-def _outputs_of(system: OdeSystem, sensors: Sequence[Sensor]) -> tuple[str, ...]:
+def outputs_of(system: OdeSystem, sensors: Sequence[Sensor]) -> tuple[str, ...]:
+    """The output that each sensor reads. Raises `ValueError` for one that the system does not have."""
     names = []
     for sensor in sensors:
         if not isinstance(sensor, OutputSensor):
@@ -229,7 +229,15 @@ def _outputs_of(system: OdeSystem, sensors: Sequence[Sensor]) -> tuple[str, ...]
     return tuple(names)
 
 
-def _checked(times: np.ndarray | None) -> np.ndarray:
+def divided(times: np.ndarray, step: float) -> np.ndarray:
+    """The times, with every interval longer than ``step`` s divided equally."""
+    counts = np.maximum(1, np.ceil(np.diff(times) / step - 1e-9)).astype(int)
+    parts = [np.linspace(a, b, n + 1)[:-1] for a, b, n in zip(times[:-1], times[1:], counts, strict=True)]
+    return np.concatenate([*parts, times[-1:]])
+
+
+def checked_times(times: np.ndarray | None) -> np.ndarray:
+    """The requested times as floats. Raises `ValueError` for fewer than two, or times that do not increase."""
     if times is None or np.ndim(times) != 1 or len(times) < 2:
         raise ValueError("An ODE analysis needs 'times': at least two, in s.")
     times = np.asarray(times, dtype=float)
@@ -256,6 +264,7 @@ def _code(result: Any) -> Array:
     return code
 
 
-def _finite(code: Array, states: Array) -> Status:
+def finite_status(code: Array, states: Array) -> Status:
+    """The status of a run: success becomes `Code.NOT_FINITE` where a state is not finite."""
     good = jnp.all(jnp.isfinite(states))
     return Status(jnp.where((code == Code.SUCCESS) & ~good, jnp.asarray(Code.NOT_FINITE, jnp.int32), code))

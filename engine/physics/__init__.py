@@ -26,11 +26,12 @@ from gemel.engine.physics.heat import (
     Radiation,
 )
 from gemel.engine.physics.hyperelasticity import FollowerPressure, Hyperelasticity
+from gemel.engine.physics.network import HeatFlow, ThermalLink, ThermalNetwork, ThermalNode
 from gemel.engine.physics.phase_change import PhaseChange, liquid_fraction
 from gemel.engine.physics.physics import Physics
 from gemel.engine.physics.recovery import nodal_values, reaction, strain_field, stress_field, volume_average
 from gemel.engine.physics.solid import Solid
-from gemel.engine.physics.system import OdeSystem
+from gemel.engine.physics.system import LinearSystem, OdeSystem
 from gemel.engine.physics.thermoelasticity import Thermoelasticity
 
 __all__ = [
@@ -50,8 +51,10 @@ __all__ = [
     "Frame",
     "Gravity",
     "Heat",
+    "HeatFlow",
     "HeatSource",
     "Hyperelasticity",
+    "LinearSystem",
     "LumpedHeat",
     "MovingSource",
     "OdeSystem",
@@ -61,6 +64,9 @@ __all__ = [
     "Pressure",
     "Radiation",
     "Solid",
+    "ThermalLink",
+    "ThermalNetwork",
+    "ThermalNode",
     "Thermoelasticity",
     "Traction",
     "lame",

@@ -27,3 +27,24 @@ class OdeSystem(eqx.Module):
     @abstractmethod
     def outputs(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> dict[str, Array]:
         """What can be read, one number for each of ``output_names``; pure."""
+
+
+class LinearSystem(OdeSystem):
+    r"""A system that is linear in its state: $\dot y = A(s)\, y + b(s)$ with inputs $s$."""
+
+    @property
+    @abstractmethod
+    def matrix_inputs(self) -> tuple[str, ...]:
+        """The names of the inputs that $A$ depends on; none where it is constant."""
+
+    @abstractmethod
+    def matrix(self, inputs: Mapping[str, Any]) -> Float[Array, "n n"]:
+        """$A$, given the values of the input signals; pure."""
+
+    @abstractmethod
+    def forcing(self, inputs: Mapping[str, Any]) -> Float[Array, " n"]:
+        """$b$, given the values of the input signals; pure."""
+
+    @abstractmethod
+    def start(self, inputs: Mapping[str, Any]) -> Float[Array, " n"]:
+        """The state at the first time, given the values of the input signals then."""

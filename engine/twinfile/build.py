@@ -25,6 +25,7 @@ from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
 from gemel.engine.twinfile.conditions import AXES, build_conditions
 from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.network import build_network
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import (
     AverageSensorTable,
@@ -34,6 +35,7 @@ from gemel.engine.twinfile.schema import (
     FrequencySensorTable,
     HeatTable,
     MeshTable,
+    NetworkTable,
     OutputSensorTable,
     PointSensorTable,
     RegionTable,
@@ -62,10 +64,12 @@ _RANGES = {
 def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     """The twin that a document describes; every mistake is a `TwinFileError` with its place."""
     numbers = Numbers(document.parameters, document.inputs, place)
+    _refuse_foreign_tables(document, place)
+    dim = 0
     if isinstance(document.model, CircuitTable):
-        _refuse_field_tables(document, place)
         analysis = build_circuit(document.model, numbers, place / "model")
-        dim = 0
+    elif isinstance(document.model, NetworkTable):
+        analysis = build_network(document, numbers, place)
     else:
         mesh = build_mesh(document.mesh, place / "mesh", folder)
         dim = mesh.dim
@@ -84,10 +88,16 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     return twin
 
 
-def _refuse_field_tables(document: Document, place: Place) -> None:
-    for key in ("mesh", "materials", "conditions"):
-        if getattr(document, key):
-            raise (place / key).error(f"an equivalent circuit takes no '{key}'.")
+_FIELD_TABLES = ("mesh", "materials", "conditions")
+_NETWORK_TABLES = ("nodes", "boundaries", "links", "heats")
+
+
+def _refuse_foreign_tables(document: Document, place: Place) -> None:
+    """Raise where the file has a table that belongs to another physics."""
+    own = {CircuitTable: (), NetworkTable: _NETWORK_TABLES}.get(type(document.model), _FIELD_TABLES)
+    for key in (*_FIELD_TABLES, *_NETWORK_TABLES):
+        if getattr(document, key) and key not in own:
+            raise (place / key).error(f"the physics '{document.model.physics}' takes no '{key}'.")
 
 
 def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
@@ -270,9 +280,9 @@ _FIELD_UNITS = {"field": "m", "velocity": "m/s", "acceleration": "m/s^2"}
 
 
 def _unit_read(table: Any, model: Any) -> str | None:
-    """The SI unit of what a sensor reads; None for the outputs of a circuit, which say it themselves."""
+    """The SI unit of what a sensor reads; None for the outputs of a circuit, which differ."""
     if isinstance(table, OutputSensorTable):
-        return None
+        return "K" if isinstance(model, NetworkTable) else None
     if isinstance(table, FrequencySensorTable):
         return "Hz"
     if isinstance(table, StrainSensorTable):

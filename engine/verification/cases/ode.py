@@ -11,7 +11,20 @@ import scipy.integrate
 from jaxtyping import Array
 from scipy.special import ellipk
 
-from gemel.engine import AdaptiveOde, Curve, EquivalentCircuit, LumpedHeat, Ode, OdeSystem, Series
+from gemel.engine import (
+    AdaptiveOde,
+    Curve,
+    EquivalentCircuit,
+    HeatFlow,
+    LinearOde,
+    LumpedHeat,
+    Ode,
+    OdeSystem,
+    Series,
+    ThermalLink,
+    ThermalNetwork,
+    ThermalNode,
+)
 from gemel.engine.analyses.ode import implicit_solver
 from gemel.engine.verification.case import Check, absolute, case, order, relative
 
@@ -290,6 +303,33 @@ def heated_cell() -> Sequence[Check]:
     return [relative("rise of the temperature", 10 * (1 - np.exp(-1.0)), y[-1], 1e-6, "K")]
 
 
+@case(
+    "thermal-network",
+    group=GROUP,
+    title="Two bodies between a heater and a wall, by the matrix exponential",
+    equations=r"$$ C_1\dot T_1 = G_{12}(T_2 - T_1) + q, \quad C_2\dot T_2 = G_{12}(T_1 - T_2) + G_2(T_w - T_2) $$",
+    setup="C = 200 and 1000 J/K, G₁₂ = 4 W/K, G₂ = 2 W/K to a wall at 290 K, from there, q = 60 W: one step of 500 s "
+    "and one of a year. At 500 s the reference is scipy's DOP853 with rtol 1e-13.",
+    source="lumped heat balance: at rest T₁ = T_w + q (1/G₁₂ + 1/G₂), T₂ = T_w + q/G₂; scipy.integrate.solve_ivp",
+)
+def thermal_network() -> Sequence[Check]:
+    network = ThermalNetwork(
+        {"heated": ThermalNode(200.0, 290.0), "other": ThermalNode(1000.0, 290.0)},
+        [ThermalLink("heated", "other", conductance=4.0), ThermalLink("other", "wall", resistance=0.5)],
+        {"wall": 290.0},
+        [HeatFlow("heated", 60.0)],
+    )
+    law = lambda t, y: [(4 * (y[1] - y[0]) + 60) / 200, (4 * (y[0] - y[1]) + 2 * (290 - y[1])) / 1000]  # noqa: E731
+    other = scipy.integrate.solve_ivp(law, (0.0, 500.0), [290.0, 290.0], method="DOP853", rtol=1e-13, atol=1e-12)
+    soon, late = _final(LinearOde(network), 500.0), _final(LinearOde(network), 3.15e7)
+    return [
+        relative("heated body at 500 s", other.y[0, -1], soon[0], 1e-11, "K"),
+        relative("other body at 500 s", other.y[1, -1], soon[1], 1e-11, "K"),
+        relative("heated body at rest", 335.0, late[0], 1e-9, "K"),
+        relative("other body at rest", 320.0, late[1], 1e-9, "K"),
+    ]
+
+
 CASES = (
     rober,
     hires,
@@ -301,5 +341,6 @@ CASES = (
     ode_orders,
     rc_circuit,
     heated_cell,
+    thermal_network,
 )
 """The chapter."""
