@@ -1,4 +1,4 @@
-"""The command line: ``gemel simulate | calibrate | forecast | demo | serve | verify | version``.
+"""The command line: ``gemel simulate | data | calibrate | forecast | demo | serve | verify | version``.
 
 Commands import what they need when they run, so that ``--help`` is quick. A user's mistake is one line on
 standard error and exit code 2; a solve that failed is one line and exit code 1.
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 TwinPath = Annotated[Path, typer.Argument(metavar="TWIN.TOML", help="The twin file.")]
 Data = Annotated[
-    Path | None, typer.Option(metavar="CSV", help="Measured data instead of those that the twin file names.")
+    Path | None, typer.Option(metavar="FILE", help="Measured data instead of those that the twin file names.")
 ]
 Every = Annotated[str | None, typer.Option(metavar="TIME", help="Read the sensors at this interval, such as 10s.")]
 Inputs = Annotated[
@@ -57,6 +57,14 @@ def simulate(
     from gemel.bindings.commands.simulate import SimulateOptions, run
 
     run(twin, SimulateOptions(until, every, data, set_ or [], input_ or [], belief, out, plot))
+
+
+@app.command(name="data")
+def data_(twin: TwinPath, data: Data = None) -> None:
+    """Show what is in measured data: gaps, outliers, stuck sensors, what was left out and why."""
+    from gemel.bindings.commands.data import run
+
+    run(twin, data)
 
 
 @app.command()
@@ -181,7 +189,7 @@ def main() -> None:
         where = f" '{error.filename}'" if error.filename else ""
         _end(ValueError(f"{error.strerror or error}{where}"), 2)
     except RuntimeError as error:
-        if type(error).__name__ != "SolveError":
+        if type(error).__name__ not in ("SolveError", "CalibrationError"):
             raise
         _end(error, 1)
 

@@ -15,7 +15,7 @@ from gemel.engine import Fit, Record, forecast, simulate
 from gemel.engine.results import save_json
 from gemel.engine.twinfile import MissingDataError, TwinFile
 
-EXAMPLES = ("cantilever", "heater-board", "cell")
+EXAMPLES = ("cantilever", "heater-board", "cell", "house", "gpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _show(name: str, path: Path, out: Path) -> list[Verdict]:
     validation = validate(file, fit, out)
     if name == "cantilever":
         return _judge_cantilever(fit, record)
-    if name == "heater-board":
-        return _judge_board(figures)
+    if name in _FREE_RUNS:
+        return _judge_free_run(name, figures)
     return _judge_cell(file, fit, validation)
 
 
@@ -98,17 +98,23 @@ def _judge_cantilever(fit: Fit, record: Record) -> list[Verdict]:
     ]
 
 
-def _judge_board(figures: dict[str, Any]) -> list[Verdict]:
-    """The free run over the second half. Peers: a two-node energy balance, and holding the last value."""
-    peers = {"T1": "two-node balance 1.42 K, last value held 4.97 K", "T2": "two-node balance 1.33 K"}
+_FREE_RUNS = {
+    "heater-board": (
+        "second half",
+        {"T1": "two-node balance 1.42 K, last value held 4.97 K", "T2": "two-node balance 1.33 K"},
+    ),
+    "house": ("last 22 days", {"indoor": "2R2C model 0.82 K, last value held 1.46 K"}),
+    "gpu": ("last 170 s", {"die": "one node 1.8 K, last value held 5.9 K", "memory": "one node 2.1 K"}),
+}
+"""Twins of temperatures that are judged on the end of their record: which end, and what simpler models reach."""
+
+
+def _judge_free_run(name: str, figures: dict[str, Any]) -> list[Verdict]:
+    """The free run over what was not fitted."""
+    part, peers = _FREE_RUNS[name]
     return [
-        Verdict(
-            "heater-board",
-            f"{name}, second half, free run",
-            f"{_held_out(figures, name)['rmse']:.2f} K",
-            peer,
-        )
-        for name, peer in peers.items()
+        Verdict(name, f"{sensor}, {part}, free run", f"{_held_out(figures, sensor)['rmse']:.2f} K", peer)
+        for sensor, peer in peers.items()
     ]
 
 

@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gemel.engine import Record
+from gemel.engine import Gaussian, Loss, Record
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
-from gemel.engine.twinfile.data import locate
 from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.files import find, locate
+from gemel.engine.twinfile.schema import DataTable
 from gemel.solvers.least_squares import LeastSquaresSolver
 
 
@@ -20,6 +21,8 @@ class FitPlan:
     record: Record
     sensors: tuple[str, ...] | None
     solver: LeastSquaresSolver
+    loss: Loss = dataclasses.field(default_factory=Gaussian)
+    starts: int = 1
 
 
 def plan_fit(
@@ -55,7 +58,7 @@ def plan_fit(
     solver = twin_file.solver()
     if max_steps is not None:
         solver = dataclasses.replace(solver, max_steps=max_steps)
-    return FitPlan(training, chosen, solver)
+    return FitPlan(training, chosen, solver, twin_file.loss(), twin_file.calibration.starts)
 
 
 def before(record: Record, until: float) -> Record:
@@ -63,42 +66,73 @@ def before(record: Record, until: float) -> Record:
     return record if record.times is None else record.between(float(record.times[0]), until)
 
 
-def data_name(twin_file: TwinFile) -> str | None:
-    """Under which name the data file of a document is attached to it; None where it names no file.
+def data_names(twin_file: TwinFile) -> dict[str, str]:
+    """Under which name each data file of a document is attached to it, by what the document writes.
 
     It is the name as written where that is a plain relative path, else its last part: a document may name a
     file by an environment variable or by a URL.
     """
     table = twin_file.document.data
     if table is None or (table.values and not table.readings):
-        return None
-    written = table.file or table.url
-    if written is None:
-        return None
+        return {}
+    channels = [*table.readings.values(), *table.inputs.values()]
+    main = table.files or [table.file or table.url]
+    if all(channel.file is not None for channel in channels):
+        main = []
+    written = [*main, *(channel.file for channel in channels)]
+    return {name: _attached_name(name) for name in written if name is not None}
+
+
+def _attached_name(written: str) -> str:
     try:
         check_attachment_name(written)
     except StoreError:
-        return PurePosixPath(written).name or None
+        return PurePosixPath(written).name
     return PurePosixPath(written).name if "$" in written else written
 
 
-def attached_data(twin_file: TwinFile) -> Path | None:
-    """The data file in the folder of an attached document, or None."""
-    name = data_name(twin_file)
-    path = twin_file.folder / name if name else None
-    return path if path is not None and path.is_file() else None
+def has_data(twin_file: TwinFile) -> bool:
+    """Whether an attached document has its data: all of its data files, or values in itself."""
+    table = twin_file.document.data
+    names = data_names(twin_file).values()
+    if table is None or not (names or table.values):
+        return False
+    return all(_is_attached(twin_file, name) for name in names)
 
 
-def attached_record(twin_file: TwinFile) -> Record:
-    """The data of an attached document; nothing outside its folder is read or fetched.
+def with_attached_data(twin_file: TwinFile) -> TwinFile:
+    """An attached document that takes its data from its folder; nothing outside it is read or fetched.
 
     Raises:
-        TwinFileError: where it names none, or the file is not attached.
+        TwinFileError: where a data file is not attached.
     """
-    name = data_name(twin_file)
-    if name is not None and attached_data(twin_file) is None:
-        raise TwinFileError(f"{twin_file.source}: the data file '{name}' is not attached to the twin.")
-    return twin_file.record(attached_data(twin_file))
+    names, document = data_names(twin_file), twin_file.document
+    for name in names.values():
+        if not _is_attached(twin_file, name):
+            raise TwinFileError(f"{twin_file.source}: the data file '{name}' is not attached to the twin.")
+    if document.data is None or not names:
+        return twin_file
+    table = _renamed(document.data, names)
+    return TwinFile(twin_file.text, twin_file.folder, twin_file.source, document.model_copy(update={"data": table}))
+
+
+def _is_attached(twin_file: TwinFile, name: str) -> bool:
+    return bool(name) and "$" not in name and (twin_file.folder / name).is_file()
+
+
+def _renamed(table: DataTable, names: dict[str, str]) -> DataTable:
+    """A data table that names its files as they are attached."""
+    first = table.file or table.url
+    update: dict[str, object] = {"url": None, "sha256": None, "file": None if first is None else names.get(first)}
+    if table.files is not None:
+        update["files"] = [names[file] for file in table.files if file in names]
+    for key in ("readings", "inputs"):
+        channels = getattr(table, key)
+        update[key] = {
+            name: channel if channel.file is None else channel.model_copy(update={"file": names[channel.file]})
+            for name, channel in channels.items()
+        }
+    return table.model_copy(update=update)
 
 
 def check_references(twin_file: TwinFile) -> None:
@@ -127,11 +161,19 @@ def attachments_of(twin_file: TwinFile) -> dict[str, bytes]:
     mesh, table = twin_file.document.mesh, twin_file.document.data
     if mesh is not None and mesh.file is not None:
         found[mesh.file] = _bytes(twin_file, twin_file.folder / mesh.file)
-    name = data_name(twin_file)
-    if name is not None and table is not None:
-        place = Place(twin_file.source, twin_file.text) / "data"
+    names = data_names(twin_file)
+    if len(set(names.values())) < len(names):
+        raise TwinFileError(f"{twin_file.source}: two data files have one name, so they cannot both be attached.")
+    place = Place(twin_file.source, twin_file.text) / "data"
+    for written, name in names.items():
         with contextlib.suppress(MissingDataError):
-            found[name] = _bytes(twin_file, locate(table, place, twin_file.folder))
+            if table is not None and table.files is None and written in (table.file, table.url):
+                path = locate(table, place, twin_file.folder)[0]
+            else:
+                path = find(written, place, twin_file.folder)
+            if path.is_dir():
+                raise place.error(f"'{written}' is a folder, which cannot be attached: give its data as a file.")
+            found[name] = _bytes(twin_file, path)
     return found
 
 

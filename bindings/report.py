@@ -26,9 +26,7 @@ def parameter_table(fit: Fit) -> Table:
     table.add_column("unit")
     table.add_column("determined", justify="right")
     for row in fit.table():
-        prior, value, low, high = (
-            _number(from_si(number, row.unit)) for number in (row.prior, row.value, *row.interval)
-        )
+        prior, value, low, high = (number(from_si(value, row.unit)) for value in (row.prior, row.value, *row.interval))
         explained = row.description and len(fit.table()) <= _EXPLAINED
         name = f"{row.name}\n[dim]{row.description}[/dim]" if explained else row.name
         table.add_row(name, prior, value, f"{low} … {high}", written(row.unit), f"{100 * row.determined:.1f} %")
@@ -45,7 +43,7 @@ def comparison_table(twin: Twin, figures: dict[str, Any], title: str = "Twin aga
     for name, parts in figures.items():
         unit = twin.sensor(name).unit
         for part, numbers in parts.items():
-            error = f"{_number(difference_from_si(numbers['rmse'], unit))} {difference_unit(unit)}"
+            error = f"{number(difference_from_si(numbers['rmse'], unit))} {difference_unit(unit)}"
             table.add_row(name, part.replace("_", " "), error, f"{100 * numbers['coverage']:.0f} %")
     return table
 
@@ -61,11 +59,11 @@ def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fit
         name = sensor.name
         low, high = forecast.band(name)
         numbers = (before.readings[name], forecast.run.readings[name], low, high)
-        old, new, least, most = (_number(from_si(np.asarray(number), sensor.unit)) for number in numbers)
+        old, new, least, most = (number(from_si(np.asarray(value), sensor.unit)) for value in numbers)
         measured, error = "", ""
         if name in record.readings:
             value = float(np.asarray(record.readings[name]))
-            measured = _number(from_si(value, sensor.unit))
+            measured = number(from_si(value, sensor.unit))
             error = f"{100 * (float(forecast.run.readings[name]) / value - 1):+.2f} %"
         kind = "fitted" if name in fitted else "predicted"
         table.add_row(f"{name} [{written(sensor.unit)}]", measured, old, new, f"{least} … {most}", error, kind)
@@ -83,7 +81,7 @@ def reading_table(twin: Twin, run: Run) -> Table:
     for sensor in twin.sensors:
         values = np.atleast_1d(from_si(np.asarray(run.readings[sensor.name]), sensor.unit))
         numbers = (values[0], values[-1], values.min(), values.max())[: len(headings)]
-        table.add_row(sensor.name, *(_number(number) for number in numbers), written(sensor.unit))
+        table.add_row(sensor.name, *(number(value) for value in numbers), written(sensor.unit))
     return table
 
 
@@ -117,9 +115,9 @@ def plot_forecast(
 
 def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None) -> None:
     sensors = twin.sensors[:8]
-    times, scale, unit = _time_axis(np.asarray(forecast.run.times))
+    times, scale, unit = time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
-    figure, axes = _figure(len(sensors))
+    drawing, axes = figure(len(sensors))
     for axis, sensor in zip(axes, sensors, strict=True):
         if _has_band(forecast):
             low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
@@ -136,12 +134,12 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     axes[0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
     axes[0].set_title(twin.description or twin.name, loc="left", fontsize=11)
     axes[-1].set_xlabel(f"time [{unit}]")
-    _save(figure, path)
+    save(drawing, path)
 
 
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
     """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
-    figure, (axis,) = _figure(1)
+    drawing, (axis,) = figure(1)
     names = [sensor.name for sensor in twin.sensors]
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
     spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
@@ -162,7 +160,7 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     axis.set_title(twin.description or twin.name, loc="left", fontsize=11)
     axis.legend(loc="best", fontsize=8, frameon=False)
     axis.grid(alpha=0.25, axis="x")
-    _save(figure, path)
+    save(drawing, path)
 
 
 def _has_band(forecast: Forecast) -> bool:
@@ -170,21 +168,26 @@ def _has_band(forecast: Forecast) -> bool:
     return any(np.any(np.asarray(spread) > 0) for spread in forecast.predictive.values())
 
 
-def _figure(rows: int) -> tuple[Any, Sequence[Any]]:
+def figure(rows: int, columns: int = 1, widths: Sequence[float] | None = None) -> tuple[Any, Any]:
+    """A figure with axes one below the other, which share time; with several columns a list of them for each row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH, _HEIGHT * rows + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
+    drawing = Figure(figsize=(_WIDTH, _HEIGHT * rows + 0.8), layout="constrained")
+    FigureCanvasAgg(drawing)
+    ratios = {} if widths is None else {"width_ratios": list(widths)}
+    axes = drawing.subplots(rows, columns, sharex="col", squeeze=False, gridspec_kw=ratios)
+    return drawing, list(axes[:, 0]) if columns == 1 else [list(row) for row in axes]
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(drawing: Any, path: Path) -> None:
+    """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    drawing.savefig(path, dpi=130)
 
 
-def _time_axis(times: np.ndarray) -> tuple[np.ndarray, float, str]:
+def time_axis(times: np.ndarray) -> tuple[np.ndarray, float, str]:
+    """Times in the unit that suits their span, what they were divided by, and the unit."""
     span = float(times[-1] - times[0])
     for unit, scale in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if span > 3 * scale:
@@ -192,7 +195,7 @@ def _time_axis(times: np.ndarray) -> tuple[np.ndarray, float, str]:
     return times, 1.0, "s"
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
     """Four significant digits, without an exponent where it would be short."""
     value = float(value)
     return f"{value:.4g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.bindings import convert
-from gemel.bindings.plan import FitPlan, attached_data, attached_record, check_references, plan_fit
+from gemel.bindings.plan import FitPlan, check_references, has_data, plan_fit, with_attached_data
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2
 from gemel.engine import CalibrationProblem, Twin, forecast, simulate
 from gemel.engine.results import forecast_data, run_data
@@ -68,12 +68,11 @@ class TwinCache:
 
 def describe(loaded: LoadedTwin) -> dict[str, Any]:
     """The facts about a twin, its name and its belief."""
-    if attached_data(loaded.file) is not None:
-        attached_record(loaded.file)
-    has_data = attached_data(loaded.file) is not None or _has_values(loaded.file)
+    if has_data(loaded.file):
+        with_attached_data(loaded.file).record()
     return {
         "name": loaded.file.name,
-        "facts": convert.twin_facts(loaded.twin, has_data),
+        "facts": convert.twin_facts(loaded.twin, has_data(loaded.file)),
         "mean": np.asarray(loaded.twin.belief.mean),
         "covariance": np.asarray(loaded.twin.belief.covariance),
     }
@@ -116,6 +115,8 @@ def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_ste
             document=loaded.file.text,
             restart=restart,
             on_step=on_step,
+            loss=plan.loss,
+            starts=plan.starts,
         )
 
     try:
@@ -127,7 +128,7 @@ def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_ste
     belief = result.twin.belief
     return {
         "fit": convert.fit_message(result).SerializeToString(),
-        "facts": convert.twin_facts(result.twin, attached_data(loaded.file) is not None or _has_values(loaded.file)),
+        "facts": convert.twin_facts(result.twin, has_data(loaded.file)),
         "mean": np.asarray(belief.mean),
         "covariance": np.asarray(belief.covariance),
     }
@@ -136,12 +137,10 @@ def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_ste
 def _plan(loaded: LoadedTwin, request: bytes) -> FitPlan:
     message = calibration_pb2.CalibrateRequest.FromString(request)
     record = convert.record_from(message.record) if message.HasField("record") else None
-    if record is None:
-        attached_record(loaded.file)
     return plan_fit(
-        loaded.file,
+        with_attached_data(loaded.file) if record is None else loaded.file,
         record,
-        attached_data(loaded.file),
+        None,
         tuple(message.sensors),
         message.until if message.HasField("until") else None,
         message.max_steps if message.HasField("max_steps") else None,
@@ -154,7 +153,7 @@ def _drive(loaded: LoadedTwin, message: Any) -> tuple[Any, np.ndarray | None]:
         return convert.series_from(message.inputs), convert.times_from(message)
     if message.inputs or message.HasField("times"):
         raise ValueError("Give inputs and times, or use_data, not both.")
-    record = attached_record(loaded.file)
+    record = with_attached_data(loaded.file).record()
     return record.inputs, None if record.times is None else np.asarray(record.times)
 
 
@@ -164,7 +163,3 @@ def _keep(run: RunData, fields: list[str], out: Path) -> dict[str, Any]:
             raise ValueError(f"Unknown field '{name}': the run has {', '.join(run.fields) or 'none'}.")
     write_run(out, run)
     return {"status": run.attributes["status"]}
-
-
-def _has_values(file: TwinFile) -> bool:
-    return file.document.data is not None and bool(file.document.data.values)

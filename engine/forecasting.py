@@ -1,6 +1,7 @@
 """Forecasts: a free run with its credible band."""
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.parameters import QUANTILE_95
 from gemel.engine.signals import Series
 from gemel.engine.simulation import Run, check_names, respond
 from gemel.engine.twin import Twin
@@ -26,9 +26,9 @@ class Forecast(eqx.Module):
     parametric: dict[str, Array]
     predictive: dict[str, Array]
 
-    def band(self, sensor: str) -> tuple[Array, Array]:
-        """The 95 % predictive band of a sensor."""
-        spread = QUANTILE_95 * self.predictive[sensor]
+    def band(self, sensor: str, level: float = 0.95) -> tuple[Array, Array]:
+        """The predictive band of a sensor that should hold a share ``level`` of new measurements."""
+        spread = NormalDist().inv_cdf(0.5 + 0.5 * level) * self.predictive[sensor]
         return self.run.readings[sensor] - spread, self.run.readings[sensor] + spread
 
     def coverage(self, sensor: str, measured: Float[Array, " n"] | np.ndarray) -> float:

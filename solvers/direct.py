@@ -4,7 +4,7 @@ import abc
 import collections
 import concurrent.futures
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -102,9 +102,6 @@ class HostDirect(LinearSolver):
         return _judge(x, b, transposed(operator) if transpose else operator, self.rtol)
 
 
-Library = Literal["auto", "superlu", "cudss"]
-
-
 class SparseDirect(HostDirect):
     """Sparse LU: SuperLU (through scipy) on the host, or cuDSS (through nvmath) on a GPU.
 
@@ -117,7 +114,7 @@ class SparseDirect(HostDirect):
       (``NOT_FINITE``); cuDSS goes on with a small pivot, and the residual says it (``STAGNATION``).
     """
 
-    library: Library = eqx.field(static=True, default="auto")
+    library: str = eqx.field(static=True, default="auto")
 
     def __check_init__(self):
         if self.library not in ("auto", "superlu", "cudss"):
@@ -193,16 +190,14 @@ def _factorise(matrix: scipy.sparse.csr_array, kind: type[_SuperLU | _CuDSS]) ->
     return factors
 
 
-def solve_on_host(
-    matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: Library = "auto"
-) -> np.ndarray:
+def solve_on_host(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: str = "auto") -> np.ndarray:
     """Solve by LU and one step of refinement; NaN where the matrix is singular or not finite."""
     if not (np.all(np.isfinite(matrix.data)) and np.all(np.isfinite(b))):
         return np.full_like(b, np.nan)
     return _WORKER.submit(_solve, matrix, b, transpose, library).result()
 
 
-def _solve(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: Library) -> np.ndarray:
+def _solve(matrix: scipy.sparse.csr_array, b: np.ndarray, transpose: bool, library: str) -> np.ndarray:
     on_gpu = cudss.available() if library == "auto" else library == "cudss"
     factors = _factorise(matrix, _CuDSS if on_gpu else _SuperLU)
     if factors is None:

@@ -7,9 +7,11 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gemel.bindings.commands import common
+from gemel.bindings.commands.data import show_warnings
+from gemel.bindings.page import write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
-from gemel.engine import CalibrationProblem, Fit, Record, Twin, forecast, simulate
+from gemel.engine import CalibrationProblem, Fit, Record, Twin, forecast, judge, simulate
 from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
@@ -33,7 +35,8 @@ def run(path: Path, options: CalibrateOptions) -> None:
     """Calibrate a twin, from its checkpoint where there is one. Raises `SolveError` where the fit fails."""
     until = common.seconds("--until", options.until)
     file, twin = common.load(path)
-    record = file.record(options.data)
+    record, found = file.inspect(options.data)
+    show_warnings(found)
     plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
     CalibrationProblem.of(twin, plan.record, plan.sensors)  # a mistake leaves no folder behind
     out = options.out or Path("runs") / file.name
@@ -70,6 +73,8 @@ def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Pat
                 restart=restart,
                 on_resume=on_resume,
                 on_step=on_step,
+                loss=plan.loss,
+                starts=plan.starts,
             )
         except OtherProblemError as error:
             raise ValueError(f"{error} Give --restart to start anew.") from error
@@ -84,6 +89,8 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
         result = forecast(fit.twin, record.inputs, times)
     figures = fit_figures(fit)
     figures["sensors"] = comparison_figures(result, record, plan.record, plan.sensors)
+    judgement = judge(fit, result, record, plan.record, plan.sensors)
+    figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
     save_belief(out / "belief.json", fit.twin.belief)
     save_run(out / "forecast.zarr", result)
     save_json(out / "figures.json", figures)
@@ -95,24 +102,13 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
         common.console.print(value_table(fit.twin, before, result, record, fitted))
     else:
         common.console.print(comparison_table(fit.twin, figures["sensors"]))
-    for line in misfit_warnings(fit, figures["sensors"]):
-        common.console.print(line, style="yellow", soft_wrap=True)
-    names = "belief.json, figures.json, forecast.zarr, forecast.png"
+    write_page(out / "report.html", fit, plan, result, record, judgement, out / "forecast.png")
+    common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
+    for reason in judgement.reasons:
+        common.console.print(f"- {reason}", soft_wrap=True)
+    names = "report.html, belief.json, figures.json, forecast.zarr, forecast.png"
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
     return figures
-
-
-def misfit_warnings(fit: Fit, figures: dict[str, Any]) -> list[str]:
-    """A sentence for each fitted sensor whose residual exceeds twice its noise: its intervals cannot be trusted."""
-    lines = []
-    for name, parts in figures.items():
-        ratio = parts["fitted"]["rmse"] / float(fit.twin.sensor(name).noise.std) if "fitted" in parts else 0.0
-        if ratio > 2.0:
-            lines.append(
-                f"The residual of {name} is {ratio:.1f} times its noise: the model or the noise is wrong, "
-                "and the intervals are too narrow."
-            )
-    return lines
 
 
 def validate(file: TwinFile, fit: Fit, out: Path) -> dict[str, Any]:

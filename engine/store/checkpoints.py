@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.calibration import CalibrationProblem, Fit, conclude, residual
+from gemel.engine.calibration import CalibrationProblem, Fit, Loss, conclude, multistart, residual
 from gemel.engine.signals import Record
 from gemel.engine.store.files import write_atomically
 from gemel.engine.twin import Twin
@@ -46,6 +46,7 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
         problem.times,
         problem.data,
         problem.weights,
+        repr(problem.loss),
     )
     for leaf in jax.tree.leaves((tree, problem.names)):
         if eqx.is_array_like(leaf):
@@ -105,14 +106,17 @@ def resumable_calibrate(
     restart: bool = False,
     on_resume: Callable[[int], None] | None = None,
     on_step: OnStep | None = None,
+    loss: Loss | None = None,
+    starts: int = 1,
 ) -> Fit:
     """Calibrate as `gemel.calibrate` does, from the checkpoint at ``path`` where there is one.
 
     Args:
-        twin, record, solver, sensors: as in `gemel.calibrate`.
+        twin, record, solver, sensors, loss: as in `gemel.calibrate`.
         path: the checkpoint; its folder exists.
         document: text that belongs to the problem, such as the twin file.
         restart: start anew whatever is at ``path``.
+        starts: from how many points to fit at once before the best goes on; see `multistart`.
         on_resume: called with the step from which the fit continues.
         on_step: called with the state after it is on disk, after the start and after every step.
 
@@ -120,12 +124,15 @@ def resumable_calibrate(
         ValueError: for data that do not fit the twin.
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
-    problem = CalibrationProblem.of(twin, record, sensors)
-    mark = fingerprint(problem, solver, document)
+    problem = CalibrationProblem.of(twin, record, sensors, loss)
+    mark = fingerprint(problem, solver, f"{document} {starts}" if starts > 1 else document)
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
-        state = solver.init(residual, problem.start(), problem)
+        if starts > 1:
+            state = multistart(problem, starts, solver=solver).best
+        else:
+            state = solver.init(residual, problem.start(), problem)
         costs = [float(state.cost)]
         save_checkpoint(path, mark, state, costs)
     else:

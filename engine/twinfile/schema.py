@@ -149,7 +149,42 @@ class CircuitTable(Table):
     heat: CellHeatTable | None = None
 
 
-ModelTable = Annotated[HeatTable | ElasticityTable | CircuitTable, Field(discriminator="physics")]
+class NetworkTable(Table):
+    """A network of bodies of one temperature each: tables ``nodes``, ``links``, ``boundaries`` and ``heats``."""
+
+    physics: Literal["thermal-network"]
+    step: str | None = None
+
+
+ModelTable = Annotated[HeatTable | ElasticityTable | CircuitTable | NetworkTable, Field(discriminator="physics")]
+
+
+class NodeTable(Table):
+    """A body of one temperature; ``initial`` is a temperature or ``"steady"``."""
+
+    capacity: Number
+    initial: Number
+
+
+class BoundaryTable(Table):
+    """A given temperature."""
+
+    value: Number
+
+
+class LinkTable(Table):
+    """What joins two nodes, or a node and a boundary: a ``conductance`` or a ``resistance``."""
+
+    between: list[str] = Field(min_length=2, max_length=2)
+    conductance: Number | None = None
+    resistance: Number | None = None
+
+
+class HeatInTable(Table):
+    """Heat into a node."""
+
+    node: str
+    value: Number
 
 
 class MaterialTable(Table):
@@ -259,36 +294,72 @@ SensorTable = Annotated[
 ]
 
 
-class ColumnTable(Table):
-    """A column of the data file.
+class TimeTable(Table):
+    """The column that holds the time: numbers in ``unit``, or, where that is ``datetime``, stamps as in ISO 8601."""
 
-    ``hold`` says what an input does between samples: it keeps the ``previous`` value, it has had the ``next``
-    one since the sample before, or it is ``linear``.
+    column: str
+    unit: str
+    scale: float = 1.0
+
+
+class FlagTable(Table):
+    """A column of quality flags and those that are ``good``: samples with another flag, or none, are left out."""
+
+    column: str
+    good: list[float | str] = Field(min_length=1)
+
+
+class ColumnTable(Table):
+    """A column of the data file, or of a ``file`` of its own; with ``time``, on a clock of its own.
+
+    Values outside ``valid``, a least and a greatest one, are left out, and so are samples whose ``flag`` is not good.
     """
 
     column: str
     unit: str
     scale: float = 1.0
+    file: str | None = None
+    time: TimeTable | None = None
+    flag: FlagTable | None = None
+    valid: list[str | float] | None = Field(default=None, min_length=2, max_length=2)
+
+
+class InputColumnTable(ColumnTable):
+    """The column of an input.
+
+    ``hold`` says what an input does between samples: it keeps the ``previous`` value, it has had the ``next``
+    one since the sample before, or it is ``linear``. ``fill`` says where a missing sample comes from; without
+    it an input must have none.
+    """
+
     hold: Literal["previous", "next", "linear"] = "previous"
+    fill: Literal["previous", "linear"] | None = None
 
 
 class DataTable(Table):
-    """Measured data: a file with columns, or single values.
+    """Measured data: a file with columns, several with parts of one record, or single values.
 
     ``every`` keeps one reading in so many. ``thin`` keeps those further from the last kept one than this
-    fraction of the time since an input last jumped, and those next to a jump; inputs stay whole.
+    fraction of the time since an input last jumped, and those next to a jump; inputs stay whole. ``flag`` is that
+    of all columns of the data file that name no other. ``outliers`` says whether readings that look like outliers
+    or like those of a stuck sensor are kept, or dropped.
     """
 
     file: str | None = None
+    files: list[str] | None = Field(default=None, min_length=1)
     url: str | None = None
     sha256: str | None = None
-    time: ColumnTable | None = None
+    separator: Literal[",", ";", "\t", "|"] = ","
+    decimal: Literal[".", ","] = "."
+    time: TimeTable | None = None
     start: str | None = None
     end: str | None = None
     every: int = Field(default=1, ge=1)
     thin: float | None = Field(default=None, gt=0, lt=1)
+    flag: FlagTable | None = None
+    outliers: Literal["keep", "drop"] = "keep"
     readings: dict[str, ColumnTable] = {}
-    inputs: dict[str, ColumnTable] = {}
+    inputs: dict[str, InputColumnTable] = {}
     values: dict[str, str | float] = {}
 
 
@@ -298,6 +369,8 @@ class CalibrationTable(Table):
     until: str | None = None
     sensors: list[str] | None = None
     method: Literal["levenberg-marquardt", "adam"] = "levenberg-marquardt"
+    loss: Literal["gaussian", "huber", "student-t"] = "gaussian"
+    starts: int = Field(default=1, ge=1, le=1000)
     learning_rate: float = Field(default=0.05, gt=0)
     max_steps: int = Field(default=40, ge=1)
     tolerance: float = Field(default=1e-6, gt=0)
@@ -312,6 +385,10 @@ class Document(Table):
     model: ModelTable
     materials: dict[str, MaterialTable] = {}
     conditions: list[ConditionTable] = []
+    nodes: dict[str, NodeTable] = {}
+    boundaries: dict[str, BoundaryTable] = {}
+    links: list[LinkTable] = []
+    heats: list[HeatInTable] = []
     parameters: dict[str, ParameterTable] = {}
     inputs: dict[str, InputTable] = {}
     sensors: dict[str, SensorTable] = {}

@@ -8,11 +8,12 @@ from typing import Any, get_args
 import optax
 from pydantic import BaseModel, ValidationError
 
-from gemel.engine.calibration import DEFAULT_SOLVER
+from gemel.engine.calibration import DEFAULT_SOLVER, Gaussian, Huber, Loss, StudentT
+from gemel.engine.datareport import DataReport
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import check_data, read_record
+from gemel.engine.twinfile.data import check_data, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
@@ -79,14 +80,18 @@ class TwinFile:
     def record(self, path: str | Path | None = None, whole: bool = False) -> Record:
         """The samples of the measured data, in SI; with ``whole`` also those that ``every`` and ``thin`` leave out.
 
-        Raises `TwinFileError`, of which `MissingDataError` says that the file is absent.
+        Raises `TwinFileError`, of which `MissingDataError` says that a file is absent.
         """
+        return self.inspect(path, whole)[0]
+
+    def inspect(self, path: str | Path | None = None, whole: bool = False) -> tuple[Record, DataReport]:
+        """As `record`, with what was found in the data: gaps, repeats, outliers, stuck sensors, what was left out."""
         if self.document.data is None:
             raise self._place.error("the table [data] is missing.")
         table = self.document.data
         if whole:
             table = table.model_copy(update={"every": 1, "thin": None})
-        return read_record(table, self._place / "data", self.folder, None if path is None else Path(path))
+        return read_data(table, self._place / "data", self.folder, None if path is None else Path(path))
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
@@ -106,6 +111,10 @@ class TwinFile:
             return record
         end = with_place(self._place / "calibration" / "until", parse, until, "s")
         return with_place(self._place / "calibration" / "until", record.between, float(record.times[0]), end)
+
+    def loss(self) -> Loss:
+        """What a residual costs by ``[calibration]``."""
+        return {"gaussian": Gaussian, "huber": Huber, "student-t": StudentT}[self.calibration.loss]()
 
     def solver(self) -> LeastSquaresSolver:
         """The method that ``[calibration]`` names."""

@@ -1,5 +1,6 @@
 """The command line: results, one line for a mistake, and calibrations that survive being killed."""
 
+import html
 import json
 import subprocess
 import sys
@@ -38,9 +39,23 @@ def gemel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_help_names_every_command(gemel: Gemel) -> None:
     text, _ = gemel("--help")
-    for command in ("simulate", "calibrate", "forecast", "demo", "serve", "version"):
+    for command in ("simulate", "data", "calibrate", "forecast", "demo", "serve", "version"):
         assert command in text
     assert gemel("version")[0].startswith("gemel 0.")
+
+
+def test_the_page_shows_what_a_twin_file_says_as_text(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+    twin = tmp_path / "plate.toml"
+    lines = [line for line in plate.read_text().splitlines() if not line.startswith("description")]
+    name = next(i for i, line in enumerate(lines) if line.startswith("name"))
+    twin.write_text("\n".join([*lines[: name + 1], 'description = "<script>alert(1)</script>"', *lines[name + 1 :]]))
+    for file in plate.parent.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    gemel("calibrate", twin, "--max-steps", "3", code=1)
+    page = (tmp_path / "runs" / "plate" / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "Not usable" in page
 
 
 def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
@@ -56,6 +71,13 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     assert set(figures["sensors"]["T1"]) == {"fitted", "held_out"}
     assert figures["sensors"]["T1"]["held_out"]["rmse"] < 0.5
     assert (results / "forecast.png").read_bytes().startswith(b"\x89PNG")
+    assert figures["verdict"]["verdict"] in out.lower()
+    page = (results / "report.html").read_text()
+    assert figures["verdict"]["verdict"].capitalize() in page
+    assert all(html.escape(reason) in page for reason in figures["verdict"]["reasons"])
+    assert page.count("data:image/png;base64,") == 2
+    assert "90 % band" in page
+    assert not list(results.glob("*.part"))
     assert load_run(results / "forecast.zarr").times is not None
 
     out, _ = gemel("forecast", plate, "--until", "1 min")
@@ -77,8 +99,22 @@ def test_simulate_takes_quantities(tmp_path: Path, plate: Path, gemel: Gemel) ->
     assert (tmp_path / "run.png").is_file()
 
 
+def test_data_shows_what_there_is_and_what_is_wrong(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+    lines = plate.with_name("data.csv").read_text().splitlines()
+    times = [line.split(",")[0] for line in lines]
+    (tmp_path / "log.csv").write_text("\n".join([lines[0], *reversed(lines[1:]), f"{times[3]},500,20,0"]) + "\n")
+    out, _ = gemel("data", plate, "--data", "log.csv")
+    assert "Data of plate" in out
+    assert "heater (input)" in out
+    assert f"'log.csv': {len(lines) - 1} rows out of order, now sorted." in out
+    assert "Data: T1: 1 time with values that differ: their mean is taken." in out
+    out, _ = gemel("data", plate)
+    assert "Data: " not in out
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "a missing file": (["simulate", "none.toml"], "none.toml: the twin file cannot be read"),
+    "no data to show": (["data", "{plate}", "--data", "none.csv"], "none.csv"),
     "missing data": (["calibrate", "{plate}", "--data", "none.csv"], "none.csv"),
     "a wrong unit": (["calibrate", "{plate}", "--until", "5 kg"], "--until: '5 kg' has the wrong unit"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),

@@ -325,7 +325,7 @@ def test_a_mistake_is_one_sentence_with_its_place(folder, old, new, sentence):
 DATA_MISTAKES = [
     ('column = "T"', 'column = "Temp"', LOG, "has no column 'Temp': it has t, T, u"),
     ("", "", LOG.replace("20.5", "warm"), "line 3 of 'log.csv' holds 'warm' in column 'T'"),
-    ("", "", LOG.replace("2,21", "1,21"), "must increase"),
+    ("", "", "t,T,u\n0,20,0\n0,21,0\n", "'log.csv' has 1 time between 'start' and 'end', of 1 in all"),
     ("", "", LOG.replace("0.5,50", "0.5,"), "sample 1 of the input has no number"),
     ("", "", "t,T,u\n", "holds no samples"),
     ('unit = "min"', 'unit = "K"', LOG, "'K' does not fit a quantity in 's'"),

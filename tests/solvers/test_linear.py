@@ -234,7 +234,7 @@ def test_failures_have_a_status():
 
 def test_a_library_for_sparse_direct_solves_is_named():
     with pytest.raises(ValueError, match="'pardiso': use 'auto', 'superlu' or 'cudss'"):
-        SparseDirect(1e-8, "pardiso")  # pyright: ignore[reportArgumentType]
+        SparseDirect(1e-8, "pardiso")
     if not cudss.available():
         with pytest.raises(ValueError, match=r"pip install 'gemel\[cuda,cudss\]'"):
             SparseDirect(1e-8, "cudss")

@@ -52,7 +52,10 @@ def test_products_transposes_and_derivatives_are_those_of_the_matrix(lattice):
 def test_products_without_loops_are_the_same(lattice):
     """A GPU is given them as one sum."""
     operator = random_operator(lattice)
-    storage, x = _OnLattice(lattice, False), jnp.asarray(np.random.default_rng(1).standard_normal((2, operator.n)))
+    storage, x = (
+        _OnLattice(lattice=lattice, symmetric=False),
+        jnp.asarray(np.random.default_rng(1).standard_normal((2, operator.n))),
+    )
     np.testing.assert_allclose(storage.apply((operator.values,), x[0], at_once=True), operator.mv(x[0]), atol=1e-12)
     both = storage.apply_columns((operator.values,), x, at_once=True)
     np.testing.assert_allclose(both, jax.vmap(operator.mv)(x), atol=1e-12)

@@ -1,0 +1,173 @@
+"""The page in which a calibration ends: a verdict with its reasons, pictures and tables, for someone who decides."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from gemel.bindings.plan import FitPlan
+from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
+from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
+from gemel.engine.units import difference_from_si, from_si
+
+_COLOURS = {"usable": "#15803d", "usable with care": "#b45309", "not determined": "#b45309", "not usable": "#b91c1c"}
+_LAGS = 40
+
+
+def write_page(
+    path: Path, fit: Fit, plan: FitPlan, forecast: Forecast, record: Record, judgement: Judgement, picture: Path
+) -> None:
+    """Write the page, whole or not at all; its pictures are inside it.
+
+    Args:
+        path: the HTML file; the picture of the residuals goes beside it as ``residuals.png``.
+        fit: the calibration.
+        plan: what was fitted, and how.
+        forecast: a free run at the times of the record.
+        record: all that was measured.
+        judgement: of the fit.
+        picture: the drawn forecast, a PNG.
+    """
+    twin = fit.twin
+    residuals = path.with_name("residuals.png")
+    drawn = plot_residuals(residuals, twin, forecast, plan)
+    held = [score for score in judgement.scores if score.part == "held out"]
+    text = _template().render(
+        title=twin.name,
+        description=twin.description,
+        judgement=judgement,
+        colour=_COLOURS[judgement.verdict],
+        naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
+        held=[_score_row(twin, score) for score in held],
+        forecast=_inside(picture),
+        parameters=[_parameter_row(row) for row in fit.table()],
+        directions=[
+            {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
+            for d in identifiability(fit.prior, twin.belief)
+        ],
+        residuals=_inside(residuals) if drawn else "",
+        how=_how(fit, plan, record),
+        version=_version(),
+    )
+    scratch = path.with_suffix(".part")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) -> bool:
+    """Draw the residuals of the fitted samples into a PNG: over time, their correlation, and their distribution.
+
+    Returns whether there was anything to draw: records without time have no such picture.
+    """
+    record = plan.record
+    if record.times is None or forecast.run.times is None:
+        return False
+    names = [name for name in plan.sensors or tuple(record.readings) if name in record.readings][:6]
+    if not names:
+        return False
+    times, _, unit = time_axis(np.asarray(record.times))
+    drawing, axes = figure(len(names), 3, (3.0, 1.4, 1.0))
+    for row, name in zip(axes, names, strict=True):
+        at = np.interp(
+            np.asarray(record.times), np.asarray(forecast.run.times), np.asarray(forecast.run.readings[name])
+        )
+        error = (np.asarray(record.readings[name], dtype=float) - at) / float(twin.sensor(name).noise.std)
+        known = np.isfinite(error)
+        _draw_residual(row, name, times[known], error[known])
+    axes[0][0].set_title("measured - twin, in units of the noise", loc="left", fontsize=10)
+    axes[0][1].set_title("correlation over samples", loc="left", fontsize=10)
+    axes[0][2].set_title("distribution", loc="left", fontsize=10)
+    axes[-1][0].set_xlabel(f"time [{unit}]")
+    save(drawing, path)
+    return True
+
+
+def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray) -> None:
+    over, lags, spread = row
+    over.axhline(0.0, color=MEASURED, lw=0.8)
+    over.plot(times, error, ".", color=TWIN, ms=2.5)
+    over.set_ylabel(name)
+    limit = 2 / np.sqrt(max(len(error), 1))
+    found = correlations(error, min(_LAGS, len(error) // 2))
+    lags.bar(np.arange(1, len(found) + 1), found, color=TWIN, width=0.8)
+    for side in (-limit, limit):
+        lags.axhline(side, color=LINE, lw=0.8, ls="--")
+    lags.set_ylim(-1, 1)
+    spread.hist(error, bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
+    height = np.linspace(-4, 4, 81)
+    spread.plot(np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi), height, color=MEASURED, lw=1)
+    spread.set_xticks([])
+    for axis in row:
+        axis.grid(alpha=0.25)
+
+
+def correlations(error: np.ndarray, count: int) -> np.ndarray:
+    """The correlation of samples 1 to ``count`` places apart."""
+    error = error - error.mean() if len(error) else error
+    power = float(error @ error) or 1.0
+    return np.asarray([float(error[lag:] @ error[:-lag]) / power for lag in range(1, count + 1)])
+
+
+def _template() -> jinja2.Template:
+    folder = Path(__file__).with_name("templates")
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True)
+    return environment.get_template("calibration.html")
+
+
+def _inside(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def _score_row(twin: Twin, score: Score) -> dict[str, Any]:
+    unit = twin.sensor(score.sensor).unit
+
+    def shown(value: float) -> str:
+        return number(difference_from_si(value, unit))
+
+    return {
+        "sensor": score.sensor,
+        "unit": written(difference_unit(unit)),
+        "samples": score.samples,
+        "rmse": shown(score.rmse),
+        "naive": {kind: shown(value) for kind, value in score.naive.items()},
+        "gain": "" if score.gain is None else f"{100 * score.gain:.0f} %",
+        "coverage": f"{100 * score.coverage:.0f} %",
+    }
+
+
+def _parameter_row(row: Any) -> dict[str, Any]:
+    prior, value, low, high = (number(from_si(v, row.unit)) for v in (row.prior, row.value, *row.interval))
+    return {
+        "name": row.name,
+        "description": row.description,
+        "prior": prior,
+        "value": value,
+        "low": low,
+        "high": high,
+        "unit": written(row.unit),
+        "determined": f"{100 * max(row.determined, 0.0):.1f}",
+    }
+
+
+def _how(fit: Fit, plan: FitPlan, record: Record) -> str:
+    """Which samples, which method, how it ended."""
+    sensors = ", ".join(plan.sensors or tuple(plan.record.readings))
+    samples = sum(int(np.isfinite(np.asarray(values)).sum()) for values in plan.record.readings.values())
+    part = ""
+    if record.times is not None and plan.record.times is not None and len(plan.record.times) < len(record.times):
+        part = f", those before {plan.record.times[-1]:g} s of {record.times[-1]:g} s"
+    method = type(plan.solver).__name__
+    starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
+    return (
+        f"{samples} samples of {sensors}{part}. {method} with a {type(plan.loss).__name__} loss{starts}: {fit.steps} "
+        f"steps, the misfit fell from {float(fit.costs[0]):.4g} to {float(fit.costs[-1]):.4g}. "
+        f"{fit.status.worst().message}"
+    )
+
+
+def _version() -> str:
+    import gemel
+
+    return gemel.__version__

@@ -1,0 +1,52 @@
+"""From data to belief: what is fitted, how, how sure it is, and whether to trust it."""
+
+from gemel.engine.calibration.design import Measurement, expected_information, next_measurements
+from gemel.engine.calibration.fields import FieldFit, MaternPrior, calibrate_field
+from gemel.engine.calibration.fit import (
+    DEFAULT_SOLVER,
+    CalibrationError,
+    Fit,
+    ParameterRow,
+    calibrate,
+    conclude,
+)
+from gemel.engine.calibration.identifiability import Direction, identifiability
+from gemel.engine.calibration.judgement import Judgement, Score, judge
+from gemel.engine.calibration.losses import Gaussian, Huber, Loss, StudentT
+from gemel.engine.calibration.multistart import Starts, multistart
+from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.calibration.profiles import LikelihoodProfile, profile_likelihood
+from gemel.engine.calibration.sampling import Draws, agrees_with_laplace, sample
+
+__all__ = [
+    "DEFAULT_SOLVER",
+    "CalibrationError",
+    "CalibrationProblem",
+    "Direction",
+    "Draws",
+    "FieldFit",
+    "Fit",
+    "Gaussian",
+    "Huber",
+    "Judgement",
+    "LikelihoodProfile",
+    "Loss",
+    "MaternPrior",
+    "Measurement",
+    "ParameterRow",
+    "Score",
+    "Starts",
+    "StudentT",
+    "agrees_with_laplace",
+    "calibrate",
+    "calibrate_field",
+    "conclude",
+    "expected_information",
+    "identifiability",
+    "judge",
+    "multistart",
+    "next_measurements",
+    "profile_likelihood",
+    "residual",
+    "sample",
+]

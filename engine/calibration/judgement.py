@@ -1,0 +1,211 @@
+"""Whether to trust a calibrated twin: held-out data against naive guesses, bands, residuals, and a verdict in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from scipy.stats import binomtest
+
+from gemel.engine.calibration.fit import Fit
+from gemel.engine.calibration.identifiability import identifiability
+from gemel.engine.forecasting import Forecast
+from gemel.engine.signals import Record
+from gemel.solvers.solution import Code
+
+CLEARLY_BETTER = 0.25
+"""A twin should be at least this share under the best naive guess."""
+
+HONEST = (0.80, 0.97)
+"""What a 90 % band should hold of samples that were not fitted."""
+
+UNDETERMINED = 0.5
+"""A parameter of which the data explain less than this share of the variance is that of the prior."""
+
+Verdict = Literal["usable", "usable with care", "not determined", "not usable"]
+
+_MEANING = {
+    "usable": "The twin predicts what it has not seen, and says how sure it is.",
+    "usable with care": "The twin predicts, but read the reasons below before relying on it.",
+    "not determined": "The data does not determine this twin: its parameters are what was assumed before.",
+    "not usable": "Do not predict with this twin.",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a sensor does on one part of the data, in SI units.
+
+    ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
+    the fitted part and the inputs, ``correlation`` that of neighbouring residuals.
+    """
+
+    sensor: str
+    part: Literal["fitted", "held out"]
+    samples: int
+    rmse: float
+    coverage: float
+    correlation: float
+    naive: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gain(self) -> float | None:
+        """How far the twin is under the best naive guess, as a share of it; None where there is none."""
+        best = min(self.naive.values(), default=0.0)
+        return 1.0 - self.rmse / best if best > 0 else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The scores, a verdict, and the reasons for it, one sentence each."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    scores: tuple[Score, ...]
+
+    @property
+    def meaning(self) -> str:
+        """The verdict as a sentence."""
+        return _MEANING[self.verdict]
+
+
+def judge(
+    fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None = None
+) -> Judgement:
+    """Judge a fit by a free run over all of a record.
+
+    Args:
+        fit: the calibration.
+        forecast: a free run of its twin at the times of the record.
+        record: all that was measured.
+        fitted: the part of it that was fitted.
+        sensors: which readings were fitted; None for all.
+    """
+    scores = tuple(_scores(forecast, record, fitted, sensors))
+    bad, care, good = _of_prediction(scores, record)
+    if fit.status.worst() not in (Code.SUCCESS,):
+        bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
+    care += _of_residuals(fit, scores)
+    unknown = [name for name, share in fit.twin.belief.determined().items() if float(share) < UNDETERMINED]
+    if unknown:
+        blind = [d for d in identifiability(fit.prior, fit.twin.belief) if d.blind]
+        words = "; ".join(d.words() for d in blind[-3:])
+        care.append(
+            f"The data do not determine {', '.join(unknown)}: more than half of what was uncertain before still is"
+            + (f", most along {words} (in standard deviations of the prior)." if words else ".")
+        )
+    verdict: Verdict = "not usable" if bad else "usable with care" if care else "usable"
+    if not bad and fit.twin.parameters and len(unknown) == len(fit.twin.parameters):
+        verdict = "not determined"
+    return Judgement(verdict, (*bad, *care, *good), scores)
+
+
+def _scores(forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None) -> list[Score]:
+    found = []
+    for name, values in record.readings.items():
+        measured = np.atleast_1d(np.asarray(values, dtype=float))
+        known = np.isfinite(measured)
+        used = _used(record, fitted, measured.shape) & (sensors is None or name in sensors)
+        low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
+        twin = np.atleast_1d(np.asarray(forecast.run.readings[name]))
+        for part, chosen in (("fitted", used & known), ("held out", ~used & known)):
+            if not chosen.any():
+                continue
+            error = (twin - measured)[chosen]
+            inside = ((measured >= low) & (measured <= high))[chosen]
+            naive = {} if part == "fitted" else _naive(record, name, measured, used & known, chosen)
+            rmse = float(np.sqrt(np.mean(error**2)))
+            found.append(Score(name, part, int(chosen.sum()), rmse, float(inside.mean()), _correlation(error), naive))
+    return found
+
+
+def _used(record: Record, fitted: Record, shape: tuple[int, ...]) -> np.ndarray:
+    if record.times is None or fitted.times is None:
+        return np.ones(shape, bool)
+    return np.isin(np.asarray(record.times), np.asarray(fitted.times))
+
+
+def _naive(record: Record, name: str, measured: np.ndarray, used: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
+    """Errors of guesses: the last fitted value, the mean of the fitted ones, and a line through them in the inputs, or
+    in time where there are none.
+    """
+    if record.times is None or used.sum() < 2:
+        return {}
+    times = np.asarray(record.times)
+    columns = [np.asarray(series.at(times)) for series in record.inputs.values()] or [times]
+    table = np.stack([np.ones_like(times), *columns], axis=1)
+    line, *_ = np.linalg.lstsq(table[used], measured[used], rcond=None)
+    guesses = {
+        "last value": np.full_like(measured, measured[used][-1]),
+        "mean": np.full_like(measured, measured[used].mean()),
+        "linear": table @ line,
+    }
+    return {kind: float(np.sqrt(np.mean((guess - measured)[chosen] ** 2))) for kind, guess in guesses.items()}
+
+
+def _correlation(error: np.ndarray) -> float:
+    """Of neighbouring residuals about their mean; zero for too few of them."""
+    error = error - error.mean()
+    power = float(np.sum(error**2))
+    return float(np.sum(error[1:] * error[:-1])) / power if len(error) > 3 and power > 0 else 0.0
+
+
+def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], list[str], list[str]]:
+    """What held-out samples say against the twin, for caution, and for it."""
+    bad, care, good = [], [], []
+    held = [score for score in scores if score.part == "held out"]
+    if not held:
+        care.append("No data were held out: how well it predicts is not known.")
+    for score in held:
+        if score.gain is not None:
+            kind = min(score.naive, key=lambda k: score.naive[k])
+            if score.gain <= 0:
+                bad.append(f"On held-out data of {score.sensor} a naive guess ({kind}) is as good as the twin.")
+            elif score.gain < CLEARLY_BETTER:
+                care.append(
+                    f"On held-out data of {score.sensor} the error is only {100 * score.gain:.0f} % under that of a "
+                    f"naive guess ({kind})."
+                )
+            else:
+                good.append(
+                    f"On held-out data of {score.sensor} the error is {100 * score.gain:.0f} % under that of the best "
+                    f"naive guess ({kind})."
+                )
+        if record.times is not None and not _honest(score):
+            much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
+            care.append(
+                f"The 90 % band of {score.sensor} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
+            )
+        elif record.times is not None:
+            good.append(f"The 90 % band of {score.sensor} holds {100 * score.coverage:.0f} % of the held-out samples.")
+        elif score.coverage < 1:
+            care.append(f"The held-out reading of {score.sensor} lies outside its 90 % band.")
+    return bad, care, good
+
+
+def _honest(score: Score) -> bool:
+    """Whether a 90 % band holds about as many samples as it should, or they are too few to tell."""
+    inside = round(score.coverage * score.samples)
+    return HONEST[0] <= score.coverage <= HONEST[1] or bool(binomtest(inside, score.samples, 0.9).pvalue > 0.05)
+
+
+def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
+    """What the residuals of the fitted samples say about noise and model."""
+    care = []
+    for score in scores:
+        if score.part != "fitted":
+            continue
+        noise = fit.twin.sensor(score.sensor).noise
+        ratio = score.rmse / float(noise.std)
+        if ratio > 2:
+            care.append(
+                f"What is left of {score.sensor} after the fit is {ratio:.1f} times its noise: the model or the noise "
+                "is wrong, and the intervals are too narrow."
+            )
+        limit = 2 / np.sqrt(score.samples)
+        if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
+            care.append(
+                f"What is left of {score.sensor} is no white noise (neighbours correlate by {score.correlation:.2f}): "
+                "give it a correlation_time, or the intervals are too narrow."
+            )
+    return care

@@ -1,0 +1,290 @@
+"""How sure a fit is, and whether to trust it: losses, directions, profiles, many starts, sampling, verdicts."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import gemel as gm
+from gemel.engine.coefficients import drive
+
+EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
+TIMES = np.linspace(0.0, 4.0, 41)
+PUSH = {"u": gm.Series(TIMES, np.where(TIMES < 2, 0.0, 1.0))}
+
+
+class Decay(gm.OdeSystem):
+    """x' = -k x + p u, x(0) = 1: the first half of a record shows k, the second p."""
+
+    k: Any
+    p: Any
+    u: Any = gm.Input("u")
+    output_names: tuple[str, ...] = eqx.field(static=True, default=("x",))
+
+    def initial(self):
+        return jnp.ones(1)
+
+    def rate(self, t, y, inputs):
+        return -self.k * y + self.p * drive(self.u, inputs)
+
+    def outputs(self, t, y, inputs):
+        return {"x": y[0]}
+
+
+class Oscillator(gm.OdeSystem):
+    """x'' = -w² x: a misfit in w has many minima."""
+
+    w: Any
+    output_names: tuple[str, ...] = eqx.field(static=True, default=("x",))
+
+    def initial(self):
+        return jnp.array([1.0, 0.0])
+
+    def rate(self, t, y, inputs):
+        return jnp.stack([y[1], -(self.w**2) * y[0]])
+
+    def outputs(self, t, y, inputs):
+        return {"x": y[0]}
+
+
+def decay(noise: float | gm.Noise = 0.02) -> gm.Twin:
+    rate, gain = gm.Parameter("k", gm.LogNormal(1.0, 4.0), "1/s"), gm.Parameter("p", gm.Normal(0.0, 2.0))
+    return gm.Twin(
+        "decay", gm.Ode(Decay(k=rate, p=gain), 0.1, EXPLICIT), [gm.OutputSensor(name="x", output="x", noise=noise)]
+    )
+
+
+def measured(twin: gm.Twin, values: dict[str, float], noise: float, seed: int = 0) -> gm.Record:
+    clean = np.asarray(gm.simulate(twin, PUSH, TIMES, values).readings["x"])
+    return gm.Record(TIMES, {"x": clean + noise * np.random.default_rng(seed).standard_normal(41)}, PUSH)
+
+
+@pytest.mark.parametrize("loss", [gm.Gaussian(), gm.Huber(1.5), gm.StudentT(3.0)], ids=repr)
+def test_shaped_residuals_have_the_loss_as_half_their_square(loss: gm.Loss):
+    def rho(r):
+        if isinstance(loss, gm.Huber):
+            return np.where(np.abs(r) <= 1.5, r**2 / 2, 1.5 * np.abs(r) - 1.125)
+        return r**2 / 2 if isinstance(loss, gm.Gaussian) else 2.0 * np.log1p(r**2 / 3.0)
+
+    r = np.concatenate([np.linspace(-9, 9, 41), [1e-5, -1e-5, 1e-9]])
+    shaped = np.asarray(loss.shaped(jnp.asarray(r)))
+    np.testing.assert_allclose(shaped**2 / 2, rho(r), rtol=1e-12)
+    assert np.all(np.sign(shaped) == np.sign(r))
+    slopes = jax.vmap(jax.grad(loss.shaped))(jnp.asarray(r))
+    assert np.isfinite(np.asarray(slopes)).all()
+    assert np.all(np.asarray(slopes) > 0)
+
+
+def test_robust_losses_leave_outliers_out():
+    twin = decay()
+    record = measured(twin, {"k": 1.5, "p": 2.0}, 0.02)
+    spoilt = np.asarray(record.readings["x"]).copy()
+    spoilt[[3, 7, 20, 33]] += [1.0, -0.8, 1.2, 0.9]
+    spoilt = gm.Record(TIMES, {"x": spoilt}, PUSH)
+    plain = float(gm.calibrate(twin, spoilt).table()[0].value)
+    for loss in (gm.Huber(), gm.StudentT(4.0)):
+        robust = float(gm.calibrate(twin, spoilt, loss=loss).table()[0].value)
+        assert abs(robust - 1.5) < 0.05 < abs(plain - 1.5)
+
+
+def test_losses_refuse_what_is_no_scale():
+    with pytest.raises(ValueError, match="threshold of a Huber loss must be positive, not 0"):
+        gm.Huber(0.0)
+    with pytest.raises(ValueError, match=r"degrees of freedom .* must be positive, not -1"):
+        gm.StudentT(-1.0)
+
+
+def test_directions_show_what_the_data_do_not_see():
+    """Without input p acts on nothing; the direction along it keeps all of its variance."""
+    twin = decay()
+    still = {"u": gm.Series([0.0], [0.0])}
+    clean = gm.simulate(twin, still, TIMES, {"k": 1.5, "p": 0.0}).readings["x"]
+    fit = gm.calibrate(twin, gm.Record(TIMES, {"x": clean}, still))
+    seen, unseen = gm.identifiability(fit.prior, fit.twin.belief)
+    assert not seen.blind
+    assert abs(seen.weights["k"]) > 0.999
+    assert unseen.blind
+    assert unseen.remaining == pytest.approx(1.0)
+    assert unseen.words() == "1 p"
+    assert seen.information == pytest.approx(1 / float(fit.twin.belief.covariance[0, 0]) - 1, rel=1e-6)
+
+
+def test_directions_are_those_of_a_normal_posterior():
+    """Of the sum of two unknowns of unlike spread, measured alone, the difference stays as it was."""
+    names = tuple(gm.Parameter(name, gm.Normal(0.0, 1.0)) for name in "ab")
+    before = np.diag([1.0, 4.0])
+    after = np.linalg.inv(np.linalg.inv(before) + 100.0 * np.ones((2, 2)))
+    belief = [gm.Belief(names, jnp.zeros(2), jnp.asarray(c)) for c in (before, after)]
+    seen, unseen = gm.identifiability(*belief)
+    assert seen.remaining == pytest.approx(1 / 501)
+    assert unseen.remaining == pytest.approx(1.0)
+    assert unseen.words() in ("0.71 a - 0.71 b", "0.71 b - 0.71 a")
+    with pytest.raises(ValueError, match="about other parameters: a, b and a"):
+        gm.identifiability(belief[0], gm.Belief(names[:1], jnp.zeros(1), jnp.eye(1)))
+
+
+def test_a_profile_of_a_normal_posterior_is_a_parabola():
+    twin = decay()
+    problem = gm.CalibrationProblem.of(twin, measured(twin, {"k": 1.5, "p": 2.0}, 0.02))
+    fit = gm.calibrate(twin, measured(twin, {"k": 1.5, "p": 2.0}, 0.02))
+    found = gm.profile_likelihood(problem, fit, "p", points=4)
+    np.testing.assert_allclose(found.excess, (3 * np.linspace(-1, 1, 9)) ** 2, atol=0.6)
+    (row,) = [row for row in fit.table() if row.name == "p"]
+    np.testing.assert_allclose(np.asarray(found.interval, float), row.interval, rtol=0.03)
+    with pytest.raises(ValueError, match="Unknown parameter 'q': the twin has k, p"):
+        gm.profile_likelihood(problem, fit, "q")
+
+
+def test_a_flat_profile_has_no_ends():
+    twin = decay()
+    still = {"u": gm.Series([0.0], [0.0])}
+    clean = gm.simulate(twin, still, TIMES, {"k": 1.5, "p": 0.0}).readings["x"]
+    record = gm.Record(TIMES, {"x": clean}, still)
+    fit = gm.calibrate(twin, record)
+    found = gm.profile_likelihood(gm.CalibrationProblem.of(twin, record), fit, "p", points=2, width=1.5)
+    assert found.interval == (None, None)
+
+
+def test_many_starts_find_the_least_of_several_minima():
+    frequency = gm.Parameter("w", gm.LogNormal(2.0, 6.0), "rad/s")
+    twin = gm.Twin(
+        "swing", gm.Ode(Oscillator(w=frequency), 0.1, EXPLICIT), [gm.OutputSensor(name="x", output="x", noise=0.05)]
+    )
+    record = gm.Record(TIMES, {"x": np.cos(7.0 * TIMES)})
+    assert gm.calibrate(twin, record).table()[0].value != pytest.approx(7.0, rel=1e-2)
+    starts = gm.multistart(gm.CalibrationProblem.of(twin, record), count=24)
+    fit = gm.calibrate(twin, record, state=starts.best)
+    assert fit.table()[0].value == pytest.approx(7.0, rel=1e-3)
+    assert 1 <= starts.minima() < 24
+    assert starts.z.shape == (24, 1)
+    with pytest.raises(ValueError, match="at least one fit, not 0"):
+        gm.multistart(gm.CalibrationProblem.of(twin, record), count=0)
+
+
+@pytest.mark.slow
+def test_draws_of_a_nearly_normal_posterior_are_those_of_laplace():
+    pytest.importorskip("blackjax")
+    twin = decay()
+    record = measured(twin, {"k": 1.5, "p": 2.0}, 0.02)
+    fit, problem = gm.calibrate(twin, record), gm.CalibrationProblem.of(twin, record)
+    draws = gm.sample(problem, fit, count=400, chains=4)
+    assert draws.reliable
+    assert draws.divergent == 0.0
+    assert all(gm.agrees_with_laplace(draws, fit).values())
+    for name, (low, high) in draws.interval().items():
+        row = next(row for row in fit.table() if row.name == name)
+        assert (low, high) == pytest.approx(row.interval, rel=0.03)
+    with pytest.raises(ValueError, match="2 chains"):
+        gm.sample(problem, fit, chains=1)
+
+
+def test_ranks_of_the_truth_are_uniform():
+    """Simulation-based calibration: parameters drawn from the prior, data from them; Talts et al., arXiv:1804.06788."""
+    twin, rng, ranks = decay(0.05), np.random.default_rng(0), []
+    for _ in range(80):
+        z = jnp.asarray(rng.standard_normal(2))
+        values = {name: float(value) for name, value in twin.belief.values(z).items()}
+        record = measured(twin, values, 0.05, int(rng.integers(2**31)))
+        belief = gm.calibrate(twin, record).twin.belief
+        spread = np.sqrt(np.diagonal(np.asarray(belief.covariance)))
+        ranks.append(scipy.stats.norm.cdf((np.asarray(z) - np.asarray(belief.mean)) / spread))
+    for column in np.asarray(ranks).T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 0.01
+
+
+def test_a_run_that_fails_is_no_fit():
+    """An explicit method blows up at the prior's mean."""
+    rate = gm.Parameter("k", gm.LogNormal(1e4, 1.1), "1/s")
+    twin = gm.Twin(
+        "stiff", gm.Ode(Decay(k=rate, p=0.0), 0.1, EXPLICIT), [gm.OutputSensor(name="x", output="x", noise=0.1)]
+    )
+    with pytest.raises(gm.CalibrationError, match="'stiff' has no misfit to begin with"):
+        gm.calibrate(twin, gm.Record(TIMES, {"x": np.zeros(41)}, PUSH))
+
+
+def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.0) -> gm.Judgement:
+    twin, record = decay(noise), gm.Record(TIMES, {"x": values}, PUSH)
+    fitted = record.between(0.0, until)
+    fit = gm.calibrate(twin, fitted)
+    return gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
+
+
+def test_a_good_twin_is_usable_and_beats_naive_guesses():
+    record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
+    verdict = judged(np.asarray(record.readings["x"]))
+    assert verdict.verdict == "usable", verdict.reasons
+    held = next(score for score in verdict.scores if score.part == "held out")
+    assert set(held.naive) == {"last value", "mean", "linear"}
+    assert held.samples == 11
+    assert held.naive["last value"] == pytest.approx(
+        np.sqrt(np.mean((record.readings["x"][29] - record.readings["x"][30:]) ** 2))
+    )
+    assert held.gain is not None
+    assert held.gain > 0.25
+    assert any("under that of the best naive guess" in reason for reason in verdict.reasons)
+
+
+def test_a_wrong_model_is_said_to_be_wrong():
+    wave = np.cos(3 * TIMES)
+    verdict = judged(wave)
+    assert verdict.verdict in ("not usable", "usable with care")
+    assert any("times its noise" in reason for reason in verdict.reasons)
+    assert any("no white noise" in reason for reason in verdict.reasons)
+
+
+def test_data_that_determine_nothing_are_said_to():
+    verdict = judged(np.asarray(measured(decay(), {"k": 1.5, "p": 2.0}, 0.02).readings["x"]), noise=100.0)
+    assert verdict.verdict in ("not determined", "not usable")
+    assert any("do not determine k, p" in reason for reason in verdict.reasons)
+
+
+def test_nothing_held_out_is_said():
+    verdict = judged(np.asarray(measured(decay(), {"k": 1.5, "p": 2.0}, 0.02).readings["x"]), until=9.0)
+    assert verdict.verdict == "usable with care"
+    assert "No data were held out: how well it predicts is not known." in verdict.reasons
+
+
+def test_a_direction_in_words():
+    direction = gm.Direction(0.9, 0.1, {"a": -0.6, "b": 0.75, "c": 0.1})
+    assert direction.words() == "0.75 b - 0.6 a"
+
+
+def bar() -> gm.Twin:
+    """A rod of 1 m between 0 K and a heated end: what is measured nearer the heat tells more about it."""
+    space = gm.FunctionSpace(gm.line(10), "P1")
+    flux = gm.Parameter("q", gm.Normal(0.0, 10.0), "W/m^2")
+    heat = gm.Heat(space, 1.0, 1.0, [gm.Dirichlet("left", 0.0), gm.Flux("right", flux)])
+    return gm.Twin("bar", gm.Steady(heat), [])
+
+
+def test_the_most_telling_place_is_next():
+    """T(x) = q x: the information of one reading with noise s is ½ log(1 + (10 x / s)²)."""
+    candidates = [gm.PointSensor(name=f"x{x}", position=(x,), noise=0.5) for x in (0.2, 0.9, 0.5)]
+    found = gm.next_measurements(bar(), candidates)
+    assert [one.sensor for one in found] == ["x0.9", "x0.5", "x0.2"]
+    for one, x in zip(found, (0.9, 0.5, 0.2), strict=True):
+        assert one.information == pytest.approx(0.5 * np.log1p((10 * x / 0.5) ** 2), rel=1e-6)
+        assert one.remaining["q"] == pytest.approx(1 / np.sqrt(1 + (10 * x / 0.5) ** 2), rel=1e-6)
+    with pytest.raises(ValueError, match="no candidates"):
+        gm.next_measurements(bar(), [])
+    with pytest.raises(ValueError, match="Unknown parameter 'r': the twin has q"):
+        gm.next_measurements(bar(), candidates, about=["r"])
+
+
+def test_inputs_are_improved_by_the_gradient_of_the_information():
+    twin = decay()
+
+    def information(values):
+        return gm.expected_information(twin, twin.sensors, {"u": gm.Series(TIMES, values)}, TIMES, about=["p"])
+
+    start = jnp.full(41, 0.1)
+    slope = jax.grad(information)(start)
+    step = 1e-4 * jnp.ones(41)
+    difference = (information(start + step) - information(start - step)) / 2e-4
+    assert float(slope @ jnp.ones(41)) == pytest.approx(float(difference), rel=1e-5)
+    assert float(slope @ start) > 0  # more input tells more about its gain
