@@ -22,6 +22,12 @@ HONEST = (0.80, 0.97)
 UNDETERMINED = 0.5
 """A parameter of which the data explain less than this share of the variance is that of the prior."""
 
+_FAR, _MANY_FAR = 6.0, 0.005
+"""How many times its noise a sample lies off that is hardly normal, and the share of such samples that is said."""
+
+_FEW = 5
+"""Residuals of which the median says nothing."""
+
 Verdict = Literal["usable", "usable with care", "not determined", "not usable"]
 
 _MEANING = {
@@ -37,7 +43,8 @@ class Score:
     """How a sensor does on one part of the data, in SI units.
 
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
-    the fitted part and the inputs, ``correlation`` that of neighbouring residuals.
+    the fitted part and the inputs, ``correlation`` that of neighbouring residuals, ``spread`` their standard deviation
+    by the median, which a few wrong samples do not change, and ``far`` the share of them beyond six times the noise.
     """
 
     sensor: str
@@ -46,6 +53,8 @@ class Score:
     rmse: float
     coverage: float
     correlation: float
+    spread: float
+    far: float
     naive: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -81,7 +90,7 @@ def judge(
         fitted: the part of it that was fitted.
         sensors: which readings were fitted; None for all.
     """
-    scores = tuple(_scores(forecast, record, fitted, sensors))
+    scores = tuple(_scores(fit, forecast, record, fitted, sensors))
     bad, care, good = _of_prediction(scores, record)
     if fit.status.worst() not in (Code.SUCCESS,):
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
@@ -100,7 +109,7 @@ def judge(
     return Judgement(verdict, (*bad, *care, *good), scores)
 
 
-def _scores(forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None) -> list[Score]:
+def _scores(fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None) -> list[Score]:
     found = []
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
@@ -115,7 +124,10 @@ def _scores(forecast: Forecast, record: Record, fitted: Record, sensors: Sequenc
             inside = ((measured >= low) & (measured <= high))[chosen]
             naive = {} if part == "fitted" else _naive(record, name, measured, used & known, chosen)
             rmse = float(np.sqrt(np.mean(error**2)))
-            found.append(Score(name, part, int(chosen.sum()), rmse, float(inside.mean()), _correlation(error), naive))
+            spread = 1.4826 * float(np.median(np.abs(error))) if len(error) > _FEW else rmse
+            far = float(np.mean(np.abs(error) > _FAR * float(fit.twin.sensor(name).noise.std)))
+            numbers = (rmse, float(inside.mean()), _correlation(error), spread, far)
+            found.append(Score(name, part, int(chosen.sum()), *numbers, naive))
     return found
 
 
@@ -196,11 +208,16 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
         if score.part != "fitted":
             continue
         noise = fit.twin.sensor(score.sensor).noise
-        ratio = score.rmse / float(noise.std)
+        ratio = score.spread / float(noise.std)
         if ratio > 2:
             care.append(
                 f"What is left of {score.sensor} after the fit is {ratio:.1f} times its noise: the model or the noise "
                 "is wrong, and the intervals are too narrow."
+            )
+        if score.far > _MANY_FAR and ratio <= 2:
+            care.append(
+                f"{100 * score.far:.0f} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its noise "
+                "off: if they are wrong, fit with the loss 'huber' or 'student-t'."
             )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):

@@ -237,6 +237,17 @@ def test_a_wrong_model_is_said_to_be_wrong():
     assert any("no white noise" in reason for reason in verdict.reasons)
 
 
+def test_a_few_wrong_samples_are_told_from_a_wrong_model():
+    values = np.asarray(measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4).readings["x"]).copy()
+    values[8] += 0.5
+    twin, record = decay(), gm.Record(TIMES, {"x": values}, PUSH)
+    fitted = record.between(0.0, 3.0)
+    fit = gm.calibrate(twin, fitted, loss=gm.StudentT())
+    reasons = gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted).reasons
+    assert any(reason.startswith("3 % of the fitted samples of x lie more than 6 times") for reason in reasons)
+    assert not any("the model or the noise is wrong" in reason for reason in reasons)
+
+
 def test_data_that_determine_nothing_are_said_to():
     verdict = judged(np.asarray(measured(decay(), {"k": 1.5, "p": 2.0}, 0.02).readings["x"]), noise=100.0)
     assert verdict.verdict in ("not determined", "not usable")
