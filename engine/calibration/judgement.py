@@ -216,8 +216,8 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
             )
         if score.far > _MANY_FAR and ratio <= 2:
             care.append(
-                f"{100 * score.far:.0f} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its noise "
-                "off: if they are wrong, fit with the loss 'huber' or 'student-t'."
+                f"{100 * score.far:.0f} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its "
+                "noise off: if they are wrong, fit with the loss 'huber' or 'student-t'."
             )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
