@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from gemel.bindings.commands import common
-from gemel.bindings.commands.calibrate import fit_with_progress, report, validate
+from gemel.bindings.commands.calibrate import fit_with_progress, report
 from gemel.bindings.plan import plan_fit
 from gemel.engine import Fit, Record, forecast, simulate
 from gemel.engine.results import save_json
@@ -74,13 +74,12 @@ def _show(name: str, path: Path, out: Path) -> list[Verdict]:
     plan = plan_fit(file, None)
     out.mkdir(parents=True, exist_ok=True)
     fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", restart=True)
-    figures = report(fit, plan, record, out)
-    validation = validate(file, fit, out)
+    figures = report(file, fit, plan, record, out)
     if name == "cantilever":
         return _judge_cantilever(fit, record)
     if name in _FREE_RUNS:
         return _judge_free_run(name, figures)
-    return _judge_cell(file, fit, validation)
+    return _judge_cell(file, fit, figures["validation"])
 
 
 def _judge_cantilever(fit: Fit, record: Record) -> list[Verdict]:

@@ -17,23 +17,30 @@ _LAGS = 40
 
 
 def write_page(
-    path: Path, fit: Fit, plan: FitPlan, forecast: Forecast, record: Record, judgement: Judgement, picture: Path
+    path: Path,
+    fit: Fit,
+    plan: FitPlan,
+    forecast: Forecast,
+    record: Record,
+    judgement: Judgement,
+    validated: bool,
 ) -> None:
     """Write the page, whole or not at all; its pictures are inside it.
 
     Args:
-        path: the HTML file; the picture of the residuals goes beside it as ``residuals.png``.
+        path: the HTML file; beside it lie the pictures ``forecast.png`` and, if validated, ``validation.png``, and
+            that of the residuals is put there as ``residuals.png``.
         fit: the calibration.
         plan: what was fitted, and how.
         forecast: a free run at the times of the record.
         record: all that was measured.
         judgement: of the fit.
-        picture: the drawn forecast, a PNG.
+        validated: whether there were data of their own to judge on.
     """
     twin = fit.twin
     residuals = path.with_name("residuals.png")
     drawn = plot_residuals(residuals, twin, forecast, plan)
-    held = [score for score in judgement.scores if score.part == "held out"]
+    held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
         description=twin.description,
@@ -41,7 +48,8 @@ def write_page(
         colour=_COLOURS[judgement.verdict],
         naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
         held=[_score_row(twin, score) for score in held],
-        forecast=_inside(picture),
+        forecast=_inside(path.with_name("forecast.png")),
+        validation=_inside(path.with_name("validation.png")) if validated else "",
         parameters=[_parameter_row(row) for row in fit.table()],
         directions=[
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
@@ -127,7 +135,7 @@ def _score_row(twin: Twin, score: Score) -> dict[str, Any]:
         return number(difference_from_si(value, unit))
 
     return {
-        "sensor": score.sensor,
+        "sensor": score.sensor if score.part == "held out" else f"{score.sensor}, {score.part}",
         "unit": written(difference_unit(unit)),
         "samples": score.samples,
         "rmse": shown(score.rmse),

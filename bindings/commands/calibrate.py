@@ -11,7 +11,7 @@ from gemel.bindings.commands.data import show_warnings
 from gemel.bindings.page import write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
-from gemel.engine import CalibrationProblem, Fit, Record, Twin, forecast, judge, simulate
+from gemel.engine import CalibrationProblem, Fit, Forecast, Record, Twin, forecast, judge, simulate
 from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
@@ -42,8 +42,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart)
-    report(fit, plan, record, out)
-    validate(file, fit, out)
+    report(file, fit, plan, record, out)
     if fit.status.worst() != Code.SUCCESS:
         raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
 
@@ -82,14 +81,18 @@ def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Pat
     return fit
 
 
-def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]:
-    """Write belief, forecast, figures and picture of a fit to ``out``, show tables, return the figures."""
+def report(file: TwinFile, fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]:
+    """Write belief, forecast, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
+
+    Those on the ``[validation]`` data of the twin file, where there are any, are under ``validation``.
+    """
     with common.console.status("Forecasting …"):
         times = None if record.times is None else record.times
         result = forecast(fit.twin, record.inputs, times)
     figures = fit_figures(fit)
     figures["sensors"] = comparison_figures(result, record, plan.record, plan.sensors)
-    judgement = judge(fit, result, record, plan.record, plan.sensors)
+    unseen = _validation(file, fit)
+    judgement = judge(fit, result, record, plan.record, plan.sensors, unseen)
     figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
     save_belief(out / "belief.json", fit.twin.belief)
     save_run(out / "forecast.zarr", result)
@@ -102,7 +105,9 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
         common.console.print(value_table(fit.twin, before, result, record, fitted))
     else:
         common.console.print(comparison_table(fit.twin, figures["sensors"]))
-    write_page(out / "report.html", fit, plan, result, record, judgement, out / "forecast.png")
+    if unseen is not None:
+        figures["validation"] = _keep_validation(fit, *unseen, out)
+    write_page(out / "report.html", fit, plan, result, record, judgement, unseen is not None)
     common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
     for reason in judgement.reasons:
         common.console.print(f"- {reason}", soft_wrap=True)
@@ -111,13 +116,17 @@ def report(fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]
     return figures
 
 
-def validate(file: TwinFile, fit: Fit, out: Path) -> dict[str, Any]:
-    """Judge a fit on the ``[validation]`` data of its twin file, where there are any; return the figures."""
+def _validation(file: TwinFile, fit: Fit) -> tuple[Forecast, Record] | None:
+    """A free run over the ``[validation]`` data of the twin file, where there are any."""
     record = file.validation()
     if record is None:
-        return {}
+        return None
     with common.console.status("Judging on the validation data …"):
-        result = forecast(fit.twin, record.inputs, record.times)
+        return forecast(fit.twin, record.inputs, record.times), record
+
+
+def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> dict[str, Any]:
+    """Write and show what came of the validation data; return the figures."""
     figures = comparison_figures(result, record)
     save_run(out / "validation.zarr", result)
     save_json(out / "validation.json", {"sensors": figures})

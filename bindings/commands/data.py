@@ -34,30 +34,23 @@ def show_warnings(report: DataReport) -> None:
 
 
 def channel_table(name: str, report: DataReport) -> Table:
-    """The channels of measured data, each in the unit of its column."""
+    """The channels of measured data, each in the unit of its column; what is odd about them is said in sentences."""
     table = Table(title=f"Data of {name}", title_justify="left")
-    table.add_column("channel")
-    for heading in ("samples", "every", "missing", "left out", "longest gap", "outliers", "stuck", "least", "greatest"):
+    table.add_column("channel", overflow="fold")
+    for heading in ("samples", "every", "missing", "longest gap", "range"):
         table.add_column(heading, justify="right")
-    table.add_column("unit")
     for channel in report.channels:
-        table.add_row(*_row(channel, report))
+        table.add_row(*_row(channel))
     return table
 
 
-def _row(channel: ChannelReport, report: DataReport) -> list[str]:
-    gap, reading = "–", channel.kind == "reading"
-    if channel.gap is not None:
-        gap = f"{duration(channel.gap.end - channel.gap.start)} at {report.instant(channel.gap.start)}"
+def _row(channel: ChannelReport) -> list[str]:
+    low, high = (f"{float(from_si(bound, channel.unit)):.5g}" for bound in (channel.low, channel.high))
     return [
-        channel.name if reading else f"{channel.name} (input)",
+        channel.name if channel.kind == "reading" else f"{channel.name} (input)",
         str(channel.samples),
         "–" if np.isnan(channel.spacing) else duration(channel.spacing),
         f"{100 * channel.missing / max(channel.instants, 1):.3g} %",
-        str(sum(channel.left_out.values())),
-        gap,
-        str(len(channel.outliers)) if reading else "–",
-        str(sum(span.samples for span in channel.stuck)) if reading else "–",
-        *(f"{float(from_si(bound, channel.unit)):.5g}" for bound in (channel.low, channel.high)),
-        written(channel.unit),
+        "–" if channel.gap is None else duration(channel.gap.end - channel.gap.start),
+        f"{low} … {high} {written(channel.unit)}".rstrip(),
     ]

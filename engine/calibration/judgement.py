@@ -28,6 +28,7 @@ _FAR, _MANY_FAR = 6.0, 0.005
 _FEW = 5
 """Residuals of which the median says nothing."""
 
+Part = Literal["fitted", "held out", "another record"]
 Verdict = Literal["usable", "usable with care", "not determined", "not usable"]
 
 _MEANING = {
@@ -48,7 +49,7 @@ class Score:
     """
 
     sensor: str
-    part: Literal["fitted", "held out"]
+    part: Part
     samples: int
     rmse: float
     coverage: float
@@ -79,9 +80,14 @@ class Judgement:
 
 
 def judge(
-    fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None = None
+    fit: Fit,
+    forecast: Forecast,
+    record: Record,
+    fitted: Record,
+    sensors: Sequence[str] | None = None,
+    unseen: tuple[Forecast, Record] | None = None,
 ) -> Judgement:
-    """Judge a fit by a free run over all of a record.
+    """Judge a fit by a free run over all of a record, and over another one that was not fitted.
 
     Args:
         fit: the calibration.
@@ -89,8 +95,11 @@ def judge(
         record: all that was measured.
         fitted: the part of it that was fitted.
         sensors: which readings were fitted; None for all.
+        unseen: a free run at the times of another record, and that record.
     """
     scores = tuple(_scores(fit, forecast, record, fitted, sensors))
+    if unseen is not None:
+        scores += tuple(_scores(fit, *unseen, fitted, (), another=True))
     bad, care, good = _of_prediction(scores, record)
     if fit.status.worst() not in (Code.SUCCESS,):
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
@@ -109,25 +118,38 @@ def judge(
     return Judgement(verdict, (*bad, *care, *good), scores)
 
 
-def _scores(fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None) -> list[Score]:
+def _scores(
+    fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None, another: bool = False
+) -> list[Score]:
+    """The scores on the parts of a record; ``another`` one, of which nothing was fitted, is one part."""
     found = []
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
         known = np.isfinite(measured)
-        used = _used(record, fitted, measured.shape) & (sensors is None or name in sensors)
+        used = _used(record, fitted, measured.shape) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
-        twin = np.atleast_1d(np.asarray(forecast.run.readings[name]))
-        for part, chosen in (("fitted", used & known), ("held out", ~used & known)):
+        error = np.atleast_1d(np.asarray(forecast.run.readings[name])) - measured
+        inside, noise = (measured >= low) & (measured <= high), float(fit.twin.sensor(name).noise.std)
+        rest: Part = "another record" if another else "held out"
+        parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
+        for part, chosen in parts:
             if not chosen.any():
                 continue
-            error = (twin - measured)[chosen]
-            inside = ((measured >= low) & (measured <= high))[chosen]
-            naive = {} if part == "fitted" else _naive(record, name, measured, used & known, chosen)
-            rmse = float(np.sqrt(np.mean(error**2)))
-            spread = 1.4826 * float(np.median(np.abs(error))) if len(error) > _FEW else rmse
-            far = float(np.mean(np.abs(error) > _FAR * float(fit.twin.sensor(name).noise.std)))
-            numbers = (rmse, float(inside.mean()), _correlation(error), spread, far)
-            found.append(Score(name, part, int(chosen.sum()), *numbers, naive))
+            rmse = float(np.sqrt(np.mean(error[chosen] ** 2)))
+            few = chosen.sum() <= _FEW
+            found.append(
+                Score(
+                    name,
+                    part,
+                    samples=int(chosen.sum()),
+                    rmse=rmse,
+                    coverage=float(inside[chosen].mean()),
+                    correlation=_correlation(error[chosen]),
+                    spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
+                    far=float(np.mean(np.abs(error[chosen]) > _FAR * noise)),
+                    naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
+                )
+            )
     return found
 
 
@@ -137,22 +159,32 @@ def _used(record: Record, fitted: Record, shape: tuple[int, ...]) -> np.ndarray:
     return np.isin(np.asarray(record.times), np.asarray(fitted.times))
 
 
-def _naive(record: Record, name: str, measured: np.ndarray, used: np.ndarray, chosen: np.ndarray) -> dict[str, float]:
-    """Errors of guesses: the last fitted value, the mean of the fitted ones, and a line through them in the inputs, or
-    in time where there are none.
+def _naive(name: str, record: Record, fitted: Record, chosen: np.ndarray, another: bool) -> dict[str, float]:
+    """Errors of guesses: the last value fitted (of another record its first one), the mean of the fitted ones, and a
+    line through them in the inputs, or in time where there are none.
     """
-    if record.times is None or used.sum() < 2:
+    if record.times is None or fitted.times is None or name not in fitted.readings:
         return {}
-    times = np.asarray(record.times)
-    columns = [np.asarray(series.at(times)) for series in record.inputs.values()] or [times]
-    table = np.stack([np.ones_like(times), *columns], axis=1)
-    line, *_ = np.linalg.lstsq(table[used], measured[used], rcond=None)
+    seen = np.asarray(fitted.readings[name], dtype=float)
+    known = np.isfinite(seen)
+    if known.sum() < 2 or set(record.inputs) != set(fitted.inputs):
+        return {}
+    measured = np.asarray(record.readings[name], dtype=float)
+    line, *_ = np.linalg.lstsq(_table(fitted)[known], seen[known], rcond=None)
+    last = measured[np.isfinite(measured)][0] if another else seen[known][-1]
     guesses = {
-        "last value": np.full_like(measured, measured[used][-1]),
-        "mean": np.full_like(measured, measured[used].mean()),
-        "linear": table @ line,
+        "first value" if another else "last value": np.full_like(measured, last),
+        "mean": np.full_like(measured, seen[known].mean()),
+        "linear": _table(record) @ line,
     }
     return {kind: float(np.sqrt(np.mean((guess - measured)[chosen] ** 2))) for kind, guess in guesses.items()}
+
+
+def _table(record: Record) -> np.ndarray:
+    """Ones and the inputs, or the times where there are none, at the times of a record."""
+    times = np.asarray(record.times)
+    columns = [np.asarray(record.inputs[name].at(times)) for name in sorted(record.inputs)] or [times]
+    return np.stack([np.ones_like(times), *columns], axis=1)
 
 
 def _correlation(error: np.ndarray) -> float:
@@ -165,22 +197,23 @@ def _correlation(error: np.ndarray) -> float:
 def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], list[str], list[str]]:
     """What held-out samples say against the twin, for caution, and for it."""
     bad, care, good = [], [], []
-    held = [score for score in scores if score.part == "held out"]
+    held = [score for score in scores if score.part != "fitted"]
     if not held:
         care.append("No data were held out: how well it predicts is not known.")
     for score in held:
+        what = "another record" if score.part == "another record" else "held-out data"
         if score.gain is not None:
             kind = min(score.naive, key=lambda k: score.naive[k])
             if score.gain <= 0:
-                bad.append(f"On held-out data of {score.sensor} a naive guess ({kind}) is as good as the twin.")
+                bad.append(f"On {what} of {score.sensor} a naive guess ({kind}) is as good as the twin.")
             elif score.gain < CLEARLY_BETTER:
                 care.append(
-                    f"On held-out data of {score.sensor} the error is only {100 * score.gain:.0f} % under that of a "
+                    f"On {what} of {score.sensor} the error is only {100 * score.gain:.0f} % under that of a "
                     f"naive guess ({kind})."
                 )
             else:
                 good.append(
-                    f"On held-out data of {score.sensor} the error is {100 * score.gain:.0f} % under that of the best "
+                    f"On {what} of {score.sensor} the error is {100 * score.gain:.0f} % under that of the best "
                     f"naive guess ({kind})."
                 )
         if record.times is not None and not _honest(score):
@@ -192,6 +225,8 @@ def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], 
             good.append(f"The 90 % band of {score.sensor} holds {100 * score.coverage:.0f} % of the held-out samples.")
         elif score.coverage < 1:
             care.append(f"The held-out reading of {score.sensor} lies outside its 90 % band.")
+        else:
+            good.append(f"The held-out reading of {score.sensor} lies inside its 90 % band.")
     return bad, care, good
 
 

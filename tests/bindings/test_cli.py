@@ -44,6 +44,7 @@ def test_help_names_every_command(gemel: Gemel) -> None:
     assert gemel("version")[0].startswith("gemel 0.")
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_a_twin_file_says_as_text(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
     twin = tmp_path / "plate.toml"
     lines = [line for line in plate.read_text().splitlines() if not line.startswith("description")]

@@ -95,6 +95,7 @@ def test_a_moment_on_the_reference_point_bends_the_bar():
     assert end_moment(body, field, u) == pytest.approx(moment)
 
 
+@pytest.mark.slow
 def test_a_prescribed_rotation_of_the_reference_point_needs_the_moment():
     body, field = bar([gm.Dirichlet("all", 0.01, 2, field="end")])
     u = gm.solve(gm.Steady(body)).checked()

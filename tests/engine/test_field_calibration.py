@@ -22,7 +22,8 @@ def prior_matrix(prior: gm.MaternPrior) -> np.ndarray:
     return np.asarray(jax.vmap(prior.field)(jnp.eye(prior.count)) - prior.mean).T
 
 
-@pytest.mark.parametrize("dim", [1, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 3))])
+@pytest.mark.slow
+@pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_prior_has_the_spread_and_the_length_that_it_says(dim: int):
     mesh = {1: lambda: gm.line(100), 2: lambda: gm.rectangle(30, 30), 3: lambda: gm.box(12, 12, 12)}[dim]()
     length = {1: 0.2, 2: 0.3, 3: 0.5}[dim]
@@ -42,8 +43,8 @@ def test_the_prior_has_the_spread_and_the_length_that_it_says(dim: int):
 
 
 def test_the_posterior_of_a_linear_response_is_exact():
-    prior = gm.MaternPrior.of(square(8), 1.0, 0.5, 0.5)
-    observed, noise = np.asarray([3, 20, 40, 41, 77]), np.asarray([0.1, 0.2, 0.1, 0.3, 0.1])
+    prior = gm.MaternPrior.of(square(6), 1.0, 0.5, 0.5)
+    observed, noise = np.asarray([3, 12, 30, 31, 44]), np.asarray([0.1, 0.2, 0.1, 0.3, 0.1])
     data = np.asarray([1.2, 0.7, 1.5, 1.4, 0.2])
     fit = gm.calibrate_field(prior, lambda values, at: values[at], data, noise, jnp.asarray(observed))
     matrix = prior_matrix(prior)
@@ -51,7 +52,7 @@ def test_the_posterior_of_a_linear_response_is_exact():
     gain = covariance[:, observed] @ np.linalg.inv(covariance[np.ix_(observed, observed)] + np.diag(noise**2))
     np.testing.assert_allclose(fit.field(), 1.0 + gain @ (data - 1.0), atol=1e-6)
     exact = np.sqrt(np.diag(covariance - gain @ covariance[observed]))
-    np.testing.assert_allclose(fit.std(2000), exact, rtol=0.1)
+    np.testing.assert_allclose(fit.std(400), exact, rtol=0.15)
     assert fit.status.worst() == Code.SUCCESS
     assert int(jnp.sum(fit.information > 1)) == 5
 

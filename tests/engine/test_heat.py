@@ -11,6 +11,7 @@ def bar(n=8, length=1.0, element="Q1"):
     return gm.FunctionSpace(gm.rectangle(n, 1, size=(length, 0.1)), element)
 
 
+@pytest.mark.slow
 def test_a_wall_between_two_fluids():
     """q = (T1 − T2) / (1/h1 + L/k + 1/h2), Incropera et al., 7th ed., section 3.1."""
     space = bar(length=0.2)

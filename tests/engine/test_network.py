@@ -150,6 +150,7 @@ def test_the_phi_functions_agree_with_their_series_and_their_recursion(scale):
         np.testing.assert_allclose(found[1:], [np.eye(2), np.eye(2) / 2], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_pass_the_taylor_test_in_both_modes():
     network = house(
         capacity=gm.Parameter("capacity", gm.LogNormal(2e6, 2.0)), loss=gm.Parameter("loss", gm.LogNormal(80.0, 2.0))
@@ -170,6 +171,7 @@ def test_gradients_pass_the_taylor_test_in_both_modes():
     assert np.log2(rests[0] / rests[1]) == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_calibration_finds_the_numbers_that_made_the_data():
     times = np.arange(0.0, 5 * DAY, 900.0)
     inputs = weather(times, True)

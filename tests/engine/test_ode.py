@@ -190,7 +190,9 @@ ANALYSES = {
 }
 
 
-@pytest.mark.parametrize("name", ANALYSES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "adaptive reverse" else n for n in ANALYSES]
+)
 def test_gradients_pass_the_taylor_test(name):
     analysis = ANALYSES[name]
     tau, values = jnp.asarray(2.0), jnp.array([1.0, -2.0, 0.5])

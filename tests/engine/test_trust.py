@@ -80,6 +80,7 @@ def test_shaped_residuals_have_the_loss_as_half_their_square(loss: gm.Loss):
     assert np.all(np.asarray(slopes) > 0)
 
 
+@pytest.mark.slow
 def test_robust_losses_leave_outliers_out():
     twin = decay()
     record = measured(twin, {"k": 1.5, "p": 2.0}, 0.02)

@@ -76,6 +76,7 @@ def test_gmres_with_gauss_seidel_blocks_and_its_gradient():
     np.testing.assert_allclose(jax.jit(jax.grad(ours))(values), jax.grad(dense)(values), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_schur_complement_is_exact_for_a_saddle_point():
     """With A and S exact, diag(A, S) has three and the triangle two distinct eigenvalues (Murphy, Golub, Wathen,
     SIAM J. Sci. Comput. 21, 2000): so many steps.

@@ -48,7 +48,7 @@ SOLVERS = {
 }
 UNSYMMETRIC_SOLVERS = ("gmres", "fgmres", "bicgstab", "dense", "sparse")
 CASES = [(name, True) for name in SOLVERS if name != "fgmres"] + [(name, False) for name in UNSYMMETRIC_SOLVERS]
-FAST = [("cg", True), ("gmres", False), ("sparse", True), ("sparse", False)]
+FAST = [("cg", True), ("sparse", True), ("sparse", False)]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ SOLVERS: dict[str, tuple[KrylovSolver, bool]] = {
         ("cg", 1),
         pytest.param("minres", 4, marks=pytest.mark.slow),
         pytest.param("amg", None, marks=pytest.mark.slow),
-        ("gmres", 4),
+        pytest.param("gmres", 4, marks=pytest.mark.slow),
         pytest.param("bicgstab", 11, marks=pytest.mark.slow),
     ],
 )

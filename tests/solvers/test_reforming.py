@@ -75,7 +75,12 @@ def columns_of(product, n: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("kind", "block"),
-    [("rows", 1), pytest.param("rows", 2, marks=pytest.mark.slow), ("unsymmetric", 1), ("lattice", 2)],
+    [
+        ("rows", 1),
+        pytest.param("rows", 2, marks=pytest.mark.slow),
+        ("unsymmetric", 1),
+        pytest.param("lattice", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_coarse_matrices_are_galerkins_of_the_new_values(kind: str, block: int):
     one, other = pair(kind, block)

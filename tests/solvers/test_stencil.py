@@ -18,6 +18,7 @@ from gemel.solvers import (
 from gemel.solvers.geometric import Level, _form, _form_on_host, _free, _galerkin, _prolong, _restrict, _size
 from gemel.solvers.stencil import _OnLattice
 
+LARGE = Lattice((5, 5, 7), 1, (1.0,) * 3)
 LATTICES = [Lattice((3, 4, 5), 1, (1.0, 1.0, 1.0)), Lattice((4, 3), 2, (1.0, 1.0)), Lattice((3, 3, 4), 3, (1.0,) * 3)]
 
 
@@ -107,7 +108,9 @@ def steps_of(operator, preconditioner, rtol=1e-8):
     return int(solution.statistics["steps"])
 
 
-@pytest.mark.parametrize("lattice", [Lattice((5, 5, 7), 1, (1.0,) * 3), Lattice((5, 9), 2, (1.0, 1.0))], ids=str)
+@pytest.mark.parametrize(
+    "lattice", [pytest.param(LARGE, marks=pytest.mark.slow), Lattice((5, 9), 2, (1.0, 1.0))], ids=str
+)
 def test_coarse_operators_are_galerkins(lattice):
     """Against P as a matrix; restriction is its transpose, and prescribed unknowns stay apart."""
     free = (np.random.default_rng(4).random((lattice.components, *lattice.nodes)) > 0.2).astype(float)
