@@ -19,7 +19,7 @@ from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
 from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
 from gemel.solvers.placing import on_device, short_loops_pay
 
-_CHUNK_BYTES = {True: 2**22, False: 2**30}
+_CHUNK_BYTES, _CHUNK_BYTES_ON_GPU = 2**22, 2**30
 """About what the elements worked on at a time need: on a CPU little enough to stay in cache, on a GPU, which wants all
 of them at once, little enough for its memory.
 """
@@ -157,7 +157,8 @@ class Domain(eqx.Module):
             return result if last else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), result)
 
         whole = jax.tree.map(jnp.asarray, (items, self.corners, self.reference))
-        chunk = max(256, _CHUNK_BYTES[short_loops_pay()] // self._bytes_per_element())
+        size = _CHUNK_BYTES if short_loops_pay() else _CHUNK_BYTES_ON_GPU
+        chunk = max(256, size // self._bytes_per_element())
         if self.n_elements <= 4 * chunk:  # a loop takes longer to compile
             return some(whole)
         chunk = _even(chunk, self.n_elements)
