@@ -4,7 +4,8 @@ $$ \Delta(v) = 2\,\bigl(\min_{z:\, z_k = v} \Phi(z) - \min_z \Phi(z)\bigr) $$
 
 is at most 3.84 in 95 % of repetitions at the true value where the data are many (Wilks), whatever the shape of $\Phi$:
 intervals from profiles hold where those from a covariance do not, and a profile that stays flat shows a parameter
-that nothing determines. The prior counts as a datum. Source: Raue et al., *Structural and practical identifiability*, Bioinformatics 25, 2009.
+that nothing determines. The prior counts as a datum.
+Source: Raue et al., *Structural and practical identifiability*, Bioinformatics 25, 2009.
 """
 
 from dataclasses import dataclass
