@@ -50,7 +50,7 @@ def simulate(
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the readings.")] = None,
 ) -> None:
-    """Run a twin forward and keep its readings.
+    """Run a twin forward, at its prior unless --belief is given, and keep its readings.
 
     Inputs and times come from the data that the twin file names, unless options say otherwise.
     """
@@ -61,7 +61,10 @@ def simulate(
 
 @app.command(name="data")
 def data_(twin: TwinPath, data: Data = None) -> None:
-    """Show what is in measured data: gaps, outliers, stuck sensors, what was left out and why."""
+    """Show what is in measured data: gaps, outliers, stuck sensors, what was left out and why.
+
+    The model is not built: mistakes in it show when the twin is calibrated.
+    """
     from gemel.bindings.commands.data import run
 
     run(twin, data)

@@ -11,9 +11,12 @@ from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
 from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
 from gemel.engine.units import difference_from_si, from_si
+from gemel.solvers import LevenbergMarquardt
 
 _COLOURS = {"usable": "#15803d", "usable with care": "#b45309", "not determined": "#b45309", "not usable": "#b91c1c"}
 _LAGS = 40
+_FAR = 6.0
+"""Residuals further off than so many times the noise are drawn at the edge."""
 
 
 def write_page(
@@ -97,13 +100,17 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray) ->
     over.axhline(0.0, color=MEASURED, lw=0.8)
     over.plot(times, error, ".", color=TWIN, ms=2.5)
     over.set_ylabel(name)
+    if np.any(np.abs(error) > _FAR):  # what lies far off must not hide the rest
+        over.set_ylim(-1.1 * _FAR, 1.1 * _FAR)
+        above = np.abs(error) > _FAR
+        over.plot(times[above], np.sign(error[above]) * 1.05 * _FAR, "^", color=LINE, ms=4)
     limit = 2 / np.sqrt(max(len(error), 1))
-    found = correlations(error, min(_LAGS, len(error) // 2))
+    found = correlations(np.clip(error, -_FAR, _FAR), min(_LAGS, len(error) // 2))
     lags.bar(np.arange(1, len(found) + 1), found, color=TWIN, width=0.8)
     for side in (-limit, limit):
         lags.axhline(side, color=LINE, lw=0.8, ls="--")
     lags.set_ylim(-1, 1)
-    spread.hist(error, bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
+    spread.hist(np.clip(error, -_FAR, _FAR), bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
     height = np.linspace(-4, 4, 81)
     spread.plot(np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi), height, color=MEASURED, lw=1)
     spread.set_xticks([])
@@ -161,17 +168,19 @@ def _parameter_row(row: Any) -> dict[str, Any]:
 
 def _how(fit: Fit, plan: FitPlan, record: Record) -> str:
     """Which samples, which method, how it ended."""
-    sensors = ", ".join(plan.sensors or tuple(plan.record.readings))
-    samples = sum(int(np.isfinite(np.asarray(values)).sum()) for values in plan.record.readings.values())
+    names = plan.sensors or tuple(plan.record.readings)
+    samples = sum(int(np.isfinite(np.asarray(plan.record.readings[name])).sum()) for name in names)
     part = ""
     if record.times is not None and plan.record.times is not None and len(plan.record.times) < len(record.times):
-        part = f", those before {plan.record.times[-1]:g} s of {record.times[-1]:g} s"
-    method = type(plan.solver).__name__
+        part = f", up to {plan.record.times[-1]:g} s of {record.times[-1]:g} s"
+    method = "Levenberg-Marquardt" if isinstance(plan.solver, LevenbergMarquardt) else "gradient descent"
+    loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
+    message = fit.status.worst().message
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
     return (
-        f"{samples} samples of {sensors}{part}. {method} with a {type(plan.loss).__name__} loss{starts}: {fit.steps} "
-        f"steps, the misfit fell from {float(fit.costs[0]):.4g} to {float(fit.costs[-1]):.4g}. "
-        f"{fit.status.worst().message}"
+        f"{samples} samples of {', '.join(names)}{part}. {method[0].upper()}{method[1:]} with a {loss} loss{starts}: "
+        f"{fit.steps} steps, the misfit fell from {float(fit.costs[0]):.4g} to {float(fit.costs[-1]):.4g}. "
+        f"{message[0].upper()}{message[1:]}"
     )
 
 

@@ -13,6 +13,9 @@ _GAP_SHARE = 0.02
 _MUCH_MISSING = 0.1
 """The share of missing samples that is worth a warning."""
 
+_NAMED = 5
+"""Outliers whose times are named."""
+
 REASONS = {
     "flag": "a flag that is not good",
     "valid": "outside the valid range",
@@ -130,8 +133,9 @@ class DataReport:
         if channel.outliers:
             count, done = len(channel.outliers), "left out" if "outliers" in channel.left_out else "kept"
             lie = "sample lies" if count == 1 else "samples lie"
-            where = self.instant(channel.outliers[0])
-            found.append(f"{count} {lie} far from the neighbours, the first at {where}: {done}.")
+            where = ", ".join(self.instant(t) for t in channel.outliers[:_NAMED])
+            more = ", …" if count > _NAMED else ""
+            found.append(f"{count} {lie} far from the neighbours, at {where}{more}: {done}.")
         for span in channel.stuck:
             done = "left out" if "stuck" in channel.left_out else "kept"
             found.append(

@@ -92,7 +92,7 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, record: Record, out: Path) -
     figures = fit_figures(fit)
     figures["sensors"] = comparison_figures(result, record, plan.record, plan.sensors)
     unseen = _validation(file, fit)
-    judgement = judge(fit, result, record, plan.record, plan.sensors, unseen)
+    judgement = judge(fit, result, record, plan.record, plan.sensors, unseen, plan.loss)
     figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
     save_belief(out / "belief.json", fit.twin.belief)
     save_run(out / "forecast.zarr", result)

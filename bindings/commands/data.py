@@ -37,7 +37,7 @@ def channel_table(name: str, report: DataReport) -> Table:
     """The channels of measured data, each in the unit of its column; what is odd about them is said in sentences."""
     table = Table(title=f"Data of {name}", title_justify="left")
     table.add_column("channel", overflow="fold")
-    for heading in ("samples", "every", "missing", "longest gap", "range"):
+    for heading in ("samples", "every", "without", "longest gap", "range"):
         table.add_column(heading, justify="right")
     for channel in report.channels:
         table.add_row(*_row(channel))
@@ -50,7 +50,7 @@ def _row(channel: ChannelReport) -> list[str]:
         channel.name if channel.kind == "reading" else f"{channel.name} (input)",
         str(channel.samples),
         "–" if np.isnan(channel.spacing) else duration(channel.spacing),
-        f"{100 * channel.missing / max(channel.instants, 1):.3g} %",
+        f"{100 * (1 - channel.samples / max(channel.instants, 1)):.3g} %",
         "–" if channel.gap is None else duration(channel.gap.end - channel.gap.start),
         f"{low} … {high} {written(channel.unit)}".rstrip(),
     ]

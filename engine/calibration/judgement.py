@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 
 from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
+from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
 from gemel.engine.signals import Record
 from gemel.solvers.solution import Code
@@ -86,6 +87,7 @@ def judge(
     fitted: Record,
     sensors: Sequence[str] | None = None,
     unseen: tuple[Forecast, Record] | None = None,
+    loss: Loss | None = None,
 ) -> Judgement:
     """Judge a fit by a free run over all of a record, and over another one that was not fitted.
 
@@ -96,6 +98,7 @@ def judge(
         fitted: the part of it that was fitted.
         sensors: which readings were fitted; None for all.
         unseen: a free run at the times of another record, and that record.
+        loss: what a residual cost in the fit; `Gaussian` by default.
     """
     scores = tuple(_scores(fit, forecast, record, fitted, sensors))
     if unseen is not None:
@@ -103,7 +106,9 @@ def judge(
     bad, care, good = _of_prediction(scores, record)
     if fit.status.worst() not in (Code.SUCCESS,):
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
+    robust = not isinstance(loss, Gaussian | None)
     care += _of_residuals(fit, scores)
+    (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.twin.belief.determined().items() if float(share) < UNDETERMINED]
     if unknown:
         blind = [d for d in identifiability(fit.prior, fit.twin.belief) if d.blind]
@@ -249,11 +254,6 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
                 f"What is left of {score.sensor} after the fit is {ratio:.1f} times its noise: the model or the noise "
                 "is wrong, and the intervals are too narrow."
             )
-        if score.far > _MANY_FAR and ratio <= 2:
-            care.append(
-                f"{100 * score.far:.0f} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its "
-                "noise off: if they are wrong, fit with the loss 'huber' or 'student-t'."
-            )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
             care.append(
@@ -261,3 +261,17 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
                 "give it a correlation_time, or the intervals are too narrow."
             )
     return care
+
+
+def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
+    """Which fitted samples are hardly those of normal noise, and what became of them."""
+    if robust:
+        advice = "the loss gives them little weight."
+    else:
+        advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
+    return [
+        f"{100 * score.far:.1g} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its noise off: "
+        f"{advice}"
+        for score in scores
+        if score.part == "fitted" and score.far > _MANY_FAR
+    ]

@@ -55,6 +55,8 @@ class CalibrationProblem(eqx.Module):
         Raises:
             ValueError: for readings or inputs that the twin does not have, a twin without parameters, or no data.
         """
+        if not isinstance(loss, Loss | None):
+            raise ValueError(f"A loss is Gaussian(), Huber() or StudentT(), or one of your own, not {loss!r}.")
         names = tuple(record.readings) if sensors is None else tuple(sensors)
         check_names(
             "sensor",

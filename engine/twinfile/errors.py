@@ -95,6 +95,8 @@ def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:
     for position, key in enumerate(loc):
         known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
         last = position == len(loc) - 1 and isinstance(node, dict | list)
+        if known and not last and not isinstance(node[key], dict | list):  # a branch that is called like a key
+            known = False
         if not known and not last:
             continue
         path.append(key)

@@ -52,4 +52,7 @@ def _fetch(url: str, sha256: str, place: Place) -> Path:
     except ValueError as error:
         raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
     except Exception as error:
-        raise MissingDataError(f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}).") from error
+        elsewhere = "; if you have the file, name the folder with the environment variable of 'file', or give --data"
+        raise MissingDataError(
+            f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}){elsewhere}."
+        ) from error

@@ -382,7 +382,7 @@ def test_outliers_and_stuck_sensors_are_kept_unless_the_file_says_drop(tmp_path)
     record, report = inspect(tmp_path, CSV, log=log)
     np.testing.assert_allclose(celsius(record, "A"), a)
     assert report.warnings() == [
-        "A: 1 sample lies far from the neighbours, the first at 60 s: kept.",
+        "A: 1 sample lies far from the neighbours, at 60 s: kept.",
         "B: one value, repeated 80 times from 100 s to 179 s while other sensors move: stuck? kept.",
     ]
     record, report = inspect(tmp_path, CSV + 'outliers = "drop"\n')

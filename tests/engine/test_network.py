@@ -301,6 +301,8 @@ def test_the_twin_file_makes_the_network(tmp_path):
         ("[boundaries.ground]", "[boundaries.air]", r"'air' is both a node and a boundary"),
         ('"10 min"', '"-10 min"', r"model\.step: The time step must be positive"),
         ('output = "air"', 'output = "sky"', r"unknown output 'sky': the model has air, fabric"),
+        ('noise = "0.2 degC"\n', "", r"sensors\.air\.noise: the key 'noise' is missing"),
+        ('noise = "0.2 degC"', 'noise = "1 K"\nlag = "9 s"', r"sensors\.air\.lag: unknown key 'lag': allowed are"),
         ('unit = "degC"\nnoise', 'unit = "V"\nnoise', r"sensors\.air\.unit: this sensor reads a quantity in K"),
         (
             "[parameters.power]",

@@ -244,9 +244,16 @@ def test_a_few_wrong_samples_are_told_from_a_wrong_model():
     twin, record = decay(), gm.Record(TIMES, {"x": values}, PUSH)
     fitted = record.between(0.0, 3.0)
     fit = gm.calibrate(twin, fitted, loss=gm.StudentT())
-    reasons = gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted).reasons
-    assert any(reason.startswith("3 % of the fitted samples of x lie more than 6 times") for reason in reasons)
-    assert not any("the model or the noise is wrong" in reason for reason in reasons)
+    run = gm.forecast(fit.twin, PUSH, TIMES)
+    for loss, verdict, advice in (
+        (None, "usable with care", "if they are wrong, fit with the loss 'huber' or 'student-t'."),
+        (gm.StudentT(), "usable", "the loss gives them little weight."),
+    ):
+        judgement = gm.judge(fit, run, record, fitted, loss=loss)
+        sentence = f"3 % of the fitted samples of x lie more than 6 times its noise off: {advice}"
+        assert sentence in judgement.reasons
+        assert judgement.verdict == verdict
+        assert not any("the model or the noise is wrong" in reason for reason in judgement.reasons)
 
 
 def test_data_that_determine_nothing_are_said_to():
