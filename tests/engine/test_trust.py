@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.stats
 
@@ -206,6 +207,14 @@ def test_a_run_that_fails_is_no_fit():
     )
     with pytest.raises(gm.CalibrationError, match="'stiff' has no misfit to begin with"):
         gm.calibrate(twin, gm.Record(TIMES, {"x": np.zeros(41)}, PUSH))
+
+
+def test_a_descent_that_leaves_the_finite_numbers_is_no_fit():
+    """The first step of a descent with a rate of 1e3 makes the rate constant overflow."""
+    record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02)
+    solver = gm.GradientDescent(optax.sgd(1e3), gtol=0.0, max_steps=5)
+    with pytest.raises(gm.CalibrationError, match=r"left the finite numbers at step [1-5]: take shorter steps"):
+        gm.calibrate(decay(), record, solver)
 
 
 def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.0) -> gm.Judgement:
