@@ -110,7 +110,7 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, record: Record, out: Path) -
     write_page(out / "report.html", fit, plan, result, record, judgement, unseen is not None)
     common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
     for reason in judgement.reasons:
-        common.console.print(f"- {reason}", soft_wrap=True)
+        common.console.print(f"- {reason}", soft_wrap=True, markup=False)
     names = "report.html, belief.json, figures.json, forecast.zarr, forecast.png"
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
     return figures

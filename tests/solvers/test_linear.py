@@ -226,8 +226,8 @@ def test_failures_have_a_status():
     for solver in (CG(Identity(), 1e-12, 0.0, 50), GMRES(Identity(), 1e-12, 0.0, 50, 10), DenseDirect(1e-8)):
         assert code(broken, solver) == Code.NOT_FINITE
         assert code(singular, solver) != Code.SUCCESS
-    assert code(broken, SparseDirect(1e-8)) == Code.NOT_FINITE
-    assert code(singular, SparseDirect(1e-8)) == Code.NOT_FINITE
+    assert code(broken, SparseDirect(1e-8, "superlu")) == Code.NOT_FINITE
+    assert code(singular, SparseDirect(1e-8, "superlu")) == Code.NOT_FINITE
     with pytest.raises(SolveError, match="limit of iterations"):
         linear_solve(spd, b, CG(Jacobi(), 1e-12, 0.0, 2)).checked()
 
