@@ -10,13 +10,13 @@ import numpy as np
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
 from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
+from gemel.engine.calibration.judgement import FAR, correlations
+from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si
 from gemel.solvers import LevenbergMarquardt
 
 _COLOURS = {"usable": "#15803d", "usable with care": "#b45309", "not determined": "#b45309", "not usable": "#b91c1c"}
 _LAGS = 40
-_FAR = 6.0
-"""Residuals further off than so many times the noise are drawn at the edge."""
 
 
 def write_page(
@@ -62,9 +62,7 @@ def write_page(
         how=_how(fit, plan, record),
         version=_version(),
     )
-    scratch = path.with_suffix(".part")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    write_atomically(path, text.encode())
 
 
 def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) -> bool:
@@ -96,33 +94,27 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) ->
 
 
 def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray) -> None:
+    """One sensor; what is further off than `FAR` is drawn at the edge."""
     over, lags, spread = row
     over.axhline(0.0, color=MEASURED, lw=0.8)
     over.plot(times, error, ".", color=TWIN, ms=2.5)
     over.set_ylabel(name)
-    if np.any(np.abs(error) > _FAR):  # what lies far off must not hide the rest
-        over.set_ylim(-1.1 * _FAR, 1.1 * _FAR)
-        above = np.abs(error) > _FAR
-        over.plot(times[above], np.sign(error[above]) * 1.05 * _FAR, "^", color=LINE, ms=4)
+    if np.any(np.abs(error) > FAR):  # what lies far off must not hide the rest
+        over.set_ylim(-1.1 * FAR, 1.1 * FAR)
+        above = np.abs(error) > FAR
+        over.plot(times[above], np.sign(error[above]) * 1.05 * FAR, "^", color=LINE, ms=4)
     limit = 2 / np.sqrt(max(len(error), 1))
-    found = correlations(np.clip(error, -_FAR, _FAR), min(_LAGS, len(error) // 2))
+    found = correlations(np.clip(error, -FAR, FAR), min(_LAGS, len(error) // 2))
     lags.bar(np.arange(1, len(found) + 1), found, color=TWIN, width=0.8)
     for side in (-limit, limit):
         lags.axhline(side, color=LINE, lw=0.8, ls="--")
     lags.set_ylim(-1, 1)
-    spread.hist(np.clip(error, -_FAR, _FAR), bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
+    spread.hist(np.clip(error, -FAR, FAR), bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
     height = np.linspace(-4, 4, 81)
     spread.plot(np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi), height, color=MEASURED, lw=1)
     spread.set_xticks([])
     for axis in row:
         axis.grid(alpha=0.25)
-
-
-def correlations(error: np.ndarray, count: int) -> np.ndarray:
-    """The correlation of samples 1 to ``count`` places apart."""
-    error = error - error.mean() if len(error) else error
-    power = float(error @ error) or 1.0
-    return np.asarray([float(error[lag:] @ error[:-lag]) / power for lag in range(1, count + 1)])
 
 
 def _template() -> jinja2.Template:

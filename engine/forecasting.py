@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.signals import Series
-from gemel.engine.simulation import Run, check_names, respond
+from gemel.engine.simulation import Run, line_up, respond
 from gemel.engine.twin import Twin
 
 
@@ -51,10 +51,7 @@ def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any 
     Raises:
         ValueError: for a missing or unknown input, or times that do not fit the twin.
     """
-    inputs = dict(inputs or {})
-    check_names("input", inputs, twin.inputs, complete=True)
-    host_times = None if times is None else np.asarray(times, dtype=float)
-    run, spread = _propagate(twin, inputs, host_times, twin.analysis.grid(host_times))
+    run, spread = _propagate(twin, *line_up(twin, inputs, times))
     parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
     predictive = {sensor.name: jnp.sqrt(parametric[sensor.name] ** 2 + sensor.noise.std**2) for sensor in twin.sensors}
     return Forecast(run, parametric, predictive)

@@ -13,7 +13,7 @@ import numpy as np
 from gemel.engine.calibration import Fit
 from gemel.engine.forecasting import Forecast
 from gemel.engine.parameters import Belief
-from gemel.engine.signals import Record
+from gemel.engine.signals import Record, samples_of
 from gemel.engine.simulation import Run
 from gemel.engine.store.files import write_atomically
 from gemel.engine.store.runs import RunData, open_run, write_run
@@ -151,7 +151,7 @@ def comparison_figures(
         measured = np.asarray(measured, dtype=float)
         twin = np.asarray(forecast.run.readings[name])
         low, high = (np.asarray(side) for side in forecast.band(name))
-        used = _fitted_samples(record, fitted) & (sensors is None or name in sensors)
+        used = samples_of(record, fitted) & (sensors is None or name in sensors)
         parts = {"all": np.ones(measured.shape, bool)} if fitted is None else {"fitted": used, "held_out": ~used}
         figures[name] = {
             part: _errors(measured[keep], twin[keep], low[keep], high[keep])
@@ -159,15 +159,6 @@ def comparison_figures(
             if np.any(keep & np.isfinite(measured))
         }
     return figures
-
-
-def _fitted_samples(record: Record, fitted: Record | None) -> np.ndarray:
-    if record.times is None:
-        return np.asarray(fitted is not None)
-    times = np.asarray(record.times)
-    if fitted is None or fitted.times is None:
-        return np.zeros(times.shape, bool)
-    return times <= np.asarray(fitted.times)[-1]
 
 
 def save_json(path: Path, content: Mapping[str, Any]) -> None:

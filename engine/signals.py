@@ -78,6 +78,15 @@ def interval_means(series: Series, times: Float[Array, " m"]) -> Float[Array, " 
     return jnp.diff(integral[k] + values[k] * ahead + rise) / jnp.diff(times)
 
 
+def samples_of(record: "Record", part: "Record | None") -> np.ndarray:
+    """Which samples of a record are those of a part of it: booleans ``(n,)``, or ``()`` without time; none of None."""
+    if record.times is None:
+        return np.asarray(part is not None)
+    if part is None or part.times is None:
+        return np.zeros(np.shape(record.times), bool)
+    return np.isin(np.asarray(record.times), np.asarray(part.times))
+
+
 class Record(eqx.Module):
     """Measured data in SI units: readings by sensor and inputs by name on one clock.
 

@@ -60,14 +60,18 @@ def simulate(
     Raises:
         ValueError: for a missing or unknown input or parameter, or times that do not fit the twin.
     """
-    inputs = dict(inputs or {})
-    check_names("input", inputs, twin.inputs, complete=True)
     check_names("parameter", parameters or {}, tuple(twin.parameters), complete=False)
     given = {name: jnp.asarray(value, float) for name, value in (parameters or {}).items()}
     values = {**twin.belief.values(), **given}
+    return _simulate(twin, *line_up(twin, inputs, times), values)
+
+
+def line_up(twin: Twin, inputs: Mapping[str, Series] | None, times: Any) -> tuple[dict[str, Series], Any, Any]:
+    """The inputs, the times on the host and the grid of a run. Raises `ValueError` where they do not fit the twin."""
+    inputs = dict(inputs or {})
+    check_names("input", inputs, twin.inputs, complete=True)
     host_times = None if times is None else np.asarray(times, dtype=float)
-    grid = twin.analysis.grid(host_times)
-    return _simulate(twin, inputs, host_times, grid, values)
+    return inputs, host_times, twin.analysis.grid(host_times)
 
 
 @eqx.filter_jit

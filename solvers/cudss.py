@@ -30,8 +30,7 @@ def available() -> bool:
     if not any(device.platform == "gpu" and "nvidia" in device.device_kind.lower() for device in jax.local_devices()):
         return False
     try:
-        advanced = importlib.import_module("nvmath.sparse.advanced")
-        return bool(np.isfinite(Factors(scipy.sparse.eye_array(2, format="csr"), advanced).solve(np.ones(2))).all())
+        return bool(np.isfinite(Factors(scipy.sparse.eye_array(2, format="csr")).solve(np.ones(2))).all())
     except Exception:  # what is missing (package, library, driver, or a version that fits) each says in its own type
         return False
 
@@ -39,8 +38,8 @@ def available() -> bool:
 class Factors:
     """LU of a matrix on the device; pivots that vanish are replaced by small ones, which the residual shows."""
 
-    def __init__(self, matrix: scipy.sparse.csr_array, advanced: Any = None) -> None:
-        advanced = advanced or importlib.import_module("nvmath.sparse.advanced")
+    def __init__(self, matrix: scipy.sparse.csr_array) -> None:
+        advanced: Any = importlib.import_module("nvmath.sparse.advanced")
         self._b = np.zeros(matrix.shape[0], matrix.dtype)
         with_32_bits = (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32))
         matrix = scipy.sparse.csr_array(with_32_bits, matrix.shape)

@@ -20,7 +20,7 @@ from gemel.solvers.block_rows import generalised_inverse, inverse_of
 from gemel.solvers.chebyshev import Chebyshev, largest_eigenvalue_of
 from gemel.solvers.lattice_levels import LatticeMatrix
 from gemel.solvers.linear_solver import Preconditioner
-from gemel.solvers.multigrid import AMG, check_finite, in_precision, require_finite
+from gemel.solvers.multigrid import AMG, check_finite, in_precision
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.placing import on_device
 from gemel.solvers.reforming import pseudo_inverse
@@ -103,7 +103,7 @@ class Multigrid(Preconditioner):
                 return Levels(levels, on_device(inverse.astype(self.dtype)), size)
         else:
             if not isinstance(operator.values, Tracer):
-                require_finite(int(_not_finite(operator.values)), "Multigrid")
+                check_finite(operator.values, "Multigrid")
             size = _size(operator)
             levels, last = _form(operator, size, self.coarse, self.dtype)
             if last.n <= self.coarse:
@@ -190,12 +190,6 @@ def _form(operator: StencilOperator, size: Array, coarse: int, dtype: str) -> tu
         levels.append(Level(mine, inverse, largest_eigenvalue_of(mine.mv, inverse), free.astype(dtype), axes))
         operator = _galerkin(operator, free, axes)
     return tuple(levels), operator
-
-
-@jax.jit
-def _not_finite(values: Array) -> Array:
-    """How many values are not."""
-    return jnp.sum(~jnp.isfinite(values))
 
 
 @eqx.filter_jit

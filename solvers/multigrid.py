@@ -63,11 +63,6 @@ class Hierarchy(eqx.Module):
     probes: tuple[Probes | None, ...] | None = None
 
 
-def _at_hand(modes: Any) -> Any:
-    """On the device once and for all: an array of numpy would be moved there in every call of a compiled program."""
-    return None if modes is None else on_device(modes)
-
-
 class AMG(Preconditioner):
     """One V-cycle of algebraic multigrid with a Chebyshev smoother: symmetric, and mesh-independent for
     elliptic problems.
@@ -99,7 +94,8 @@ class AMG(Preconditioner):
     """
 
     method: Literal["smoothed_aggregation", "ruge_stuben"] = eqx.field(static=True, default="smoothed_aggregation")
-    near_nullspace: Float[np.ndarray | Array, "n k"] | None = eqx.field(default=None, converter=_at_hand)
+    # An array of numpy would be moved to the device in every call of a compiled program.
+    near_nullspace: Float[np.ndarray | Array, "n k"] | None = eqx.field(default=None, converter=on_device)
     nested: tuple[Prolongation, ...] = ()
     block: int = eqx.field(static=True, default=1)
     strength: float = eqx.field(static=True, default=0.4)
@@ -176,18 +172,20 @@ class AMG(Preconditioner):
         return smoother.after(x, r, level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r))))
 
 
-def check_finite(values: np.ndarray, method: str) -> None:
-    """Raise `ValueError` for entries of a matrix that are not finite."""
-    require_finite(int(values.size - np.isfinite(values).sum()), method)
-
-
-def require_finite(bad: int, method: str) -> None:
-    """Raise `ValueError` where so many entries of a matrix are not finite."""
+def check_finite(values: np.ndarray | Array, method: str) -> None:
+    """Raise `ValueError` for entries of a matrix that are not finite; looked at where they are."""
+    good = np.isfinite(values).sum() if isinstance(values, np.ndarray) else _count_finite(values)
+    bad = int(values.size - good)
     if bad:
         raise ValueError(
             f"{method}: {bad} entries of the matrix are not finite; look for coefficients that are not, and for cells "
             "without volume."
         )
+
+
+@jax.jit
+def _count_finite(values: Array) -> Array:
+    return jnp.sum(jnp.isfinite(values))
 
 
 def in_precision(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
-from gemel.engine.analyses.ode import checked_times, divided, finite_status, outputs_of, read_outputs, value_before
+from gemel.engine.analyses.ode import checked_times, divided, finite_status, outputs_of, value_before, with_readings
 from gemel.engine.physics import LinearSystem
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series, interval_means
@@ -63,12 +63,7 @@ class LinearOde(Analysis):
         self, prepared: Any, observation: tuple[str, ...], inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
         """The sensors' outputs ``(m, n_sensors)`` and the state at the last time."""
-        solution = self.solve(inputs, grid)
-        times = jnp.asarray(grid, float)
-        means = {name: interval_means(series, times) for name, series in inputs.items()}
-        seen = {name: jnp.concatenate([value_before(inputs[name], times[0])[None], means[name]]) for name in means}
-        readings = read_outputs(self.system, observation, times, solution.value, seen)
-        return Solution((readings, solution.value[-1]), solution.status, solution.statistics)
+        return with_readings(self.system, observation, inputs, grid, self.solve(inputs, grid))
 
     def solve(self, inputs: Mapping[str, Series], grid: Any) -> Solution[Float[Array, "m n"]]:
         """The states at every time of ``grid``."""

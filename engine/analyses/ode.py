@@ -78,13 +78,7 @@ class Ode(Analysis):
         self, prepared: Any, observation: tuple[str, ...], inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
         """The sensors' outputs ``(m, n_sensors)`` and the state at the last time."""
-        solution = self.solve(inputs, grid)
-        states = solution.value
-        times = jnp.asarray(grid, float)
-        held = {name: interval_means(series, times) for name, series in inputs.items()}
-        seen = {name: jnp.concatenate([value_before(inputs[name], times[0])[None], held[name]]) for name in held}
-        readings = read_outputs(self.system, observation, times, states, seen)
-        return Solution((readings, states[-1]), solution.status, solution.statistics)
+        return with_readings(self.system, observation, inputs, grid, self.solve(inputs, grid))
 
     def solve(self, inputs: Mapping[str, Series], grid: Any) -> Solution[Float[Array, "m n"]]:
         """The states at every time of ``grid``."""
@@ -200,6 +194,21 @@ def _rate(t: Any, y: Any, args: tuple[OdeSystem, dict[str, Array]]) -> Array:
 def _signal_rate(t: Any, y: Any, args: tuple[OdeSystem, dict[str, Series]]) -> Array:
     system, inputs = args
     return system.rate(t, y, at_time(inputs, t))
+
+
+def with_readings(
+    system: OdeSystem,
+    observation: tuple[str, ...],
+    inputs: Mapping[str, Series],
+    grid: Any,
+    solution: Solution[Float[Array, "m n"]],
+) -> Solution[tuple[Array, Any]]:
+    """The outputs and the last of the states at all times of a grid, where each step sees the means of the inputs."""
+    times = jnp.asarray(grid, float)
+    held = {name: interval_means(series, times) for name, series in inputs.items()}
+    seen = {name: jnp.concatenate([value_before(inputs[name], times[0])[None], held[name]]) for name in held}
+    readings = read_outputs(system, observation, times, solution.value, seen)
+    return Solution((readings, solution.value[-1]), solution.status, solution.statistics)
 
 
 def read_outputs(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
-from gemel.engine.simulation import check_names, respond
+from gemel.engine.simulation import check_names, line_up, respond
 from gemel.engine.twin import Twin
 
 
@@ -103,14 +103,12 @@ def _information(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any)
     r"""$J^\top J / \sigma^2 c$ of each sensor."""
     if not twin.parameters:
         raise ValueError(f"Twin '{twin.name}' has no parameters to learn about.")
-    inputs = dict(inputs or {})
-    check_names("input", inputs, twin.inputs, complete=True)
-    host_times = None if times is None else np.asarray(times, dtype=float)
+    inputs, host_times, grid = line_up(twin, inputs, times)
     spacing = 0.0 if host_times is None or len(host_times) < 2 else float(np.median(np.diff(host_times)))
     watched = Twin(twin.name, twin.analysis, sensors)
     watched = eqx.tree_at(lambda one: one.belief, watched, twin.belief)
     scales = [sensor.noise.std**2 * sensor.noise.samples_per_independent_one(spacing) for sensor in sensors]
-    return _fisher(watched, inputs, host_times, watched.analysis.grid(host_times), jnp.asarray(scales))
+    return _fisher(watched, inputs, host_times, grid, jnp.asarray(scales))
 
 
 @eqx.filter_jit

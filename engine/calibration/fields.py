@@ -186,23 +186,23 @@ def calibrate_field(
     return FieldFit(prior, xi, modes, information, jnp.stack(costs), residual, status)
 
 
+def _residual(response: Any, xi: Array, problem: Any) -> Array:
+    prior, args, measured, scale = problem
+    return (response(prior.field(xi), args) - measured) / scale
+
+
 @eqx.filter_jit
 def _linearised(response: Any, xi: Array, problem: Any) -> tuple[Array, Array, Array]:
     """The misfit, the weighted residual and its derivatives, one adjoint for each reading."""
 
-    def residual_of(xi: Array) -> Array:
-        prior, args, measured, scale = problem
-        return (response(prior.field(xi), args) - measured) / scale
-
-    residual, pull = jax.vjp(residual_of, xi)
+    residual, pull = jax.vjp(lambda xi: _residual(response, xi, problem), xi)
     (jacobian,) = jax.vmap(pull)(jnp.eye(len(residual)))
     return 0.5 * (residual @ residual + xi @ xi), residual, jacobian
 
 
 @eqx.filter_jit
 def _cost(response: Any, xi: Array, problem: Any) -> Array:
-    prior, args, measured, scale = problem
-    residual = (response(prior.field(xi), args) - measured) / scale
+    residual = _residual(response, xi, problem)
     return 0.5 * (residual @ residual + xi @ xi)
 
 

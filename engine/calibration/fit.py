@@ -122,15 +122,16 @@ def calibrate(
 
 def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, " steps"]) -> Fit:
     """The fit at a solver's state: Laplace posterior from the Jacobian there. Raises as `calibrate` does."""
-    if not bool(jnp.isfinite(state.cost)) and int(state.step) > 0:
-        raise CalibrationError(
-            f"The fit of '{problem.twin.name}' left the finite numbers at step {int(state.step)}: take shorter "
-            "steps, such as a lower learning rate, or Levenberg-Marquardt, which goes back where a run fails."
-        )
     if not bool(jnp.isfinite(state.cost)):
+        name, step = problem.twin.name, int(state.step)
+        if step > 0:
+            raise CalibrationError(
+                f"The fit of '{name}' left the finite numbers at step {step}: take shorter steps, such as a lower "
+                "learning rate, or Levenberg-Marquardt, which goes back where a run fails."
+            )
         raise CalibrationError(
-            f"The fit of '{problem.twin.name}' has no misfit to begin with: the run at the mean of the prior fails or "
-            "is not finite; look at it with simulate, and choose priors whose mean can be run."
+            f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
+            "finite; look at it with simulate, and choose priors whose mean can be run."
         )
     if isinstance(state.memory, Linearisation):
         covariance = _laplace(state.memory.jacobian)

@@ -11,7 +11,7 @@ from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
-from gemel.engine.signals import Record
+from gemel.engine.signals import Record, samples_of
 from gemel.solvers.solution import Code
 
 CLEARLY_BETTER = 0.25
@@ -23,7 +23,7 @@ HONEST = (0.80, 0.97)
 UNDETERMINED = 0.5
 """A parameter of which the data explain less than this share of the variance is that of the prior."""
 
-_FAR, _MANY_FAR = 6.0, 0.005
+FAR, _MANY_FAR = 6.0, 0.005
 """How many times its noise a sample lies off that is hardly normal, and the share of such samples that is said."""
 
 _FEW = 5
@@ -104,7 +104,7 @@ def judge(
     if unseen is not None:
         scores += tuple(_scores(fit, *unseen, fitted, (), another=True))
     bad, care, good = _of_prediction(scores, record)
-    if fit.status.worst() not in (Code.SUCCESS,):
+    if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
     robust = not isinstance(loss, Gaussian | None)
     care += _of_residuals(fit, scores)
@@ -131,7 +131,7 @@ def _scores(
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
         known = np.isfinite(measured)
-        used = _used(record, fitted, measured.shape) & (sensors is None or name in sensors) & (not another)
+        used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
         error = np.atleast_1d(np.asarray(forecast.run.readings[name])) - measured
         inside, noise = (measured >= low) & (measured <= high), float(fit.twin.sensor(name).noise.std)
@@ -149,19 +149,13 @@ def _scores(
                     samples=int(chosen.sum()),
                     rmse=rmse,
                     coverage=float(inside[chosen].mean()),
-                    correlation=_correlation(error[chosen]),
+                    correlation=0.0 if chosen.sum() <= 3 else float(correlations(error[chosen], 1)[0]),
                     spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
-                    far=float(np.mean(np.abs(error[chosen]) > _FAR * noise)),
+                    far=float(np.mean(np.abs(error[chosen]) > FAR * noise)),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
                 )
             )
     return found
-
-
-def _used(record: Record, fitted: Record, shape: tuple[int, ...]) -> np.ndarray:
-    if record.times is None or fitted.times is None:
-        return np.ones(shape, bool)
-    return np.isin(np.asarray(record.times), np.asarray(fitted.times))
 
 
 def _naive(name: str, record: Record, fitted: Record, chosen: np.ndarray, another: bool) -> dict[str, float]:
@@ -192,11 +186,11 @@ def _table(record: Record) -> np.ndarray:
     return np.stack([np.ones_like(times), *columns], axis=1)
 
 
-def _correlation(error: np.ndarray) -> float:
-    """Of neighbouring residuals about their mean; zero for too few of them."""
-    error = error - error.mean()
-    power = float(np.sum(error**2))
-    return float(np.sum(error[1:] * error[:-1])) / power if len(error) > 3 and power > 0 else 0.0
+def correlations(error: np.ndarray, count: int) -> np.ndarray:
+    """The correlation of residuals 1 to ``count`` places apart, about their mean; zero where all are alike."""
+    error = error - error.mean() if len(error) else error
+    power = float(error @ error) or 1.0
+    return np.asarray([float(error[lag:] @ error[:-lag]) / power for lag in range(1, count + 1)])
 
 
 def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], list[str], list[str]]:
@@ -270,7 +264,7 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     else:
         advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
     return [
-        f"{100 * score.far:.1g} % of the fitted samples of {score.sensor} lie more than {_FAR:g} times its noise off: "
+        f"{100 * score.far:.1g} % of the fitted samples of {score.sensor} lie more than {FAR:g} times its noise off: "
         f"{advice}"
         for score in scores
         if score.part == "fitted" and score.far > _MANY_FAR

@@ -97,6 +97,11 @@ class CalibrationProblem(eqx.Module):
         return self.twin.belief.mean
 
 
+def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, ""]:
+    r"""$\Phi(z)$: half the squared length of the residual."""
+    return 0.5 * jnp.sum(residual(z, problem) ** 2)
+
+
 def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
     """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
     twin = problem.twin

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, Fit
-from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.calibration.problem import CalibrationProblem, misfit, residual
 from gemel.solvers.least_squares import LeastSquaresSolver
 
 LIMIT_95 = 3.841458820694124
@@ -91,9 +91,7 @@ def _least_beside(
     return float(solution.statistics["cost"]), solution.value
 
 
-@eqx.filter_jit
-def _misfit(z: Array, problem: CalibrationProblem) -> Array:
-    return 0.5 * jnp.sum(residual(z, problem) ** 2)
+_misfit = eqx.filter_jit(misfit)
 
 
 def _held(rest: Array, args: tuple[CalibrationProblem, int, Any]) -> Array:

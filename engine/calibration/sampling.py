@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.calibration.fit import CalibrationError, Fit
-from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.calibration.problem import CalibrationProblem, misfit
 from gemel.engine.parameters import QUANTILE_95, Belief
 
 
@@ -116,8 +116,8 @@ def _chains(
     count, warmup = counts
 
     def log_density(w: Array) -> Array:
-        misfit = 0.5 * jnp.sum(residual(mean + factor @ w, problem) ** 2)
-        return jnp.where(jnp.isfinite(misfit), -misfit, -jnp.inf)
+        cost = misfit(mean + factor @ w, problem)
+        return jnp.where(jnp.isfinite(cost), -cost, -jnp.inf)
 
     def chain(key: Array) -> tuple[Array, Array]:
         first, second, third = jax.random.split(key, 3)

@@ -125,7 +125,7 @@ def resumable_calibrate(
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss)
-    mark = fingerprint(problem, solver, f"{document} {starts}" if starts > 1 else document)
+    mark = fingerprint(problem, solver, f"{document} {starts}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
