@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
-from gemel.engine import Belief, Fit, Record, Series, Twin, bind
+from gemel.engine import Belief, Fit, Record, Series, Twin
 from gemel.solvers import Code, Status
 
 
@@ -83,10 +83,12 @@ def parameter_facts(belief: Belief) -> list[dict[str, Any]]:
 
 def twin_facts(twin: Twin, has_data: bool) -> dict[str, Any]:
     """What a server says about a twin without building it again."""
-    sensors = bind(twin.sensors, twin.belief.values())
     return {
         "description": twin.description,
-        "sensors": [{"name": sensor.name, "unit": sensor.unit, "noise": float(sensor.noise.std)} for sensor in sensors],
+        "sensors": [
+            {"name": sensor.name, "unit": sensor.unit, "noise": float(twin.noise(sensor.name).spread)}
+            for sensor in twin.sensors
+        ],
         "inputs": list(twin.inputs),
         "parameters": parameter_facts(twin.belief),
         "has_data": has_data,
@@ -124,6 +126,7 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
     return Fit(
         twin.with_belief(posterior.mean, posterior.covariance),
         belief_from(message.prior, twin.belief),
+        posterior,
         Status(jnp.asarray(Code(message.status.code), jnp.int32)),
         jnp.asarray(np.asarray(message.costs, dtype=float)),
         message.steps,

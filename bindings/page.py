@@ -10,7 +10,7 @@ import numpy as np
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
 from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
-from gemel.engine.calibration.judgement import FAR, correlations
+from gemel.engine.calibration.judgement import FAR, correlations, whitened
 from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si
 from gemel.solvers import LevenbergMarquardt
@@ -56,13 +56,19 @@ def write_page(
         parameters=[_parameter_row(row) for row in fit.table()],
         directions=[
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
-            for d in identifiability(fit.prior, twin.belief)
+            for d in identifiability(fit.prior, fit.belief)
         ],
+        shares=[_share_row(forecast, sensor.name) for sensor in twin.sensors],
         residuals=_inside(residuals) if drawn else "",
         how=_how(fit, plan, record),
         version=_version(),
     )
     write_atomically(path, text.encode())
+
+
+def _share_row(forecast: Forecast, sensor: str) -> dict[str, str]:
+    """From where the band of a sensor comes, in per cent of its variance."""
+    return {"sensor": sensor, **{part: f"{100 * share:.0f} %" for part, share in forecast.shares(sensor).items()}}
 
 
 def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) -> bool:
@@ -82,10 +88,11 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) ->
         at = np.interp(
             np.asarray(record.times), np.asarray(forecast.run.times), np.asarray(forecast.run.readings[name])
         )
-        error = (np.asarray(record.readings[name], dtype=float) - at) / float(twin.sensor(name).noise.std)
+        error = np.asarray(record.readings[name], dtype=float) - at
         known = np.isfinite(error)
+        error = whitened(twin.noise(name), record.times, error, known)
         _draw_residual(row, name, times[known], error[known])
-    axes[0][0].set_title("measured - twin, in units of the noise", loc="left", fontsize=10)
+    axes[0][0].set_title("measured - twin: what each sample tells, in units of its noise", loc="left", fontsize=10)
     axes[0][1].set_title("correlation over samples", loc="left", fontsize=10)
     axes[0][2].set_title("distribution", loc="left", fontsize=10)
     axes[-1][0].set_xlabel(f"time [{unit}]")

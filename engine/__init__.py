@@ -104,6 +104,7 @@ from gemel.engine.materials import (
     von_mises,
 )
 from gemel.engine.nesting import prolongation
+from gemel.engine.noise import ModelError, Noise
 from gemel.engine.output import write_fields
 from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
 from gemel.engine.physics import (
@@ -158,7 +159,6 @@ from gemel.engine.sensors import (
     AverageSensor,
     FrequencySensor,
     MotionSensor,
-    Noise,
     OutputSensor,
     PointSensor,
     ResponseSensor,
@@ -266,6 +266,7 @@ __all__ = [
     "MissingDataError",
     "MixedSpace",
     "Modal",
+    "ModelError",
     "MooneyRivlin",
     "MotionSensor",
     "MovingSource",

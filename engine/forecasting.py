@@ -18,13 +18,22 @@ from gemel.engine.twin import Twin
 class Forecast(eqx.Module):
     """A run at the mean of the belief, with standard deviations by sensor in SI units.
 
-    ``parametric`` comes from the parameters' uncertainty alone; ``predictive`` adds the sensor's noise and
-    is what a new measurement should be compared with.
+    ``parametric`` comes from the parameters' uncertainty alone, ``model_error`` from the model's error, zero
+    where a sensor has none; ``predictive`` adds the sensor's noise to both and is what a new measurement should be
+    compared with.
     """
 
     run: Run
     parametric: dict[str, Array]
     predictive: dict[str, Array]
+    model_error: dict[str, Array] = eqx.field(default_factory=dict)
+
+    def shares(self, sensor: str) -> dict[str, float]:
+        """Where the predictive variance of a sensor comes from, on average over the run: shares that add up to one."""
+        total = jnp.mean(self.predictive[sensor] ** 2)
+        parameters = float(jnp.mean(self.parametric[sensor] ** 2) / total)
+        model = float(jnp.mean(self.model_error[sensor] ** 2) / total) if sensor in self.model_error else 0.0
+        return {"parameters": parameters, "model error": model, "noise": max(1.0 - parameters - model, 0.0)}
 
     def band(self, sensor: str, level: float = 0.95) -> tuple[Array, Array]:
         """The predictive band of a sensor that should hold a share ``level`` of new measurements."""
@@ -41,7 +50,9 @@ class Forecast(eqx.Module):
 
 
 def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any = None) -> Forecast:
-    r"""Run a twin freely and propagate its belief to the readings, $\mathrm{var}\,y = J C J^\top + \sigma^2$.
+    r"""Run a twin freely and propagate its belief to the readings, $\mathrm{var}\,y = J C J^\top + s^2 + \sigma^2$.
+
+    The noise $\sigma$ and the spread $s$ of a model error are taken at the mean of the belief.
 
     Args:
         twin: a calibrated twin (or one with its prior).
@@ -53,8 +64,13 @@ def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any 
     """
     run, spread = _propagate(twin, *line_up(twin, inputs, times))
     parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
-    predictive = {sensor.name: jnp.sqrt(parametric[sensor.name] ** 2 + sensor.noise.std**2) for sensor in twin.sensors}
-    return Forecast(run, parametric, predictive)
+    noises = {sensor.name: twin.noise(sensor.name) for sensor in twin.sensors}
+    predictive = {name: jnp.hypot(parametric[name], noise.spread) for name, noise in noises.items()}
+    model_error = {
+        name: jnp.full_like(parametric[name], 0.0 if noise.error is None else noise.error.std)
+        for name, noise in noises.items()
+    }
+    return Forecast(run, parametric, predictive, model_error)
 
 
 @eqx.filter_jit

@@ -53,11 +53,12 @@ def run_data(run: Run) -> RunData:
 
 
 def forecast_data(forecast: Forecast) -> RunData:
-    """A forecast as plain arrays: the run with the groups ``parametric`` and ``predictive``."""
+    """A forecast as plain arrays: the run with the groups ``parametric``, ``predictive`` and ``model_error``."""
     run = run_data(forecast.run)
     groups = {
         "parametric": {name: np.asarray(values) for name, values in forecast.parametric.items()},
         "predictive": {name: np.asarray(values) for name, values in forecast.predictive.items()},
+        "model_error": {name: np.asarray(values) for name, values in forecast.model_error.items()},
     }
     return RunData(run.times, {**run.series, **groups}, run.fields, run.attributes)
 
@@ -74,7 +75,8 @@ def forecast_of(data: RunData) -> Forecast:
     """The forecast that `forecast_data` describes."""
     parametric = {name: jnp.asarray(values) for name, values in data.series["parametric"].items()}
     predictive = {name: jnp.asarray(values) for name, values in data.series["predictive"].items()}
-    return Forecast(run_of(data), parametric, predictive)
+    model_error = {name: jnp.asarray(values) for name, values in data.series.get("model_error", {}).items()}
+    return Forecast(run_of(data), parametric, predictive, model_error)
 
 
 def save_run(path: Path, run: Run | Forecast) -> None:

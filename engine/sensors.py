@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.domains import domains
+from gemel.engine.noise import Noise
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.meshes import MeshError
 from gemel.solvers import Motion
@@ -19,32 +20,6 @@ from gemel.solvers import Motion
 
 def _floats(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-class Noise(eqx.Module):
-    r"""Zero-mean Gaussian noise, stationary, with an exponential correlation in time.
-
-    Args:
-        std: standard deviation $\sigma$ in the SI unit of the reading; covers the model's own error as well.
-        correlation_time: $\tau$ in s of the correlation $e^{-|t-t'|/\tau}$; 0 for independent samples. Samples at
-            spacing $\Delta t$ then carry the weight of one in $\coth(\Delta t/2\tau)$ independent ones.
-    """
-
-    std: Any
-    correlation_time: float = eqx.field(static=True, default=0.0)
-
-    def __check_init__(self) -> None:
-        number = isinstance(self.std, int | float | np.number | np.ndarray | jax.Array)
-        if not isinstance(self.std, Tracer) and not (number and np.ndim(self.std) == 0 and self.std > 0):
-            raise ValueError(f"The standard deviation of a noise must be a positive number, not {self.std}.")
-        if not self.correlation_time >= 0:
-            raise ValueError(f"The correlation time of a noise must not be negative, but is {self.correlation_time} s.")
-
-    def samples_per_independent_one(self, spacing: float) -> float:
-        """How many samples at ``spacing`` s weigh as much as one independent sample."""
-        if spacing <= 0 or self.correlation_time <= 0:
-            return 1.0
-        return float(1.0 / np.tanh(0.5 * spacing / self.correlation_time))
 
 
 class Sensor(eqx.Module):

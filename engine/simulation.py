@@ -96,11 +96,13 @@ def respond(twin: Twin, inputs: Mapping[str, Series], times: Any, grid: Any, val
     return Run(times, readings, state, solution.status, solution.statistics)
 
 
-def check_names(kind: str, given: Mapping[str, Any], known: Sequence[str], *, complete: bool) -> None:
+def check_names(
+    kind: str, given: Mapping[str, Any], known: Sequence[str], *, complete: bool, owner: str = "the twin"
+) -> None:
     """Raise `ValueError` where a name is unknown or, with ``complete``, one is missing."""
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"Unknown {kind} '{unknown[0]}': the twin has {', '.join(known) or 'none'}.")
+        raise ValueError(f"Unknown {kind} '{unknown[0]}': {owner} has {', '.join(known) or 'none'}.")
     missing = sorted(set(known) - set(given))
     if complete and missing:
         raise ValueError(f"No signal is given for {kind} '{missing[0]}'.")

@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import inputs_of
+from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
 from gemel.engine.sensors import Sensor
@@ -71,6 +72,10 @@ class Twin(eqx.Module):
         raise ValueError(
             f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(s.name for s in self.sensors)}."
         )
+
+    def noise(self, name: str) -> Noise:
+        """The noise of a sensor with its numbers at the mean of the belief; raises `ValueError` as `sensor`."""
+        return bind(self.sensor(name).noise, self.belief.values())
 
     def with_belief(self, mean: Array, covariance: Array) -> "Twin":
         """The same twin with another belief about its parameters."""

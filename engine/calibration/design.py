@@ -1,9 +1,10 @@
 r"""What to measure next: the information that a measurement not yet made would bring.
 
 With the belief $N(m, C)$ about the standardised parameters, $J$ the derivatives of a sensor's readings at $m$ and
-$\sigma^2 c$ its noise, a measurement turns $C$ into $(C^{-1} + J^\top J / \sigma^2 c)^{-1}$. Its expected information
-in nats is half the logarithm of how far the determinant falls (D-optimal design), of the whole covariance or of that
-part which matters. Source: Chaloner, Verdinelli, *Bayesian Experimental Design: A Review*, 1995.
+$\sigma^2 c$ its noise, a measurement turns $C$ into $(C^{-1} + J^\top J / \sigma^2 c)^{-1}$; beside a model error
+the innovations of $J$ stand for it (see `gemel.engine.noise`). What it tells of the noise itself is not counted. Its
+expected information in nats is half the logarithm of how far the determinant falls (D-optimal design), of the whole
+covariance or of that part which matters. Source: Chaloner, Verdinelli, *Bayesian Experimental Design: A Review*, 1995.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.noise import Noise, innovations
+from gemel.engine.parameters import bind
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
 from gemel.engine.simulation import check_names, line_up, respond
@@ -107,12 +110,11 @@ def _information(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any)
     spacing = 0.0 if host_times is None or len(host_times) < 2 else float(np.median(np.diff(host_times)))
     watched = Twin(twin.name, twin.analysis, sensors)
     watched = eqx.tree_at(lambda one: one.belief, watched, twin.belief)
-    scales = [sensor.noise.std**2 * sensor.noise.samples_per_independent_one(spacing) for sensor in sensors]
-    return _fisher(watched, inputs, host_times, grid, jnp.asarray(scales))
+    return _fisher(watched, inputs, host_times, grid, spacing)
 
 
 @eqx.filter_jit
-def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, scales: Array) -> Float[Array, "s p p"]:
+def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, spacing: float) -> Float[Array, "s p p"]:
     names = tuple(sensor.name for sensor in twin.sensors)
 
     def readings(z: Array) -> Array:
@@ -120,4 +122,15 @@ def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, scales: Array) -> Fl
         return jnp.where(run.status.ok, jnp.atleast_2d(run.stacked(names)), jnp.nan)
 
     jacobian = jax.jacfwd(readings)(twin.belief.mean)
-    return jnp.einsum("nsp,nsq,s->spq", jacobian, jacobian, 1.0 / scales)
+    noises = bind(tuple(sensor.noise for sensor in twin.sensors), twin.belief.values())
+    return jnp.stack([_information_of(noise, times, jacobian[:, i], spacing) for i, noise in enumerate(noises)])
+
+
+def _information_of(noise: Noise, times: Any, jacobian: Float[Array, "n p"], spacing: float) -> Float[Array, "p p"]:
+    known = jnp.ones(len(jacobian), bool)
+
+    def whitened(column: Array) -> Array:
+        return jnp.divide(*innovations(noise, times, column, known))
+
+    white = jax.vmap(whitened, in_axes=1, out_axes=1)(jacobian)
+    return white.T @ white / noise.samples_per_independent_one(spacing)

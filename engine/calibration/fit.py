@@ -5,7 +5,7 @@ $(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual.
 Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
+from gemel.engine.simulation import check_names
 from gemel.engine.twin import Twin
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
 from gemel.solvers.solution import Status
@@ -30,17 +32,30 @@ class CalibrationError(RuntimeError):
 
 
 class Fit(eqx.Module):
-    """The result of a calibration: the twin with its posterior belief, and how it was reached."""
+    """The result of a calibration: the twin with its posterior belief, and how it was reached.
+
+    ``prior`` and ``belief`` are about all that was to be found, before and after the data: the parameters of the twin,
+    and where experiments have some of their own, those of each. The belief of ``twin`` is then that of an experiment
+    not made yet, and ``experiments`` holds that in each; see `twin_in`.
+    """
 
     twin: Twin
     prior: Belief
+    belief: Belief
     status: Status
     costs: Float[Array, " steps"]
     steps: int = eqx.field(static=True)
+    experiments: dict[str, Belief] = eqx.field(default_factory=dict)
+
+    def twin_in(self, experiment: str) -> Twin:
+        """The twin as it was in one of the experiments. Raises `ValueError` for one that there was not."""
+        check_names("experiment", {experiment: None}, tuple(self.experiments), complete=False, owner="the fit")
+        belief = self.experiments[experiment]
+        return self.twin.with_belief(belief.mean, belief.covariance)
 
     def table(self) -> list["ParameterRow"]:
         """One row a parameter, in SI units."""
-        belief = self.twin.belief
+        belief = self.belief
         values, intervals, determined = belief.values(), belief.interval(), belief.determined()
         before, before_interval = self.prior.values(), self.prior.interval()
         return [
@@ -81,23 +96,25 @@ def _pair(interval: tuple[Array, Array]) -> tuple[float, float]:
 
 def calibrate(
     twin: Twin,
-    record: Record,
+    record: Record | Mapping[str, Record],
     solver: LeastSquaresSolver = DEFAULT_SOLVER,
     sensors: Sequence[str] | None = None,
     state: FitState | None = None,
     on_step: Callable[[FitState], None] | None = None,
     loss: Loss | None = None,
+    own: Sequence[str] = (),
 ) -> Fit:
     """Fit a twin's parameters to measured data and give it the posterior belief.
 
     Args:
         twin: the twin; its belief is the prior.
-        record: measured readings and inputs.
+        record: measured readings and inputs, or several records by the name of their experiment.
         solver: the method; every one stops at its own ``max_steps``.
         sensors: which readings to fit; the others are held out.
         state: where to continue a fit that was interrupted.
         on_step: called after the start and after each step with the state, for progress and checkpoints.
         loss: what a residual costs; `Gaussian` by default, `Huber` or `StudentT` where some samples are wrong.
+        own: parameters of which every experiment has one of its own; all experiments share the others.
 
     Returns:
         The fit. Its status says whether the tolerances were met.
@@ -106,7 +123,7 @@ def calibrate(
         ValueError: for data that do not fit the twin (see `CalibrationProblem.of`).
         CalibrationError: where the fit ends at a point whose run fails, or without a posterior.
     """
-    problem = CalibrationProblem.of(twin, record, sensors, loss)
+    problem = CalibrationProblem.of(twin, record, sensors, loss, own)
     if state is None:
         state = solver.init(residual, problem.start(), problem)
         if on_step:
@@ -138,8 +155,17 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     else:
         covariance = _laplace(_jacobian(problem, state.z))
     _require_distribution(problem, covariance)
-    fitted = problem.twin.with_belief(state.z, covariance)
-    return Fit(fitted, problem.twin.belief, Status(state.code), costs, int(state.step))
+    twin, before = problem.twin, problem.twin.belief
+    joint = Belief(problem.belief.parameters, state.z, covariance)
+    places = {name: experiment.places for name, experiment in problem.experiments.items()}
+    inside = {name: belief_in(before, joint, place) for name, place in places.items()}
+    first = next(iter(places))
+    if len(places) > 1 and problem.own:
+        after = belief_in_another(before, joint, places[first], problem.own)
+    else:
+        after = inside[first]
+    fitted = twin.with_belief(after.mean, after.covariance)
+    return Fit(fitted, problem.belief, joint, Status(state.code), costs, int(state.step), inside)
 
 
 @eqx.filter_jit
@@ -159,7 +185,7 @@ def _require_distribution(problem: CalibrationProblem, covariance: Array) -> Non
     table = np.asarray(covariance)
     if np.isfinite(table).all() and (not table.size or np.linalg.eigvalsh(table).min() > 0):
         return
-    names = ", ".join(problem.twin.belief.names)
+    names = ", ".join(problem.belief.names)
     raise CalibrationError(
         f"The fit of '{problem.twin.name}' has no posterior: the derivatives of its readings by {names} give a "
         "covariance that is not positive; look for a parameter at which the model breaks down, or fix one of them."

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest
 
@@ -11,6 +12,7 @@ from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
+from gemel.engine.noise import Noise, innovations
 from gemel.engine.signals import Record, samples_of
 from gemel.solvers.solution import Code
 
@@ -45,8 +47,9 @@ class Score:
     """How a sensor does on one part of the data, in SI units.
 
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
-    the fitted part and the inputs, ``correlation`` that of neighbouring residuals, ``spread`` their standard deviation
-    by the median, which a few wrong samples do not change, and ``far`` the share of them beyond six times the noise.
+    the fitted part and the inputs, ``correlation`` that of neighbouring residuals (of their innovations
+    where the sensor has a model error), ``spread`` their standard deviation by the median, which a few wrong samples do
+    not change, and ``far`` the share of them beyond six times the noise.
     """
 
     sensor: str
@@ -109,16 +112,16 @@ def judge(
     robust = not isinstance(loss, Gaussian | None)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
-    unknown = [name for name, share in fit.twin.belief.determined().items() if float(share) < UNDETERMINED]
+    unknown = [name for name, share in fit.belief.determined().items() if float(share) < UNDETERMINED]
     if unknown:
-        blind = [d for d in identifiability(fit.prior, fit.twin.belief) if d.blind]
+        blind = [d for d in identifiability(fit.prior, fit.belief) if d.blind]
         words = "; ".join(d.words() for d in blind[-3:])
         care.append(
             f"The data do not determine {', '.join(unknown)}: more than half of what was uncertain before still is"
             + (f", most along {words} (in standard deviations of the prior)." if words else ".")
         )
     verdict: Verdict = "not usable" if bad else "usable with care" if care else "usable"
-    if not bad and fit.twin.parameters and len(unknown) == len(fit.twin.parameters):
+    if not bad and fit.belief.names and len(unknown) == len(fit.belief.names):
         verdict = "not determined"
     return Judgement(verdict, (*bad, *care, *good), scores)
 
@@ -134,7 +137,7 @@ def _scores(
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
         error = np.atleast_1d(np.asarray(forecast.run.readings[name])) - measured
-        inside, noise = (measured >= low) & (measured <= high), float(fit.twin.sensor(name).noise.std)
+        inside, noise = (measured >= low) & (measured <= high), fit.twin.noise(name)
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
         for part, chosen in parts:
@@ -149,9 +152,9 @@ def _scores(
                     samples=int(chosen.sum()),
                     rmse=rmse,
                     coverage=float(inside[chosen].mean()),
-                    correlation=0.0 if chosen.sum() <= 3 else float(correlations(error[chosen], 1)[0]),
+                    correlation=_of_neighbours(noise, record.times, error, chosen),
                     spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
-                    far=float(np.mean(np.abs(error[chosen]) > FAR * noise)),
+                    far=float(np.mean(np.abs(error[chosen]) > FAR * float(noise.spread))),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
                 )
             )
@@ -184,6 +187,21 @@ def _table(record: Record) -> np.ndarray:
     times = np.asarray(record.times)
     columns = [np.asarray(record.inputs[name].at(times)) for name in sorted(record.inputs)] or [times]
     return np.stack([np.ones_like(times), *columns], axis=1)
+
+
+def _of_neighbours(noise: Noise, times: Any, error: np.ndarray, chosen: np.ndarray) -> float:
+    """The correlation of neighbouring residuals, or of their innovations beside a model error."""
+    if chosen.sum() <= 3:
+        return 0.0
+    if noise.error is not None:
+        error = whitened(noise, times, error, chosen)
+    return float(correlations(error[chosen], 1)[0])
+
+
+def whitened(noise: Noise, times: Any, error: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Innovations of residuals ``(n,)`` in units of their standard deviations; zero where not known."""
+    surprises, stds = innovations(noise, times, jnp.asarray(error), known)
+    return np.asarray(surprises / stds)
 
 
 def correlations(error: np.ndarray, count: int) -> np.ndarray:
@@ -241,8 +259,8 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
     for score in scores:
         if score.part != "fitted":
             continue
-        noise = fit.twin.sensor(score.sensor).noise
-        ratio = score.spread / float(noise.std)
+        noise = fit.twin.noise(score.sensor)
+        ratio = score.spread / float(noise.spread)
         if ratio > 2:
             care.append(
                 f"What is left of {score.sensor} after the fit is {ratio:.1f} times its noise: the model or the noise "
@@ -252,7 +270,7 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
             care.append(
                 f"What is left of {score.sensor} is no white noise (neighbours correlate by {score.correlation:.2f}): "
-                "give it a correlation_time, or the intervals are too narrow."
+                "give it a model_error, or the intervals are too narrow."
             )
     return care
 

@@ -51,7 +51,7 @@ def multistart(
     """
     if count < 1:
         raise ValueError(f"A multi-start needs at least one fit, not {count}.")
-    belief = problem.twin.belief
+    belief = problem.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     draws = jax.random.normal(jax.random.key(seed), (count - 1, len(belief.mean)))
     z = jnp.concatenate([belief.mean[None], belief.mean + spread * draws @ factor.T])

@@ -1,16 +1,16 @@
-r"""What a calibration minimises: a twin, measured data, and how far apart they are.
+r"""What a calibration minimises: a twin, measured data of one or several experiments, and how far apart they are.
 
-With standardised parameters $z$ (see `Prior`), sensor noise $\sigma_s$ and $c_s$ samples to an independent one,
+With standardised parameters $z$ (see `Prior`), noise $\sigma_s$ of a sensor and $c_s$ samples to an independent one,
 
-$$ \Phi(z) = \sum_{s,i} \rho\left(\frac{y_s(t_i; z) - d_{si}}{\sqrt{c_s}\,\sigma_s}\right)
+$$ \Phi(z) = \sum_{s,i} \frac{1}{c_s} \rho\left(\frac{y_s(t_i; z) - d_{si}}{\sigma_s}\right)
    + \tfrac12 \|L^{-1}(z - m)\|^2 $$
 
 is minimised, with $m$ and $L L^\top$ the mean and covariance of the belief before the data, and $\rho$ a `Loss`,
-half the square for normal noise.
-Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
+half the square for normal noise. Where the noise is itself to be found, or correlated by a model error, see
+`gemel.engine.calibration.likelihood`. Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -19,82 +19,112 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.experiments import joint_belief
+from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
+from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, respond
 from gemel.engine.twin import Twin
 
 
-class CalibrationProblem(eqx.Module):
-    """A twin, the data it is compared with, and the weights: the arguments of the residual.
+class Experiment(eqx.Module):
+    """One record lined up with a twin's sensors.
 
-    Build it with `CalibrationProblem.of`.
+    ``shares (n, s)`` is what each sample weighs: one where it is independent of its neighbours, zero where there is
+    none. ``places`` says which of the problem's parameters are the twin's in this experiment.
     """
 
-    twin: Twin
     inputs: Any
     times: Any
     grid: Any
     data: Float[Array, "*n s"]
-    weights: Float[Array, "*n s"]
+    shares: Float[Array, "*n s"]
     names: tuple[str, ...] = eqx.field(static=True)
+    places: tuple[int, ...] = eqx.field(static=True)
+
+
+class CalibrationProblem(eqx.Module):
+    """A twin, the data it is compared with, and the belief before them: the arguments of the residual.
+
+    Build it with `CalibrationProblem.of`. ``belief`` is about all that is to be found: the twin's parameters, those
+    of each experiment's own in as many copies. ``floors`` has for each sensor whose noise is to be found a number
+    under its standard deviation.
+    """
+
+    twin: Twin
+    experiments: dict[str, Experiment]
+    belief: Belief
+    floors: dict[str, Array]
+    own: tuple[str, ...] = eqx.field(static=True)
     loss: Loss = Gaussian()
 
     @staticmethod
     def of(
-        twin: Twin, record: Record, sensors: Sequence[str] | None = None, loss: Loss | None = None
+        twin: Twin,
+        record: Record | Mapping[str, Record],
+        sensors: Sequence[str] | None = None,
+        loss: Loss | None = None,
+        own: Sequence[str] = (),
     ) -> "CalibrationProblem":
-        """Line up a record with a twin's sensors.
+        """Line up records with a twin's sensors.
 
         Args:
             twin: the twin; its belief is the prior.
-            record: measured readings and inputs.
-            sensors: which readings to fit; all in the record by default. The others are held out.
+            record: measured readings and inputs, or several by the name of their experiment.
+            sensors: which readings to fit; all in the records by default. The others are held out.
             loss: what a residual costs; `Gaussian` by default.
+            own: parameters of which every experiment has one of its own, such as the state it starts from; all
+                experiments share the others.
 
         Raises:
-            ValueError: for readings or inputs that the twin does not have, a twin without parameters, or no data.
+            ValueError: for readings, inputs or parameters that the twin does not have, a twin without parameters, or
+                no data.
         """
         if not isinstance(loss, Loss | None):
             raise ValueError(f"A loss is Gaussian(), Huber() or StudentT(), or one of your own, not {loss!r}.")
-        names = tuple(record.readings) if sensors is None else tuple(sensors)
-        check_names(
-            "sensor",
-            dict.fromkeys((*record.readings, *names)),
-            [s.name for s in twin.sensors],
-            complete=False,
-        )
-        check_names("input", record.inputs, twin.inputs, complete=True)
         if not twin.parameters:
             raise ValueError(f"Twin '{twin.name}' has no parameters to calibrate.")
-        absent = [name for name in names if name not in record.readings]
-        if absent or not names:
-            raise ValueError(f"The record has no readings of sensor '{absent[0] if absent else ''}'.")
-        times = None if record.times is None else np.asarray(record.times, dtype=float)
-        columns, weights = [], []
-        for name in names:
-            noise = twin.sensor(name).noise
-            column = np.asarray(record.readings[name], dtype=float)
-            known = np.isfinite(column)
-            spacing = 0.0 if times is None or known.sum() < 2 else float(np.median(np.diff(times[known])))
-            scale = 1.0 / (noise.std * np.sqrt(noise.samples_per_independent_one(spacing)))
-            weights.append(np.where(known, scale, 0.0))
-            columns.append(np.nan_to_num(column))
-        data = jnp.stack([jnp.asarray(column) for column in columns], axis=-1)
-        return CalibrationProblem(
-            twin,
-            dict(record.inputs),
-            times,
-            twin.analysis.grid(times),
-            data,
-            jnp.stack([jnp.asarray(weight) for weight in weights], axis=-1),
-            names,
-            Gaussian() if loss is None else loss,
-        )
+        check_names("parameter", dict.fromkeys(own), tuple(twin.parameters), complete=False)
+        records = {"": record} if isinstance(record, Record) else dict(record)
+        if not records:
+            raise ValueError("There are no experiments to fit: give a record, or several by name.")
+        belief, places = joint_belief(twin.belief, tuple(records), tuple(own))
+        experiments = {name: _experiment(twin, one, sensors, places[name]) for name, one in records.items()}
+        fitted = {name for experiment in experiments.values() for name in experiment.names}
+        floors = {
+            sensor.name: jnp.asarray(sensor.noise.least())
+            for sensor in twin.sensors
+            if sensor.name in fitted and sensor.noise.uncertain
+        }
+        return CalibrationProblem(twin, experiments, belief, floors, tuple(own), Gaussian() if loss is None else loss)
 
     def start(self) -> Float[Array, " p"]:
-        """The mean of the twin's belief, where the fit starts."""
-        return self.twin.belief.mean
+        """The mean of the belief before the data, where the fit starts."""
+        return self.belief.mean
+
+
+def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:
+    """Line up one record. Raises `ValueError` as `CalibrationProblem.of` does."""
+    names = tuple(record.readings) if sensors is None else tuple(sensors)
+    check_names("sensor", dict.fromkeys((*record.readings, *names)), [s.name for s in twin.sensors], complete=False)
+    check_names("input", record.inputs, twin.inputs, complete=True)
+    absent = [name for name in names if name not in record.readings]
+    if absent or not names:
+        raise ValueError(f"The record has no readings of sensor '{absent[0] if absent else ''}'.")
+    times = None if record.times is None else np.asarray(record.times, dtype=float)
+    columns, shares = [], []
+    for name in names:
+        noise = twin.sensor(name).noise
+        if noise.error is not None and times is None:
+            raise ValueError(f"Sensor '{name}' has a model error, a process in time: its record has no times.")
+        column = np.asarray(record.readings[name], dtype=float)
+        known = np.isfinite(column)
+        spacing = 0.0 if times is None or known.sum() < 2 else float(np.median(np.diff(times[known])))
+        shares.append(np.where(known, 1.0 / noise.samples_per_independent_one(spacing), 0.0))
+        columns.append(np.nan_to_num(column))
+    data, weights = (jnp.asarray(np.stack(parts, axis=-1)) for parts in (columns, shares))
+    return Experiment(dict(record.inputs), times, twin.analysis.grid(times), data, weights, names, places)
 
 
 def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, ""]:
@@ -104,12 +134,29 @@ def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, "
 
 def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
     """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
-    twin = problem.twin
-    run = respond(twin, problem.inputs, problem.times, problem.grid, twin.belief.values(z))
-    misfit = (run.stacked(problem.names) - problem.data) * problem.weights
-    misfit = problem.loss.shaped(misfit)
-    misfit = jnp.where(run.status.ok, misfit, jnp.nan)  # a run that failed is no evidence
-    belief = twin.belief
+    rows = [_rows(z, problem, experiment) for experiment in problem.experiments.values()]
+    belief = problem.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     distance = jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
-    return jnp.concatenate([misfit.reshape(-1), distance])
+    return jnp.concatenate([*rows, distance])
+
+
+def _rows(z: Array, problem: CalibrationProblem, experiment: Experiment) -> Array:
+    """The rows of one experiment, one sensor after the other."""
+    twin, names = problem.twin, experiment.names
+    values = twin.belief.values(z[np.asarray(experiment.places)])
+    run = respond(twin, experiment.inputs, experiment.times, experiment.grid, values)
+    difference = run.stacked(names) - experiment.data
+    rows = [
+        likelihood_rows(
+            bind(twin.sensor(name).noise, values),
+            experiment.times,
+            jnp.atleast_1d(difference[..., i]),
+            jnp.atleast_1d(experiment.shares[..., i]),
+            problem.floors.get(name),
+            problem.loss,
+        )
+        for i, name in enumerate(names)
+    ]
+    # A run that failed is no evidence.
+    return jnp.where(run.status.ok, jnp.concatenate(rows), jnp.nan)

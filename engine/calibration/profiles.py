@@ -57,7 +57,7 @@ def profile_likelihood(
     Raises:
         ValueError: for a name that the twin does not have, or no points.
     """
-    belief = fit.twin.belief
+    belief = fit.belief
     if name not in belief.names:
         raise ValueError(f"Unknown parameter '{name}': the twin has {', '.join(belief.names)}.")
     if points < 1 or not width > 0:

@@ -73,7 +73,7 @@ def sample(
             f"Sampling needs 2 chains, 4 draws and 20 warm-up steps at least, not {chains}, {count} and {warmup}."
         )
     blackjax = _blackjax()
-    belief = fit.twin.belief
+    belief = fit.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     keys = jax.random.split(jax.random.key(seed), chains)
     w, diverged = _chains(blackjax, problem, belief.mean, factor, keys, (count, warmup))
@@ -139,7 +139,7 @@ def agrees_with_laplace(draws: Draws, fit: Fit, tolerance: float = 0.25) -> dict
     """Whether the draws of each parameter have the mean and spread of the fit's normal posterior, within a share of
     its standard deviation; where they do not, intervals should come from the draws.
     """
-    mean, spread = np.asarray(fit.twin.belief.mean), np.sqrt(np.diagonal(np.asarray(fit.twin.belief.covariance)))
+    mean, spread = np.asarray(fit.belief.mean), np.sqrt(np.diagonal(np.asarray(fit.belief.covariance)))
     flat = draws.z.reshape(-1, draws.z.shape[-1])
     low, high = np.quantile(flat, (0.025, 0.975), axis=0)
     off = np.maximum(np.abs(low - (mean - QUANTILE_95 * spread)), np.abs(high - (mean + QUANTILE_95 * spread)))

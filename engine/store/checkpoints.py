@@ -8,7 +8,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +38,9 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
     digest = hashlib.sha256(document.encode())
     digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(solver)).encode())
     twin = problem.twin
-    tree = (
-        twin.analysis,
-        twin.sensors,
-        twin.belief,
-        problem.inputs,
-        problem.times,
-        problem.data,
-        problem.weights,
-        repr(problem.loss),
-    )
-    for leaf in jax.tree.leaves((tree, problem.names)):
+    tree = (twin.analysis, twin.sensors, twin.belief, problem.belief, problem.experiments, repr(problem.loss))
+    which = [(name, one.names, one.places) for name, one in problem.experiments.items()]
+    for leaf in jax.tree.leaves((tree, which)):
         if eqx.is_array_like(leaf):
             values = np.asarray(leaf)
             digest.update(f"{values.dtype}{values.shape}".encode())
@@ -97,7 +89,7 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
 
 def resumable_calibrate(
     twin: Twin,
-    record: Record,
+    record: Record | Mapping[str, Record],
     solver: LeastSquaresSolver,
     sensors: Sequence[str] | None,
     path: Path,
@@ -108,11 +100,12 @@ def resumable_calibrate(
     on_step: OnStep | None = None,
     loss: Loss | None = None,
     starts: int = 1,
+    own: Sequence[str] = (),
 ) -> Fit:
     """Calibrate as `gemel.calibrate` does, from the checkpoint at ``path`` where there is one.
 
     Args:
-        twin, record, solver, sensors, loss: as in `gemel.calibrate`.
+        twin, record, solver, sensors, loss, own: as in `gemel.calibrate`.
         path: the checkpoint; its folder exists.
         document: text that belongs to the problem, such as the twin file.
         restart: start anew whatever is at ``path``.
@@ -124,7 +117,7 @@ def resumable_calibrate(
         ValueError: for data that do not fit the twin.
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
-    problem = CalibrationProblem.of(twin, record, sensors, loss)
+    problem = CalibrationProblem.of(twin, record, sensors, loss, own)
     mark = fingerprint(problem, solver, f"{document} {starts}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     found = None if restart else load_checkpoint(path, mark, like)

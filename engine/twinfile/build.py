@@ -8,13 +8,13 @@ import numpy as np
 from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
+from gemel.engine.noise import ModelError, Noise
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
 from gemel.engine.sensors import (
     AverageSensor,
     FrequencySensor,
     MotionSensor,
-    Noise,
     OutputSensor,
     PointSensor,
     Sensor,
@@ -39,9 +39,10 @@ from gemel.engine.twinfile.schema import (
     OutputSensorTable,
     PointSensorTable,
     RegionTable,
+    SensorBase,
     StrainSensorTable,
 )
-from gemel.engine.units import check_unit, compatible, parse, parse_difference
+from gemel.engine.units import check_unit, compatible, parse
 from gemel.meshes import Mesh, grid, read_mesh
 from gemel.meshes import box as box_mesh
 from gemel.meshes import rectangle as rectangle_mesh
@@ -290,19 +291,26 @@ def _unit_read(table: Any, model: Any) -> str | None:
     return "K" if isinstance(model, HeatTable) else _FIELD_UNITS[table.reads]
 
 
+def _build_noise(table: SensorBase, numbers: Numbers, place: Place) -> Noise:
+    std = numbers.difference(table.noise, table.unit, place / "noise")
+    if isinstance(std, float) and std <= 0:
+        raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
+    time, given = 0.0, table.model_error
+    if table.correlation_time is not None:
+        time = with_place(place / "correlation_time", parse, table.correlation_time, "s")
+    if given is None:
+        return with_place(place / "noise", Noise, std, time)
+    here = place / "model_error"
+    spread = numbers.difference(given.std, table.unit, here / "std")
+    error = with_place(here, ModelError, spread, numbers.read(given.correlation_time, "s", here / "correlation_time"))
+    return with_place(here, Noise, std, time, error)
+
+
 def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
     with_place(place / "unit", check_unit, table.unit)
     if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
         raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
-    std = with_place(place / "noise", parse_difference, table.noise, table.unit)
-    if std <= 0:
-        raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
-    time = (
-        0.0
-        if table.correlation_time is None
-        else with_place(place / "correlation_time", parse, table.correlation_time, "s")
-    )
-    noise = Noise(std, time)
+    noise = _build_noise(table, numbers, place)
     if isinstance(table, FrequencySensorTable):
         return with_place(
             place,

@@ -229,12 +229,20 @@ class InputTable(Table):
     description: str = ""
 
 
+class ModelErrorTable(Table):
+    """What the model gets wrong at a sensor: a process with a spread, forgotten over a time."""
+
+    std: str | float
+    correlation_time: str
+
+
 class SensorBase(Table):
     """What all sensors have."""
 
     unit: str
     noise: str | float
     correlation_time: str | None = None
+    model_error: ModelErrorTable | None = None
 
 
 Reading = Literal["field", "velocity", "acceleration"]

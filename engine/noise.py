@@ -1,0 +1,146 @@
+r"""Noise of a sensor, and the error of the model at it: what keeps a reading from being what the twin says.
+
+A reading is $d(t) = y(t) + b(t) + e(t)$: the twin's $y$, white noise $e \sim N(0, \sigma^2)$, and where it is given a
+model error $b$, a stationary Ornstein-Uhlenbeck process with covariance $s^2 e^{-|t-t'|/\tau}$. The *innovations*
+of $r = d - y$ are what each sample tells beyond those before it; over their standard deviations they are white and of
+spread one where $\sigma$, $s$ and $\tau$ are right. A Kalman filter with one state gives them exactly.
+Source: Kennedy, O'Hagan, *Bayesian calibration of computer models*, J. R. Stat. Soc. B 63, 2001; Särkkä, *Bayesian
+Filtering and Smoothing*, 2013, section 4.3.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float
+
+from gemel.engine.parameters import Multiple, Parameter, parameters_of
+
+LOWEST = -6.0
+"""The standardised coordinate of a prior below which a standard deviation is not looked for."""
+
+
+class ModelError(eqx.Module):
+    r"""What the model gets wrong at a sensor, as a process in time with covariance $s^2 e^{-|t-t'|/\tau}$.
+
+    Args:
+        std: $s$ in the SI unit of the reading; a number or a `Parameter`.
+        correlation_time: $\tau$ in s; a number or a `Parameter`.
+
+    Raises:
+        ValueError: for a number that is not positive, or a prior that allows others.
+    """
+
+    std: Any
+    correlation_time: Any
+
+    def __check_init__(self) -> None:
+        _require_positive(self.std, "standard deviation of a model error")
+        _require_positive(self.correlation_time, "correlation time of a model error")
+
+
+class Noise(eqx.Module):
+    r"""Zero-mean Gaussian noise of a sensor, and what is believed of the model's error there.
+
+    Args:
+        std: standard deviation $\sigma$ in the SI unit of the reading; a number, or a `Parameter` where the data are to
+            say. Without an ``error`` it covers the model's own error as well.
+        correlation_time: $\tau$ in s of a correlation $e^{-|t-t'|/\tau}$ of the noise itself, which is then only
+            counted: samples at spacing $\Delta t$ carry the weight of one in $\coth(\Delta t/2\tau)$ independent ones.
+            0 for independent samples.
+        error: the model's own error, where it is told apart from white noise.
+
+    Raises:
+        ValueError: for a number that is not positive, or a correlation time beside an ``error``.
+    """
+
+    std: Any
+    correlation_time: float = eqx.field(static=True, default=0.0)
+    error: ModelError | None = None
+
+    def __check_init__(self) -> None:
+        _require_positive(self.std, "standard deviation of a noise")
+        if not self.correlation_time >= 0:
+            raise ValueError(f"The correlation time of a noise must not be negative, but is {self.correlation_time} s.")
+        if self.error is not None and self.correlation_time > 0:
+            raise ValueError("A noise beside a model error is white: give the correlation time to the model error.")
+
+    def samples_per_independent_one(self, spacing: float) -> float:
+        """How many samples at ``spacing`` s weigh as much as one independent sample."""
+        if spacing <= 0 or self.correlation_time <= 0:
+            return 1.0
+        return float(1.0 / np.tanh(0.5 * spacing / self.correlation_time))
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether some of its numbers are parameters."""
+        return bool(parameters_of(self))
+
+    @property
+    def spread(self) -> Array:
+        r"""$\sqrt{\sigma^2 + s^2}$, of a noise whose numbers are known."""
+        white = jnp.asarray(self.std, float)
+        return white if self.error is None else jnp.hypot(white, self.error.std)
+
+    def least(self) -> float:
+        """A positive number under which no standard deviation of an innovation is looked for."""
+        return _least(self.std)
+
+
+def innovations(
+    noise: Noise, times: Any, r: Float[Array, " n"], known: Bool[Array, " n"] | np.ndarray
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """The innovations of differences from the twin, and their standard deviations.
+
+    Args:
+        noise: with numbers only.
+        times: ``(n,)`` in s, increasing; only read where there is a model error.
+        r: measured less twin; where not ``known`` it is not read.
+        known: which samples there are.
+
+    Returns:
+        Innovations, zero where not known, and standard deviations, ``(n,)`` each.
+    """
+    variance = jnp.asarray(noise.std, float) ** 2
+    if noise.error is None:
+        return jnp.where(known, r, 0.0), jnp.broadcast_to(jnp.sqrt(variance), r.shape)
+    power = jnp.asarray(noise.error.std, float) ** 2
+    decay = jnp.exp(-jnp.diff(jnp.asarray(times, float)) / noise.error.correlation_time)
+    decay = jnp.concatenate([jnp.ones(1), decay])
+
+    def step(state: tuple[Array, Array], sample: tuple[Array, Array, Array]) -> Any:
+        (mean, spread), (keep, value, seen) = state, sample
+        mean, spread = keep * mean, keep**2 * spread + (1.0 - keep**2) * power
+        total = spread + variance
+        gain = jnp.where(seen, spread / total, 0.0)
+        surprise = jnp.where(seen, value - mean, 0.0)
+        return (mean + gain * surprise, (1.0 - gain) * spread), (surprise, jnp.sqrt(total))
+
+    start = (jnp.zeros_like(r[0]), jnp.broadcast_to(power, r[0].shape))
+    _, (surprises, stds) = jax.lax.scan(step, start, (decay, jnp.where(known, r, 0.0), jnp.asarray(known)))
+    return surprises, stds
+
+
+def _least(number: Any) -> float:
+    if isinstance(number, Parameter):
+        return float(number.prior.value(jnp.asarray(LOWEST)))
+    if isinstance(number, Multiple):
+        return number.factor * _least(number.parameter)
+    return float(number)
+
+
+def _require_positive(number: Any, what: str) -> None:
+    if isinstance(number, Parameter | Multiple):
+        if not _least(number) > 0:
+            name = number.name if isinstance(number, Parameter) else number.parameter.name
+            raise ValueError(
+                f"The {what} must be positive, which the prior of '{name}' does not see to: give it a median and a "
+                "factor, or a low above zero."
+            )
+        return
+    plain = isinstance(number, int | float | np.number | np.ndarray | jax.Array)
+    if not isinstance(number, Tracer) and not (plain and np.ndim(number) == 0 and number > 0):
+        raise ValueError(f"The {what} must be a positive number, not {number}.")

@@ -1,0 +1,143 @@
+"""Several experiments with one device: shared parameters, own ones, and the belief about an experiment to come."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import gemel as gm
+from gemel.engine.calibration.experiments import belief_in, belief_in_another, joint_belief
+
+SAMPLES = np.linspace(0.0, 2.0, 21)
+
+
+def cooling():
+    """A body that cools towards zero, exp(-h t / 10), from a temperature of its own in every experiment."""
+    loss = gm.Parameter("h", gm.LogNormal(10.0, 3.0), "W/K")
+    start = gm.Parameter("start", gm.Normal(300.0, 20.0), "K")
+    network = gm.ThermalNetwork(
+        {"body": gm.ThermalNode(10.0, start)}, [gm.ThermalLink("body", "air", conductance=loss)], {"air": 0.0}
+    )
+    return gm.Twin("body", gm.LinearOde(network), [gm.OutputSensor(name="T", output="body", noise=0.5, unit="K")])
+
+
+def measured(h, start, seed, times=SAMPLES):
+    noise = 0.5 * np.random.default_rng(seed).normal(size=len(times))
+    return gm.Record(times, {"T": start * np.exp(-h * times / 10.0) + noise})
+
+
+def test_experiments_share_what_is_not_their_own():
+    records = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1), "c": measured(12.0, 300.0, 2, SAMPLES[:9])}
+    fit = gm.calibrate(cooling(), records, own=["start"])
+    rows = {row.name: row for row in fit.table()}
+    assert list(rows) == ["h", "start[a]", "start[b]", "start[c]"]
+    for name, truth in {"h": 12.0, "start[a]": 280.0, "start[b]": 320.0, "start[c]": 300.0}.items():
+        assert rows[name].interval[0] < truth < rows[name].interval[1], name
+    for name, truth in {"a": 280.0, "b": 320.0}.items():
+        values = fit.twin_in(name).belief.values()
+        assert float(values["start"]) == pytest.approx(truth, abs=1.0)
+        assert float(values["h"]) == pytest.approx(rows["h"].value)
+    # One start for all cannot explain them.
+    alone = gm.calibrate(cooling(), records)
+    assert float(alone.costs[-1]) > 100 * float(fit.costs[-1])
+    # Each experiment alone knows less of what they share.
+    one = gm.calibrate(cooling(), records["a"]).table()[0].interval
+    assert rows["h"].interval[1] - rows["h"].interval[0] < 0.8 * (one[1] - one[0])
+
+
+def test_an_experiment_to_come_has_the_shared_parameters_and_its_own_prior():
+    fit = gm.calibrate(cooling(), {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}, own=["start"])
+    before, after = fit.twin.belief.prior(fit.twin.parameters), fit.twin.belief
+    k, h = after.names.index("start"), after.names.index("h")
+    assert float(after.mean[k]) == pytest.approx(float(before.mean[k]))
+    assert float(after.covariance[k, k]) == pytest.approx(1.0)
+    assert float(after.covariance[h, h]) < 1e-3
+    # A forecast of it is as unsure as its start.
+    band = gm.forecast(fit.twin, times=SAMPLES)
+    assert float(band.parametric["T"][0]) == pytest.approx(20.0, rel=1e-3)
+    assert float(gm.forecast(fit.twin_in("a"), times=SAMPLES).parametric["T"][0]) < 0.5
+
+
+def test_one_experiment_is_the_record_alone():
+    record = measured(12.0, 280.0, 0)
+    one, named = gm.calibrate(cooling(), record), gm.calibrate(cooling(), {"a": record}, own=["start"])
+    np.testing.assert_array_equal(one.belief.mean, named.twin.belief.mean)
+    np.testing.assert_array_equal(named.twin_in("a").belief.covariance, one.belief.covariance)
+
+
+def random_belief(count, seed):
+    parameters = {f"p{i}": gm.Parameter(f"p{i}", gm.Normal(0.0, 1.0)) for i in range(count)}
+    root = np.random.default_rng(seed).normal(size=(count, count))
+    plain = gm.Belief.prior(parameters)
+    return gm.Belief(plain.parameters, jnp.asarray(root[0]), jnp.asarray(root @ root.T + np.eye(count)))
+
+
+def test_the_joint_belief_of_correlated_parameters_is_that_of_its_graph():
+    # Draws: shared ones first, then own ones for each experiment given them.
+    belief = random_belief(4, 3)
+    joint, places = joint_belief(belief, ("a", "b"), ("p1", "p3"))
+    assert joint.names == ("p0", "p1[a]", "p1[b]", "p2", "p3[a]", "p3[b]")
+    for experiment in ("a", "b"):
+        inside = belief_in(belief, joint, places[experiment])
+        np.testing.assert_allclose(inside.covariance, belief.covariance, rtol=1e-12)
+        np.testing.assert_allclose(inside.mean, belief.mean, rtol=1e-12)
+    # Given what is shared, the two experiments know nothing of one another.
+    precision = np.linalg.inv(np.asarray(joint.covariance))
+    a, b = [1, 4], [2, 5]
+    np.testing.assert_allclose(precision[np.ix_(a, b)], 0.0, atol=1e-12)
+    assert np.linalg.eigvalsh(np.asarray(joint.covariance)).min() > 0
+
+
+def test_a_belief_that_learnt_nothing_is_the_one_before_in_another_experiment():
+    belief = random_belief(4, 4)
+    joint, places = joint_belief(belief, ("a", "b"), ("p1", "p3"))
+    another = belief_in_another(belief, joint, places["a"], ("p1", "p3"))
+    np.testing.assert_allclose(another.mean, belief.mean, rtol=1e-10)
+    np.testing.assert_allclose(another.covariance, belief.covariance, rtol=1e-10)
+
+
+def test_all_parameters_may_be_own_ones():
+    records = {"a": measured(12.0, 280.0, 0), "b": measured(8.0, 320.0, 1)}
+    fit = gm.calibrate(cooling(), records, own=["h", "start"])
+    apart = {name: gm.calibrate(cooling(), record) for name, record in records.items()}
+    for name, one in apart.items():
+        np.testing.assert_allclose(fit.twin_in(name).belief.mean, one.belief.mean, atol=1e-4)
+        np.testing.assert_allclose(fit.twin_in(name).belief.covariance, one.belief.covariance, rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(fit.twin.belief.covariance, np.eye(2), atol=1e-12)
+
+
+def test_posteriors_of_several_experiments_are_calibrated():
+    rng = np.random.default_rng(5)
+    twin, quantiles = cooling(), []
+    for trial in range(60):
+        z = rng.normal(size=3)
+        h = float(twin.parameters["h"].prior.value(jnp.asarray(z[0])))
+        starts = [float(twin.parameters["start"].prior.value(jnp.asarray(one))) for one in z[1:]]
+        records = {
+            name: measured(h, start, 100 + 2 * trial + i)
+            for i, (name, start) in enumerate(zip("ab", starts, strict=True))
+        }
+        fit = gm.calibrate(twin, records, own=["start"])
+        spread = np.sqrt(np.diagonal(np.asarray(fit.belief.covariance)))
+        quantiles.append(scipy.stats.norm.cdf((z - np.asarray(fit.belief.mean)) / spread))
+    for column in np.asarray(quantiles).T:
+        assert scipy.stats.kstest(column, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("records", "own", "sentence"),
+    [
+        ({}, (), "no experiments to fit"),
+        ({"a": measured(12.0, 280.0, 0)}, ("begin",), "Unknown parameter 'begin': the twin has h, start"),
+        ({"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})}, (), "Unknown sensor 'U'"),
+    ],
+)
+def test_experiments_that_cannot_be_fitted_are_named(records, own, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        gm.calibrate(cooling(), records, own=own)
+
+
+def test_an_experiment_that_there_was_not_is_named():
+    fit = gm.calibrate(cooling(), {"a": measured(12.0, 280.0, 0)})
+    with pytest.raises(ValueError, match="Unknown experiment 'z': the fit has a"):
+        fit.twin_in("z")
