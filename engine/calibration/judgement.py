@@ -1,6 +1,6 @@
 """Whether to trust a calibrated twin: held-out data against naive guesses, bands, residuals, and a verdict in words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -61,6 +61,12 @@ class Score:
     spread: float
     far: float
     naive: dict[str, float] = field(default_factory=dict)
+    experiment: str = ""
+
+    @property
+    def label(self) -> str:
+        """The sensor, and of several experiments which."""
+        return f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
 
     @property
     def gain(self) -> float | None:
@@ -85,9 +91,9 @@ class Judgement:
 
 def judge(
     fit: Fit,
-    forecast: Forecast,
-    record: Record,
-    fitted: Record,
+    forecast: Forecast | Mapping[str, Forecast],
+    record: Record | Mapping[str, Record],
+    fitted: Record | Mapping[str, Record],
     sensors: Sequence[str] | None = None,
     unseen: tuple[Forecast, Record] | None = None,
     loss: Loss | None = None,
@@ -96,17 +102,21 @@ def judge(
 
     Args:
         fit: the calibration.
-        forecast: a free run of its twin at the times of the record.
-        record: all that was measured.
-        fitted: the part of it that was fitted.
+        forecast: a free run of its twin at the times of the record; of several experiments those by name, each of the
+            twin in it.
+        record: all that was measured, or that by experiment.
+        fitted: the part of it that was fitted, or those.
         sensors: which readings were fitted; None for all.
         unseen: a free run at the times of another record, and that record.
         loss: what a residual cost in the fit; `Gaussian` by default.
     """
-    scores = tuple(_scores(fit, forecast, record, fitted, sensors))
+    runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in (forecast, record, fitted))
+    scores: tuple[Score, ...] = ()
+    for name, part in parts.items():
+        scores += tuple(_scores(fit, runs[name], records[name], part, sensors, experiment=name))
     if unseen is not None:
-        scores += tuple(_scores(fit, *unseen, fitted, (), another=True))
-    bad, care, good = _of_prediction(scores, record)
+        scores += tuple(_scores(fit, *unseen, next(iter(parts.values())), (), another=True))
+    bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
     if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
     robust = not isinstance(loss, Gaussian | None)
@@ -126,8 +136,18 @@ def judge(
     return Judgement(verdict, (*bad, *care, *good), scores)
 
 
+def _alone(given: Any) -> bool:
+    return isinstance(given, Forecast | Record)
+
+
 def _scores(
-    fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None, another: bool = False
+    fit: Fit,
+    forecast: Forecast,
+    record: Record,
+    fitted: Record,
+    sensors: Sequence[str] | None,
+    another: bool = False,
+    experiment: str = "",
 ) -> list[Score]:
     """The scores on the parts of a record; ``another`` one, of which nothing was fitted, is one part."""
     found = []
@@ -156,6 +176,7 @@ def _scores(
                     spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
                     far=float(np.mean(np.abs(error[chosen]) > FAR * float(noise.spread))),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
+                    experiment=experiment,
                 )
             )
     return found
@@ -211,7 +232,7 @@ def correlations(error: np.ndarray, count: int) -> np.ndarray:
     return np.asarray([float(error[lag:] @ error[:-lag]) / power for lag in range(1, count + 1)])
 
 
-def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], list[str], list[str]]:
+def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], list[str], list[str]]:
     """What held-out samples say against the twin, for caution, and for it."""
     bad, care, good = [], [], []
     held = [score for score in scores if score.part != "fitted"]
@@ -222,28 +243,28 @@ def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], 
         if score.gain is not None:
             kind = min(score.naive, key=lambda k: score.naive[k])
             if score.gain <= 0:
-                bad.append(f"On {what} of {score.sensor} a naive guess ({kind}) is as good as the twin.")
+                bad.append(f"On {what} of {score.label} a naive guess ({kind}) is as good as the twin.")
             elif score.gain < CLEARLY_BETTER:
                 care.append(
-                    f"On {what} of {score.sensor} the error is only {100 * score.gain:.0f} % under that of a "
+                    f"On {what} of {score.label} the error is only {100 * score.gain:.0f} % under that of a "
                     f"naive guess ({kind})."
                 )
             else:
                 good.append(
-                    f"On {what} of {score.sensor} the error is {100 * score.gain:.0f} % under that of the best "
+                    f"On {what} of {score.label} the error is {100 * score.gain:.0f} % under that of the best "
                     f"naive guess ({kind})."
                 )
-        if record.times is not None and not _honest(score):
+        if timed and not _honest(score):
             much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
             care.append(
-                f"The 90 % band of {score.sensor} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
+                f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
             )
-        elif record.times is not None:
-            good.append(f"The 90 % band of {score.sensor} holds {100 * score.coverage:.0f} % of the held-out samples.")
+        elif timed:
+            good.append(f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples.")
         elif score.coverage < 1:
-            care.append(f"The held-out reading of {score.sensor} lies outside its 90 % band.")
+            care.append(f"The held-out reading of {score.label} lies outside its 90 % band.")
         else:
-            good.append(f"The held-out reading of {score.sensor} lies inside its 90 % band.")
+            good.append(f"The held-out reading of {score.label} lies inside its 90 % band.")
     return bad, care, good
 
 
@@ -263,13 +284,13 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
         ratio = score.spread / float(noise.spread)
         if ratio > 2:
             care.append(
-                f"What is left of {score.sensor} after the fit is {ratio:.1f} times its noise: the model or the noise "
+                f"What is left of {score.label} after the fit is {ratio:.1f} times its noise: the model or the noise "
                 "is wrong, and the intervals are too narrow."
             )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
             care.append(
-                f"What is left of {score.sensor} is no white noise (neighbours correlate by {score.correlation:.2f}): "
+                f"What is left of {score.label} is no white noise (neighbours correlate by {score.correlation:.2f}): "
                 "give it a model_error, or the intervals are too narrow."
             )
     return care
@@ -282,7 +303,7 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     else:
         advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
     return [
-        f"{100 * score.far:.1g} % of the fitted samples of {score.sensor} lie more than {FAR:g} times its noise off: "
+        f"{100 * score.far:.1g} % of the fitted samples of {score.label} lie more than {FAR:g} times its noise off: "
         f"{advice}"
         for score in scores
         if score.part == "fitted" and score.far > _MANY_FAR

@@ -1,5 +1,6 @@
 """Measured data named in a twin file: read, put in order, looked over, converted to SI."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,29 @@ def check_data(document: Document, table: DataTable | None, place: Place) -> Non
                 _check_time(here / "time", entry.time.unit)
     if table.time is not None:
         _check_time(place / "time", table.time.unit)
+
+
+def check_experiments(document: Document, place: Place) -> None:
+    """Raise where the tables of experiments and what is said of them do not fit together."""
+    for name, table in document.experiments.items():
+        if not _NAME.fullmatch(name):
+            raise (place / "experiments" / name).error(
+                f"an experiment is called by letters, digits, '_', '-' and '.', not '{name}'."
+            )
+        check_data(document, table, place / "experiments" / name)
+    if document.experiments and document.data is not None:
+        raise (place / "data").error("a file with [experiments.NAME] has no [data]: make it one of the experiments.")
+    for name in document.calibration.own:
+        here = place / "calibration" / "own"
+        if name not in document.parameters:
+            raise here.error(f"unknown parameter '{name}': the file has {', '.join(document.parameters) or 'none'}.")
+        if not document.experiments:
+            raise here.error(
+                "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
+            )
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
 def _check_time(place: Place, unit: str) -> None:

@@ -372,10 +372,14 @@ class DataTable(Table):
 
 
 class CalibrationTable(Table):
-    """How to calibrate: which part of the data, which sensors, which method."""
+    """How to calibrate: which part of the data, which sensors, which method.
+
+    ``own`` names the parameters of which every experiment has one of its own.
+    """
 
     until: str | None = None
     sensors: list[str] | None = None
+    own: list[str] = []
     method: Literal["levenberg-marquardt", "adam"] = "levenberg-marquardt"
     loss: Literal["gaussian", "huber", "student-t"] = "gaussian"
     starts: int = Field(default=1, ge=1, le=1000)
@@ -401,5 +405,6 @@ class Document(Table):
     inputs: dict[str, InputTable] = {}
     sensors: dict[str, SensorTable] = {}
     data: DataTable | None = None
+    experiments: dict[str, DataTable] = {}
     validation: DataTable | None = None
     calibration: CalibrationTable = CalibrationTable()

@@ -13,7 +13,7 @@ from gemel.engine.datareport import DataReport
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import check_data, read_data, read_record
+from gemel.engine.twinfile.data import check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
@@ -57,6 +57,7 @@ class TwinFile:
             raise from_validation(error, place, tree, _allowed_keys) from error
         for name in ("data", "validation"):
             check_data(document, getattr(document, name), place / name)
+        check_experiments(document, place)
         return TwinFile(text, Path(folder), source, document)
 
     @property
@@ -86,12 +87,34 @@ class TwinFile:
 
     def inspect(self, path: str | Path | None = None, whole: bool = False) -> tuple[Record, DataReport]:
         """As `record`, with what was found in the data: gaps, repeats, outliers, stuck sensors, what was left out."""
-        if self.document.data is None:
+        found = self.inspect_all(path, whole)
+        if list(found) != [""]:
+            raise self._place.error(f"the file has the experiments {', '.join(found)}, but one record is needed.")
+        return found[""]
+
+    def records(self, path: str | Path | None = None, whole: bool = False) -> dict[str, Record]:
+        """As `record`, of all experiments by name; the record of ``[data]`` is called ""."""
+        return {name: record for name, (record, _) in self.inspect_all(path, whole).items()}
+
+    def inspect_all(self, path: str | Path | None = None, whole: bool = False) -> dict[str, tuple[Record, DataReport]]:
+        """As `inspect`, of all experiments by name; the record of ``[data]`` is called "".
+
+        Raises `TwinFileError` also where ``path`` is to stand for several files.
+        """
+        tables = {"": self.document.data} if self.document.data is not None else dict(self.document.experiments)
+        if not tables:
             raise self._place.error("the table [data] is missing.")
-        table = self.document.data
-        if whole:
-            table = table.model_copy(update={"every": 1, "thin": None})
-        return read_data(table, self._place / "data", self.folder, None if path is None else Path(path))
+        if path is not None and self.document.data is None:
+            raise self._place.error(
+                "the data of experiments are in the files that their tables name: no one file can be given."
+            )
+        found = {}
+        for name, table in tables.items():
+            if whole:
+                table = table.model_copy(update={"every": 1, "thin": None})
+            place = self._place / "experiments" / name if name else self._place / "data"
+            found[name] = read_data(table, place, self.folder, None if path is None else Path(path))
+        return found
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""

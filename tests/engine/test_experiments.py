@@ -7,6 +7,7 @@ import scipy.stats
 
 import gemel as gm
 from gemel.engine.calibration.experiments import belief_in, belief_in_another, joint_belief
+from gemel.engine.twinfile import TwinFile, TwinFileError
 
 SAMPLES = np.linspace(0.0, 2.0, 21)
 
@@ -141,3 +142,111 @@ def test_an_experiment_that_there_was_not_is_named():
     fit = gm.calibrate(cooling(), {"a": measured(12.0, 280.0, 0)})
     with pytest.raises(ValueError, match="Unknown experiment 'z': the fit has a"):
         fit.twin_in("z")
+
+
+def test_every_experiment_is_judged_by_its_own_twin():
+    whole = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}
+    parts = {name: record.between(0.0, 1.0) for name, record in whole.items()}
+    fit = gm.calibrate(cooling(), parts, own=["start"])
+    runs = {name: gm.forecast(fit.twin_in(name), times=SAMPLES) for name in whole}
+    judgement = gm.judge(fit, runs, whole, parts)
+    assert [(score.label, score.part) for score in judgement.scores] == [
+        ("T (a)", "fitted"),
+        ("T (a)", "held out"),
+        ("T (b)", "fitted"),
+        ("T (b)", "held out"),
+    ]
+    assert judgement.verdict == "usable"
+    assert all(score.rmse < 1.5 for score in judgement.scores)
+    assert any("held-out data of T (b)" in reason for reason in judgement.reasons)
+
+
+BODY = """
+name = "body"
+[model]
+physics = "thermal-network"
+[nodes.body]
+capacity = "10 J/K"
+initial = "$start"
+[boundaries.air]
+value = "0 K"
+[[links]]
+between = ["body", "air"]
+conductance = "$h"
+[parameters.h]
+median = "10 W/K"
+factor = 3
+[parameters.start]
+mean = "300 K"
+std = "20 K"
+[sensors.T]
+kind = "output"
+output = "body"
+unit = "K"
+noise = "$noise"
+model_error = { std = "0.1 K", correlation_time = "1 s" }
+[parameters.noise]
+median = "1 K"
+factor = 5
+[calibration]
+own = ["start"]
+"""
+TRIAL = """
+[experiments.{name}]
+file = "{name}.csv"
+time = {{ column = "t", unit = "s" }}
+readings.T = {{ column = "T", unit = "K" }}
+"""
+
+
+def body(folder, text=BODY, names=("a", "b")):
+    for name, seed, start in (("a", 0, 280.0), ("b", 1, 320.0)):
+        record = measured(12.0, start, seed)
+        rows = zip(np.asarray(record.times), np.asarray(record.readings["T"]), strict=True)
+        (folder / f"{name}.csv").write_text("t,T\n" + "".join(f"{t},{value}\n" for t, value in rows))
+    return TwinFile.parse(text + "".join(TRIAL.format(name=name) for name in names), folder)
+
+
+def test_a_twin_file_names_its_experiments(tmp_path):
+    file = body(tmp_path)
+    records = file.records()
+    assert list(records) == ["a", "b"]
+    twin = file.build()
+    assert twin.sensor("T").noise.error == gm.ModelError(0.1, 1.0)
+    fit = gm.calibrate(twin, records, file.solver(), own=file.calibration.own)
+    found = {row.name: row for row in fit.table()}
+    for name, truth in {"h": 12.0, "start[a]": 280.0, "start[b]": 320.0}.items():
+        assert found[name].interval[0] < truth < found[name].interval[1], name
+    assert 0.3 < found["noise"].value < 0.7
+    with pytest.raises(TwinFileError, match="has the experiments a, b, but one record is needed"):
+        file.record()
+    with pytest.raises(TwinFileError, match="no one file can be given"):
+        file.records(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("own = [", 'own = ["begin", ', r"calibration.own: unknown parameter 'begin': the file has h, start"),
+        ("[calibration]", '[data]\nvalues.T = "1 K"\n[calibration]', "has no .data.: make it one of the experiments"),
+        ('std = "0.1 K"', 'std = "0 K"', "model_error: The standard deviation of a model error must be a positive"),
+        ('"1 s" }', '"1 K" }', "model_error.correlation_time"),
+        ("model_error = {", 'correlation_time = "5 s"\nmodel_error = {', "beside a model error is white"),
+        (
+            'median = "1 K"\nfactor = 5',
+            'mean = "1 K"\nstd = "1 K"',
+            "noise: The standard deviation of a noise must be positive",
+        ),
+        ('noise = "$noise"', 'noise = "0 K"', "noise: the noise must be positive, not 0 K"),
+    ],
+)
+def test_mistakes_have_their_place(tmp_path, old, new, sentence):
+    with pytest.raises(TwinFileError, match=sentence):
+        body(tmp_path, BODY.replace(old, new)).build()
+
+
+def test_own_parameters_and_names_of_experiments_are_checked(tmp_path):
+    with pytest.raises(TwinFileError, match="only experiments have parameters of their own"):
+        body(tmp_path, names=())
+    with pytest.raises(TwinFileError, match="is called by letters, digits"):
+        body(tmp_path, BODY + '[experiments."../up"]\nvalues.T = "1 K"\n')
