@@ -37,7 +37,8 @@ class Direction:
 
     def words(self, least: float = 0.3) -> str:
         """The parameters that move most, such as ``0.8 loss - 0.6 power``."""
-        parts = sorted(((w, name) for name, w in self.weights.items()), key=lambda part: -abs(part[0]))
+        parts = [(weight, name) for name, weight in self.weights.items()]
+        parts.sort(key=lambda part: (-round(abs(part[0]), 2), part[1]))
         kept = [part for i, part in enumerate(parts) if i == 0 or abs(part[0]) >= least]
         text = " ".join(f"{'-' if w < 0 else '+'} {abs(w):.2g} {name}" for w, name in kept)
         return text.removeprefix("+ ")

@@ -235,7 +235,7 @@ def test_a_twin_file_names_its_experiments(tmp_path):
         (
             'median = "1 K"\nfactor = 5',
             'mean = "1 K"\nstd = "1 K"',
-            "noise: The standard deviation of a noise must be positive",
+            "model_error: The standard deviation of a noise must be positive",
         ),
         ('noise = "$noise"', 'noise = "0 K"', "noise: the noise must be positive, not 0 K"),
     ],
