@@ -17,6 +17,7 @@ from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
+from gemel.engine.simulation import simulate
 from gemel.engine.twin import Twin
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
 from gemel.solvers.solution import Status
@@ -131,7 +132,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             )
         raise CalibrationError(
             f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
-            "finite; look at it with simulate, and choose priors whose mean can be run."
+            f"finite{_unread(problem, state.z)}; look at it with simulate, and choose priors whose mean can be run."
         )
     if isinstance(state.memory, Linearisation):
         covariance = _laplace(state.memory.jacobian)
@@ -140,6 +141,13 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     _require_distribution(problem, covariance)
     fitted = problem.twin.with_belief(state.z, covariance)
     return Fit(fitted, problem.twin.belief, Status(state.code), costs, int(state.step))
+
+
+def _unread(problem: CalibrationProblem, z: Array) -> str:
+    """Which of the fitted readings are not finite, in words."""
+    run = simulate(problem.twin, problem.inputs, problem.times, problem.twin.belief.values(z))
+    names = [name for name in problem.names if not np.all(np.isfinite(run.readings[name]))]
+    return f" (the readings of {', '.join(names)} are not)" if names else ""
 
 
 @eqx.filter_jit

@@ -107,6 +107,7 @@ def judge(
     if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
     robust = not isinstance(loss, Gaussian | None)
+    bad += _without_reading(forecast, record)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.twin.belief.determined().items() if float(share) < UNDETERMINED]
@@ -123,6 +124,16 @@ def judge(
     return Judgement(verdict, (*bad, *care, *good), scores)
 
 
+def _without_reading(forecast: Forecast, record: Record) -> list[str]:
+    """Which sensors were measured where the twin reads nothing, such as a mode that it does not have."""
+    found = []
+    for name, measured in record.readings.items():
+        lost = np.isfinite(np.asarray(measured, dtype=float)) & ~np.isfinite(np.asarray(forecast.run.readings[name]))
+        if np.any(lost):
+            found.append(f"The twin gives no reading of {name} where it was measured.")
+    return found
+
+
 def _scores(
     fit: Fit, forecast: Forecast, record: Record, fitted: Record, sensors: Sequence[str] | None, another: bool = False
 ) -> list[Score]:
@@ -130,10 +141,11 @@ def _scores(
     found = []
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
-        known = np.isfinite(measured)
+        read = np.atleast_1d(np.asarray(forecast.run.readings[name]))
+        known = np.isfinite(measured) & np.isfinite(read)
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
-        error = np.atleast_1d(np.asarray(forecast.run.readings[name])) - measured
+        error = read - measured
         inside, noise = (measured >= low) & (measured <= high), float(fit.twin.sensor(name).noise.std)
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))

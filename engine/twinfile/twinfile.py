@@ -15,6 +15,7 @@ from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import check_data, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
+from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
 from gemel.engine.units import parse
@@ -91,7 +92,8 @@ class TwinFile:
         table = self.document.data
         if whole:
             table = table.model_copy(update={"every": 1, "thin": None})
-        return read_data(table, self._place / "data", self.folder, None if path is None else Path(path))
+        found, report = read_data(table, self._place / "data", self.folder, None if path is None else Path(path))
+        return with_shapes(self.document, found), report
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
