@@ -88,6 +88,7 @@ def calibrate(
     state: FitState | None = None,
     on_step: Callable[[FitState], None] | None = None,
     loss: Loss | None = None,
+    start: Float[Array, " p"] | None = None,
 ) -> Fit:
     """Fit a twin's parameters to measured data and give it the posterior belief.
 
@@ -99,6 +100,8 @@ def calibrate(
         state: where to continue a fit that was interrupted.
         on_step: called after the start and after each step with the state, for progress and checkpoints.
         loss: what a residual costs; `Gaussian` by default, `Huber` or `StudentT` where some samples are wrong.
+        start: standardised parameters from which to fit, such as ``earlier.twin.belief.mean``; by default the mean of
+            the prior, which stays the prior in any case.
 
     Returns:
         The fit. Its status says whether the tolerances were met.
@@ -109,7 +112,7 @@ def calibrate(
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss)
     if state is None:
-        state = solver.init(residual, problem.start(), problem)
+        state = solver.init(residual, problem.start() if start is None else start, problem)
         if on_step:
             on_step(state)
     costs = [state.cost]

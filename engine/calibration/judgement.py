@@ -1,7 +1,7 @@
 """Whether to trust a calibrated twin: held-out data against naive guesses, bands, residuals, and a verdict in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
 from gemel.engine.signals import Record, samples_of
+from gemel.engine.simulation import simulate
 from gemel.solvers.solution import Code
 
 CLEARLY_BETTER = 0.25
@@ -45,8 +46,9 @@ class Score:
     """How a sensor does on one part of the data, in SI units.
 
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
-    the fitted part and the inputs, ``correlation`` that of neighbouring residuals, ``spread`` their standard deviation
-    by the median, which a few wrong samples do not change, and ``far`` the share of them beyond six times the noise.
+    the fitted part and the inputs (of single values, of the twin before its calibration), ``correlation`` that of
+    neighbouring residuals, ``spread`` their standard deviation by the median, which a few wrong samples do not change,
+    and ``far`` the share of them beyond six times the noise.
     """
 
     sensor: str
@@ -101,6 +103,8 @@ def judge(
         loss: what a residual cost in the fit; `Gaussian` by default.
     """
     scores = tuple(_scores(fit, forecast, record, fitted, sensors))
+    if record.times is None:
+        scores = tuple(_with_guesses_before(scores, fit, record))
     if unseen is not None:
         scores += tuple(_scores(fit, *unseen, fitted, (), another=True))
     bad, care, good = _of_prediction(scores, record)
@@ -191,6 +195,30 @@ def _naive(name: str, record: Record, fitted: Record, chosen: np.ndarray, anothe
     return {kind: float(np.sqrt(np.mean((guess - measured)[chosen] ** 2))) for kind, guess in guesses.items()}
 
 
+def _with_guesses_before(scores: Sequence[Score], fit: Fit, record: Record) -> list[Score]:
+    """Scores of single values with two guesses for those held out: the twin before the calibration, and that times
+    the one number that brings it nearest, as a share of them, to the fitted readings of the same unit.
+    """
+    twin = fit.twin.with_belief(fit.prior.mean, fit.prior.covariance)
+    before = {name: float(value) for name, value in simulate(twin, record.inputs).readings.items()}
+    measured = {name: float(np.asarray(value)) for name, value in record.readings.items()}
+    units = {sensor.name: sensor.unit for sensor in twin.sensors}
+    seen = [score.sensor for score in scores if score.part == "fitted" and measured[score.sensor] != 0]
+    found = []
+    for score in scores:
+        name = score.sensor
+        if score.part != "held out" or not np.isfinite(before[name]):
+            found.append(score)
+            continue
+        guesses = {"before calibration": before[name]}
+        shares = np.asarray([before[peer] / measured[peer] for peer in seen if units[peer] == units[name]])
+        if np.any(shares):
+            guesses["before, scaled"] = before[name] * float(shares.sum() / (shares**2).sum())
+        errors = {kind: abs(guess - measured[name]) for kind, guess in guesses.items()}
+        found.append(replace(score, naive=errors))
+    return found
+
+
 def _table(record: Record) -> np.ndarray:
     """Ones and the inputs, or the times where there are none, at the times of a record."""
     times = np.asarray(record.times)
@@ -215,8 +243,9 @@ def _of_prediction(scores: Sequence[Score], record: Record) -> tuple[list[str], 
         what = "another record" if score.part == "another record" else "held-out data"
         if score.gain is not None:
             kind = min(score.naive, key=lambda k: score.naive[k])
-            if score.gain <= 0:
-                bad.append(f"On {what} of {score.sensor} a naive guess ({kind}) is as good as the twin.")
+            if score.gain <= 0:  # of single values the guess is the twin itself before the fit, which says less
+                lost = f"On {what} of {score.sensor} a naive guess ({kind}) is as good as the twin."
+                (care if record.times is None else bad).append(lost)
             elif score.gain < CLEARLY_BETTER:
                 care.append(
                     f"On {what} of {score.sensor} the error is only {100 * score.gain:.0f} % under that of a "
