@@ -281,20 +281,17 @@ class FrequencySensorTable(SensorBase):
     direction: Literal["x", "y", "z"] | None = None
 
 
-Axis = Literal["x", "y", "z"]
-
-
 class ModeSensorTable(SensorBase):
     """Reads the natural frequency of the mode that resembles a measured ``shape`` most.
 
-    ``directions`` is one for all ``points``, or a list with one for each: an axis or a vector. The shape is real but
-    for its ``imaginary`` part. With ``shape_noise``, in the unit of the shape, its components are readings, too:
-    NAME.1, NAME.2, ..., measured where the frequency is.
+    ``directions`` is an axis for all ``points``, or a list with one axis or vector for all or for each. The shape is
+    real but for its ``imaginary`` part. With ``shape_noise``, in the unit of the shape, its components are readings,
+    too: NAME.1, NAME.2, ..., measured where the frequency is.
     """
 
     kind: Literal["mode"]
     points: list[list[str]] = Field(min_length=2)
-    directions: Axis | list[Axis | list[float]]
+    directions: str | list[str | list[float]]
     shape: list[float]
     imaginary: list[float] | None = None
     shape_noise: float | None = Field(default=None, gt=0)

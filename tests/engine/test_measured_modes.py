@@ -28,11 +28,11 @@ def frequency(root: float, inertia: float) -> float:
     return root**2 / (2 * np.pi) * np.sqrt(E * inertia / (RHO * AREA)) / LENGTH**2
 
 
-def measured(number: int, axis: str, **limits: float) -> gm.MeasuredShape:
+def measured(number: int, axis: str) -> gm.MeasuredShape:
     """What eight channels, along y and z at four points, see of a bending mode."""
     shape, still = clamped(ROOTS[number - 1], X / LENGTH), np.zeros(4)
     values = np.concatenate([shape, still] if axis == "y" else [still, shape])
-    return gm.MeasuredShape(POINTS, DIRECTIONS, values, **limits)
+    return gm.MeasuredShape(POINTS, DIRECTIONS, values)
 
 
 def beam(about_y, about_z, tip=None, turned=0.0, cells=16) -> gm.Frame:
@@ -91,7 +91,7 @@ def test_computed_modes_have_the_shapes_and_frequencies_of_theory():
 def test_shape_readings_have_the_measured_sign_and_scale_and_miss_by_the_assurance():
     """The misfit over all points is 1 - MAC of the squared length; a wrong shape is not fitted exactly."""
     rough = measured(1, "z")
-    wrong = np.asarray(rough.values).real * -40.0
+    wrong = rough.parts[:, 0] * -40.0
     wrong[4:] += np.array([3.0, -2.0, 1.0, 4.0])
     shape = gm.MeasuredShape(POINTS, DIRECTIONS, wrong)
     twin = swapping(shape.sensors("s", 0.1))
@@ -106,7 +106,7 @@ def test_shape_readings_have_the_measured_sign_and_scale_and_miss_by_the_assuran
 
 def test_a_complex_shape_is_turned_to_be_real():
     real = measured(2, "y")
-    values = np.asarray(real.values).real
+    values = real.parts[:, 0]
     turned = gm.MeasuredShape(POINTS, DIRECTIONS, (values + 1e-2j * np.arange(8)) * np.exp(1.1j))
     twin = swapping([gm.ModeSensor(name="f", shape=turned, noise=0.1), *turned.sensors("f", 0.1)])
     run = gm.simulate(twin, parameters={"Iy": 1.0e-8})
@@ -144,7 +144,7 @@ def test_a_shape_that_no_mode_has_is_not_read():
 def test_two_measured_shapes_do_not_share_a_mode():
     """The shape that is nearer to the mode takes it; the other finds none."""
     first = measured(1, "z")
-    rough = np.asarray(first.values).real + np.array([0, 0, 0, 0, 0.3, 0.3, -0.3, 0.2])
+    rough = first.parts[:, 0] + np.array([0, 0, 0, 0, 0.3, 0.3, -0.3, 0.2])
     sensors = [
         gm.ModeSensor(name="rough", shape=gm.MeasuredShape(POINTS, DIRECTIONS, rough), noise=0.1),
         gm.ModeSensor(name="z1", shape=first, noise=0.1),
@@ -160,7 +160,7 @@ def test_two_measured_shapes_do_not_share_a_mode():
 
 @pytest.mark.parametrize("turn", [0.0, 0.6])
 def test_modes_of_one_frequency_are_told_apart_by_the_measured_shape(turn):
-    """At a square section the solver's vectors are arbitrary; the readings and their derivatives are those of v and w."""
+    """At a square section the solver's vectors are arbitrary; the readings and their rates are those of v and w."""
     along = np.array([[0.0, np.cos(turn), np.sin(turn)], [0.0, -np.sin(turn), np.cos(turn)]])
     values = clamped(ROOTS[0], X)
     sensors = []
@@ -222,7 +222,7 @@ def test_pairing_by_shape_finds_the_stiffnesses_and_by_order_does_not():
     def fitted(sensors, readings):
         prior = {"Iy": gm.LogNormal(1.2e-8, 1.6), "Iz": gm.LogNormal(1.4e-8, 1.6)}
         unknown = [gm.Parameter(name, law, "m^4") for name, law in prior.items()]
-        twin = gm.Twin("beam", gm.Modal(beam(*unknown), 6), sensors)
+        twin = gm.Twin("beam", gm.Modal(beam(unknown[0], unknown[1]), 6), sensors)
         fit = gm.calibrate(twin, gm.Record(None, readings))
         return {row.name: row.value for row in fit.table()}, float(fit.costs[-1])
 
@@ -283,3 +283,102 @@ def test_sensors_that_do_not_fit_are_told():
         gm.Twin("beam", gm.Modal(beam(1e-8, 2e-8), 3), many)
     with pytest.raises(ValueError, match="cannot read a modal analysis: use a frequency, mode or shape sensor"):
         swapping([gm.PointSensor(name="p", position=(0.5, 0.0, 0.0), noise=0.1)])
+
+
+# The twin file.
+
+DOCUMENT = """
+name = "mast"
+
+[mesh.box]
+size = ["600 mm", "40 mm", "42 mm"]
+cells = [6, 2, 2]
+
+[model]
+physics = "elasticity"
+element = "Q2"
+analysis = "modal"
+
+[materials.all]
+youngs_modulus = "$E"
+poisson_ratio = 0.3
+density = "2700 kg/m^3"
+
+[[conditions]]
+kind = "clamp"
+on = "left"
+
+[parameters.E]
+median = "60 GPa"
+factor = 1.3
+
+[sensors.sway]
+kind = "mode"
+points = [["300 mm", "20 mm", "21 mm"], ["600 mm", "20 mm", "21 mm"], ["600 mm", "20 mm", "21 mm"]]
+directions = ["z", "z", [0, 1, 0]]
+shape = [0.339, 1.0, 0.0]
+imaginary = [0.001, 0.0, 0.02]
+shape_noise = 0.01
+least_mac = 0.8
+unit = "Hz"
+noise = "0.3 Hz"
+
+[sensors.side]
+kind = "mode"
+points = [["300 mm", "20 mm", "21 mm"], ["600 mm", "20 mm", "21 mm"]]
+directions = "y"
+shape = [-0.34, -1.01]
+unit = "Hz"
+noise = "0.3 Hz"
+
+[data.values]
+sway = "95.5 Hz"
+side = "91.0 Hz"
+"""
+
+
+def test_a_twin_file_has_measured_modes():
+    """The shape is calibrated against where there is noise for it; the same twin as in Python, whole or as a fit."""
+    file = TwinFile.parse(DOCUMENT, Path())
+    twin, record = file.build(), file.record()
+    assert [sensor.name for sensor in twin.sensors] == ["sway", "sway.1", "sway.2", "sway.3", "side"]
+    sway = twin.sensor("sway")
+    assert isinstance(sway, gm.ModeSensor)
+    at = [[0.3, 0.02, 0.021], [0.6, 0.02, 0.021], [0.6, 0.02, 0.021]]
+    assert sway.shape == gm.MeasuredShape(at, ["z", "z", "y"], [0.339 + 0.001j, 1.0, 0.02j], least_mac=0.8)
+    assert sway.noise.std == 0.3
+    assert record.readings == {"sway": 95.5, "side": 91.0, **sway.shape.readings("sway")}
+    assert twin.sensor("sway.2").noise.std == 0.01
+    assert isinstance(twin.analysis, gm.Modal)
+    assert twin.analysis.count == 6
+    run = gm.simulate(twin)
+    assert {pair.sensor: pair.mode for pair in gm.mode_pairs(twin, run)} == {"sway": 2, "side": 1}
+    assert float(run.readings["sway.1"]) == pytest.approx(0.339, abs=0.01)
+    euler = frequency(ROOTS[0], 0.04 * 0.042**3 / 12) * np.sqrt(60 / 70 * AREA / (0.04 * 0.042)) / 0.6**2
+    assert float(run.readings["sway"]) == pytest.approx(euler, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            'directions = "y"',
+            'directions = "q"',
+            r"sensors\.side: The direction 'q' of a measured shape is not one of x, y, z",
+        ),
+        ('directions = "y"', 'directions = ["y", [0, 0, 0]]', r"sensors\.side: .*no vector of 3 numbers with a length"),
+        ("shape = [-0.34, -1.01]", "shape = [1.0]", r"sensors\.side\.shape: 2 numbers are needed.*, not 1\."),
+        ("shape = [-0.34, -1.01]", "shape = [0, 0]", r"sensors\.side: The values of a measured shape.*not all zero"),
+        ("least_mac = 0.8", "least_mac = 1.8", r"sensors\.sway\.least_mac: input should be less than 1"),
+        ("least_mac = 0.8", "mac = 0.8", r"unknown key 'mac': allowed are close, correlation_time, directions"),
+        ("shape_noise = 0.01", "shape_noise = 0", r"sensors\.sway\.shape_noise: input should be greater than 0"),
+        ('"21 mm"]]\ndirections = "y"', '"9 m"]]\ndirections = "y"', "'side': a measured point lies outside the mesh"),
+        ('"21 mm"]]\ndirections = "y"', ']]\ndirections = "y"', "a point of this mesh has 3 coordinates, not 2"),
+        ('"21 mm"]]\ndirections = "y"', '"9 s"]]\ndirections = "y"', r"sensors\.side\.points\.1\.2: '9 s'"),
+        ('analysis = "modal"', 'analysis = "static"', r"sensors\.sway\.kind: only a modal analysis has modes"),
+    ],
+)
+def test_mistakes_in_a_twin_file_are_told(old, new, sentence):
+    assert old in DOCUMENT
+    with pytest.raises(TwinFileError, match=sentence):
+        TwinFile.parse(DOCUMENT.replace(old, new), Path()).build()
