@@ -1,4 +1,4 @@
-"""The command line: ``gemel simulate | data | calibrate | forecast | demo | serve | verify | version``.
+"""The command line: ``gemel simulate | data | calibrate | forecast | demo | serve | jobs | verify | version``.
 
 Commands import what they need when they run, so that ``--help`` is quick. A user's mistake is one line on
 standard error and exit code 2; a solve that failed is one line and exit code 1.
@@ -83,14 +83,19 @@ def calibrate(
     max_steps: Annotated[int | None, typer.Option(min=1, help="Limit of steps.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME by default.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start anew instead of continuing.")] = False,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="JSON", help="Begin at the belief.json of an earlier fit; the prior stays."),
+    ] = None,
 ) -> None:
     """Fit a twin's parameters to measured data.
 
-    Every step is on disk before the next begins: killed at any moment and called again, the fit continues.
+    Every step is on disk before the next begins: killed at any moment, or paused by Ctrl-C, and called again, the fit
+    continues.
     """
     from gemel.bindings.commands.calibrate import CalibrateOptions, run
 
-    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart))
+    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart, from_))
 
 
 @app.command()
@@ -151,6 +156,71 @@ def serve(
     run(ServeOptions(store, listen, tls_cert, tls_key, tls_client_ca, max_message_mib))
 
 
+jobs = typer.Typer(help="Calibrations on a server: start, watch, pause, resume and cancel them.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="ADDRESS", help="unix:PATH or HOST:PORT; the socket in ./store by default."),
+]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, as `gemel jobs list` names it.")]
+
+
+@jobs.command(name="list")
+def jobs_list(server: Server = None) -> None:
+    """Name the jobs, latest first, and how far they are."""
+    from gemel.bindings.commands.jobs import show_all
+
+    show_all(server)
+
+
+@jobs.command(name="start")
+def jobs_start(
+    twin: TwinPath,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Limit of steps.")] = None,
+    from_: Annotated[
+        int, typer.Option("--from", min=0, metavar="REVISION", help="Begin at this revision of the twin.")
+    ] = 0,
+    server: Server = None,
+) -> None:
+    """Register a twin and begin its calibration; prints the job's id."""
+    from gemel.bindings.commands.jobs import start
+
+    start(twin, max_steps, from_, server)
+
+
+@jobs.command(name="watch")
+def jobs_watch(job: JobId, server: Server = None) -> None:
+    """Tell how far a job is, at every change, until it has ended."""
+    from gemel.bindings.commands.jobs import watch
+
+    watch(job, server)
+
+
+@jobs.command(name="pause")
+def jobs_pause(job: JobId, server: Server = None) -> None:
+    """Put a job aside after the step in hand."""
+    from gemel.bindings.commands.jobs import change
+
+    change("pause", job, server)
+
+
+@jobs.command(name="resume")
+def jobs_resume(job: JobId, server: Server = None) -> None:
+    """Go on with a paused job."""
+    from gemel.bindings.commands.jobs import change
+
+    change("resume", job, server)
+
+
+@jobs.command(name="cancel")
+def jobs_cancel(job: JobId, server: Server = None) -> None:
+    """End a job for good."""
+    from gemel.bindings.commands.jobs import change
+
+    change("cancel", job, server)
+
+
 @app.command()
 def verify(
     case: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Run this case; repeat for several.")] = None,
@@ -192,7 +262,7 @@ def main() -> None:
         where = f" '{error.filename}'" if error.filename else ""
         _end(ValueError(f"{error.strerror or error}{where}"), 2)
     except RuntimeError as error:
-        if type(error).__name__ not in ("SolveError", "CalibrationError"):
+        if type(error).__name__ not in ("SolveError", "CalibrationError", "ServiceError"):
             raise
         _end(error, 1)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from gemel.bindings import convert
+from gemel.bindings import convert, findings
 from gemel.bindings.connection import ClientTls, Connection, ServiceError, UnknownNameError
 from gemel.bindings.messages import RunAssembly
 from gemel.bindings.plan import attachments_of
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2, twin_pb2
 from gemel.bindings.remote import JobProgress, RemoteJob, RemoteTwin
-from gemel.engine import Forecast, Record, Run, Series
+from gemel.engine import DataReport, Forecast, Record, Run, Series
 from gemel.engine.precision import require_double
 from gemel.engine.results import forecast_of, run_of
 from gemel.engine.twinfile import TwinFile
@@ -64,6 +64,15 @@ class Client:
         """The latest revision of every twin that the server has; their documents are empty."""
         answer = self._connection.call(self._connection.twins.ListTwins, twin_pb2.ListTwinsRequest())
         return [RemoteTwin(self._connection, twin) for twin in answer.twins]
+
+    def inspect(self, twin: str | RemoteTwin) -> DataReport:
+        """What reading the data of a twin's document has found; see `gemel.TwinFile.inspect`.
+
+        Raises `ValueError` where the document names no data, or they are not attached.
+        """
+        name, revision = _reference(twin)
+        request = twin_pb2.InspectDataRequest(name=name, revision=revision)
+        return findings.report_from(self._connection.call(self._connection.twins.InspectData, request).report)
 
     def simulate(
         self,
@@ -142,6 +151,7 @@ class Client:
         sensors: Sequence[str] = (),
         until: float | None = None,
         max_steps: int | None = None,
+        start: RemoteTwin | int = 0,
     ) -> RemoteJob:
         """Begin a calibration; see `gemel.calibrate`. The solver is the one that the twin's document names.
 
@@ -151,10 +161,17 @@ class Client:
             sensors: which readings to fit, if not empty.
             until: fit the samples before this time in s.
             max_steps: the limit of steps.
+            start: a revision of the twin, such as an earlier fit, or its number: begin at the mean of its belief. The
+                prior stays the belief of ``twin``.
         """
         name, revision = _reference(twin)
         request = calibration_pb2.CalibrateRequest(
-            twin=name, revision=revision, sensors=sensors, until=until, max_steps=max_steps
+            twin=name,
+            revision=revision,
+            sensors=sensors,
+            until=until,
+            max_steps=max_steps,
+            start_revision=start if isinstance(start, int) else start.revision,
         )
         if record is not None:
             convert.fill_record(request.record, record)

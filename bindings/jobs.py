@@ -5,6 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
+
 from gemel.bindings.framing import Message
 from gemel.bindings.processes import (
     InvalidRequestError,
@@ -13,7 +15,8 @@ from gemel.bindings.processes import (
     WorkerProcess,
     WorkFailedError,
 )
-from gemel.engine.store import FINAL_STATES, Job, JobState, Store
+from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2
+from gemel.engine.store import FINAL_STATES, Job, JobState, Store, StoreError, TwinRevision
 
 MAX_ATTEMPTS = 3
 """How often a job is begun without getting a step further before it fails."""
@@ -32,6 +35,7 @@ class JobRunner:
         self._store = store
         self._worker = WorkerProcess()
         self._current = ""
+        self._pace: dict[str, Any] = {}
         self._version = 0
         self._changed = asyncio.Condition()
 
@@ -70,6 +74,24 @@ class JobRunner:
         await self._notify()
         return job
 
+    async def pause(self, job_id: str) -> Job:
+        """Put a job aside: it is paused on disk at once, and its worker is free after the step in hand."""
+        job = await asyncio.to_thread(self._store.pause, job_id)
+        if job_id == self._current and job.state is JobState.PAUSED:
+            self._worker.leave()
+        await self._notify()
+        return job
+
+    async def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; it goes on from its checkpoint."""
+        job = await asyncio.to_thread(self._store.resume, job_id)
+        await self._notify()
+        return job
+
+    def pace(self, job: Job) -> dict[str, Any]:
+        """What was measured and estimated of a running job, as fields of `calibration_pb2.Progress`."""
+        return self._pace if job.id == self._current and job.state is JobState.RUNNING else {}
+
     async def watch(self, job_id: str) -> AsyncIterator[Job]:
         """The job now and after every change, until it has ended; changes in quick succession may be one."""
         while True:
@@ -89,14 +111,15 @@ class JobRunner:
         self._current = job.id
         await self._notify()
         try:
-            await self._work(job)
+            if self._store.job(job.id).state is JobState.RUNNING:  # nobody has paused or cancelled it meanwhile
+                await self._work(job)
         except WorkCancelledError:
             self._store.release(job.id, counted=False)
         except (InvalidRequestError, WorkFailedError) as error:
             self._store.fail(job.id, str(error))
         except WorkerDiedError as error:
             self._retry(self._store.job(job.id), str(error).rstrip("."))
-        self._current = ""
+        self._current, self._pace = "", {}
         await self._notify()
 
     async def _work(self, job: Job) -> None:
@@ -106,11 +129,13 @@ class JobRunner:
             "place": (twin.digest, self._store.document_folder(twin), twin.mean, twin.covariance),
             "request": job.request,
             "checkpoint": self._store.job_folder(job.id) / "checkpoint.npz",
+            "start": start_of(self._store, twin, calibration_pb2.CalibrateRequest.FromString(job.request)),
         }
 
         async def on_progress(message: Message) -> None:
             step, cost, gradient_norm = message["step"], message["cost"], message["gradient_norm"]
             await asyncio.to_thread(self._store.progress, job.id, step, cost, gradient_norm)
+            self._pace = message["pace"]
             await self._notify()
 
         value: dict[str, Any] = await self._worker.call(task, on_progress)
@@ -131,3 +156,22 @@ class JobRunner:
         async with self._changed:
             self._version += 1
             self._changed.notify_all()
+
+
+def start_of(store: Store, twin: TwinRevision, request: calibration_pb2.CalibrateRequest) -> np.ndarray | None:
+    """The standardised parameters at which a fit is to begin; None for the mean of the twin's belief.
+
+    Raises:
+        NotFoundError: where the revision to begin at is not there.
+        StoreError: where it has other parameters.
+    """
+    if not request.start_revision:
+        return None
+    earlier = store.twin(twin.name, request.start_revision)
+    names, wanted = ([fact["name"] for fact in each.facts["parameters"]] for each in (earlier, twin))
+    if names != wanted:
+        raise StoreError(
+            f"Revision {earlier.revision} of twin '{twin.name}' has the parameters {', '.join(names)}: the fit is of "
+            f"{', '.join(wanted)}."
+        )
+    return earlier.mean

@@ -1,7 +1,7 @@
 """Between the messages of the wire and the entries of the store; needs neither jax nor the engine."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ FIELD_CHUNK = 1 << 17
 _STATES = {
     JobState.QUEUED: calibration_pb2.JOB_STATE_QUEUED,
     JobState.RUNNING: calibration_pb2.JOB_STATE_RUNNING,
+    JobState.PAUSED: calibration_pb2.JOB_STATE_PAUSED,
     JobState.SUCCEEDED: calibration_pb2.JOB_STATE_SUCCEEDED,
     JobState.FAILED: calibration_pb2.JOB_STATE_FAILED,
     JobState.CANCELLED: calibration_pb2.JOB_STATE_CANCELLED,
@@ -44,15 +45,19 @@ def twin_message(twin: TwinRevision, document: bool = True) -> twin_pb2.Twin:
     )
 
 
-def job_message(job: Job, revision: int = 0, result: bool = True) -> calibration_pb2.Job:
-    """A job; ``revision`` is what its fit became."""
+def job_message(
+    job: Job, revision: int = 0, result: bool = True, pace: Mapping[str, Any] | None = None
+) -> calibration_pb2.Job:
+    """A job; ``revision`` is what its fit became, ``pace`` the fields of its progress that the store does not keep."""
     message = calibration_pb2.Job(
         id=job.id,
         kind=calibration_pb2.JOB_KIND_CALIBRATION,
         twin=job.twin,
         revision=job.revision,
         state=_STATES[job.state],
-        progress=calibration_pb2.Progress(step=job.step, cost=job.cost, gradient_norm=job.gradient_norm),
+        progress=calibration_pb2.Progress(
+            step=job.step, cost=job.cost, gradient_norm=job.gradient_norm, **(pace or {})
+        ),
         attempts=job.attempts,
         error=job.error,
         created=_timestamp(job.created),

@@ -79,6 +79,9 @@ class WorkerProcess:
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if call.cancelled() and not (caller and caller.cancelling()):  # left before the worker had begun it
+                raise WorkCancelledError("The work was cancelled.") from None
             if not call.done():
                 self._abandon(call)
             raise
@@ -88,6 +91,11 @@ class WorkerProcess:
         for call in self._calls:
             self._abandon(call)
 
+    def leave(self) -> None:
+        """Make the worker leave its task at the end of the step in hand, however long that takes; the call raises."""
+        for call in self._calls:
+            self._abandon(call, kill=False)
+
     async def stop(self) -> None:
         """End the process."""
         for call in list(self._calls):
@@ -95,12 +103,13 @@ class WorkerProcess:
         await asyncio.gather(*self._calls, return_exceptions=True)
         await self._close()
 
-    def _abandon(self, call: "asyncio.Task[Any]") -> None:
+    def _abandon(self, call: "asyncio.Task[Any]", kill: bool = True) -> None:
         if call is not self._active or self._writer is None:
             call.cancel()
             return
         self._writer.write(encode({"kind": "cancel", "number": self._number}))
-        asyncio.get_running_loop().call_later(GRACE, lambda: None if call.done() else self._kill())
+        if kill:
+            asyncio.get_running_loop().call_later(GRACE, lambda: None if call.done() else self._kill())
 
     async def _call(self, task: Message, on_progress: OnProgress | None) -> Any:
         async with self._turn:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gemel.bindings import convert
 from gemel.bindings.connection import Connection, ServiceError
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2
+from gemel.bindings.words import time_left
 from gemel.engine import Fit, Twin
 
 _ENDED = {
@@ -46,7 +47,11 @@ class RemoteTwin:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is: its state in small letters, and the last step."""
+    """How far a job is: its state in small letters, and the last step.
+
+    While it runs, ``max_steps`` is the limit of steps (0 where there is none), ``seconds_per_step`` the median of the
+    last ones once measured, and ``seconds_left`` an estimate of how long it may still take at most.
+    """
 
     state: str
     step: int
@@ -54,6 +59,17 @@ class JobProgress:
     gradient_norm: float
     attempts: int
     error: str
+    max_steps: int
+    seconds_per_step: float | None
+    seconds_left: float | None
+
+    def words(self) -> str:
+        """The progress in a line; the time left is an estimate."""
+        limit = f" of at most {self.max_steps}" if self.max_steps else ""
+        line = f"{self.state}, step {self.step}{limit}, cost {self.cost:.6g}, gradient {self.gradient_norm:.2g}"
+        if self.seconds_left is not None:
+            line += f", {time_left(self.seconds_left)}"
+        return f"{line}: {self.error}" if self.error else line
 
 
 class RemoteJob:
@@ -72,13 +88,23 @@ class RemoteJob:
         for answer in self._connection.stream(self._connection.calibrations.WatchJob, request):
             yield _progress(answer.job)
 
+    def pause(self) -> JobProgress:
+        """Put it aside; the step in hand is finished, and the server's worker is free for other jobs."""
+        request = calibration_pb2.PauseJobRequest(id=self.id)
+        return _progress(self._connection.call(self._connection.calibrations.PauseJob, request).job)
+
+    def resume(self) -> JobProgress:
+        """Go on with it after `pause`, from the step it had reached."""
+        request = calibration_pb2.ResumeJobRequest(id=self.id)
+        return _progress(self._connection.call(self._connection.calibrations.ResumeJob, request).job)
+
     def cancel(self) -> JobProgress:
         """End it, also in the middle of the fit."""
         request = calibration_pb2.CancelJobRequest(id=self.id)
         return _progress(self._connection.call(self._connection.calibrations.CancelJob, request).job)
 
     def result(self) -> Fit:
-        """Wait for the fit. Raises `ServiceError` where the job failed or was cancelled."""
+        """Wait for the fit, also while it is paused. Raises `ServiceError` where the job failed or was cancelled."""
         job = self._get()
         if job.state not in _ENDED:
             for _ in self.watch():
@@ -106,4 +132,14 @@ class RemoteJob:
 def _progress(job: calibration_pb2.Job) -> JobProgress:
     state = calibration_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
     last = job.progress
-    return JobProgress(state, last.step, last.cost, last.gradient_norm, job.attempts, job.error)
+    return JobProgress(
+        state,
+        last.step,
+        last.cost,
+        last.gradient_norm,
+        job.attempts,
+        job.error,
+        last.max_steps,
+        last.seconds_per_step if last.HasField("seconds_per_step") else None,
+        last.seconds_left if last.HasField("seconds_left") else None,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from gemel.bindings import messages
-from gemel.bindings.jobs import JobRunner
+from gemel.bindings.jobs import JobRunner, start_of
 from gemel.bindings.processes import InvalidRequestError, WorkerDiedError, WorkerProcess, WorkFailedError
 from gemel.bindings.proto.generated.gemel.v1 import (
     calibration_pb2,
@@ -105,6 +105,13 @@ class TwinService(twin_pb2_grpc.TwinServiceServicer):
         twins = await asyncio.to_thread(self._store.twins)
         return twin_pb2.ListTwinsResponse(twins=[messages.twin_message(twin, document=False) for twin in twins])
 
+    @unary
+    async def InspectData(self, request: twin_pb2.InspectDataRequest) -> Any:
+        """See the proto file."""
+        twin = await asyncio.to_thread(self._store.twin, request.name, request.revision)
+        found = await self._worker.call({"kind": "inspect", "place": _place(self._store, twin)})
+        return twin_pb2.InspectDataResponse(report=twin_pb2.DataReport.FromString(found))
+
     @stream
     async def ReadAttachment(self, request: twin_pb2.ReadAttachmentRequest) -> AsyncIterator[Any]:
         """See the proto file."""
@@ -186,6 +193,7 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
         """See the proto file."""
         twin = await asyncio.to_thread(self._store.twin, request.twin, request.revision)
         body = request.SerializeToString()
+        await asyncio.to_thread(start_of, self._store, twin, request)
         await self._worker.call({"kind": "check", "place": _place(self._store, twin), "request": body})
         job = await self._jobs.submit("calibration", twin.name, twin.revision, body)
         return calibration_pb2.CalibrateResponse(job=messages.job_message(job))
@@ -206,7 +214,9 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
     async def ListJobs(self, request: calibration_pb2.ListJobsRequest) -> Any:
         """See the proto file."""
         jobs = await asyncio.to_thread(self._store.jobs, request.twin)
-        return calibration_pb2.ListJobsResponse(jobs=[messages.job_message(job, result=False) for job in jobs])
+        return calibration_pb2.ListJobsResponse(
+            jobs=[messages.job_message(job, result=False, pace=self._jobs.pace(job)) for job in jobs]
+        )
 
     @unary
     async def CancelJob(self, request: calibration_pb2.CancelJobRequest) -> Any:
@@ -214,8 +224,21 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
         job = await self._jobs.cancel(request.id)
         return calibration_pb2.CancelJobResponse(job=self._message(job))
 
+    @unary
+    async def PauseJob(self, request: calibration_pb2.PauseJobRequest) -> Any:
+        """See the proto file."""
+        job = await self._jobs.pause(request.id)
+        return calibration_pb2.PauseJobResponse(job=self._message(job))
+
+    @unary
+    async def ResumeJob(self, request: calibration_pb2.ResumeJobRequest) -> Any:
+        """See the proto file."""
+        job = await self._jobs.resume(request.id)
+        return calibration_pb2.ResumeJobResponse(job=self._message(job))
+
     def _message(self, job: Any) -> calibration_pb2.Job:
-        return messages.job_message(job, self._store.fitted_revision(job.id) if job.result else 0)
+        revision = self._store.fitted_revision(job.id) if job.result else 0
+        return messages.job_message(job, revision, pace=self._jobs.pace(job))
 
 
 def _place(store: Store, twin: TwinRevision) -> tuple[Any, ...]:

@@ -4,15 +4,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.bindings import convert
+from gemel.bindings import convert, findings
 from gemel.bindings.plan import FitPlan, check_references, has_data, plan_fit, with_attached_data
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2
 from gemel.engine import CalibrationProblem, Twin, forecast, simulate
+from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
@@ -20,7 +22,7 @@ from gemel.engine.twinfile import TwinFile
 from gemel.solvers import Code, SolveError
 from gemel.solvers.least_squares import FitState
 
-OnProgress = Callable[[FitState], None]
+OnProgress = Callable[[FitState, Pace], None]
 
 _USABLE = (Code.SUCCESS, Code.MAX_STEPS, Code.STAGNATION)
 
@@ -78,6 +80,11 @@ def describe(loaded: LoadedTwin) -> dict[str, Any]:
     }
 
 
+def inspect_data(loaded: LoadedTwin) -> bytes:
+    """What reading a twin's own data found, as a message. Raises `TwinFileError` where there are none."""
+    return findings.report_message(*with_attached_data(loaded.file).inspect()).SerializeToString()
+
+
 def run_simulation(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any]:
     """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin."""
     message = simulation_pb2.SimulateRequest.FromString(request)
@@ -98,12 +105,20 @@ def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
     CalibrationProblem.of(loaded.twin, plan.record, plan.sensors)
 
 
-def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_step: OnProgress) -> dict[str, Any]:
-    """Calibrate from the checkpoint where there is one.
+def run_calibration(
+    loaded: LoadedTwin, request: bytes, checkpoint: Path, start: np.ndarray | None, on_step: OnProgress
+) -> dict[str, Any]:
+    """Calibrate from the checkpoint where there is one, else from ``start``, or the mean of the belief for None.
 
     Raises `SolveError` where the fit ended without a usable point.
     """
     plan = _plan(loaded, request)
+    pace = Pace.of(plan.solver)
+
+    def on_state(state: FitState) -> None:
+        nonlocal pace
+        pace = pace.after(monotonic(), state)
+        on_step(state, pace)
 
     def fit(restart: bool) -> Any:
         return resumable_calibrate(
@@ -114,9 +129,10 @@ def run_calibration(loaded: LoadedTwin, request: bytes, checkpoint: Path, on_ste
             checkpoint,
             document=loaded.file.text,
             restart=restart,
-            on_step=on_step,
+            on_step=on_state,
             loss=plan.loss,
             starts=plan.starts,
+            start=start,
         )
 
     try:

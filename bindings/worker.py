@@ -93,12 +93,14 @@ class Worker:
         if kind == "forecast":
             return tasks.run_forecast(loaded, task["request"], task["out"])
         if kind == "calibrate":
-            return tasks.run_calibration(loaded, task["request"], task["checkpoint"], self._on_step)
+            return tasks.run_calibration(loaded, task["request"], task["checkpoint"], task["start"], self._on_step)
+        if kind == "inspect":
+            return tasks.inspect_data(loaded)
         raise RuntimeError(f"There is no task of kind '{kind}'.")
 
-    def _on_step(self, state: Any) -> None:
-        now = time.monotonic()
-        if now - self._told >= PROGRESS_INTERVAL or bool(state.finished):
+    def _on_step(self, state: Any, pace: Any) -> None:
+        now, leaving = time.monotonic(), self._cancelled == self._number
+        if now - self._told >= PROGRESS_INTERVAL or bool(state.finished) or leaving:
             self._told = now
             self._send(
                 {
@@ -106,9 +108,14 @@ class Worker:
                     "step": int(state.step),
                     "cost": float(state.cost),
                     "gradient_norm": float(state.gradient_norm),
+                    "pace": {
+                        "max_steps": pace.max_steps or 0,
+                        "seconds_per_step": pace.seconds_per_step,
+                        "seconds_left": pace.seconds_left,
+                    },
                 }
             )
-        if self._cancelled == self._number:
+        if leaving:
             raise CancelledError
 
 

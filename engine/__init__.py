@@ -103,6 +103,8 @@ from gemel.engine.materials import (
     ThermalStrain,
     von_mises,
 )
+from gemel.engine.measuredmodes import MeasuredShape, ModeSensor, ShapeSensor, modal_assurance
+from gemel.engine.modepairs import ModePair, mode_pairs
 from gemel.engine.nesting import prolongation
 from gemel.engine.noise import ModelError, Noise
 from gemel.engine.output import write_fields
@@ -262,10 +264,13 @@ __all__ = [
     "LumpedHeat",
     "MaterialAxes",
     "MaternPrior",
+    "MeasuredShape",
     "Measurement",
     "MissingDataError",
     "MixedSpace",
     "Modal",
+    "ModePair",
+    "ModeSensor",
     "ModelError",
     "MooneyRivlin",
     "MotionSensor",
@@ -314,6 +319,7 @@ __all__ = [
     "SelfWeight",
     "Sensor",
     "Series",
+    "ShapeSensor",
     "SmallStrainMaterial",
     "Solid",
     "Starts",
@@ -364,6 +370,8 @@ __all__ = [
     "lumped_mass",
     "march",
     "member_forces",
+    "modal_assurance",
+    "mode_pairs",
     "modes",
     "multistart",
     "next_measurements",

@@ -1,9 +1,12 @@
 """``gemel calibrate``."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import numpy as np
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gemel.bindings.commands import common
@@ -11,8 +14,10 @@ from gemel.bindings.commands.data import show_warnings
 from gemel.bindings.page import write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
+from gemel.bindings.words import time_left
 from gemel.engine import CalibrationProblem, Fit, Forecast, Record, Twin, forecast, judge, simulate
-from gemel.engine.results import comparison_figures, fit_figures, save_belief, save_json, save_run
+from gemel.engine.calibration.pace import Pace
+from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
 from gemel.solvers import Code, SolveError
@@ -29,26 +34,37 @@ class CalibrateOptions:
     max_steps: int | None
     out: Path | None
     restart: bool
+    start: Path | None
 
 
 def run(path: Path, options: CalibrateOptions) -> None:
-    """Calibrate a twin, from its checkpoint where there is one. Raises `SolveError` where the fit fails."""
+    """Calibrate a twin, from its checkpoint where there is one. Raises `SolveError` where the fit fails.
+
+    Interrupted from the keyboard it ends with code 130; its checkpoint is that of the last step that had ended.
+    """
     until = common.seconds("--until", options.until)
     file, twin = common.load(path)
     record, found = file.inspect(options.data)
     show_warnings(found)
     plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
     CalibrationProblem.of(twin, plan.record, plan.sensors)  # a mistake leaves no folder behind
+    start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
-    fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart)
+    try:
+        fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, start)
+    except KeyboardInterrupt:
+        common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
+        sys.exit(130)
     report(file, fit, plan, record, out)
     if fit.status.worst() != Code.SUCCESS:
         raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
 
 
-def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Path, restart: bool) -> Fit:
-    """Calibrate with a progress bar and a checkpoint after every step.
+def fit_with_progress(
+    file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Path, restart: bool, start: np.ndarray | None = None
+) -> Fit:
+    """Calibrate with a progress bar and a checkpoint after every step, from ``start`` where one is given.
 
     Raises `ValueError` where the checkpoint is of another fit.
     """
@@ -58,8 +74,12 @@ def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Pat
         def on_resume(step: int) -> None:
             progress.console.print(f"continuing from step {step}")
 
+        pace = Pace.of(plan.solver)
+
         def on_step(state: FitState) -> None:
-            _show(progress, task, state)
+            nonlocal pace
+            pace = pace.after(monotonic(), state)
+            _show(progress, task, state, pace)
 
         try:
             fit = resumable_calibrate(
@@ -74,6 +94,7 @@ def fit_with_progress(file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Pat
                 on_step=on_step,
                 loss=plan.loss,
                 starts=plan.starts,
+                start=start,
             )
         except OtherProblemError as error:
             raise ValueError(f"{error} Give --restart to start anew.") from error
@@ -100,11 +121,12 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, record: Record, out: Path) -
     plot_forecast(out / "forecast.png", fit.twin, result, record, plan.record)
     common.console.print(parameter_table(fit))
     if record.times is None:
-        before = simulate(fit.twin.with_belief(fit.prior.mean, fit.prior.covariance))
+        before = simulate(fit.twin_before())
         fitted = plan.sensors or tuple(record.readings)
         common.console.print(value_table(fit.twin, before, result, record, fitted))
     else:
         common.console.print(comparison_table(fit.twin, figures["sensors"]))
+    common.show_pairs(fit.twin, result.run)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
     write_page(out / "report.html", fit, plan, result, record, judgement, unseen is not None)
@@ -147,6 +169,8 @@ def _progress() -> Progress:
     )
 
 
-def _show(progress: Progress, task: TaskID, state: FitState) -> None:
+def _show(progress: Progress, task: TaskID, state: FitState, pace: Pace) -> None:
     words = f"step {int(state.step)}  cost {float(state.cost):.6g}  gradient {float(state.gradient_norm):.2g}"
+    if pace.seconds_left is not None and not bool(state.finished):
+        words += f"  {time_left(pace.seconds_left)}"
     progress.update(task, completed=int(state.step), words=words)

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from gemel.bindings.application import configure_jax
-from gemel.engine import Belief, Record, Series, Twin
+from gemel.engine import Belief, Record, Run, Series, Twin, mode_pairs
 from gemel.engine.results import load_belief
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.units import UnitError, parse
@@ -118,6 +118,12 @@ def believed(twin: Twin, path: Path | None, default: Path) -> tuple[Twin, Path |
         return twin, None
     belief: Belief = load_belief(chosen, twin.belief)
     return twin.with_belief(belief.mean, belief.covariance), chosen
+
+
+def show_pairs(twin: Twin, run: Run) -> None:
+    """Print which computed mode each measured shape was paired with."""
+    for pair in mode_pairs(twin, run):
+        console.print(pair.words(), style=None if pair.paired else "yellow", soft_wrap=True, markup=False)
 
 
 def _parse(option: str, name: str, quantity: str, unit: str) -> float:

@@ -40,6 +40,7 @@ def run(path: Path, options: SimulateOptions) -> None:
     out = options.out or Path("runs") / file.name / "run.zarr"
     save_run(out, result)
     common.console.print(reading_table(twin, result))
+    common.show_pairs(twin, result)
     common.console.print(f"Run written to {out}")
     if options.plot is not None:
         plot_forecast(options.plot, twin, _without_band(result), record)

@@ -1,7 +1,7 @@
 """Modal analysis: natural frequencies and mode shapes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,18 +11,50 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis, check_call
+from gemel.engine.analyses.pairing import Pair, ShapePlaces, nearest, pair
 from gemel.engine.analyses.rigid_motions import check_held, tangent_at_rest
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.compiling import one_program
+from gemel.engine.measuredmodes import AXES, MeasuredShape, ModeSensor, ShapeSensor
 from gemel.engine.physics import Physics
+from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import FrequencySensor, Sensor
 from gemel.engine.signals import Series, at_time
 from gemel.engine.spaces import FunctionSpace
 from gemel.solvers.eigen import ShiftInvert, eigen_solve
 from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution
 
-_AXES = {"x": 0, "y": 1, "z": 2}
+
+class ByOrder(NamedTuple):
+    """Reads a frequency by its number, from 1, among all modes or those along an axis."""
+
+    mode: int
+    axis: int | None
+
+
+class ByShape(NamedTuple):
+    """Reads the mode paired with a measured shape: its frequency, or its component at a point, from 0."""
+
+    shape: int
+    point: int | None
+
+
+class ModalObservation(eqx.Module):
+    """What each sensor reads, and the measured shapes with the name of the first sensor of each."""
+
+    reads: tuple[ByOrder | ByShape, ...] = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    places: tuple[ShapePlaces, ...]
+
+
+class _Pencil(NamedTuple):
+    """A problem under its inputs, with its matrices at full size."""
+
+    problem: DiscreteProblem
+    stiffness: LinearOperator
+    mass: LinearOperator
 
 
 class Modal(Analysis):
@@ -58,22 +90,41 @@ class Modal(Analysis):
         if not isinstance(constraint.free, Tracer) and not 1 <= self.count < constraint.n_free:
             raise ValueError(f"Modal analysis cannot find {self.count} modes: {constraint.n_free} unknowns are free.")
 
-    def observe(self, sensors: Sequence[Sensor]) -> tuple[tuple[int, int | None], ...]:
-        """For each sensor its mode and axis.
+    def observe(self, sensors: Sequence[Sensor]) -> ModalObservation:
+        """What each sensor reads.
 
-        Raises `ValueError` for a sensor that does not read frequencies, or a mode that is not computed.
+        Raises `ValueError` for a sensor that reads no modes, a mode that is not computed, a measured point outside the
+        mesh, or more measured shapes than modes.
         """
-        chosen = []
+        reads: list[ByOrder | ByShape] = []
+        shapes: list[MeasuredShape] = []
+        names: list[str] = []
         for sensor in sensors:
-            if not isinstance(sensor, FrequencySensor):
-                raise ValueError(f"Sensor '{sensor.name}' cannot read a modal analysis: use a frequency sensor.")
-            if sensor.mode > self.count:
-                raise ValueError(f"Sensor '{sensor.name}' reads mode {sensor.mode}: only {self.count} are computed.")
-            axis = None if sensor.direction is None else _AXES[sensor.direction]
-            if axis is not None and axis >= self.physics.problem.space.mesh.dim:
-                raise ValueError(f"Sensor '{sensor.name}': the mesh has no direction '{sensor.direction}'.")
-            chosen.append((sensor.mode, axis))
-        return tuple(chosen)
+            if isinstance(sensor, ModeSensor | ShapeSensor):
+                if sensor.shape not in shapes:
+                    shapes.append(sensor.shape)
+                    names.append(sensor.name)
+                point = sensor.point - 1 if isinstance(sensor, ShapeSensor) else None
+                reads.append(ByShape(shapes.index(sensor.shape), point))
+            elif isinstance(sensor, FrequencySensor):
+                reads.append(self._by_order(sensor))
+            else:
+                raise ValueError(
+                    f"Sensor '{sensor.name}' cannot read a modal analysis: use a frequency, mode or shape sensor."
+                )
+        if len(shapes) > self.count:
+            raise ValueError(f"{len(shapes)} shapes are measured, and only {self.count} modes are computed.")
+        space = self.physics.problem.space
+        places = tuple(ShapePlaces.of(name, shape, space) for name, shape in zip(names, shapes, strict=True))
+        return ModalObservation(tuple(reads), tuple(names), places)
+
+    def _by_order(self, sensor: FrequencySensor) -> ByOrder:
+        if sensor.mode > self.count:
+            raise ValueError(f"Sensor '{sensor.name}' reads mode {sensor.mode}: only {self.count} are computed.")
+        axis = None if sensor.direction is None else AXES[sensor.direction]
+        if axis is not None and axis >= self.physics.problem.space.mesh.dim:
+            raise ValueError(f"Sensor '{sensor.name}': the mesh has no direction '{sensor.direction}'.")
+        return ByOrder(sensor.mode, axis)
 
     def prepare(self) -> None:
         """Nothing is set up ahead. Raises `ValueError` where nothing holds a body whose spectrum is not shifted."""
@@ -89,26 +140,55 @@ class Modal(Analysis):
             raise ValueError("A modal analysis has no time: leave 'times' out.")
 
     def run(
-        self, prepared: Any, observation: Any, inputs: Mapping[str, Series], grid: Any = None
+        self, prepared: Any, observation: ModalObservation, inputs: Mapping[str, Series], grid: Any = None
     ) -> Solution[tuple[Array, Any]]:
-        """The sensors' frequencies in Hz (NaN where too few modes move along an axis), and all pairs.
+        """What the sensors read, and all pairs.
 
+        A frequency is NaN where too few modes move along an axis; what a sensor with a measured shape reads is NaN
+        where no mode resembles the shape. The statistics ``mac.NAME`` and ``mode.NAME`` give the assurance and the
+        number of the mode that a shape was paired with, by the name of the first sensor of the shape.
         Inputs are taken at time 0.
         """
-        solution = self.solve(inputs)
-        frequencies, modes = solution.value
-        share = self.participation(modes)
-        readings = [
-            frequencies[mode - 1] if axis is None else _nth(frequencies, share[:, axis] > 0.5, mode)
-            for mode, axis in observation
-        ]
-        value = (jnp.stack(readings) if readings else jnp.zeros(0), solution.value)
-        return Solution(value, solution.status, solution.statistics)
+        pencil = self._pencil(inputs)
+        reduced = self._pairs(pencil)
+        frequencies = reduced.value[0]
+        vectors = _extended(pencil, reduced.value[1])
+        found = pair(observation.places, stop_gradient(frequencies), stop_gradient(vectors))
+        share = self._participation_where_read(observation, vectors)
+        readings = []
+        for read in observation.reads:
+            if isinstance(read, ByShape):
+                place, chosen = observation.places[read.shape], found[read.shape]
+                if read.point is None:
+                    value = _paired_frequency(pencil, reduced.value, chosen)
+                else:
+                    value = nearest(place.at(vectors), chosen.near, place.parts)[1][read.point, 0]
+                readings.append(jnp.where(chosen.mac >= place.least_mac, value, jnp.nan))
+            elif read.axis is None:
+                readings.append(frequencies[read.mode - 1])
+            else:
+                readings.append(_nth(frequencies, share[:, read.axis] > 0.5, read.mode))
+        macs = {f"mac.{name}": chosen.mac for name, chosen in zip(observation.names, found, strict=True)}
+        modes = {f"mode.{name}": chosen.mode + 1 for name, chosen in zip(observation.names, found, strict=True)}
+        value = (jnp.stack(readings) if readings else jnp.zeros(0), (frequencies, vectors))
+        return Solution(value, reduced.status, {**reduced.statistics, **macs, **modes})
+
+    def _participation_where_read(self, observation: ModalObservation, vectors: Array) -> Array:
+        """The participation where a sensor counts the modes along an axis, else nothing."""
+        if any(isinstance(read, ByOrder) and read.axis is not None for read in observation.reads):
+            return self.participation(vectors)
+        return jnp.zeros((self.count, 0))
 
     def solve(
         self, inputs: Mapping[str, Series] | None = None
     ) -> Solution[tuple[Float[Array, " count"], Float[Array, "n_dofs count"]]]:
         """Frequencies in Hz, ascending, and mode shapes with unit modal mass as columns; inputs not given are zero."""
+        pencil = self._pencil(inputs)
+        solution = self._pairs(pencil)
+        frequencies, vectors = solution.value
+        return Solution((frequencies, _extended(pencil, vectors)), solution.status, solution.statistics)
+
+    def _pencil(self, inputs: Mapping[str, Series] | None) -> _Pencil:
         problem, inertia = self.physics.problem, self.physics.inertia
         assert inertia is not None
         problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | at_time(inputs, 0.0))
@@ -116,12 +196,15 @@ class Modal(Analysis):
         stiffness = problem.tangent(zero)
         entries = inertia.matrix_values(zero)
         mass = inertia.constraint.operator(inertia.layout, entries, diagonal=0.0, symmetric=inertia.symmetric)
+        return _Pencil(problem, stiffness, mass)
+
+    def _pairs(self, pencil: _Pencil) -> Solution[tuple[Array, Array]]:
+        """Frequencies in Hz and vectors with zeros at dependent unknowns."""
         shift = -((2 * np.pi * self.shift_frequency) ** 2)
         solver = ShiftInvert(k=self.count, shift=shift, rtol=self.rtol, max_steps=self.max_steps)
-        solution = eigen_solve(stiffness, mass, solver)
+        solution = eigen_solve(pencil.stiffness, pencil.mass, solver)
         values, vectors = solution.value
         frequencies = jnp.sqrt(jnp.maximum(values, 1e-30)) / (2 * np.pi)
-        vectors = jax.vmap(problem.constraint.extend, 1, 1)(vectors)
         return Solution((frequencies, vectors), solution.status, solution.statistics)
 
     @one_program
@@ -139,6 +222,30 @@ class Modal(Analysis):
             )
         energy = (modes * moved).reshape(space.n_nodes, -1, modes.shape[1]).sum(axis=0).T
         return energy / energy.sum(axis=1, keepdims=True)
+
+
+def _extended(pencil: _Pencil, vectors: Array) -> Array:
+    return jax.vmap(pencil.problem.constraint.extend, 1, 1)(vectors)
+
+
+def _paired_frequency(pencil: _Pencil, pairs: tuple[Array, Array], chosen: Pair) -> Array:
+    r"""The frequency of a pair: of a mode of its own that mode's, of several close ones Rayleigh's quotient.
+
+    With the weights $c_j$ of the modes, $\sum_j c_j^2 = 1$, it is $\lambda = \sum_j c_j^2 \lambda_j$, and
+    $d\lambda = \sum_j c_j^2\,d\lambda_j + 2 \sum_{i<j} c_i c_j \varphi_i^\top (dK - \lambda\,dM) \varphi_j$: exact for
+    modes of one repeated frequency, of which each has no rate of its own but the combination has, and for modes that
+    are merely close up to a share as small as their distance.
+    """
+    frequencies, _ = pairs
+    vectors = stop_gradient(pairs[1])
+    squares = jnp.sum(chosen.weights**2 * frequencies**2)
+    value = (2 * np.pi) ** 2 * stop_gradient(squares)
+
+    def rest(vector: Array) -> Array:
+        return vector @ pencil.stiffness.mv(vector) - value * (vector @ pencil.mass.mv(vector))
+
+    cross = rest(vectors @ chosen.weights) - chosen.weights**2 @ jax.vmap(rest, 1)(vectors)
+    return jnp.sqrt(jnp.maximum(squares + (cross - stop_gradient(cross)) / (2 * np.pi) ** 2, 1e-30))
 
 
 def _nth(frequencies: Array, wanted: Array, n: int) -> Array:

@@ -18,7 +18,7 @@ from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
-from gemel.engine.simulation import check_names
+from gemel.engine.simulation import check_names, simulate
 from gemel.engine.twin import Twin
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
 from gemel.solvers.solution import Status
@@ -52,6 +52,15 @@ class Fit(eqx.Module):
         check_names("experiment", {experiment: None}, tuple(self.experiments), complete=False, owner="the fit")
         belief = self.experiments[experiment]
         return self.twin.with_belief(belief.mean, belief.covariance)
+
+    def twin_before(self) -> Twin:
+        """The twin before the data; what is believed of an experiment's own parameters is then the same in each."""
+        places = [
+            next(k for k, other in enumerate(self.prior.names) if other == name or other.startswith(f"{name}["))
+            for name in self.twin.belief.names
+        ]
+        chosen = np.asarray(places, dtype=int)
+        return self.twin.with_belief(self.prior.mean[chosen], self.prior.covariance[np.ix_(chosen, chosen)])
 
     def table(self) -> list["ParameterRow"]:
         """One row a parameter, in SI units."""
@@ -103,6 +112,7 @@ def calibrate(
     on_step: Callable[[FitState], None] | None = None,
     loss: Loss | None = None,
     own: Sequence[str] = (),
+    start: Float[Array, " p"] | None = None,
 ) -> Fit:
     """Fit a twin's parameters to measured data and give it the posterior belief.
 
@@ -115,6 +125,8 @@ def calibrate(
         on_step: called after the start and after each step with the state, for progress and checkpoints.
         loss: what a residual costs; `Gaussian` by default, `Huber` or `StudentT` where some samples are wrong.
         own: parameters of which every experiment has one of its own; all experiments share the others.
+        start: standardised parameters from which to fit, such as ``earlier.twin.belief.mean``; by default the mean of
+            the prior, which stays the prior in any case.
 
     Returns:
         The fit. Its status says whether the tolerances were met.
@@ -125,7 +137,7 @@ def calibrate(
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss, own)
     if state is None:
-        state = solver.init(residual, problem.start(), problem)
+        state = solver.init(residual, problem.start(start), problem)
         if on_step:
             on_step(state)
     costs = [state.cost]
@@ -148,7 +160,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             )
         raise CalibrationError(
             f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
-            "finite; look at it with simulate, and choose priors whose mean can be run."
+            f"finite{_unread(problem, state.z)}; look at it with simulate, and choose priors whose mean can be run."
         )
     if isinstance(state.memory, Linearisation):
         covariance = _laplace(state.memory.jacobian)
@@ -166,6 +178,16 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
         after = inside[first]
     fitted = twin.with_belief(after.mean, after.covariance)
     return Fit(fitted, problem.belief, joint, Status(state.code), costs, int(state.step), inside)
+
+
+def _unread(problem: CalibrationProblem, z: Array) -> str:
+    """Which of the fitted readings are not finite, in words."""
+    names: dict[str, None] = {}
+    for one in problem.experiments.values():
+        values = problem.twin.belief.values(z[np.asarray(one.places)])
+        run = simulate(problem.twin, one.inputs, one.times, values)
+        names |= {name: None for name in one.names if not np.all(np.isfinite(run.readings[name]))}
+    return f" (the readings of {', '.join(names)} are not)" if names else ""
 
 
 @eqx.filter_jit

@@ -1,7 +1,7 @@
 """Whether to trust a calibrated twin: held-out data against naive guesses, bands, residuals, and a verdict in words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
 from gemel.engine.noise import Noise, innovations
 from gemel.engine.signals import Record, samples_of
+from gemel.engine.simulation import simulate
 from gemel.solvers.solution import Code
 
 CLEARLY_BETTER = 0.25
@@ -47,9 +48,10 @@ class Score:
     """How a sensor does on one part of the data, in SI units.
 
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
-    the fitted part and the inputs, ``correlation`` that of neighbouring residuals (of their innovations
-    where the sensor has a model error), ``spread`` their standard deviation by the median, which a few wrong samples do
-    not change, and ``far`` the share of them beyond six times the noise.
+    the fitted part and the inputs (of single values, of the twin before its calibration), ``correlation`` that of
+    neighbouring residuals (of their innovations where the sensor has a model error), ``spread`` their standard
+    deviation by the median, which a few wrong samples do not change, and ``far`` the share of them beyond six times the
+    noise.
     """
 
     sensor: str
@@ -113,13 +115,15 @@ def judge(
     runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in (forecast, record, fitted))
     scores: tuple[Score, ...] = ()
     for name, part in parts.items():
-        scores += tuple(_scores(fit, runs[name], records[name], part, sensors, experiment=name))
+        found = _scores(fit, runs[name], records[name], part, sensors, experiment=name)
+        scores += tuple(found if part.times is not None else _with_guesses_before(found, fit, records[name]))
     if unseen is not None:
         scores += tuple(_scores(fit, *unseen, next(iter(parts.values())), (), another=True))
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
     if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
     robust = not isinstance(loss, Gaussian | None)
+    bad += _without_reading(runs, records)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.belief.determined().items() if float(share) < UNDETERMINED]
@@ -140,6 +144,17 @@ def _alone(given: Any) -> bool:
     return isinstance(given, Forecast | Record)
 
 
+def _without_reading(runs: Mapping[str, Forecast], records: Mapping[str, Record]) -> list[str]:
+    """Which sensors were measured where the twin reads nothing, such as a mode that it does not have."""
+    found = []
+    for experiment, record in records.items():
+        for name, measured in record.readings.items():
+            read = np.asarray(runs[experiment].run.readings[name])
+            if np.any(np.isfinite(np.asarray(measured, dtype=float)) & ~np.isfinite(read)):
+                found.append(f"The twin gives no reading of {name} where it was measured.")
+    return found
+
+
 def _scores(
     fit: Fit,
     forecast: Forecast,
@@ -153,10 +168,11 @@ def _scores(
     found = []
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
-        known = np.isfinite(measured)
+        read = np.atleast_1d(np.asarray(forecast.run.readings[name]))
+        known = np.isfinite(measured) & np.isfinite(read)
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
-        error = np.atleast_1d(np.asarray(forecast.run.readings[name])) - measured
+        error = read - measured
         inside, noise = (measured >= low) & (measured <= high), fit.twin.noise(name)
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
@@ -203,6 +219,30 @@ def _naive(name: str, record: Record, fitted: Record, chosen: np.ndarray, anothe
     return {kind: float(np.sqrt(np.mean((guess - measured)[chosen] ** 2))) for kind, guess in guesses.items()}
 
 
+def _with_guesses_before(scores: Sequence[Score], fit: Fit, record: Record) -> list[Score]:
+    """Scores of single values with two guesses for those held out: the twin before the calibration, and that times
+    the one number that brings it nearest, as a share of them, to the fitted readings of the same unit.
+    """
+    twin = fit.twin_before()
+    before = {name: float(value) for name, value in simulate(twin, record.inputs).readings.items()}
+    measured = {name: float(np.asarray(value)) for name, value in record.readings.items()}
+    units = {sensor.name: sensor.unit for sensor in twin.sensors}
+    seen = [score.sensor for score in scores if score.part == "fitted" and measured[score.sensor] != 0]
+    found = []
+    for score in scores:
+        name = score.sensor
+        if score.part != "held out" or not np.isfinite(before[name]):
+            found.append(score)
+            continue
+        guesses = {"before calibration": before[name]}
+        shares = np.asarray([before[peer] / measured[peer] for peer in seen if units[peer] == units[name]])
+        if np.any(shares):
+            guesses["before, scaled"] = before[name] * float(shares.sum() / (shares**2).sum())
+        errors = {kind: abs(guess - measured[name]) for kind, guess in guesses.items()}
+        found.append(replace(score, naive=errors))
+    return found
+
+
 def _table(record: Record) -> np.ndarray:
     """Ones and the inputs, or the times where there are none, at the times of a record."""
     times = np.asarray(record.times)
@@ -242,8 +282,9 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
         what = "another record" if score.part == "another record" else "held-out data"
         if score.gain is not None:
             kind = min(score.naive, key=lambda k: score.naive[k])
-            if score.gain <= 0:
-                bad.append(f"On {what} of {score.label} a naive guess ({kind}) is as good as the twin.")
+            if score.gain <= 0:  # of single values the guess is the twin itself before the fit, which says less
+                lost = f"On {what} of {score.label} a naive guess ({kind}) is as good as the twin."
+                (bad if timed else care).append(lost)
             elif score.gain < CLEARLY_BETTER:
                 care.append(
                     f"On {what} of {score.label} the error is only {100 * score.gain:.0f} % under that of a "

@@ -99,9 +99,16 @@ class CalibrationProblem(eqx.Module):
         }
         return CalibrationProblem(twin, experiments, belief, floors, tuple(own), Gaussian() if loss is None else loss)
 
-    def start(self) -> Float[Array, " p"]:
-        """The mean of the belief before the data, where the fit starts."""
-        return self.belief.mean
+    def start(self, z: Float[Array, " q"] | np.ndarray | None = None) -> Float[Array, " p"]:
+        """Where the fit starts: at the mean of the belief before the data, or where the twin's own parameters are ``z``
+        in every experiment.
+        """
+        if z is None:
+            return self.belief.mean
+        start = jnp.zeros_like(self.belief.mean)
+        for experiment in self.experiments.values():
+            start = start.at[np.asarray(experiment.places)].set(jnp.asarray(z, float))
+        return start
 
 
 def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:

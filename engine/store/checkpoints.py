@@ -101,6 +101,7 @@ def resumable_calibrate(
     loss: Loss | None = None,
     starts: int = 1,
     own: Sequence[str] = (),
+    start: np.ndarray | None = None,
 ) -> Fit:
     """Calibrate as `gemel.calibrate` does, from the checkpoint at ``path`` where there is one.
 
@@ -110,6 +111,8 @@ def resumable_calibrate(
         document: text that belongs to the problem, such as the twin file.
         restart: start anew whatever is at ``path``.
         starts: from how many points to fit at once before the best goes on; see `multistart`.
+        start: standardised parameters from which to fit, such as those of an earlier fit, instead of from ``starts``
+            points; the prior stays that of the twin.
         on_resume: called with the step from which the fit continues.
         on_step: called with the state after it is on disk, after the start and after every step.
 
@@ -118,11 +121,14 @@ def resumable_calibrate(
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss, own)
-    mark = fingerprint(problem, solver, f"{document} {starts}")
+    begin = "" if start is None else f" {np.asarray(start, dtype=float).tolist()}"
+    mark = fingerprint(problem, solver, f"{document} {starts}{begin}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
-        if starts > 1:
+        if start is not None:
+            state = solver.init(residual, problem.start(start), problem)
+        elif starts > 1:
             state = multistart(problem, starts, solver=solver).best
         else:
             state = solver.init(residual, problem.start(), problem)

@@ -174,14 +174,33 @@ class Store:
         return self.job(row["id"])
 
     def progress(self, job_id: str, step: int, cost: float, gradient_norm: float) -> Job:
-        """Note how far a running job is; a step forward clears its attempts."""
+        """Note how far a running job is, or one that is being paused; a step forward clears its attempts."""
         query = (
             "UPDATE jobs SET attempts = CASE WHEN ? > step THEN 0 ELSE attempts END, step = ?, cost = ?, "
-            "gradient_norm = ?, updated = ? WHERE id = ? AND state = ?"
+            "gradient_norm = ?, updated = ? WHERE id = ? AND state IN (?, ?)"
         )
-        values = (step, step, cost, gradient_norm, time.time(), job_id, JobState.RUNNING)
+        values = (step, step, cost, gradient_norm, time.time(), job_id, JobState.RUNNING, JobState.PAUSED)
         with self._transaction():
             self._database.execute(query, values)
+        return self.job(job_id)
+
+    def pause(self, job_id: str) -> Job:
+        """Put a running or queued job aside until `resume`; any other stays as it is.
+
+        The attempt of a running one is taken back; what it has reached may still be noted by `progress`.
+        """
+        query = """UPDATE jobs SET attempts = MAX(attempts - (state = ?), 0), state = ?, updated = ?
+            WHERE id = ? AND state IN (?, ?)"""
+        values = (JobState.RUNNING, JobState.PAUSED, time.time(), job_id, JobState.QUEUED, JobState.RUNNING)
+        with self._transaction():
+            self._database.execute(query, values)
+        return self.job(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; any other stays as it is."""
+        query = "UPDATE jobs SET state = ?, updated = ? WHERE id = ? AND state = ?"
+        with self._transaction():
+            self._database.execute(query, (JobState.QUEUED, time.time(), job_id, JobState.PAUSED))
         return self.job(job_id)
 
     def release(self, job_id: str, counted: bool = True) -> Job:
@@ -227,9 +246,9 @@ class Store:
         return self.job(job_id)
 
     def cancel(self, job_id: str) -> Job:
-        """End a running or queued job at somebody's wish; one that has ended stays as it is."""
+        """End a running, queued or paused job at somebody's wish; one that has ended stays as it is."""
         with self._transaction():
-            self._end(job_id, JobState.CANCELLED, "", b"")
+            self._end(job_id, JobState.CANCELLED, "", b"", (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED))
         return self.job(job_id)
 
     def fitted_revision(self, job_id: str) -> int:
@@ -331,10 +350,17 @@ class Store:
         self._database.execute(f"INSERT INTO twins VALUES ({','.join('?' * len(values))})", values)
         return revision
 
-    def _end(self, job_id: str, state: JobState, error: str, result: bytes) -> None:
-        query = "UPDATE jobs SET state = ?, error = ?, result = ?, updated = ? WHERE id = ? AND state IN (?, ?)"
-        values = (state, error, result, time.time(), job_id, JobState.QUEUED, JobState.RUNNING)
-        self._database.execute(query, values)
+    def _end(
+        self,
+        job_id: str,
+        state: JobState,
+        error: str,
+        result: bytes,
+        of: Sequence[JobState] = (JobState.QUEUED, JobState.RUNNING),
+    ) -> None:
+        marks = ",".join("?" * len(of))
+        query = f"UPDATE jobs SET state = ?, error = ?, result = ?, updated = ? WHERE id = ? AND state IN ({marks})"
+        self._database.execute(query, (state, error, result, time.time(), job_id, *of))
 
 
 def _hold(folder: Path) -> int:

@@ -25,6 +25,7 @@ from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
 from gemel.engine.twinfile.conditions import AXES, build_conditions
 from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.modes import build_mode_sensors
 from gemel.engine.twinfile.network import build_network
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import (
@@ -35,6 +36,7 @@ from gemel.engine.twinfile.schema import (
     FrequencySensorTable,
     HeatTable,
     MeshTable,
+    ModeSensorTable,
     NetworkTable,
     OutputSensorTable,
     PointSensorTable,
@@ -76,8 +78,9 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         dim = mesh.dim
         analysis = _build_field_analysis(document, mesh, numbers, place)
     sensors = [
-        _build_sensor(name, table, document.model, dim, numbers, place / "sensors" / name)
+        sensor
         for name, table in document.sensors.items()
+        for sensor in _build_sensors(name, table, document.model, dim, numbers, place / "sensors" / name)
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
     if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
@@ -251,9 +254,15 @@ def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Pla
 
 
 def _modes_needed(document: Document) -> int:
-    """Enough modes for the sensors: all when they count all modes, a few more when they count one direction."""
+    """Enough modes for the sensors: all when they count all modes, a few more when they count one direction or look
+    for a shape.
+    """
     tables = [table for table in document.sensors.values() if isinstance(table, FrequencySensorTable)]
-    return max([table.mode if table.direction is None else 2 * table.mode + 2 for table in tables], default=6)
+    shapes = sum(isinstance(table, ModeSensorTable) for table in document.sensors.values())
+    needed = [table.mode if table.direction is None else 2 * table.mode + 2 for table in tables]
+    if shapes:
+        needed.append(2 * shapes + 2)
+    return max(needed, default=6)
 
 
 def _materials(document: Document, physics: str, numbers: Numbers, place: Place) -> dict[str, Any]:
@@ -284,7 +293,7 @@ def _unit_read(table: Any, model: Any) -> str | None:
     """The SI unit of what a sensor reads; None for the outputs of a circuit, which differ."""
     if isinstance(table, OutputSensorTable):
         return "K" if isinstance(model, NetworkTable) else None
-    if isinstance(table, FrequencySensorTable):
+    if isinstance(table, FrequencySensorTable | ModeSensorTable):
         return "Hz"
     if isinstance(table, StrainSensorTable):
         return ""
@@ -306,11 +315,20 @@ def _build_noise(table: SensorBase, numbers: Numbers, place: Place) -> Noise:
     return with_place(here, Noise, std, time, error)
 
 
-def _build_sensor(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
+def _build_sensors(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> list[Sensor]:
+    """The sensors of a table: one, or several of a measured mode with its shape."""
     with_place(place / "unit", check_unit, table.unit)
     if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
         raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
     noise = _build_noise(table, numbers, place)
+    if not isinstance(table, ModeSensorTable):
+        return [_build_sensor(name, table, noise, model, dim, numbers, place)]
+    if not isinstance(model, ElasticityTable) or model.analysis != "modal":
+        raise (place / "kind").error("only a modal analysis has modes.")
+    return build_mode_sensors(name, table, noise, dim, place)
+
+
+def _build_sensor(name: str, table: Any, noise: Noise, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
     if isinstance(table, FrequencySensorTable):
         return with_place(
             place,

@@ -289,6 +289,24 @@ class FrequencySensorTable(SensorBase):
     direction: Literal["x", "y", "z"] | None = None
 
 
+class ModeSensorTable(SensorBase):
+    """Reads the natural frequency of the mode that resembles a measured ``shape`` most.
+
+    ``directions`` is an axis for all ``points``, or a list with one axis or vector for all or for each. The shape is
+    real but for its ``imaginary`` part. With ``shape_noise``, in the unit of the shape, its components are readings,
+    too: NAME.1, NAME.2, ..., measured where the frequency is.
+    """
+
+    kind: Literal["mode"]
+    points: list[list[str]] = Field(min_length=2)
+    directions: str | list[str | list[float]]
+    shape: list[float]
+    imaginary: list[float] | None = None
+    shape_noise: float | None = Field(default=None, gt=0)
+    least_mac: float = Field(default=0.5, ge=0, lt=1)
+    close: float = Field(default=1e-3, ge=0, lt=1)
+
+
 class OutputSensorTable(SensorBase):
     """Reads an output of an ODE model."""
 
@@ -297,7 +315,12 @@ class OutputSensorTable(SensorBase):
 
 
 SensorTable = Annotated[
-    PointSensorTable | StrainSensorTable | AverageSensorTable | FrequencySensorTable | OutputSensorTable,
+    PointSensorTable
+    | StrainSensorTable
+    | AverageSensorTable
+    | FrequencySensorTable
+    | ModeSensorTable
+    | OutputSensorTable,
     Field(discriminator="kind"),
 ]
 

@@ -15,6 +15,7 @@ from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
+from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
 from gemel.engine.units import parse
@@ -113,7 +114,8 @@ class TwinFile:
             if whole:
                 table = table.model_copy(update={"every": 1, "thin": None})
             place = self._place / "experiments" / name if name else self._place / "data"
-            found[name] = read_data(table, place, self.folder, None if path is None else Path(path))
+            record, report = read_data(table, place, self.folder, None if path is None else Path(path))
+            found[name] = with_shapes(self.document, record), report
         return found
 
     def validation(self, path: str | Path | None = None) -> Record | None:

@@ -2,6 +2,7 @@
 
 import html
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ def gemel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_help_names_every_command(gemel: Gemel) -> None:
     text, _ = gemel("--help")
-    for command in ("simulate", "data", "calibrate", "forecast", "demo", "serve", "version"):
+    for command in ("simulate", "data", "calibrate", "forecast", "demo", "serve", "jobs", "version"):
         assert command in text
     assert gemel("version")[0].startswith("gemel 0.")
 
@@ -171,6 +172,44 @@ def test_a_killed_calibration_continues(
     assert "belongs to another twin, other data or another solver. Give --restart to start anew." in told
     out, _ = gemel("calibrate", other, "--restart", "--max-steps", "1", code=1)
     assert "continuing" not in out
+
+
+def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
+    tmp_path: Path, bar: Path, gemel: Gemel, run_environment: dict[str, str]
+) -> None:
+    checkpoint = tmp_path / "runs" / "bar" / "checkpoint.npz"
+    command = [sys.executable, "-m", "gemel.bindings.cli", "calibrate", str(bar)]
+    process = subprocess.Popen(command, cwd=tmp_path, env=run_environment, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and steps_at(checkpoint) < 5:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Paused: the steps so far are in runs/bar, and the same command goes on." in out
+    assert "continuing from step" in gemel("calibrate", bar, code=1)[0]
+    first = json.loads((tmp_path / "runs" / "bar" / "figures.json").read_text())
+    belief = tmp_path / "runs" / "bar" / "belief.json"
+    gemel("calibrate", bar, "--from", belief, "--out", "warm", "--max-steps", "2", code=1)
+    warm = json.loads((tmp_path / "warm" / "figures.json").read_text())
+    assert warm["costs"][0] == pytest.approx(first["costs"][-1], rel=1e-9)
+    assert warm["parameters"]["k"]["prior"] == first["parameters"]["k"]["prior"]
+    _, told = gemel("calibrate", bar, "--from", tmp_path / "none.json", code=2)
+    assert "holds no belief about parameters" in told
+
+
+def test_jobs_of_a_server_from_the_command_line(server: Any, bar: Path, gemel: Gemel) -> None:
+    door = ["--server", server.address]
+    job = gemel("jobs", "start", bar, "--max-steps", "300", *door)[0].strip()
+    assert gemel("jobs", "pause", job, *door)[0].startswith("paused, step ")
+    assert any(line.startswith(f"{job}  paused") for line in gemel("jobs", "list", *door)[0].splitlines())
+    assert gemel("jobs", "resume", job, *door)[0].startswith(("queued", "running"))
+    assert gemel("jobs", "watch", job, *door)[0].splitlines()[-1].startswith("succeeded, step 300, cost ")
+    assert gemel("jobs", "cancel", job, *door)[0].startswith("succeeded")
+    _, told = gemel("jobs", "pause", "none", *door, code=2)
+    assert told == "gemel: The store has no job 'none'.\n"
+    _, told = gemel("jobs", "list", "--server", "unix:none.sock", code=1)
+    assert told.startswith("gemel: UNAVAILABLE: ")
+    assert told.count("\n") == 1
 
 
 def steps_at(checkpoint: Path) -> int:

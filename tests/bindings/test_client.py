@@ -1,6 +1,8 @@
 """The service gives the same objects and numbers as the library."""
 
+import dataclasses
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,30 @@ def test_a_twin_comes_back_equal(client: Client, plate: Path) -> None:
         local.inputs,
         list(local.parameters),
     )
+
+
+def test_findings_in_data_are_those_of_the_library(client: Client, bar: Path, plate: Path) -> None:
+    """Of a record in order, of one with flaws, of single values; a twin without data says so."""
+    lines = plate.with_name("data.csv").read_text().splitlines()
+    spoiled = [lines[0], *reversed(lines[1:]), lines[3].replace(lines[3].split(",")[1], "500", 1)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in plate.parent.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "data.csv").write_text("\n".join(spoiled) + "\n")
+        (folder / "twin.toml").write_text(plate.read_text().replace('name = "plate"', 'name = "spoiled"'))
+        for path in (bar, plate, folder / "twin.toml"):
+            local, remote = TwinFile.load(path).inspect()[1], client.inspect(client.register(path))
+            assert remote.warnings() == local.warnings()
+            assert remote.left_out() == local.left_out()
+            for ours, theirs in zip(remote.channels, local.channels, strict=True):
+                assert str(ours) == str(theirs)  # NaN is not equal to itself
+            assert str(dataclasses.replace(remote, channels=())) == str(dataclasses.replace(local, channels=()))
+        assert any("1 time with values that differ" in line for line in remote.warnings())
+    empty = bar.read_text().replace('[data]\nvalues = { T1 = "55 degC", T2 = "60 degC" }\n', "")
+    client.register(TwinFile.parse(empty.replace('name = "bar"', 'name = "empty"'), bar.parent))
+    with pytest.raises(ValueError, match=r"the table \[data\] is missing"):
+        client.inspect("empty")
 
 
 @pytest.mark.slow

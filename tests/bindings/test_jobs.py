@@ -135,3 +135,89 @@ def test_a_deadline_ends_the_work(server: Any, client: Client, bar: Path) -> Non
         hasty.simulate("large")
     assert client.twin("large").revision == 1
     assert client.simulate(client.register(bar)).status.ok
+
+
+def wait_until(job: RemoteJob, state: str) -> None:
+    for progress in job.watch():
+        if progress.state == state:
+            return
+    raise AssertionError(f"The job never was {state}.")
+
+
+def test_a_paused_job_frees_the_worker_and_goes_on_bit_for_bit(client: Client, server: Any, bar: Path) -> None:
+    twin = client.register(bar)
+    job = client.calibrate(twin, max_steps=STEPS)
+    wait_for_step(job, 20)
+    assert job.pause().state == "paused"
+    assert client.calibrate(twin, max_steps=2).result().steps == 2  # behind it in the queue
+    paused = job.progress()
+    assert paused.state == job.pause().state == "paused"
+    assert 20 <= paused.step < STEPS
+    assert (paused.seconds_per_step, paused.seconds_left) == (None, None)
+    checkpoint = server.store / "jobs" / job.id / "checkpoint.npz"
+    assert len(np.load(checkpoint)["costs"]) == paused.step + 1
+    assert job.resume().state in ("queued", "running")
+    whole = client.calibrate(twin, max_steps=STEPS).result()
+    resumed = job.result()
+    np.testing.assert_array_equal(resumed.costs, whole.costs)
+    np.testing.assert_array_equal(resumed.twin.belief.mean, whole.twin.belief.mean)
+    np.testing.assert_array_equal(resumed.twin.belief.covariance, whole.twin.belief.covariance)
+    assert job.pause().state == job.resume().state == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_pause_survives_the_server(launch: Callable[..., Any], bar: Path) -> None:
+    server = launch("paused")
+    with Client(server.address) as client:
+        job = client.calibrate(client.register(bar), max_steps=STEPS)
+        wait_for_step(job, 5)
+        job.pause()
+        waiting = client.calibrate("bar", max_steps=ENDLESS)
+        wait_for_step(waiting, 1)
+        assert waiting.pause().state == "paused"
+        server.kill()
+    server.start()
+    with Client(server.address) as client:
+        assert client.calibrate("bar", max_steps=2).result().steps == 2
+        assert {each.id: each.progress().state for each in client.jobs()}[job.id] == "paused"
+        assert client.job(waiting.id).cancel().state == "cancelled"
+        client.job(job.id).resume()
+        assert_fit_of_the_library(client.job(job.id), bar)
+    assert server.terminate() == 0
+
+
+def test_a_waiting_job_can_be_paused(client: Client, bar: Path) -> None:
+    twin = client.register(bar)
+    running, waiting = client.calibrate(twin, max_steps=ENDLESS), client.calibrate(twin, max_steps=2)
+    assert waiting.pause().state == "paused"
+    assert running.cancel().state == "cancelled"
+    assert waiting.progress().step == 0
+    waiting.resume()
+    assert waiting.result().steps == 2
+
+
+def test_a_running_job_tells_its_pace(client: Client, bar: Path) -> None:
+    job = client.calibrate(client.register(bar), max_steps=ENDLESS)
+    progress = next(each for each in job.watch() if each.seconds_left is not None)
+    job.cancel()
+    assert progress.max_steps == ENDLESS
+    assert progress.seconds_per_step is not None
+    assert progress.seconds_left is not None
+    assert 0 < progress.seconds_left <= (ENDLESS - progress.step + 1) * progress.seconds_per_step
+    assert f"step {progress.step} of at most {ENDLESS}, cost" in progress.words()
+    assert "left (an estimate)" in progress.words()
+
+
+def test_a_job_may_begin_at_an_earlier_fit(client: Client, bar: Path) -> None:
+    twin = client.register(bar)
+    first = client.calibrate(twin, max_steps=50)
+    end = first.result()
+    warm = client.calibrate(twin, max_steps=3, start=first.twin()).result()
+    np.testing.assert_allclose(warm.costs[0], end.costs[-1], rtol=1e-9)
+    np.testing.assert_array_equal(warm.prior.mean, np.zeros(2))
+    with pytest.raises(LookupError, match="no revision 999 of twin 'bar'"):
+        client.calibrate(twin, start=999)
+    fixed = bar.read_text().replace('"$h"', '"100 W/m^2/K"').split("[parameters.h]")
+    other = client.register(TwinFile.parse(fixed[0] + fixed[1][fixed[1].index("[sensors.T1]") :], bar.parent))
+    with pytest.raises(ValueError, match="has the parameters h, k: the fit is of k"):
+        client.calibrate(other, start=twin)

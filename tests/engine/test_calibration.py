@@ -53,6 +53,33 @@ def test_a_second_calibration_starts_from_the_first():
     assert then.table()[0].interval == pytest.approx(both.table()[0].interval, rel=1e-6)
 
 
+def test_a_fit_may_begin_at_an_earlier_one_and_keeps_its_prior():
+    """The answer is the same, the prior is not counted twice, and the start is near the end."""
+    record = gm.Record(None, {"T": 312.0})
+    cold = gm.calibrate(block(), record)
+    warm = gm.calibrate(block(), record, start=cold.twin.belief.mean)
+    assert float(warm.costs[0]) == pytest.approx(float(cold.costs[-1]), rel=1e-9)
+    assert float(cold.costs[0]) > 2 * float(cold.costs[-1])
+    np.testing.assert_array_equal(warm.prior.mean, [0.0])
+    np.testing.assert_allclose(warm.twin.belief.mean, cold.twin.belief.mean, rtol=1e-5)
+    np.testing.assert_allclose(warm.twin.belief.covariance, cold.twin.belief.covariance, rtol=1e-5)
+
+
+def test_single_values_held_out_are_judged_beside_the_twin_before_its_fit():
+    """Before the fit the twin reads 310 K; scaled to the fitted reading, 312 K of 310 K, it reads 312 K at the top."""
+    record = gm.Record(None, {"T": 312.0, "top": 312.3})
+    fit = gm.calibrate(block(), record, sensors=["T"])
+    verdict = gm.judge(fit, gm.forecast(fit.twin), record, record, ["T"])
+    fitted, held = verdict.scores
+    assert (fitted.sensor, fitted.part, fitted.naive) == ("T", "fitted", {})
+    assert (held.sensor, held.part) == ("top", "held out")
+    assert held.naive == pytest.approx({"before calibration": 2.3, "before, scaled": 0.3}, abs=0.02)
+    assert verdict.verdict == "usable with care"
+    assert any("a naive guess (before, scaled)" in reason for reason in verdict.reasons)
+    better = gm.Record(None, {"T": 312.0, "top": float(fit.twin.belief.values()["power"]) * 10 + 300})
+    assert gm.judge(fit, gm.forecast(fit.twin), better, better, ["T"]).verdict == "usable"
+
+
 def cooling(noise: gm.Noise) -> gm.Twin:
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
     loss = gm.Parameter("h", gm.LogNormal(10.0, 3.0), "W/m^2/K")

@@ -61,6 +61,16 @@ class CalibrationServiceStub:
                 request_serializer=gemel_dot_v1_dot_calibration__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=gemel_dot_v1_dot_calibration__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/gemel.v1.CalibrationService/PauseJob',
+                request_serializer=gemel_dot_v1_dot_calibration__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=gemel_dot_v1_dot_calibration__pb2.PauseJobResponse.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/gemel.v1.CalibrationService/ResumeJob',
+                request_serializer=gemel_dot_v1_dot_calibration__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=gemel_dot_v1_dot_calibration__pb2.ResumeJobResponse.FromString,
+                _registered_method=True)
 
 
 class CalibrationServiceServicer:
@@ -102,6 +112,21 @@ class CalibrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseJob(self, request, context):
+        """Puts a running or queued job aside. It is paused at once and on disk; the worker is free for other jobs after the
+        step in hand. Any other job stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Queues a paused job again: it goes on from the step it had reached. Any other job stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CalibrationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +154,16 @@ def add_CalibrationServiceServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=gemel_dot_v1_dot_calibration__pb2.CancelJobRequest.FromString,
                     response_serializer=gemel_dot_v1_dot_calibration__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=gemel_dot_v1_dot_calibration__pb2.PauseJobRequest.FromString,
+                    response_serializer=gemel_dot_v1_dot_calibration__pb2.PauseJobResponse.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=gemel_dot_v1_dot_calibration__pb2.ResumeJobRequest.FromString,
+                    response_serializer=gemel_dot_v1_dot_calibration__pb2.ResumeJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +302,60 @@ class CalibrationService:
             '/gemel.v1.CalibrationService/CancelJob',
             gemel_dot_v1_dot_calibration__pb2.CancelJobRequest.SerializeToString,
             gemel_dot_v1_dot_calibration__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gemel.v1.CalibrationService/PauseJob',
+            gemel_dot_v1_dot_calibration__pb2.PauseJobRequest.SerializeToString,
+            gemel_dot_v1_dot_calibration__pb2.PauseJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gemel.v1.CalibrationService/ResumeJob',
+            gemel_dot_v1_dot_calibration__pb2.ResumeJobRequest.SerializeToString,
+            gemel_dot_v1_dot_calibration__pb2.ResumeJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,12 +3,22 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ChannelKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANNEL_KIND_UNSPECIFIED: _ClassVar[ChannelKind]
+    CHANNEL_KIND_READING: _ClassVar[ChannelKind]
+    CHANNEL_KIND_INPUT: _ClassVar[ChannelKind]
+CHANNEL_KIND_UNSPECIFIED: ChannelKind
+CHANNEL_KIND_READING: ChannelKind
+CHANNEL_KIND_INPUT: ChannelKind
 
 class Sensor(_message.Message):
     __slots__ = ("name", "unit", "noise")
@@ -144,3 +154,94 @@ class ReadAttachmentResponse(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class InspectDataRequest(_message.Message):
+    __slots__ = ("name", "revision")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    revision: int
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class InspectDataResponse(_message.Message):
+    __slots__ = ("report",)
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    report: DataReport
+    def __init__(self, report: _Optional[_Union[DataReport, _Mapping]] = ...) -> None: ...
+
+class TimeSpan(_message.Message):
+    __slots__ = ("start", "end", "samples")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    start: float
+    end: float
+    samples: int
+    def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., samples: _Optional[int] = ...) -> None: ...
+
+class ChannelReport(_message.Message):
+    __slots__ = ("name", "kind", "unit", "instants", "samples", "missing", "filled", "spacing", "span", "gap", "duplicates", "conflicts", "out_of_order", "outliers", "stuck", "left_out", "low", "high")
+    class LeftOutEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    INSTANTS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    FILLED_FIELD_NUMBER: _ClassVar[int]
+    SPACING_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_ORDER_FIELD_NUMBER: _ClassVar[int]
+    OUTLIERS_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: ChannelKind
+    unit: str
+    instants: int
+    samples: int
+    missing: int
+    filled: int
+    spacing: float
+    span: TimeSpan
+    gap: TimeSpan
+    duplicates: int
+    conflicts: int
+    out_of_order: int
+    outliers: _containers.RepeatedScalarFieldContainer[float]
+    stuck: _containers.RepeatedCompositeFieldContainer[TimeSpan]
+    left_out: _containers.ScalarMap[str, int]
+    low: float
+    high: float
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ChannelKind, str]] = ..., unit: _Optional[str] = ..., instants: _Optional[int] = ..., samples: _Optional[int] = ..., missing: _Optional[int] = ..., filled: _Optional[int] = ..., spacing: _Optional[float] = ..., span: _Optional[_Union[TimeSpan, _Mapping]] = ..., gap: _Optional[_Union[TimeSpan, _Mapping]] = ..., duplicates: _Optional[int] = ..., conflicts: _Optional[int] = ..., out_of_order: _Optional[int] = ..., outliers: _Optional[_Iterable[float]] = ..., stuck: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ..., left_out: _Optional[_Mapping[str, int]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class DataReport(_message.Message):
+    __slots__ = ("channels", "origin", "zoned", "notes", "cautions", "left_out", "warnings", "record")
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ZONED_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    CAUTIONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    channels: _containers.RepeatedCompositeFieldContainer[ChannelReport]
+    origin: str
+    zoned: bool
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    cautions: _containers.RepeatedScalarFieldContainer[str]
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    record: TimeSpan
+    def __init__(self, channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ..., origin: _Optional[str] = ..., zoned: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ..., cautions: _Optional[_Iterable[str]] = ..., left_out: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., record: _Optional[_Union[TimeSpan, _Mapping]] = ...) -> None: ...

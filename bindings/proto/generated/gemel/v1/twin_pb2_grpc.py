@@ -51,6 +51,11 @@ class TwinServiceStub:
                 request_serializer=gemel_dot_v1_dot_twin__pb2.ListTwinsRequest.SerializeToString,
                 response_deserializer=gemel_dot_v1_dot_twin__pb2.ListTwinsResponse.FromString,
                 _registered_method=True)
+        self.InspectData = channel.unary_unary(
+                '/gemel.v1.TwinService/InspectData',
+                request_serializer=gemel_dot_v1_dot_twin__pb2.InspectDataRequest.SerializeToString,
+                response_deserializer=gemel_dot_v1_dot_twin__pb2.InspectDataResponse.FromString,
+                _registered_method=True)
         self.ReadAttachment = channel.unary_stream(
                 '/gemel.v1.TwinService/ReadAttachment',
                 request_serializer=gemel_dot_v1_dot_twin__pb2.ReadAttachmentRequest.SerializeToString,
@@ -84,6 +89,14 @@ class TwinServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def InspectData(self, request, context):
+        """What reading the data that a twin's document names has found: gaps, outliers, stuck sensors, what was left out.
+        INVALID_ARGUMENT where it names none, or they are not attached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadAttachment(self, request, context):
         """The bytes of a file that belongs to a twin, in chunks.
         """
@@ -108,6 +121,11 @@ def add_TwinServiceServicer_to_server(servicer, server):
                     servicer.ListTwins,
                     request_deserializer=gemel_dot_v1_dot_twin__pb2.ListTwinsRequest.FromString,
                     response_serializer=gemel_dot_v1_dot_twin__pb2.ListTwinsResponse.SerializeToString,
+            ),
+            'InspectData': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectData,
+                    request_deserializer=gemel_dot_v1_dot_twin__pb2.InspectDataRequest.FromString,
+                    response_serializer=gemel_dot_v1_dot_twin__pb2.InspectDataResponse.SerializeToString,
             ),
             'ReadAttachment': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadAttachment,
@@ -197,6 +215,33 @@ class TwinService:
             '/gemel.v1.TwinService/ListTwins',
             gemel_dot_v1_dot_twin__pb2.ListTwinsRequest.SerializeToString,
             gemel_dot_v1_dot_twin__pb2.ListTwinsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gemel.v1.TwinService/InspectData',
+            gemel_dot_v1_dot_twin__pb2.InspectDataRequest.SerializeToString,
+            gemel_dot_v1_dot_twin__pb2.InspectDataResponse.FromString,
             options,
             channel_credentials,
             insecure,

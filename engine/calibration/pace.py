@@ -1,0 +1,66 @@
+"""How fast a fit goes, and an estimate of how long it may still take."""
+
+import math
+from dataclasses import dataclass, replace
+from statistics import median
+
+from gemel.solvers.least_squares import FitState, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+
+_KEPT = 12
+"""Steps whose times and gradients are looked back on."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The last steps of a fit as they were measured, and where the solver stops.
+
+    Attributes:
+        max_steps: the solver's limit; None where it has none that is known.
+        gtol: the size of the gradient at which it stops, likewise.
+        marks: of each of the last steps, when it ended in s on some clock, its number and its gradient.
+    """
+
+    max_steps: int | None = None
+    gtol: float | None = None
+    marks: tuple[tuple[float, int, float], ...] = ()
+
+    @staticmethod
+    def of(solver: LeastSquaresSolver) -> "Pace":
+        """The pace of a fit by ``solver`` before its first step."""
+        if isinstance(solver, LevenbergMarquardt | GradientDescent):
+            return Pace(solver.max_steps, float(solver.gtol))
+        return Pace()
+
+    def after(self, now: float, state: FitState) -> "Pace":
+        """The pace after a step that ended at ``now`` s on a clock that only goes forward."""
+        mark = now, int(state.step), float(state.gradient_norm)
+        return replace(self, marks=(*self.marks, mark)[-_KEPT:])
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The median time of the last steps in s; None before the first one has ended here."""
+        times = [after[0] - before[0] for before, after in zip(self.marks[:-1], self.marks[1:], strict=True)]
+        return median(times) if times else None
+
+    @property
+    def steps_left(self) -> int | None:
+        """How many steps there may still be, an estimate.
+
+        To the limit, or fewer where the gradient, which has fallen by a steady factor a step over the last ones, meets
+        its tolerance before. A fit that meets another tolerance ends earlier.
+        """
+        if not self.marks or self.max_steps is None:
+            return None
+        _, step, gradient = self.marks[-1]
+        left = max(self.max_steps - step, 0)
+        _, first, before = self.marks[0]
+        if self.gtol is None or not 0 < self.gtol < gradient < before or step == first:
+            return left
+        factor = math.log(before / gradient) / (step - first)
+        return min(left, math.ceil(math.log(gradient / self.gtol) / factor))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """`steps_left` at `seconds_per_step`: how long the fit may take at most, an estimate; None for not known."""
+        seconds, steps = self.seconds_per_step, self.steps_left
+        return None if seconds is None or steps is None else seconds * steps

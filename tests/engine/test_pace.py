@@ -1,0 +1,38 @@
+"""The estimate of how long a fit may still take."""
+
+import jax.numpy as jnp
+import optax
+import pytest
+
+from gemel.engine.calibration.pace import Pace
+from gemel.solvers import GradientDescent, LevenbergMarquardt
+from gemel.solvers.least_squares import FitState
+
+
+def state(step: int, gradient: float) -> FitState:
+    number = jnp.asarray(step, jnp.int32)
+    return FitState(
+        jnp.zeros(1), jnp.asarray(1.0), jnp.asarray(gradient), number, jnp.asarray(False), number, jnp.zeros(1)
+    )
+
+
+def test_the_pace_is_the_median_step_and_the_rest_goes_to_the_limit():
+    pace = Pace.of(LevenbergMarquardt(gtol=1e-4, ftol=0.0, xtol=0.0, max_steps=40))
+    assert (pace.seconds_per_step, pace.steps_left, pace.seconds_left) == (None, None, None)
+    pace = pace.after(10.0, state(0, 5.0))
+    assert (pace.seconds_per_step, pace.steps_left, pace.seconds_left) == (None, 40, None)
+    for step, now in enumerate((30.0, 32.0, 34.0, 36.0), 1):  # the first step compiled
+        pace = pace.after(now, state(step, 5.0))
+    assert pace.seconds_per_step == 2.0
+    assert pace.steps_left == 36  # the gradient does not fall
+    assert pace.seconds_left == 72.0
+
+
+def test_a_gradient_that_falls_steadily_ends_the_fit_before_its_limit():
+    pace = Pace.of(GradientDescent(optax.sgd(0.1), gtol=1e-3, max_steps=1000))
+    for step in range(20):
+        pace = pace.after(0.5 * step, state(step, 10.0 ** (2 - 0.25 * step)))
+    # at step 19 the gradient is 10^-2.75 and falls by 10^-0.25 a step: one step to 10^-3
+    assert pace.steps_left == 1
+    assert pace.seconds_left == pytest.approx(0.5)
+    assert Pace.of(LevenbergMarquardt(1e-4, 0.0, 0.0, 3)).after(0.0, state(5, 1.0)).steps_left == 0
