@@ -104,8 +104,9 @@ from gemel.engine.materials import (
     von_mises,
 )
 from gemel.engine.nesting import prolongation
+from gemel.engine.neural import NeuralTerm
 from gemel.engine.output import write_fields
-from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
+from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.physics import (
     AddedMass,
     BodyForce,
@@ -151,6 +152,7 @@ from gemel.engine.physics import (
     stress_field,
     volume_average,
 )
+from gemel.engine.priors import LogNormal, Normal, Pointwise, Prior, Uniform
 from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summand, Term
 from gemel.engine.reactions import nodal_reactions, reactions
 from gemel.engine.recovery import nodal_average
@@ -271,6 +273,7 @@ __all__ = [
     "MovingSource",
     "MultiPoint",
     "NeoHookean",
+    "NeuralTerm",
     "Noise",
     "Normal",
     "Ode",
@@ -292,6 +295,7 @@ __all__ = [
     "PointMass",
     "PointSensor",
     "PointSpring",
+    "Pointwise",
     "Power",
     "Pressure",
     "Prior",

@@ -39,10 +39,10 @@ class Fit(eqx.Module):
     steps: int = eqx.field(static=True)
 
     def table(self) -> list["ParameterRow"]:
-        """One row a parameter, in SI units."""
-        belief = self.twin.belief
+        """One row for each parameter of one number, in SI units; those of several have theirs in `arrays`."""
+        belief, prior = self.twin.belief.scalars(), self.prior.scalars()
         values, intervals, determined = belief.values(), belief.interval(), belief.determined()
-        before, before_interval = self.prior.values(), self.prior.interval()
+        before, before_interval = prior.values(), prior.interval()
         return [
             ParameterRow(
                 parameter.name,
@@ -56,6 +56,27 @@ class Fit(eqx.Module):
             )
             for parameter in belief.parameters
         ]
+
+    def arrays(self) -> list["ArrayRow"]:
+        """One row for each parameter of several numbers: a field, the weights of a network."""
+        determined = self.twin.belief.determined()
+        return [
+            ArrayRow(p.name, p.description, p.unit, p.size, float(determined[p.name]))
+            for p in self.twin.belief.parameters
+            if p.shape
+        ]
+
+
+class ArrayRow(eqx.Module):
+    """A parameter of ``count`` numbers; ``determined`` is the mean over its standardised coordinates of the share of
+    the prior's variance that the data took away.
+    """
+
+    name: str = eqx.field(static=True)
+    description: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+    determined: float
 
 
 class ParameterRow(eqx.Module):

@@ -109,7 +109,7 @@ def judge(
     robust = not isinstance(loss, Gaussian | None)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
-    unknown = [name for name, share in fit.twin.belief.determined().items() if float(share) < UNDETERMINED]
+    unknown = [name for name, share in fit.twin.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:
         blind = [d for d in identifiability(fit.prior, fit.twin.belief) if d.blind]
         words = "; ".join(d.words() for d in blind[-3:])
