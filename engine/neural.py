@@ -6,10 +6,10 @@ physical parameters, and the band of a forecast holds what is not known of the l
 
 The prior's mean is the network as it is given. `NeuralTerm.between` gives one whose output layer is zero: before data
 the model is physics alone, yet its derivatives by the weights are not zero, as they would be at weights that are all
-zero. Its hidden units $\tanh(3\,w^\top(\hat x - c))$ with $|w| = 1$ bend at places $c$ spread over the whole range of the
-inputs: where no data came, the units that bend there keep their prior.
-Source: Neal, *Bayesian Learning for Neural Networks*, 1996, chapter 2; a prior about the initial weights: Pearce et al.,
-*Uncertainty in Neural Networks: Approximately Bayesian Ensembling*, AISTATS 2020.
+zero. Its hidden units $\tanh(3\,w^\top(\hat x - c))$ with $|w| = 1$ bend at places $c$ spread over the whole range of
+the inputs: where no data came, the units that bend there keep their prior.
+Source: Neal, *Bayesian Learning for Neural Networks*, 1996, chapter 2; a prior about the initial weights: Pearce et
+al., *Uncertainty in Neural Networks: Approximately Bayesian Ensembling*, AISTATS 2020.
 """
 
 from collections.abc import Sequence

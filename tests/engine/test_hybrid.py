@@ -43,7 +43,7 @@ class Heater(gm.OdeSystem):
 
 def heater(capacity: Any, loss: Any, law: Any = None) -> gm.Twin:
     analysis = gm.Ode(Heater(capacity, loss, law), 20.0, diffrax.Tsit5(scan_kind="bounded"))
-    return gm.Twin("heater", analysis, [gm.OutputSensor("T", "T", NOISE, "K")])
+    return gm.Twin("heater", analysis, [gm.OutputSensor(name="T", output="T", noise=NOISE, unit="K")])
 
 
 def conductance(rise):
@@ -184,7 +184,7 @@ def test_terms_that_cannot_be_used_are_named():
         gm.NeuralTerm("net", eqx.nn.MLP(1, 1, 2, 1, key=jax.random.key(0)), [1.0, 1.0, 1.0])
     with pytest.raises(ValueError, match="need low < high"):
         gm.NeuralTerm.between("net", 1.0, 0.0, 1.0)
-    with pytest.raises(ValueError, match="positive scale, width and depth, not 0.0, 16 and 1"):
+    with pytest.raises(ValueError, match=r"positive scale, width and depth, not 0\.0, 16 and 1"):
         gm.NeuralTerm.between("net", 0.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="network of 1 inputs was given 2"):
         gm.bind(network(), {"law": jnp.zeros(19)})(jnp.zeros(2))
