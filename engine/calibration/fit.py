@@ -6,6 +6,7 @@ Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,7 +19,7 @@ from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
-from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation, Residual
 from gemel.solvers.solution import Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
@@ -154,18 +155,22 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
             "finite; look at it with simulate, and choose priors whose mean can be run."
         )
-    if isinstance(state.memory, Linearisation):
-        covariance = _laplace(state.memory.jacobian)
-    else:
-        covariance = _laplace(_jacobian(problem, state.z))
+    covariance = posterior_covariance(residual, state, problem)
     _require_distribution(problem, covariance)
     fitted = problem.twin.with_belief(state.z, covariance)
     return Fit(fitted, problem.twin.belief, Status(state.code), costs, int(state.step))
 
 
+def posterior_covariance(fn: Residual, state: FitState, args: Any) -> Float[Array, "p p"]:
+    """That of the Laplace posterior at a solver's state, from the Jacobian there."""
+    if isinstance(state.memory, Linearisation):
+        return _laplace(state.memory.jacobian)
+    return _laplace(_jacobian(fn, state.z, args))
+
+
 @eqx.filter_jit
-def _jacobian(problem: CalibrationProblem, z: Array) -> Array:
-    return jax.jacfwd(lambda x: residual(x, problem))(z)
+def _jacobian(fn: Residual, z: Array, args: Any) -> Array:
+    return jax.jacfwd(lambda x: fn(x, args))(z)
 
 
 @jax.jit

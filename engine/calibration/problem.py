@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.signals import Record
-from gemel.engine.simulation import check_names, respond
+from gemel.engine.simulation import Run, check_names, respond
 from gemel.engine.twin import Twin
 
 
@@ -104,12 +104,25 @@ def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, "
 
 def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
     """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
+    return jnp.concatenate([data_residual(z, problem), prior_residual(z, problem)])
+
+
+def data_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " d"]:
+    """The weighted misfit of all samples."""
     twin = problem.twin
-    run = respond(twin, problem.inputs, problem.times, problem.grid, twin.belief.values(z))
+    return compared(respond(twin, problem.inputs, problem.times, problem.grid, twin.belief.values(z)), problem)
+
+
+def compared(run: Run, problem: CalibrationProblem) -> Float[Array, " d"]:
+    """The weighted misfit of a run."""
     misfit = (run.stacked(problem.names) - problem.data) * problem.weights
     misfit = problem.loss.shaped(misfit)
     misfit = jnp.where(run.status.ok, misfit, jnp.nan)  # a run that failed is no evidence
-    belief = twin.belief
+    return misfit.reshape(-1)
+
+
+def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:
+    """The whitened distance from the belief before the data."""
+    belief = problem.twin.belief
     factor = jnp.linalg.cholesky(belief.covariance)
-    distance = jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
-    return jnp.concatenate([misfit.reshape(-1), distance])
+    return jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)

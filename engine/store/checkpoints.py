@@ -38,6 +38,7 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
     digest = hashlib.sha256(document.encode())
     digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(solver)).encode())
     twin = problem.twin
+    method = jax.tree.map(_without_preconditioner, solver, is_leaf=lambda node: isinstance(node, Twin))
     tree = (
         twin.analysis,
         twin.sensors,
@@ -47,6 +48,7 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
         problem.data,
         problem.weights,
         repr(problem.loss),
+        method,
     )
     for leaf in jax.tree.leaves((tree, problem.names)):
         if eqx.is_array_like(leaf):
@@ -56,6 +58,10 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
         else:
             digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(leaf)).encode())
     return digest.hexdigest()
+
+
+def _without_preconditioner(node: Any) -> Any:
+    return (node.analysis, node.sensors, node.belief) if isinstance(node, Twin) else node
 
 
 def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float]) -> None:

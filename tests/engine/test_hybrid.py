@@ -14,6 +14,7 @@ import gemel as gm
 from gemel.engine.calibration import residual
 from gemel.engine.coefficients import drive
 from gemel.engine.results import fit_figures, load_belief, save_belief
+from gemel.engine.store.checkpoints import resumable_calibrate
 
 TIMES = np.arange(0.0, 12000.0, 40.0)
 POWER = {"power": gm.Series(np.arange(16) * 750.0, np.random.default_rng(0).uniform(0.0, 40.0, 16))}
@@ -209,3 +210,109 @@ def test_a_prior_of_an_array_refuses_one_bad_number():
         gm.Normal(np.zeros(2), np.array([1.0, 0.0]))
     with pytest.raises(ValueError, match="needs low < high"):
         gm.Uniform(np.array([0.0, 2.0]), 1.0)
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_stopped_early_is_where_held_out_samples_are_met_best(record: gm.Record, tmp_path: Path):
+    part, all_of_it = record.between(0.0, 3000.0), record.between(0.0, 6000.0)
+    twin, inner = unknown(network()), gm.LBFGS(gtol=1e-4, ftol=0.0, max_steps=40)
+    solver = gm.stopping_early(inner, twin, all_of_it, part, patience=4)
+    problem = gm.CalibrationProblem.of(twin, part)
+    state = solver.init(residual, problem.start(), problem)
+    errors, held = [], np.asarray(all_of_it.times) >= 3000.0
+    while not bool(state.finished):
+        values = twin.belief.values(state.z)
+        run = np.asarray(gm.simulate(twin, POWER, all_of_it.times, values).readings["T"])
+        errors.append(float(np.sum((run - np.asarray(all_of_it.readings["T"]))[held] ** 2)))
+        state = solver.step(residual, state, problem)
+    assert float(state.memory.misfit) == pytest.approx(min(errors) / (2 * NOISE**2), rel=1e-6)
+    # The same by calibrate, killed after three steps and resumed from its file.
+    path = tmp_path / "checkpoint.npz"
+
+    class Killed(Exception):
+        pass
+
+    def kill(state: Any) -> None:
+        if int(state.step) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        resumable_calibrate(twin, part, solver, None, path, on_step=kill)
+    resumed: list[int] = []
+    fit = resumable_calibrate(twin, part, solver, None, path, on_resume=resumed.append)
+    assert resumed == [3]
+    np.testing.assert_allclose(fit.twin.belief.mean, state.z, atol=1e-9)
+    with pytest.raises(ValueError, match="No sample of the record is held out"):
+        gm.stopping_early(inner, twin, part, part, patience=4)
+
+
+@pytest.mark.slow
+def test_a_conductivity_that_varies_with_temperature_is_learnt_in_a_finite_element_transient():
+    """A bar that is heated at one end: three sensors show how its conductivity falls from 18 to 7 W/m/K."""
+    times = np.arange(0.0, 601.0, 10.0)
+    flux = {"flux": gm.Series([0.0, 150.0, 300.0, 450.0], [3e4, 1e4, 4e4, 0.0])}
+    space = gm.FunctionSpace(gm.line(10, length=0.06), "Q1")
+
+    def bar(conductivity: Any) -> gm.Twin:
+        loads = [gm.Flux("left", gm.Input("flux")), gm.Convection("right", 300.0, 300.0)]
+        heat = gm.Heat(space, conductivity, 2e6, loads)
+        sensors = [gm.PointSensor(name=f"T{i}", position=(x,), noise=0.2) for i, x in enumerate((0.0, 0.018, 0.036))]
+        return gm.Twin("bar", gm.Transient(heat, 300.0, 10.0), sensors)
+
+    def truth(u, x):
+        return 12.0 - 6.0 * jnp.tanh((u - 380.0) / 40.0)
+
+    clean = gm.simulate(bar(gm.Law(truth)), flux, times).checked().readings
+    rng = np.random.default_rng(0)
+    record = gm.Record(times, {n: np.asarray(v) + 0.2 * rng.standard_normal(61) for n, v in clean.items()}, flux)
+    k = gm.Parameter("k", gm.LogNormal(10.0, 3.0), "W/m/K")
+    law = gm.NeuralTerm.between("law", 300.0, 600.0, scale=0.7, width=5)
+    fits = {
+        name: gm.calibrate(bar(conductivity), record.between(0.0, 400.0), LEVENBERG)
+        for name, conductivity in (
+            ("plain", k),
+            ("hybrid", gm.Law(lambda u, x, k, law: k * jnp.exp(law(u)), (k, law))),
+        )
+    }
+    errors = {}
+    for name, fit in fits.items():
+        run = gm.simulate(fit.twin, flux, times).readings
+        errors[name] = max(float(jnp.sqrt(jnp.mean((run[s] - clean[s])[times >= 400.0] ** 2))) for s in clean)
+    assert errors["hybrid"] < 0.1 * errors["plain"]
+    seen, unseen = jnp.linspace(305.0, 430.0, 11), jnp.array([550.0, 600.0])
+    found, std = fits["hybrid"].twin.belief.push(
+        lambda values: jnp.log(values["k"]) + jax.vmap(gm.bind(law, values))(jnp.concatenate([seen, unseen]))
+    )
+    np.testing.assert_allclose(np.exp(found[:11]), truth(seen, 0.0), rtol=0.03)
+    assert float(std[:11].max()) < 0.05
+    assert float(std[11:].min()) > 0.3
+
+
+@pytest.mark.slow
+def test_a_field_on_a_mesh_is_a_parameter_of_a_twin():
+    """A steady conductivity field with a Matérn prior, seen by four sensors: the same minimum as by `calibrate_field`,
+    which works in the space of the data.
+    """
+    space = gm.FunctionSpace(gm.rectangle(4, 4), "Q1")
+    prior = gm.MaternPrior.of(space, mean=0.0, std=0.5, length=0.5)
+    z = jax.random.normal(jax.random.key(0), (25,))
+    np.testing.assert_allclose(prior.standardise(prior.value(z)), z, atol=1e-5)
+    field = gm.FieldCoefficient(space, gm.Parameter("source", prior, "W/m^3"))
+    heat = gm.Heat(space, 1.0, conditions=[gm.Dirichlet("boundary", 0.0), gm.HeatSource("all", field)])
+    places = [(0.25, 0.25), (0.5, 0.5), (0.75, 0.25), (0.5, 0.75)]
+    sensors = [gm.PointSensor(name=f"s{i}", position=place, noise=1e-3) for i, place in enumerate(places)]
+    twin = gm.Twin("plate", gm.Steady(heat, rtol=1e-11), sensors)
+    truth = prior.draws(jax.random.key(3), 1)[0]
+    readings = gm.simulate(twin, parameters={"source": truth}).readings
+    fit = gm.calibrate(twin, gm.Record(None, dict(readings)), gm.LevenbergMarquardt(1e-8, 1e-12, 1e-12, 40))
+    (row,) = fit.arrays()
+    assert row.count == 25
+    assert fit.table() == []
+
+    def response(values, args):
+        return gm.simulate(twin, parameters={"source": values}).stacked()
+
+    found = gm.calibrate_field(prior, response, jnp.stack(list(readings.values())), 1e-3)
+    np.testing.assert_allclose(fit.twin.belief.values()["source"], found.field(), atol=1e-4)
+    low, high = fit.twin.belief.interval()["source"]
+    np.testing.assert_allclose((high - low) / 3.92, found.std(400), rtol=0.15)
