@@ -251,7 +251,7 @@ def test_a_conductivity_that_varies_with_temperature_is_learnt_in_a_finite_eleme
     """A bar that is heated at one end: three sensors show how its conductivity falls from 18 to 7 W/m/K."""
     times = np.arange(0.0, 601.0, 10.0)
     flux = {"flux": gm.Series([0.0, 150.0, 300.0, 450.0], [3e4, 1e4, 4e4, 0.0])}
-    space = gm.FunctionSpace(gm.line(10, length=0.06), "Q1")
+    space = gm.FunctionSpace(gm.line(10, length=0.06), "P1")
 
     def bar(conductivity: Any) -> gm.Twin:
         loads = [gm.Flux("left", gm.Input("flux")), gm.Convection("right", 300.0, 300.0)]
