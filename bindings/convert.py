@@ -65,7 +65,8 @@ def times_from(message: Any) -> np.ndarray | None:
 
 
 def parameter_facts(belief: Belief) -> list[dict[str, Any]]:
-    """The parameters of a belief as plain data, in SI units."""
+    """The parameters of a belief that are one number, as plain data in SI units."""
+    belief = belief.scalars()
     values, intervals, determined = belief.values(), belief.interval(), belief.determined()
     return [
         {

@@ -30,6 +30,8 @@ def parameter_table(fit: Fit) -> Table:
         explained = row.description and len(fit.table()) <= _EXPLAINED
         name = f"{row.name}\n[dim]{row.description}[/dim]" if explained else row.name
         table.add_row(name, prior, value, f"{low} … {high}", written(row.unit), f"{100 * row.determined:.1f} %")
+    for array in fit.arrays():
+        table.add_row(array.name, "", f"{array.count} numbers", "", "", f"{100 * array.determined:.1f} %")
     return table
 
 

@@ -26,6 +26,7 @@ from gemel.engine.analyses import (
     unconstrained_modes,
 )
 from gemel.engine.calibration import (
+    ArrayRow,
     CalibrationError,
     CalibrationProblem,
     Direction,
@@ -41,12 +42,15 @@ from gemel.engine.calibration import (
     Measurement,
     ParameterRow,
     Score,
+    Shooting,
+    ShootingFit,
     Starts,
     StudentT,
     agrees_with_laplace,
     calibrate,
     calibrate_field,
     conclude,
+    descend_in_batches,
     expected_information,
     identifiability,
     judge,
@@ -54,6 +58,8 @@ from gemel.engine.calibration import (
     next_measurements,
     profile_likelihood,
     sample,
+    shoot,
+    stopping_early,
 )
 from gemel.engine.coefficients import (
     ByTag,
@@ -106,9 +112,10 @@ from gemel.engine.materials import (
 from gemel.engine.measuredmodes import MeasuredShape, ModeSensor, ShapeSensor, modal_assurance
 from gemel.engine.modepairs import ModePair, mode_pairs
 from gemel.engine.nesting import prolongation
+from gemel.engine.neural import NeuralTerm
 from gemel.engine.noise import ModelError, Noise
 from gemel.engine.output import write_fields
-from gemel.engine.parameters import Belief, LogNormal, Normal, Parameter, Prior, Uniform, bind, parameters_of
+from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.physics import (
     AddedMass,
     BodyForce,
@@ -154,6 +161,7 @@ from gemel.engine.physics import (
     stress_field,
     volume_average,
 )
+from gemel.engine.priors import LogNormal, Normal, Pointwise, Prior, Uniform
 from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summand, Term
 from gemel.engine.reactions import nodal_reactions, reactions
 from gemel.engine.recovery import nodal_average
@@ -192,6 +200,7 @@ __all__ = [
     "AdaptiveOde",
     "AddedMass",
     "Analysis",
+    "ArrayRow",
     "AverageSensor",
     "Belief",
     "BodyForce",
@@ -277,6 +286,7 @@ __all__ = [
     "MovingSource",
     "MultiPoint",
     "NeoHookean",
+    "NeuralTerm",
     "Noise",
     "Normal",
     "Ode",
@@ -298,6 +308,7 @@ __all__ = [
     "PointMass",
     "PointSensor",
     "PointSpring",
+    "Pointwise",
     "Power",
     "Pressure",
     "Prior",
@@ -320,6 +331,8 @@ __all__ = [
     "Sensor",
     "Series",
     "ShapeSensor",
+    "Shooting",
+    "ShootingFit",
     "SmallStrainMaterial",
     "Solid",
     "Starts",
@@ -352,6 +365,7 @@ __all__ = [
     "calibrate_field",
     "checked_path",
     "conclude",
+    "descend_in_batches",
     "div",
     "elliptic_solver",
     "expected_information",
@@ -389,8 +403,10 @@ __all__ = [
     "response",
     "sample",
     "save_state",
+    "shoot",
     "simulate",
     "solve",
+    "stopping_early",
     "strain_field",
     "stress_field",
     "sym_grad",

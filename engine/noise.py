@@ -134,8 +134,11 @@ def _least(number: Any) -> float:
 
 def _require_positive(number: Any, what: str) -> None:
     if isinstance(number, Parameter | Multiple):
+        parameter = number if isinstance(number, Parameter) else number.parameter
+        name = parameter.name
+        if parameter.shape:
+            raise ValueError(f"The {what} is one number, not one for each of the {parameter.size} of '{name}'.")
         if not _least(number) > 0:
-            name = number.name if isinstance(number, Parameter) else number.parameter.name
             raise ValueError(
                 f"The {what} must be positive, which the prior of '{name}' does not see to: give it a median and a "
                 "factor, or a low above zero."

@@ -1,145 +1,30 @@
 """Uncertain parameters: their priors, their place in a model, and the belief about them."""
 
+import itertools
+import math
 import re
-from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.scipy.stats import norm
 from jaxtyping import Array, Float
+
+from gemel.engine.priors import Prior
 
 Tree = TypeVar("Tree")
 
-QUANTILE_95 = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution: half the width of a 95 % interval."""
-
-
-class Prior(eqx.Module):
-    r"""A one-dimensional prior, written as a monotone map of a standard normal variable $z$.
-
-    Calibration works in $z$: every parameter then has the same scale, positive parameters stay positive,
-    and the prior's term in the misfit is $\tfrac12 z^2$.
-    """
-
-    @abstractmethod
-    def value(self, z: Array) -> Array:
-        """The parameter at standardised coordinate ``z``."""
-
-    @abstractmethod
-    def standardise(self, value: Array) -> Array:
-        """The coordinate ``z`` of a value: the inverse of `value`."""
-
-
-class LogNormal(Prior):
-    r"""A positive parameter: $x = m\, f^{z/1.96}$, so that 95 % lies between $m/f$ and $m f$.
-
-    Args:
-        median: $m > 0$.
-        factor: $f > 1$.
-
-    Raises:
-        ValueError: for a median or factor out of range.
-    """
-
-    median: float
-    factor: float
-
-    def __check_init__(self) -> None:
-        _require(
-            self.median,
-            lambda m: m > 0,
-            f"The median of a log-normal prior must be positive, not {self.median}.",
-        )
-        _require(
-            self.factor,
-            lambda f: f > 1,
-            f"The factor of a log-normal prior must exceed 1, not {self.factor}.",
-        )
-
-    def value(self, z: Array) -> Array:
-        """The parameter at standardised coordinate ``z``."""
-        return self.median * jnp.exp(jnp.log(self.factor) / QUANTILE_95 * z)
-
-    def standardise(self, value: Array) -> Array:
-        """The coordinate ``z`` of a positive value."""
-        return jnp.log(value / self.median) * QUANTILE_95 / jnp.log(self.factor)
-
-
-class Normal(Prior):
-    r"""A parameter of either sign: $x = \mu + s z$.
-
-    Args:
-        mean: $\mu$.
-        std: $s > 0$.
-
-    Raises:
-        ValueError: for a standard deviation that is not positive.
-    """
-
-    mean: float
-    std: float
-
-    def __check_init__(self) -> None:
-        _require(self.std, lambda s: s > 0, f"The standard deviation of a prior must be positive, not {self.std}.")
-
-    def value(self, z: Array) -> Array:
-        """The parameter at standardised coordinate ``z``."""
-        return self.mean + self.std * z
-
-    def standardise(self, value: Array) -> Array:
-        """The coordinate ``z`` of a value."""
-        return (value - self.mean) / self.std
-
-
-class Uniform(Prior):
-    r"""A bounded parameter: $x = a + (b - a)\,\Phi(z)$.
-
-    Args:
-        low: $a$.
-        high: $b > a$.
-
-    Raises:
-        ValueError: for an empty interval.
-    """
-
-    low: float
-    high: float
-
-    def __check_init__(self) -> None:
-        _require(
-            np.asarray([self.low, self.high]),
-            lambda pair: pair[1] > pair[0],
-            f"A uniform prior needs low < high, not low = {self.low} and high = {self.high}.",
-        )
-
-    def value(self, z: Array) -> Array:
-        """The parameter at standardised coordinate ``z``."""
-        return self.low + (self.high - self.low) * norm.cdf(z)
-
-    def standardise(self, value: Array) -> Array:
-        """The coordinate ``z`` of a value inside the interval."""
-        return norm.ppf((value - self.low) / (self.high - self.low))
-
-
-def _require(value: Any, test: Any, message: str) -> None:
-    """Raise ``message`` where a concrete value fails a test; traced values pass."""
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
-        return
-    if not bool(np.all(np.isfinite(value))) or not bool(test(np.asarray(value))):
-        raise ValueError(message)
-
 
 class Parameter(eqx.Module):
-    """An uncertain number. It stands in a model wherever a number may stand.
+    """An uncertain number, or an array of them. It stands in a model wherever a number, or such an array, may stand.
+
+    Arrays are fields on a mesh, weights of a network (see `NeuralTerm`), initial states.
 
     Args:
         name: its name; the same name in two places is one parameter.
-        prior: what is believed before data, in SI units.
+        prior: what is believed before data, in SI units; it has the shape of the parameter.
         unit: the unit it is shown in, such as "W/m/K".
         description: one line for tables.
     """
@@ -148,6 +33,16 @@ class Parameter(eqx.Module):
     prior: Prior
     unit: str = eqx.field(static=True, default="")
     description: str = eqx.field(static=True, default="")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``()`` for one number, else the shape of the array."""
+        return self.prior.shape
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
 
 
 class Multiple(eqx.Module):
@@ -200,6 +95,7 @@ class Belief(eqx.Module):
     r"""What is believed about the parameters: a normal distribution $z \sim N(m, C)$ in standardised coordinates.
 
     The prior has $m = 0$ and $C = I$; calibration replaces both by the Laplace approximation of the posterior.
+    A parameter of $n$ numbers has $n$ coordinates side by side.
     """
 
     parameters: tuple[Parameter, ...]
@@ -209,7 +105,7 @@ class Belief(eqx.Module):
     @staticmethod
     def prior(parameters: Mapping[str, Parameter]) -> "Belief":
         """The belief before any data."""
-        count = len(parameters)
+        count = sum(parameter.size for parameter in parameters.values())
         return Belief(tuple(parameters.values()), jnp.zeros(count), jnp.eye(count))
 
     @property
@@ -217,18 +113,68 @@ class Belief(eqx.Module):
         """The parameters' names in the order of the coordinates."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each coordinate: that of its parameter, with a number, such as ``w[3]``, where it has several."""
+        return tuple(
+            parameter.name if not parameter.shape else f"{parameter.name}[{i}]"
+            for parameter in self.parameters
+            for i in range(parameter.size)
+        )
+
+    @property
+    def places(self) -> dict[str, slice]:
+        """Where the coordinates of each parameter stand."""
+        ends = [0]
+        for parameter in self.parameters:
+            ends.append(ends[-1] + parameter.size)
+        return {name: slice(*pair) for name, pair in zip(self.names, itertools.pairwise(ends), strict=True)}
+
+    def scalars(self) -> "Belief":
+        """The belief about the parameters of one number alone, whatever the others are."""
+        kept = tuple(parameter for parameter in self.parameters if not parameter.shape)
+        spans = self.places
+        places = np.asarray([spans[parameter.name].start for parameter in kept], int)
+        return Belief(kept, self.mean[places], self.covariance[np.ix_(places, places)])
+
     def values(self, z: Float[Array, " p"] | None = None) -> dict[str, Array]:
         """The parameters in SI units at ``z`` (the mean by default), by name."""
         z = self.mean if z is None else z
-        return {parameter.name: parameter.prior.value(z[i]) for i, parameter in enumerate(self.parameters)}
+        places = self.places
+        return {p.name: p.prior.value(z[places[p.name]].reshape(p.shape)) for p in self.parameters}
 
     def interval(self) -> dict[str, tuple[Array, Array]]:
-        """The 95 % credible interval of each parameter in SI units."""
-        spread = QUANTILE_95 * jnp.sqrt(jnp.diagonal(self.covariance))
-        low, high = self.values(self.mean - spread), self.values(self.mean + spread)
-        return {name: (low[name], high[name]) for name in self.names}
+        """The 95 % credible interval of each number in SI units, by parameter."""
+        found, places = {}, self.places
+        for p in self.parameters:
+            place = places[p.name]
+            found[p.name] = p.prior.interval(self.mean[place].reshape(p.shape), self.covariance[place, place])
+        return found
 
     def determined(self) -> dict[str, Array]:
-        r"""How well data determine each parameter: $1 - \mathrm{var}_{post}/\mathrm{var}_{prior}$, from 0 to 1."""
+        r"""How well data determine each parameter: $1 - \mathrm{var}_{post}/\mathrm{var}_{prior}$, from 0 to 1; the
+        mean over its coordinates where it has several.
+        """
         share = 1.0 - jnp.diagonal(self.covariance)
-        return {name: share[i] for i, name in enumerate(self.names)}
+        return {name: jnp.mean(share[place]) for name, place in self.places.items()}
+
+    def push(self, function: Callable[[dict[str, Array]], Array]) -> tuple[Array, Array]:
+        """Something that follows from the parameters, such as a law at several temperatures: its value at the mean and
+        its standard deviation, to first order.
+
+        Args:
+            function: from the parameters in SI units by name, as `bind` takes them; differentiable.
+        """
+        return pushed(lambda z: function(self.values(z)), self.mean, self.covariance)
+
+
+def pushed(
+    function: Callable[[Array], Array], mean: Float[Array, " p"], covariance: Float[Array, "p p"]
+) -> tuple[Array, Array]:
+    r"""A function at the mean of a normal distribution, and its standard deviations
+    $\sqrt{\mathrm{diag}\, J C J^\top}$.
+    """
+    value, push = jax.linearize(function, mean)
+    variances, vectors = jnp.linalg.eigh(covariance)
+    columns = jax.vmap(push)((vectors * jnp.sqrt(jnp.maximum(variances, 0.0))).T)
+    return value, jnp.sqrt(jnp.sum(columns**2, axis=0))

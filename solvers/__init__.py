@@ -3,6 +3,7 @@
 from gemel.solvers.continuation import LoadPath, LoadSteps, load_path, robust_newton
 from gemel.solvers.deflation import Deflation
 from gemel.solvers.direct import DenseDirect, SparseDirect
+from gemel.solvers.early_stopping import EarlyStopping
 from gemel.solvers.eigen import EigenSolver, ShiftInvert, eigen_solve
 from gemel.solvers.ensembles import (
     EnsembleMethod,
@@ -20,6 +21,7 @@ from gemel.solvers.geometric import Multigrid
 from gemel.solvers.harmonic import HarmonicDirect, HarmonicOperator
 from gemel.solvers.implicit import Adjoint, Implicit, Unrolled, implicit_solve, tangent_solve
 from gemel.solvers.krylov import CG, FGMRES, GMRES, MINRES, BiCGStab, KrylovSolver
+from gemel.solvers.lbfgs import LBFGS
 from gemel.solvers.least_squares import (
     FitState,
     GradientDescent,
@@ -82,6 +84,7 @@ __all__ = [
     "CG",
     "FGMRES",
     "GMRES",
+    "LBFGS",
     "LOBPCG",
     "MINRES",
     "SDIRK2",
@@ -98,6 +101,7 @@ __all__ = [
     "DenseDirect",
     "DenseOperator",
     "DiagonalOperator",
+    "EarlyStopping",
     "EigenSolver",
     "EmbeddedIntegrator",
     "EnsembleMethod",

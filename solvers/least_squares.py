@@ -195,7 +195,8 @@ class GradientDescent(LeastSquaresSolver):
         return _descent_step(self, fn, state, args)
 
 
-def _cost_and_gradient(fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
+def cost_and_gradient(fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
+    """Half the squared length of the residual, and its gradient by one adjoint."""
     return jax.value_and_grad(lambda x: 0.5 * jnp.sum(fn(x, args) ** 2))(z)
 
 
@@ -203,7 +204,7 @@ def _cost_and_gradient(fn: Residual, z: Array, args: Any) -> tuple[Array, Array]
 def _descent_state(
     solver: GradientDescent, fn: Residual, z: Array, args: Any, optimiser_state: Any, step: Array
 ) -> FitState:
-    cost, gradient = _cost_and_gradient(fn, z, args)
+    cost, gradient = cost_and_gradient(fn, z, args)
     size = jnp.max(jnp.abs(gradient), initial=0.0)
     good = _finite(cost, gradient)
     done = size <= solver.gtol

@@ -1,9 +1,11 @@
 """From data to belief: what is fitted, how, how sure it is, and whether to trust it."""
 
 from gemel.engine.calibration.design import Measurement, expected_information, next_measurements
+from gemel.engine.calibration.early import stopping_early
 from gemel.engine.calibration.fields import FieldFit, MaternPrior, calibrate_field
 from gemel.engine.calibration.fit import (
     DEFAULT_SOLVER,
+    ArrayRow,
     CalibrationError,
     Fit,
     ParameterRow,
@@ -17,9 +19,19 @@ from gemel.engine.calibration.multistart import Starts, multistart
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.calibration.profiles import LikelihoodProfile, profile_likelihood
 from gemel.engine.calibration.sampling import Draws, agrees_with_laplace, sample
+from gemel.engine.calibration.shooting import (
+    Shooting,
+    ShootingFit,
+    batches,
+    conclude_shooting,
+    descend_in_batches,
+    shoot,
+    shooting_residual,
+)
 
 __all__ = [
     "DEFAULT_SOLVER",
+    "ArrayRow",
     "CalibrationError",
     "CalibrationProblem",
     "Direction",
@@ -35,12 +47,17 @@ __all__ = [
     "Measurement",
     "ParameterRow",
     "Score",
+    "Shooting",
+    "ShootingFit",
     "Starts",
     "StudentT",
     "agrees_with_laplace",
+    "batches",
     "calibrate",
     "calibrate_field",
     "conclude",
+    "conclude_shooting",
+    "descend_in_batches",
     "expected_information",
     "identifiability",
     "judge",
@@ -49,4 +66,7 @@ __all__ = [
     "profile_likelihood",
     "residual",
     "sample",
+    "shoot",
+    "shooting_residual",
+    "stopping_early",
 ]

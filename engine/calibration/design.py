@@ -62,7 +62,7 @@ def next_measurements(
         before = twin.belief.covariance
         gain = _gain(before, after, _places(twin, about))
         shares = jnp.sqrt(jnp.diagonal(after) / jnp.diagonal(before))
-        remaining = dict(zip(twin.belief.names, np.asarray(shares).tolist(), strict=True))
+        remaining = dict(zip(twin.belief.labels, np.asarray(shares).tolist(), strict=True))
         found.append(Measurement(sensor.name, float(gain), remaining))
     return sorted(found, key=lambda one: -one.information)
 
@@ -88,7 +88,8 @@ def expected_information(
 def _places(twin: Twin, about: Sequence[str] | None) -> np.ndarray:
     names = twin.belief.names if about is None else tuple(about)
     check_names("parameter", dict.fromkeys(names), twin.belief.names, complete=False)
-    return np.asarray([twin.belief.names.index(name) for name in names])
+    places = twin.belief.places
+    return np.concatenate([np.r_[places[name]] for name in names])
 
 
 def _gain(before: Array, after: Array, places: np.ndarray) -> Array:

@@ -22,16 +22,17 @@ def joint_belief(
     Own parameters are called ``name[experiment]``.
     """
     if len(experiments) == 1 or not own:
-        everywhere = tuple(range(len(belief.names)))
+        everywhere = tuple(range(len(belief.mean)))
         return belief, dict.fromkeys(experiments, everywhere)
-    own_places = [i for i, name in enumerate(belief.names) if name in own]
     copies = [
-        (i, experiment)
-        for i in range(len(belief.names))
-        for experiment in (experiments if i in own_places else (None,))
+        (parameter, experiment)
+        for parameter in belief.parameters
+        for experiment in (experiments if parameter.name in own else (None,))
     ]
-    origins = np.asarray([i for i, _ in copies])
-    owners = [owner for _, owner in copies]
+    spans = belief.places
+    origins = np.concatenate([np.arange(spans[p.name].start, spans[p.name].stop) for p, _ in copies])
+    owners = [owner for parameter, owner in copies for _ in range(parameter.size)]
+    own_places = _places(belief, own)
     places = {
         experiment: tuple(k for k, owner in enumerate(owners) if owner in (None, experiment))
         for experiment in experiments
@@ -42,7 +43,7 @@ def joint_belief(
     apart = np.asarray([[a is not None and b is not None and a != b for b in owners] for a in owners])
     grid = np.ix_(origins, origins)
     covariance = jnp.where(apart, between[grid], belief.covariance[grid])
-    named = tuple(_copy(belief.parameters[i], owner) for i, owner in copies)
+    named = tuple(_copy(parameter, owner) for parameter, owner in copies)
     return Belief(named, belief.mean[origins], covariance), places
 
 
@@ -62,12 +63,11 @@ def belief_in_another(twin_belief: Belief, joint: Belief, places: tuple[int, ...
         own: the parameters of its own.
     """
     found = belief_in(twin_belief, joint, places)
-    own_places = [i for i, name in enumerate(twin_belief.names) if name in own]
+    own_places = _places(twin_belief, own)
     slope, shared = _slope(twin_belief, own_places)
     before = twin_belief.covariance
-    mean = found.mean.at[np.asarray(own_places)].set(
-        twin_belief.mean[np.asarray(own_places)] + slope @ (found.mean - twin_belief.mean)[shared]
-    )
+    moved = twin_belief.mean[own_places] + slope @ (found.mean - twin_belief.mean)[shared]
+    mean = found.mean.at[own_places].set(moved)
     rest = before[np.ix_(own_places, own_places)] - slope @ before[np.ix_(shared, own_places)]
     cross = slope @ found.covariance[np.ix_(shared, shared)]
     covariance = found.covariance.at[np.ix_(own_places, own_places)].set(rest + cross @ slope.T)
@@ -75,9 +75,15 @@ def belief_in_another(twin_belief: Belief, joint: Belief, places: tuple[int, ...
     return Belief(twin_belief.parameters, mean, covariance)
 
 
-def _slope(belief: Belief, own_places: list[int]) -> tuple[Float[Array, "o s"], np.ndarray]:
+def _places(belief: Belief, names: tuple[str, ...]) -> np.ndarray:
+    """The coordinates of parameters."""
+    spans = belief.places
+    return np.concatenate([np.zeros(0, int), *(np.arange(spans[n].start, spans[n].stop) for n in spans if n in names)])
+
+
+def _slope(belief: Belief, own_places: np.ndarray) -> tuple[Float[Array, "o s"], np.ndarray]:
     """$A$, and where the shared parameters are."""
-    shared = np.asarray([i for i in range(len(belief.names)) if i not in own_places], dtype=int)
+    shared = np.setdiff1d(np.arange(len(belief.mean)), own_places)
     cross = belief.covariance[np.ix_(own_places, shared)]
     if not len(shared):
         return cross, shared

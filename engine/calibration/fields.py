@@ -25,7 +25,9 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.fit import CalibrationError
 from gemel.engine.lumping import lumped_mass
+from gemel.engine.parameters import pushed
 from gemel.engine.physics import Convection, Heat
+from gemel.engine.priors import QUANTILE_95, Prior
 from gemel.engine.spaces import FunctionSpace
 from gemel.solvers import CG, Code, LinearOperator, Multigrid, Status, linear_combination, linear_solve
 
@@ -36,8 +38,10 @@ _DRAWS = 400
 """From which the spread at each node is estimated: 3.5 % off."""
 
 
-class MaternPrior(eqx.Module):
+class MaternPrior(Prior):
     """What is believed of a scalar field before data: its mean, its spread, and over which distance it varies.
+
+    It is the prior of a `Parameter` too: nodal values as a part of a twin.
 
     Build it with `MaternPrior.of`.
     """
@@ -92,6 +96,24 @@ class MaternPrior(eqx.Module):
         """The nodal values that white numbers stand for; linear in them, and differentiable."""
         smooth = linear_solve(self.operator, self.root_mass * xi, self.solver, self.state).value
         return self.mean + self.scale * smooth
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One number a node."""
+        return (self.count,)
+
+    def value(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The nodal values that white numbers stand for: `field`."""
+        return self.field(z)
+
+    def standardise(self, value: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The white numbers of nodal values: the inverse of `value`."""
+        return self.operator.mv((value - self.mean) / self.scale) / self.root_mass
+
+    def interval(self, mean: Float[Array, " n"], covariance: Float[Array, "n n"]) -> tuple[Array, Array]:
+        """The central 95 % of each nodal value; as many solves with L as there are nodes."""
+        values, std = pushed(self.field, mean, covariance)
+        return values - QUANTILE_95 * std, values + QUANTILE_95 * std
 
     def draws(self, key: Array, count: int) -> Float[Array, "count n"]:
         """Fields drawn from the prior."""

@@ -6,6 +6,7 @@ Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, simulate
 from gemel.engine.twin import Twin
-from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation, Residual
 from gemel.solvers.solution import Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
@@ -55,18 +56,19 @@ class Fit(eqx.Module):
 
     def twin_before(self) -> Twin:
         """The twin before the data; what is believed of an experiment's own parameters is then the same in each."""
-        places = [
-            next(k for k, other in enumerate(self.prior.names) if other == name or other.startswith(f"{name}["))
+        spans = self.prior.places
+        copies = [
+            next(spans[other] for other in spans if other == name or other.startswith(f"{name}["))
             for name in self.twin.belief.names
         ]
-        chosen = np.asarray(places, dtype=int)
+        chosen = np.concatenate([np.zeros(0, int), *(np.arange(span.start, span.stop) for span in copies)])
         return self.twin.with_belief(self.prior.mean[chosen], self.prior.covariance[np.ix_(chosen, chosen)])
 
     def table(self) -> list["ParameterRow"]:
-        """One row a parameter, in SI units."""
-        belief = self.belief
+        """One row for each parameter of one number, in SI units; those of several have theirs in `arrays`."""
+        belief, prior = self.belief.scalars(), self.prior.scalars()
         values, intervals, determined = belief.values(), belief.interval(), belief.determined()
-        before, before_interval = self.prior.values(), self.prior.interval()
+        before, before_interval = prior.values(), prior.interval()
         return [
             ParameterRow(
                 parameter.name,
@@ -80,6 +82,27 @@ class Fit(eqx.Module):
             )
             for parameter in belief.parameters
         ]
+
+    def arrays(self) -> list["ArrayRow"]:
+        """One row for each parameter of several numbers: a field, the weights of a network."""
+        determined = self.twin.belief.determined()
+        return [
+            ArrayRow(p.name, p.description, p.unit, p.size, float(determined[p.name]))
+            for p in self.twin.belief.parameters
+            if p.shape
+        ]
+
+
+class ArrayRow(eqx.Module):
+    """A parameter of ``count`` numbers; ``determined`` is the mean over its standardised coordinates of the share of
+    the prior's variance that the data took away.
+    """
+
+    name: str = eqx.field(static=True)
+    description: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+    determined: float
 
 
 class ParameterRow(eqx.Module):
@@ -162,10 +185,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
             f"finite{_unread(problem, state.z)}; look at it with simulate, and choose priors whose mean can be run."
         )
-    if isinstance(state.memory, Linearisation):
-        covariance = _laplace(state.memory.jacobian)
-    else:
-        covariance = _laplace(_jacobian(problem, state.z))
+    covariance = posterior_covariance(residual, state, problem)
     _require_distribution(problem, covariance)
     twin, before = problem.twin, problem.twin.belief
     joint = Belief(problem.belief.parameters, state.z, covariance)
@@ -190,9 +210,16 @@ def _unread(problem: CalibrationProblem, z: Array) -> str:
     return f" (the readings of {', '.join(names)} are not)" if names else ""
 
 
+def posterior_covariance(fn: Residual, state: FitState, args: Any) -> Float[Array, "p p"]:
+    """That of the Laplace posterior at a solver's state, from the Jacobian there."""
+    if isinstance(state.memory, Linearisation):
+        return _laplace(state.memory.jacobian)
+    return _laplace(_jacobian(fn, state.z, args))
+
+
 @eqx.filter_jit
-def _jacobian(problem: CalibrationProblem, z: Array) -> Array:
-    return jax.jacfwd(lambda x: residual(x, problem))(z)
+def _jacobian(fn: Residual, z: Array, args: Any) -> Array:
+    return jax.jacfwd(lambda x: fn(x, args))(z)
 
 
 @jax.jit

@@ -45,11 +45,15 @@ class Direction:
 
 
 def identifiability(before: Belief, after: Belief) -> list[Direction]:
-    """The directions from the best to the least determined; raises `ValueError` for beliefs about other parameters."""
+    """The directions of the parameters of one number, whatever the others are, from the best to the least determined.
+
+    Raises `ValueError` for beliefs about other parameters.
+    """
     if before.names != after.names:
         raise ValueError(
             f"The beliefs are about other parameters: {', '.join(before.names)} and {', '.join(after.names)}."
         )
+    before, after = before.scalars(), after.scalars()
     if not before.names:
         return []
     shares, vectors = scipy.linalg.eigh(np.asarray(after.covariance), np.asarray(before.covariance))

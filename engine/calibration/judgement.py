@@ -126,7 +126,7 @@ def judge(
     bad += _without_reading(runs, records)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
-    unknown = [name for name, share in fit.belief.determined().items() if float(share) < UNDETERMINED]
+    unknown = [name for name, share in fit.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:
         blind = [d for d in identifiability(fit.prior, fit.belief) if d.blind]
         words = "; ".join(d.words() for d in blind[-3:])

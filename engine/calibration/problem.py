@@ -24,7 +24,7 @@ from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
-from gemel.engine.simulation import check_names, respond
+from gemel.engine.simulation import Run, check_names, respond
 from gemel.engine.twin import Twin
 
 
@@ -141,29 +141,41 @@ def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, "
 
 def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
     """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
-    rows = [_rows(z, problem, experiment) for experiment in problem.experiments.values()]
-    belief = problem.belief
-    factor = jnp.linalg.cholesky(belief.covariance)
-    distance = jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
-    return jnp.concatenate([*rows, distance])
+    return jnp.concatenate([data_residual(z, problem), prior_residual(z, problem)])
 
 
-def _rows(z: Array, problem: CalibrationProblem, experiment: Experiment) -> Array:
-    """The rows of one experiment, one sensor after the other."""
-    twin, names = problem.twin, experiment.names
-    values = twin.belief.values(z[np.asarray(experiment.places)])
-    run = respond(twin, experiment.inputs, experiment.times, experiment.grid, values)
-    difference = run.stacked(names) - experiment.data
+def data_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " d"]:
+    """The weighted misfit of all samples, one experiment after the other."""
+    rows = []
+    for experiment in problem.experiments.values():
+        values = problem.twin.belief.values(z[np.asarray(experiment.places)])
+        run = respond(problem.twin, experiment.inputs, experiment.times, experiment.grid, values)
+        rows.append(compared(run, values, problem, experiment))
+    return jnp.concatenate(rows)
+
+
+def compared(
+    run: Run, values: Mapping[str, Any], problem: CalibrationProblem, experiment: Experiment
+) -> Float[Array, " d"]:
+    """The weighted misfit of a run with these parameters, one sensor after the other."""
+    difference = run.stacked(experiment.names) - experiment.data
     rows = [
         likelihood_rows(
-            bind(twin.sensor(name).noise, values),
+            bind(problem.twin.sensor(name).noise, values),
             experiment.times,
             jnp.atleast_1d(difference[..., i]),
             jnp.atleast_1d(experiment.shares[..., i]),
             problem.floors.get(name),
             problem.loss,
         )
-        for i, name in enumerate(names)
+        for i, name in enumerate(experiment.names)
     ]
     # A run that failed is no evidence.
     return jnp.where(run.status.ok, jnp.concatenate(rows), jnp.nan)
+
+
+def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:
+    """The whitened distance from the belief before the data."""
+    belief = problem.belief
+    factor = jnp.linalg.cholesky(belief.covariance)
+    return jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)

@@ -58,11 +58,12 @@ def profile_likelihood(
         ValueError: for a name that the twin does not have, or no points.
     """
     belief = fit.belief
-    if name not in belief.names:
-        raise ValueError(f"Unknown parameter '{name}': the twin has {', '.join(belief.names)}.")
+    names = belief.scalars().names
+    if name not in names:
+        raise ValueError(f"Unknown parameter '{name}': the twin has {', '.join(names)}.")
     if points < 1 or not width > 0:
         raise ValueError(f"A profile needs points to either side and a positive width, not {points} and {width}.")
-    k = belief.names.index(name)
+    k = belief.labels.index(name)
     spread, least = float(jnp.sqrt(belief.covariance[k, k])), float(_misfit(belief.mean, problem))
     sides = []
     for sign in (-1.0, 1.0):
@@ -74,7 +75,7 @@ def profile_likelihood(
         sides.append(side)
     pairs = [*reversed(sides[0]), (float(belief.mean[k]), 0.0), *sides[1]]
     z, excess = (np.asarray(column) for column in zip(*pairs, strict=True))
-    prior = belief.parameters[k].prior
+    prior = problem.twin.parameters[name].prior
     values = np.asarray([float(prior.value(jnp.asarray(v))) for v in z])
     ends = (_crossing(z[points::-1], excess[points::-1]), _crossing(z[points:], excess[points:]))
     low, high = (None if end is None else float(prior.value(jnp.asarray(end))) for end in ends)

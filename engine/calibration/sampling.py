@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.fit import CalibrationError, Fit
 from gemel.engine.calibration.problem import CalibrationProblem, misfit
-from gemel.engine.parameters import QUANTILE_95, Belief
+from gemel.engine.parameters import Belief
+from gemel.engine.priors import QUANTILE_95
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,15 @@ class Draws:
     def values(self) -> dict[str, np.ndarray]:
         """All draws of each parameter in SI units."""
         flat = jnp.asarray(self.z.reshape(-1, self.z.shape[-1]))
-        return {p.name: np.asarray(p.prior.value(flat[:, i])) for i, p in enumerate(self.belief.parameters)}
+        return {name: np.asarray(values) for name, values in jax.vmap(self.belief.values)(flat).items()}
 
     def interval(self) -> dict[str, tuple[float, float]]:
-        """The central 95 % of each parameter in SI units."""
-        return {name: (float(np.quantile(v, 0.025)), float(np.quantile(v, 0.975))) for name, v in self.values().items()}
+        """The central 95 % of each parameter of one number in SI units."""
+        return {
+            name: (float(np.quantile(v, 0.025)), float(np.quantile(v, 0.975)))
+            for name, v in self.values().items()
+            if v.ndim == 1
+        }
 
 
 def sample(
@@ -86,7 +91,7 @@ def sample(
         )
     r_hat = np.asarray(blackjax.diagnostics.potential_scale_reduction(z))
     effective = np.asarray(blackjax.diagnostics.effective_sample_size(z))
-    names = belief.names
+    names = belief.labels
     return Draws(
         belief,
         z,
@@ -143,4 +148,4 @@ def agrees_with_laplace(draws: Draws, fit: Fit, tolerance: float = 0.25) -> dict
     flat = draws.z.reshape(-1, draws.z.shape[-1])
     low, high = np.quantile(flat, (0.025, 0.975), axis=0)
     off = np.maximum(np.abs(low - (mean - QUANTILE_95 * spread)), np.abs(high - (mean + QUANTILE_95 * spread)))
-    return dict(zip(draws.belief.names, (off <= QUANTILE_95 * tolerance * spread).tolist(), strict=True))
+    return dict(zip(draws.belief.labels, (off <= QUANTILE_95 * tolerance * spread).tolist(), strict=True))

@@ -38,7 +38,8 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
     digest = hashlib.sha256(document.encode())
     digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(solver)).encode())
     twin = problem.twin
-    tree = (twin.analysis, twin.sensors, twin.belief, problem.belief, problem.experiments, repr(problem.loss))
+    method = jax.tree.map(_without_preconditioner, solver, is_leaf=lambda node: isinstance(node, Twin))
+    tree = (twin.analysis, twin.sensors, twin.belief, problem.belief, problem.experiments, repr(problem.loss), method)
     which = [(name, one.names, one.places) for name, one in problem.experiments.items()]
     for leaf in jax.tree.leaves((tree, which)):
         if eqx.is_array_like(leaf):
@@ -48,6 +49,10 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
         else:
             digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(leaf)).encode())
     return digest.hexdigest()
+
+
+def _without_preconditioner(node: Any) -> Any:
+    return (node.analysis, node.sensors, node.belief) if isinstance(node, Twin) else node
 
 
 def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float]) -> None:

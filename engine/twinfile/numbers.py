@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gemel.engine.coefficients import Input
-from gemel.engine.parameters import LogNormal, Multiple, Normal, Parameter, Prior, Uniform
+from gemel.engine.parameters import Multiple, Parameter
+from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.schema import InputTable, InputValue, Number, ParameterTable
 from gemel.engine.units import check_unit, compatible, parse, parse_difference, unit_of

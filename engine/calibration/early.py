@@ -1,0 +1,46 @@
+"""Fits that stop when held-out samples are no longer fitted better."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gemel.engine.calibration.losses import Loss
+from gemel.engine.calibration.problem import CalibrationProblem, data_residual
+from gemel.engine.signals import Record, samples_of
+from gemel.engine.twin import Twin
+from gemel.solvers.early_stopping import EarlyStopping
+from gemel.solvers.least_squares import LeastSquaresSolver
+
+
+def stopping_early(
+    solver: LeastSquaresSolver,
+    twin: Twin,
+    record: Record,
+    fitted: Record,
+    patience: int,
+    sensors: Sequence[str] | None = None,
+    loss: Loss | None = None,
+) -> EarlyStopping:
+    """A method that stops when the samples of a record that are not fitted are no longer met better.
+
+    The twin runs freely over all of the record, as a forecast does. The posterior that `calibrate` gives then is about
+    the point where the fit was stopped, which is not where the misfit is least: its spread tells too little.
+
+    Args:
+        solver: takes the steps.
+        twin: the twin that is to be fitted.
+        record: all that was measured.
+        fitted: the part of it that will be fitted.
+        patience: how many steps to go on without an improvement.
+        sensors: which held-out readings count; all by default.
+        loss: what a residual costs; `Gaussian` by default.
+
+    Raises:
+        ValueError: for a record of which nothing is held out, or that does not fit the twin.
+    """
+    used = samples_of(record, fitted)
+    readings = {name: np.where(used, np.nan, np.asarray(values, float)) for name, values in record.readings.items()}
+    if not any(np.isfinite(values).any() for values in readings.values()):
+        raise ValueError("No sample of the record is held out: fit a part of it, such as record.between(start, end).")
+    rest = Record(record.times, readings, record.inputs)
+    return EarlyStopping(solver, data_residual, CalibrationProblem.of(twin, rest, sensors, loss), patience)

@@ -1,0 +1,180 @@
+r"""Neural terms: a network with trainable weights, where a model has a law that nobody knows.
+
+A `NeuralTerm` stands in a model where a callable stands, as an attribute of an `OdeSystem` or in the parameters of a
+`Law`; its weights are a `Parameter` of many numbers with a normal prior, so that they are fitted together with the
+physical parameters, and the band of a forecast holds what is not known of the law.
+
+The prior's mean is the network as it is given. `NeuralTerm.between` gives one whose output layer is zero: before data
+the model is physics alone, yet its derivatives by the weights are not zero, as they would be at weights that are all
+zero. Its hidden units $\tanh(3\,w^\top(\hat x - c))$ with $|w| = 1$ bend at places $c$ spread over the whole range of
+the inputs: where no data came, the units that bend there keep their prior.
+Source: Neal, *Bayesian Learning for Neural Networks*, 1996, chapter 2; a prior about the initial weights: Pearce et
+al., *Uncertainty in Neural Networks: Approximately Bayesian Ensembling*, AISTATS 2020.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gemel.engine.parameters import Parameter
+from gemel.engine.priors import Normal
+
+_SHARP = 3.0
+"""How fast a unit of the first layer bends, over half the range of the inputs."""
+
+
+class NeuralTerm(eqx.Module):
+    """A network whose weights are one `Parameter`; called as the network is, once `bind` has put numbers in.
+
+    Args:
+        name: of the parameter.
+        network: any callable pytree, such as ``eqx.nn.MLP``; its floating arrays are the weights, and their values the
+            mean of the prior. All else in it stays as it is.
+        std: the standard deviation of the prior of each weight: a number, or a pytree of numbers and arrays in the
+            structure of the network's weights.
+        description: one line for tables.
+
+    Raises:
+        ValueError: for a network without weights, or standard deviations that are not positive or not one a weight.
+    """
+
+    weights: Any
+    structure: Any = eqx.field(static=True)
+    leaves: tuple[Any, ...] = eqx.field(static=True)
+
+    def __init__(self, name: str, network: Any, std: Any, description: str = "") -> None:
+        given, self.structure = jax.tree.flatten(network)
+        weights = [np.asarray(leaf, float) for leaf in given if eqx.is_inexact_array(leaf)]
+        if not weights:
+            raise ValueError(f"The network of '{name}' has no arrays of floating numbers that could be trained.")
+        self.leaves = tuple(np.shape(leaf) if eqx.is_inexact_array(leaf) else _Kept(leaf) for leaf in given)
+        spreads = jax.tree.leaves(std)
+        if np.ndim(std) == 0 and len(spreads) == 1:
+            spreads = spreads * len(weights)
+        if len(spreads) != len(weights):
+            raise ValueError(f"The network of '{name}' has {len(weights)} arrays of weights, not {len(spreads)}.")
+        mean = np.concatenate([leaf.ravel() for leaf in weights])
+        flat = [np.broadcast_to(one, leaf.shape).ravel() for one, leaf in zip(spreads, weights, strict=True)]
+        self.weights = Parameter(name, Normal(mean, np.concatenate(flat)), description=description)
+
+    @staticmethod
+    def between(
+        name: str,
+        low: float | Sequence[float],
+        high: float | Sequence[float],
+        scale: float | Sequence[float],
+        width: int = 16,
+        depth: int = 1,
+        seed: int = 0,
+        description: str = "",
+    ) -> "NeuralTerm":
+        """A network of tanh units for inputs between two ends, which is zero before data.
+
+        Args:
+            name: of the parameter.
+            low, high: the ends of each input, in its unit: where the law may be asked, not only where data are. A
+                number for one input.
+            scale: about the standard deviation of each output before data, in its unit. A number for an output that
+                is one number.
+            width: units of each hidden layer.
+            depth: hidden layers.
+            seed: of their first weights.
+            description: one line for tables.
+
+        Raises:
+            ValueError: for ends that are not in order, or a scale, width or depth that is not positive.
+        """
+        ends = np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float))
+        scales = np.atleast_1d(np.asarray(scale, float))
+        if ends[0].shape != ends[1].shape or not np.all(ends[1] > ends[0]):
+            raise ValueError(f"The inputs of '{name}' need low < high for each, not {low} and {high}.")
+        if not np.all(scales > 0) or width < 1 or depth < 1:
+            raise ValueError(
+                f"The term '{name}' needs a positive scale, width and depth, not {scale}, {width} and {depth}."
+            )
+        rng = np.random.default_rng(seed)
+        layers = [_first_layer(rng, len(ends[0]), width)]
+        layers += [(rng.standard_normal((width, width)) * width**-0.5, np.zeros(width)) for _ in range(depth - 1)]
+        layers += [(np.zeros((len(scales), width)), np.zeros(len(scales)))]
+        centre, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
+        network = _TanhNetwork(
+            [(jnp.asarray(w), jnp.asarray(b)) for w, b in layers],
+            tuple(centre.tolist()),
+            tuple(half.tolist()),
+            tuple(scales.tolist()) if np.ndim(scale) else float(scales[0]),
+        )
+        # With the mean square of a tanh unit near 0.6, the output has a variance near 0.6 + 0.6² = 1.
+        stds = [(1.0, 1.0), *[(width**-0.5, 0.3)] * (depth - 1), (width**-0.5, 0.6)]
+        return NeuralTerm(name, network, stds, description)
+
+    def __call__(self, *inputs: Any) -> Array:
+        """What the network gives. Raises `ValueError` where its weights have no values yet."""
+        return self.network()(*inputs)
+
+    def network(self) -> Any:
+        """The network with the weights that are bound. Raises `ValueError` where there are none."""
+        if isinstance(self.weights, Parameter):
+            name = self.weights.name
+            raise ValueError(
+                f"The weights of '{name}' have no values: bind the term first, as in gm.bind(term, values)."
+            )
+        found, start = [], 0
+        for leaf in self.leaves:
+            if isinstance(leaf, _Kept):
+                found.append(leaf.value)
+                continue
+            count = int(np.prod(leaf))
+            found.append(self.weights[start : start + count].reshape(leaf))
+            start += count
+        return jax.tree.unflatten(self.structure, found)
+
+
+class _Kept:
+    """A leaf of a network that is no weight, such as its activation; equal to another where the values are."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Kept):
+            return False
+        if eqx.is_array(self.value) or eqx.is_array(other.value):
+            return bool(eqx.tree_equal(self.value, other.value))
+        return bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(type(self.value))
+
+
+class _TanhNetwork(eqx.Module):
+    """Layers ``(weights, biases)`` with tanh between them, of inputs mapped to -1 … 1; ``scale`` times the last one."""
+
+    layers: list[tuple[Array, Array]]
+    centre: tuple[float, ...] = eqx.field(static=True)
+    half: tuple[float, ...] = eqx.field(static=True)
+    scale: float | tuple[float, ...] = eqx.field(static=True)
+
+    def __call__(self, x: Any) -> Array:
+        """The outputs for inputs ``(n,)``, or for a number."""
+        if jnp.size(x) != len(self.centre):
+            raise ValueError(f"A network of {len(self.centre)} inputs was given {jnp.size(x)} of them.")
+        y = (jnp.asarray(x, float).reshape(-1) - jnp.asarray(self.centre)) / jnp.asarray(self.half)
+        for weights, biases in self.layers[:-1]:
+            y = jnp.tanh(weights @ y + biases)
+        weights, biases = self.layers[-1]
+        y = weights @ y + biases
+        return jnp.asarray(self.scale) * y if isinstance(self.scale, tuple) else self.scale * y[0]
+
+
+def _first_layer(rng: np.random.Generator, inputs: int, width: int) -> tuple[Float[np.ndarray, "w n"], np.ndarray]:
+    """Units in random directions that bend at the points of a Latin hypercube."""
+    directions = rng.standard_normal((width, inputs))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    cells = np.stack([rng.permutation(width) for _ in range(inputs)], axis=1)
+    bends = 2.0 * (cells + rng.random((width, inputs))) / width - 1.0
+    return _SHARP * directions, -_SHARP * np.sum(directions * bends, axis=1)
