@@ -155,15 +155,19 @@ class Modal(Analysis):
         vectors = _extended(pencil, reduced.value[1])
         found = pair(observation.places, stop_gradient(frequencies), stop_gradient(vectors))
         share = self._participation_where_read(observation, vectors)
+        scaled = {
+            i: nearest(observation.places[i].at(vectors), found[i].near, observation.places[i].parts)[1][:, 0]
+            for i in {read.shape for read in observation.reads if isinstance(read, ByShape) and read.point is not None}
+        }
         readings = []
         for read in observation.reads:
             if isinstance(read, ByShape):
-                place, chosen = observation.places[read.shape], found[read.shape]
+                chosen, least = found[read.shape], observation.places[read.shape].least_mac
                 if read.point is None:
                     value = _paired_frequency(pencil, reduced.value, chosen)
                 else:
-                    value = nearest(place.at(vectors), chosen.near, place.parts)[1][read.point, 0]
-                readings.append(jnp.where(chosen.mac >= place.least_mac, value, jnp.nan))
+                    value = scaled[read.shape][read.point]
+                readings.append(jnp.where(chosen.mac >= least, value, jnp.nan))
             elif read.axis is None:
                 readings.append(frequencies[read.mode - 1])
             else:

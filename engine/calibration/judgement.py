@@ -235,7 +235,8 @@ def _with_guesses_before(scores: Sequence[Score], fit: Fit, record: Record) -> l
             found.append(score)
             continue
         guesses = {"before calibration": before[name]}
-        shares = np.asarray([before[peer] / measured[peer] for peer in seen if units[peer] == units[name]])
+        peers = [peer for peer in seen if units[peer] == units[name] and np.isfinite(before[peer])]
+        shares = np.asarray([before[peer] / measured[peer] for peer in peers])
         if np.any(shares):
             guesses["before, scaled"] = before[name] * float(shares.sum() / (shares**2).sum())
         errors = {kind: abs(guess - measured[name]) for kind, guess in guesses.items()}
