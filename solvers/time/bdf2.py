@@ -12,6 +12,7 @@ from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Status
 from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage, stored
 from gemel.solvers.time.systems import StoringSystem, System
+from gemel.solvers.trail import Trail
 
 _WEIGHT = 2.0 / 3.0
 
@@ -68,8 +69,15 @@ class BDF2(StageMethod):
         return Memory(initial, initial, jnp.ones_like(none), none, (initial, initial)), Status(jnp.zeros((), jnp.int32))
 
     def step(
-        self, system: System, prepared: _Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: _Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by one stage."""
         stage, u = prepared.stage, memory.u
         same = jnp.abs(memory.dt - dt) <= 1e-6 * jnp.abs(dt)
@@ -88,9 +96,9 @@ class BDF2(StageMethod):
         bend = jnp.where((memory.known > 1) & same, 1.0, 0.0)
         twist = jnp.where((memory.known > 2) & same, 1.0, 0.0)
         guess = guess + bend * (u - 2 * memory.before + second) + twist * (u - 3 * memory.before + 3 * second - third)
-        solution, count = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args)
+        solution, count, trail = solve_stage(system, self.solver, stage, base, load, t + dt, guess, args, trail)
         again = jnp.where(same, jnp.minimum(memory.known + 1, 3.0), 1.0)
-        return Memory(solution.value, u, dt, again, (memory.before, second)), solution.status, count
+        return Memory(solution.value, u, dt, again, (memory.before, second)), solution.status, count, trail
 
     def recall(
         self, u: Float[Array, " n"], before: Float[Array, " n"], dt: Float[Array, ""], known: Float[Array, ""]

@@ -79,16 +79,16 @@ def integrate(
             return shared if uniform else integrator.prepare(assembled, state, memory, size)
 
         carry = _repeat(lambda carry, i: step(carry, prepared(carry[0]), t0 + i * size, size), carry, substeps)
-        memory, code, count = carry
+        memory, code, count, trail = carry
         code = first_failure(code, integrator.verdict(system, prepared(memory), memory, t1, size, args).code)
-        return (memory, code, count), keep(t1, integrator.output(memory))
+        return (memory, code, count, trail), keep(t1, integrator.output(memory))
 
     first = keep(times[0], integrator.output(memory))
-    carry = (memory, status.code, jnp.zeros((), jnp.int32))
+    carry = (memory, status.code, jnp.zeros((), jnp.int32), integrator.trail(memory))
     length = segment_length(intervals, substeps, memory, segment)
     carry, saved = in_segments(interval, carry, (times[:-1], times[1:]), intervals, length)
     saved = jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b]), first, saved)
-    memory, code, count = carry
+    memory, code, count, _ = carry
     statistics = {"steps": jnp.asarray(intervals * substeps, jnp.int32), "linear_steps": count}
     y = integrator.output(memory)
     value = (saved, *((y,) if final else ()), *((memory,) if remember else ()))
@@ -126,16 +126,16 @@ def first_memory(
 
 
 def checkpointed_step(integrator: TimeIntegrator, system: System, args: PyTree) -> Callable:
-    """Return (carry, prepared, t, dt) ↦ carry for carry = (memory, code, count); reverse mode repeats what leads
+    """Return (carry, prepared, t, dt) ↦ carry for carry = (memory, code, count, trail); reverse mode repeats what leads
     from one solve to the next, not the solves.
     """
     policy = jax.checkpoint_policies.save_only_these_names(SOLVED)
 
     def step(carry, prepared, t, dt):
         def advance(carry, t, dt):
-            memory, code, count = carry
-            memory, status, taken = integrator.step(system, prepared, memory, t, dt, args)
-            return memory, first_failure(code, status.code), count + taken
+            memory, code, count, trail = carry
+            memory, status, taken, trail = integrator.step(system, prepared, memory, t, dt, args, trail)
+            return memory, first_failure(code, status.code), count + taken, trail
 
         return jax.checkpoint(advance, policy=policy, prevent_cse=False)(carry, t, dt)
 

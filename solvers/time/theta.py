@@ -11,6 +11,7 @@ from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Status
 from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage
 from gemel.solvers.time.systems import System
+from gemel.solvers.trail import Trail
 
 
 class Memory(eqx.Module):
@@ -44,12 +45,19 @@ class ImplicitEuler(StageMethod):
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
 
     def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by one stage."""
         guess = memory.u + dt * memory.slope
-        solution, count = solve_stage(system, self.solver, prepared, memory.u, 0.0, t + dt, guess, args)
-        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count
+        solution, count, trail = solve_stage(system, self.solver, prepared, memory.u, 0.0, t + dt, guess, args, trail)
+        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count, trail
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
@@ -91,13 +99,20 @@ class CrankNicolson(StageMethod):
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
 
     def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by one stage."""
         load = (1 - self.theta) * dt * explicit_rate(system, prepared, t, memory.u, args)
         guess = memory.u + dt * memory.slope
-        solution, count = solve_stage(system, self.solver, prepared, memory.u, load, t + dt, guess, args)
-        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count
+        solution, count, trail = solve_stage(system, self.solver, prepared, memory.u, load, t + dt, guess, args, trail)
+        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count, trail
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
