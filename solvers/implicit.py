@@ -118,9 +118,7 @@ def _implicit_jvp(primals, tangents):
         return residual(u, parameters)
 
     theta, dtheta = (bundle.residual, bundle.parameters), (change.residual, change.parameters)
-    dtrail = jax.tree.map(
-        lambda leaf, d: jnp.zeros_like(leaf) if d is None else d, trail, change.trail, is_leaf=lambda t: t is None
-    )
+    dtrail = eqx.combine(change.trail, jax.tree.map(jnp.zeros_like, trail))
     if all(t is None for t in jax.tree.leaves(dtheta, is_leaf=lambda t: t is None)):
         du = jnp.zeros_like(u)
     else:

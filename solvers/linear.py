@@ -68,10 +68,15 @@ def linear_step(
     """Solve as `linear_solve`, with a state that already belongs to these values, one of many solves in a row: also
     returns the trail for the next one, see `implicit_step`.
     """
+    aside = None if trail is None else trail.aside
+    if trail is not None and aside is not None:
+        operator, b, trail = stop_gradient(operator), b + aside.pushes[0], trail.beside(None)
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
     value, (status, statistics), trail = implicit_step(
         forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric, trail
     )
+    if trail is not None and aside is not None:
+        trail = trail.beside(aside.next(value))
     return Solution(value, status, statistics), trail
 
 

@@ -1,7 +1,8 @@
 r"""Starts for the solves of derivatives in a march, from those of the steps before.
 
 A forward run starts each solve from an extrapolation of past steps. Its adjoint goes through the same steps backwards,
-with operators that are the same or alike, and finds neighbouring solutions $\lambda_n$ of $A^T \lambda_n = b_n$. Their span is the best start for the next one: the combination whose right-hand side comes closest to the new one,
+with operators that are the same or alike, and finds neighbouring solutions $\lambda_n$ of $A^T \lambda_n = b_n$. In
+their span lies the start of the next one, the combination whose right-hand side comes closest to the new one:
 
 $$ x_0 = \sum_j c_j x_j, \qquad c = \arg\min_c \Big\lVert b - \sum_j c_j b_j \Big\rVert_2. $$
 
@@ -24,17 +25,23 @@ class Trail(eqx.Module):
     """The last solutions and their right-hand sides, both as backward differences, the newest first.
 
     Differences of a smooth sequence are far from parallel, so that the normal equations of their combination are good
-    enough. ``sides (k, n)`` and ``solutions (k, n)``; zeros where nothing is known.
+    enough. ``sides (k, n)`` and ``solutions (k, n)``; zeros where nothing is known. A step has so many ``solves``.
     """
 
     sides: Float[Array, "k n"]
     solutions: Float[Array, "k n"]
+    solves: int = eqx.field(static=True)
+    aside: "Aside | None" = None
 
     @staticmethod
-    def none(count: int, like: Float[Array, " n"]) -> "Trail":
+    def none(count: int, like: Float[Array, " n"], solves: int) -> "Trail":
         """Nothing known yet, with room for so many."""
         empty = jnp.zeros((count, *like.shape), like.dtype)
-        return Trail(empty, empty)
+        return Trail(empty, empty, solves)
+
+    def beside(self, aside: "Aside | None") -> "Trail":
+        """Return the same trail with, or without, operators set aside."""
+        return Trail(self.sides, self.solutions, self.solves, aside)
 
     def start(self, b: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the combination of the solutions whose right-hand side comes closest to b."""
@@ -46,7 +53,23 @@ class Trail(eqx.Module):
 
     def extended(self, b: Float[Array, " n"], x: Float[Array, " n"]) -> "Trail":
         """Return the trail with one more solution x of a system with the right-hand side b."""
-        return Trail(_differences(self.sides, b), _differences(self.solutions, x))
+        return Trail(_differences(self.sides, b), _differences(self.solutions, x), self.solves)
+
+
+class Aside(eqx.Module):
+    r"""Linear solves of a step whose operator has no derivative: that is set aside, for many steps together.
+
+    With $A u = b + p$ and $p = 0$, a change of $A$ changes $u$ as $\dot p = -\dot A u$ does. ``pushes`` are the p of
+    the solves to come, ``solutions`` the u of those that were; both have a row for each.
+    """
+
+    pushes: Float[Array, "solves n"]
+    solutions: Float[Array, "solves n"]
+
+    def next(self, u: Float[Array, " n"]) -> "Aside":
+        """Return what is left after a solve."""
+        solutions = jnp.concatenate([self.solutions[1:], u[None]])
+        return Aside(jnp.concatenate([self.pushes[1:], self.pushes[:1]]), solutions)
 
 
 def _differences(table: Float[Array, "k n"], new: Float[Array, " n"]) -> Float[Array, "k n"]:

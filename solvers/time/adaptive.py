@@ -14,14 +14,13 @@ from gemel.solvers.time.integrator import EmbeddedIntegrator, TimeIntegrator
 from gemel.solvers.time.loop import (
     Save,
     check_times,
-    checkpointed_step,
     finite_status,
-    first_failure,
     first_memory,
     in_segments,
     segment_length,
 )
 from gemel.solvers.time.plan import Plan, Run, find_plan
+from gemel.solvers.time.steps import checkpointed_step, first_failure
 from gemel.solvers.time.systems import System
 
 
@@ -117,7 +116,9 @@ def _replay(
     begun = (memory, first_failure(code, plan.code), zero, integrator.trail(memory))
     carry = (begun, times[0], mode, record, saved)
     xs = (jnp.arange(rows), plan.sizes, plan.slots, plan.events)
-    carry, _ = in_segments(body, carry, xs, rows, segment_length(rows, 1, memory, segment))
+    carry, _ = in_segments(
+        lambda carry, xs: jax.lax.scan(body, carry, xs), carry, xs, rows, segment_length(rows, 1, memory, segment)
+    )
     (memory, code, count, _), _, mode, record, saved = carry
     statistics = {"steps": plan.taken, "tried": plan.tried, "linear_steps": count}
     record = None if events is None else EventRecord(record.times, record.which, record.count, mode)

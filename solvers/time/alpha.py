@@ -178,9 +178,17 @@ class AlphaMethod(TimeIntegrator):
         linear = linear_solver_of(self.solver)
         return balanced_start(second_order(self, system), assembled, linear, state and state.mass, t, initial, args)
 
+    def shared_operator(self, prepared: _Prepared) -> LinearOperator | None:
+        """Return the operator of a step; None where the system is not linear."""
+        return prepared.operator
+
     def trail(self, memory: Motion) -> Trail | None:
         """Return an empty trail for iterative solvers."""
         return first_trail(self.solver, memory.u)
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: Motion, args: PyTree) -> Motion:
+        """Return the memory as it is."""
+        return memory
 
     def step(
         self,

@@ -80,8 +80,15 @@ class CentralDifference(TimeIntegrator):
         motion = system.prescribe(t, Motion(motion.u, motion.v, a), args)
         return _Memory(motion, motion.u), Status(jnp.zeros((), jnp.int32))
 
+    def shared_operator(self, prepared: _Prepared) -> None:
+        """Return None: nothing is solved."""
+
     def trail(self, memory: _Memory) -> None:
         """Return None: nothing is solved."""
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: _Memory, args: PyTree) -> _Memory:
+        """Return the memory as it is."""
+        return memory
 
     def step(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
+from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Status
 from gemel.solvers.time.systems import System
 from gemel.solvers.trail import Trail
@@ -37,6 +38,14 @@ class TimeIntegrator(eqx.Module):
         self, system: System, assembled: Any, state: Any, t: Array, initial: PyTree, args: PyTree
     ) -> tuple[Any, Status]:
         """Return the memory before the first step, and whether it could be found."""
+
+    @abc.abstractmethod
+    def resume(self, system: System, assembled: Any, t: Array, memory: Any, args: PyTree) -> Any:
+        """Return the memory of an earlier run, ready to go on from t."""
+
+    @abc.abstractmethod
+    def shared_operator(self, prepared: Any) -> LinearOperator | None:
+        """Return the operator of all linear solves with ``prepared``; None where there is no such one."""
 
     @abc.abstractmethod
     def trail(self, memory: Any) -> Trail | None:

@@ -11,7 +11,7 @@ from gemel.solvers.solution import Code
 from gemel.solvers.time.control import ErrorControl
 from gemel.solvers.time.events import Events, locate
 from gemel.solvers.time.integrator import EmbeddedIntegrator, TimeIntegrator
-from gemel.solvers.time.loop import first_failure
+from gemel.solvers.time.steps import first_failure
 from gemel.solvers.time.systems import System
 
 

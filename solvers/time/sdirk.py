@@ -66,6 +66,11 @@ class SDIRK(StageMethod):
         """γ."""
         return self.tableau.gamma
 
+    @property
+    def stages(self) -> int:
+        """Those of the tableau."""
+        return len(self.tableau.nodes)
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + γΔt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, self.tableau.gamma * dt, self.solver)
@@ -75,6 +80,10 @@ class SDIRK(StageMethod):
     ) -> tuple[Memory, Status]:
         """Return u and no slopes yet."""
         return first_memory(initial, self.tableau.error is not None), Status(jnp.zeros((), jnp.int32))
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
 
     def step(
         self,

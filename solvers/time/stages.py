@@ -25,7 +25,7 @@ _FOLLOWED = 4
 
 class Prepared(eqx.Module):
     """M, the operator M + w K of all stages where there is a K, the state of its linear solver, w, and what of the
-    load rests.
+    load rests; ``variable`` where the weight follows the steps.
     """
 
     mass: LinearOperator
@@ -33,6 +33,7 @@ class Prepared(eqx.Module):
     state: Any
     weight: Array
     resting: Any
+    variable: bool = eqx.field(static=True, default=False)
 
 
 class _Stage(eqx.Module):
@@ -70,9 +71,11 @@ def linear_solver_of(solver: LinearSolver | NonlinearSolver | None) -> LinearSol
     return solver.linear_solver if isinstance(solver, NonlinearSolver) else solver
 
 
-def first_trail(solver: LinearSolver | NonlinearSolver | None, like: Float[Array, " n"]) -> Trail | None:
+def first_trail(
+    solver: LinearSolver | NonlinearSolver | None, like: Float[Array, " n"], solves: int = 1
+) -> Trail | None:
     """Return an empty trail for iterative solvers; None for others, which have no use for a start."""
-    return Trail.none(_FOLLOWED, like) if isinstance(linear_solver_of(solver), KrylovSolver) else None
+    return Trail.none(_FOLLOWED, like, solves) if isinstance(linear_solver_of(solver), KrylovSolver) else None
 
 
 def check_solver(method: TimeIntegrator, solver: LinearSolver | NonlinearSolver | None, system: System) -> None:
@@ -97,6 +100,11 @@ class StageMethod(TimeIntegrator):
     def implicit_weight(self) -> float:
         """γ."""
 
+    @property
+    @abc.abstractmethod
+    def stages(self) -> int:
+        """The stages of a step."""
+
     def init(
         self,
         system: System,
@@ -118,9 +126,13 @@ class StageMethod(TimeIntegrator):
         mass = system.mass(args)
         return (mass, system.tangent(t, initial, args), system.resting(args)) if system.linear else (mass, None, None)
 
+    def shared_operator(self, prepared: Prepared) -> LinearOperator | None:
+        """Return M + w K; None where the system is not linear."""
+        return prepared.operator
+
     def trail(self, memory: Any) -> Trail | None:
         """Return an empty trail for iterative solvers."""
-        return first_trail(self.solver, self.output(memory))
+        return first_trail(self.solver, self.output(memory), self.stages)
 
     def verdict(self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree) -> Status:
         """Success: the stages have been judged by their solver."""
@@ -128,15 +140,19 @@ class StageMethod(TimeIntegrator):
 
 
 def prepare_stages(
-    assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver | None
+    assembled: Any,
+    state: Any,
+    weight: Array,
+    solver: LinearSolver | NonlinearSolver | None,
+    variable: bool = False,
 ) -> Prepared:
     """Return what all stages of one weight share."""
     mass, tangent, resting = assembled
     if tangent is None:
-        return Prepared(mass, None, state, weight, None)
+        return Prepared(mass, None, state, weight, None, variable)
     operator = linear_combination(1.0, mass, weight, tangent)
     state = state_for(linear_solver_of(solver), state, operator)
-    return Prepared(mass, operator, state, weight, resting)
+    return Prepared(mass, operator, state, weight, resting, variable)
 
 
 def solve_stage(
@@ -164,6 +180,16 @@ def solve_stage(
         stage.residual, guess, parameters, solver, stage.tangent, prepared.state, mass.symmetric, trail
     )
     return solution, solution.statistics["linear_steps"], trail
+
+
+def first_rate(system: System, assembled: Any, t: Array, u: Float[Array, " n"], args: PyTree) -> Float[Array, " n"]:
+    """Return `explicit_rate` before there is a step: K u + r(t, 0) of a linear system."""
+    mass, tangent, resting = assembled
+    if tangent is None:
+        rate = system.residual(t, u, args)
+    else:
+        rate = tangent.mv(u) + system.load(t, jnp.zeros_like(u), resting, args)
+    return jnp.where(mass.diagonal() != 0, rate, 0.0)
 
 
 def explicit_rate(

@@ -34,6 +34,11 @@ class ImplicitEuler(StageMethod):
         """1."""
         return 1.0
 
+    @property
+    def stages(self) -> int:
+        """One."""
+        return 1
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + Δt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, dt, self.solver)
@@ -43,6 +48,10 @@ class ImplicitEuler(StageMethod):
     ) -> tuple[Memory, Status]:
         """Return u and no slope yet."""
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
 
     def step(
         self,
@@ -88,6 +97,11 @@ class CrankNicolson(StageMethod):
         """θ."""
         return self.theta
 
+    @property
+    def stages(self) -> int:
+        """One."""
+        return 1
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + θΔt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, self.theta * dt, self.solver)
@@ -97,6 +111,10 @@ class CrankNicolson(StageMethod):
     ) -> tuple[Memory, Status]:
         """Return u and no slope yet."""
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
 
     def step(
         self,
