@@ -62,8 +62,8 @@ class Conduction(FirstOrderSystem):
 
 
 SYSTEM = Conduction(
-    SparseOperator.from_scipy(400 * LAPLACE, True),
-    SparseOperator.from_scipy(sp.csr_array(np.eye(N)) - LAPLACE / 6, True),
+    stiffness=SparseOperator.from_scipy(400 * LAPLACE, True),
+    inertia=SparseOperator.from_scipy(sp.csr_array(np.eye(N)) - LAPLACE / 6, True),
 )
 ARGS = {"k": jnp.asarray(1.1), "f": jnp.asarray(2.0), "c": jnp.asarray(1.5)}
 NOISE = np.random.default_rng(0).normal(size=101)
@@ -93,9 +93,9 @@ def test_a_start_is_the_best_combination_of_what_was_solved():
         assert left <= np.linalg.norm(b - best) + 1e-7 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize(("method", "noise", "share"), [("sdirk2", 0.0, 0.5), ("bdf2", 0.0, 0.5), ("bdf2", 1.0, 0.9)])
+@pytest.mark.parametrize(("method", "noise", "share"), [("sdirk2", 0, 0.5), ("bdf2", 0, 0.5), ("bdf2", 1, 0.9)])
 def test_an_adjoint_sweep_starts_from_what_it_has_solved(method, noise, share, monkeypatch):
-    """The first solve starts from zero, as all would; where sensors are noisy the others gain less, but lose nothing."""
+    """The first solve starts from zero, as all would; with noisy sensors the others gain less, but lose nothing."""
     taken = []
     compute = KrylovSolver.compute
 
@@ -161,7 +161,7 @@ def test_pieces_and_segments_change_no_derivative(options):
 @pytest.mark.slow
 @pytest.mark.parametrize("linear_solver", [CG(Jacobi(), 1e-12, 0.0, 200), GMRES(Jacobi(), 1e-12, 0.0, 200, 50)])
 def test_nonlinear_marches_agree_in_both_modes(linear_solver):
-    system = Conduction(SYSTEM.stiffness, SYSTEM.inertia, linear=False)
+    system = Conduction(stiffness=SYSTEM.stiffness, inertia=SYSTEM.inertia, linear=False)
     method = BDF2(Newton(linear_solver, 1e-12, 1e-13, 25, None, 1e-13))
     times = jnp.linspace(0, 1, 31) ** 1.5
 
