@@ -40,6 +40,7 @@ CASES = {
         Case("transient", "Heat, 200 steps, and gradient", "transient", _HEX, "Q1", (8,)),
         Case("neo-hookean", "Rubber block, strains of 20 % in one step", "neo_hookean", _HEX, "Q1", (16,)),
         Case("heat-steps", "Heat, 100 steps with one hierarchy", "heat_steps", _HEX, "Q1", (16,)),
+        Case("heat-gradient", "Heat, 100 steps with one hierarchy, and gradient", "heat_gradient", _HEX, "Q1", (16,)),
         Case("batch", "Heat, 64 scenarios in one call", "batch", _HEX, "Q1", (16,)),
         Case("van-der-pol", "Van der Pol, μ near 5: an ensemble, and gradient", "ensembles", "", "", (1000,)),
         Case("robertson", "Robertson to 1e5: an ensemble, and gradient", "ensembles", "", "", (1000,)),

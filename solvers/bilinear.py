@@ -19,6 +19,9 @@ from jaxtyping import Array
 
 Values = tuple[Array, ...]
 
+_AT_ONCE = 16
+"""Outer products that are summed before they are stored."""
+
 
 class Storage(eqx.Module):
     """Where the values of a matrix A lie, and how A x is computed from them; arrays in it are tables of indices.
@@ -47,6 +50,10 @@ class Storage(eqx.Module):
     @abc.abstractmethod
     def outer(self, y: Array, x: Array) -> Values:
         """Return y xᵀ in the places that are stored."""
+
+    @abc.abstractmethod
+    def outers(self, y: Array, x: Array) -> Values:
+        """Return Σᵢ yᵢ xᵢᵀ for the rows of y and x (k, n), few of them, in the places that are stored."""
 
 
 def product(storage: Storage, values: Sequence[Array], x: Array) -> Array:
@@ -116,13 +123,25 @@ def _transpose(ct, *args, treedef, batched):
     elif batched[0]:
         out = jax.vmap(storage.outer, in_axes=(0, 0 if batched[1] else None))(ct, x)
     else:
-
-        def add(total, pair):
-            return jax.tree.map(jnp.add, total, storage.outer(*pair)), None
-
-        start = tuple(jnp.zeros(v.aval.shape, ct.dtype) for v in values)
-        out, _ = jax.lax.scan(add, start, (ct, x))
+        out = _sum_of_outers(storage, ct, x)
     return [*out, None, *none_index]
+
+
+def _sum_of_outers(storage: Storage, y: Array, x: Array) -> Values:
+    """Σᵢ yᵢ xᵢᵀ for any number of rows, some at a time: the stored places are filled once for all of those."""
+    whole = y.shape[0] // _AT_ONCE * _AT_ONCE
+    parts = []
+    if whole < y.shape[0]:
+        parts.append(storage.outers(y[whole:], x[whole:]))
+    if whole:
+        first = storage.outers(y[:_AT_ONCE], x[:_AT_ONCE])
+        folded = tuple(rows[_AT_ONCE:whole].reshape(-1, _AT_ONCE, rows.shape[1]) for rows in (y, x))
+        parts.append(
+            jax.lax.scan(
+                lambda total, pair: (jax.tree.map(jnp.add, total, storage.outers(*pair)), None), first, folded
+            )[0]
+        )
+    return parts[0] if len(parts) == 1 else jax.tree.map(jnp.add, *parts)
 
 
 def _batch(args, dims, *, treedef, batched):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.operators import FunctionOperator, LinearOperator
+from gemel.solvers.trail import Trail
 
 SOLVED = "gemel_solved"
 """Name under which solutions are visible to checkpoint policies: saving them spares the repeated solve."""
@@ -44,6 +45,7 @@ class _Bundle(eqx.Module):
     parameters: Any
     linear_solver: LinearSolver
     state: Any
+    trail: Trail | None
     symmetric: bool = eqx.field(static=True)
 
 
@@ -76,33 +78,56 @@ def implicit_solve(
     is taken. Where the solve for a derivative fails, the derivative is NaN: a derivative has no status of
     its own.
     """
-    bundle = _Bundle(forward, residual, tangent, parameters, linear_solver, stop_gradient(state), symmetric)
+    u, aux, _ = implicit_step(forward, residual, parameters, linear_solver, state, tangent, symmetric, None)
+    return u, aux
+
+
+def implicit_step(
+    forward: Callable[[Any, Any, Any], tuple[Array, Any]],
+    residual: Callable[[Array, Any], Array],
+    parameters: PyTree,
+    linear_solver: LinearSolver,
+    state: Any,
+    tangent: Callable[[Array, Any], LinearOperator] | None,
+    symmetric: bool,
+    trail: Trail | None,
+) -> tuple[Float[Array, " n"], Any, Trail | None]:
+    """Return what `implicit_solve` does for one of many solves in a row, and the trail for the next one.
+
+    The value of a trail is passed on as it is: zeros. Its derivative is where the solves for derivatives leave what
+    the next one starts from: forward mode hands tangents from each step to the next, and reverse mode cotangents from
+    each step to the one before, just in the order in which those solves follow each other. It is no derivative of
+    anything, and must not reach a result.
+    """
+    bundle = _Bundle(forward, residual, tangent, parameters, linear_solver, stop_gradient(state), trail, symmetric)
     return _implicit(bundle)
 
 
 @eqx.filter_custom_jvp
-def _implicit(bundle: _Bundle) -> tuple[Array, Any]:
-    return bundle.forward(bundle.residual, bundle.tangent, bundle.parameters)
+def _implicit(bundle: _Bundle) -> tuple[Array, Any, Trail | None]:
+    return *bundle.forward(bundle.residual, bundle.tangent, bundle.parameters), bundle.trail
 
 
 @_implicit.def_jvp
 def _implicit_jvp(primals, tangents):
     (bundle,), (change,) = primals, tangents
-    u, aux = _implicit(bundle)
+    u, aux, trail = _implicit(bundle)
     u = checkpoint_name(u, SOLVED)
 
     def at_solution(residual, parameters):
         return residual(u, parameters)
 
     theta, dtheta = (bundle.residual, bundle.parameters), (change.residual, change.parameters)
+    dtrail = eqx.combine(change.trail, jax.tree.map(jnp.zeros_like, trail))
     if all(t is None for t in jax.tree.leaves(dtheta, is_leaf=lambda t: t is None)):
         du = jnp.zeros_like(u)
     else:
         _, dr = eqx.filter_jvp(at_solution, theta, dtheta)
         dr = jnp.zeros_like(u) if dr is None else dr
-        du = tangent_solve(_tangent_operator(bundle, u), -dr, bundle.linear_solver, bundle.state)
+        operator = _tangent_operator(bundle, u)
+        du, dtrail = _solve_along(operator, -dr, bundle.linear_solver, bundle.state, dtrail)
     daux = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else None, aux)
-    return (u, aux), (du, daux)
+    return (u, aux, trail), (du, daux, dtrail)
 
 
 def _tangent_operator(bundle: _Bundle, u: Array) -> LinearOperator:
@@ -140,16 +165,28 @@ def tangent_solve(
     operator: LinearOperator, b: Float[Array, " n"], solver: LinearSolver, state: Any
 ) -> Float[Array, " n"]:
     """Return A⁻¹ b, linear in b, differentiable in A and b to any order; NaN where the solver fails."""
+    return _solve_along(operator, b, solver, state, None)[0]
+
+
+def _solve_along(
+    operator: LinearOperator, b: Float[Array, " n"], solver: LinearSolver, state: Any, trail: Trail | None
+) -> tuple[Float[Array, " n"], Trail | None]:
+    """Return A⁻¹ b, and the trail with it. To JAX the trail passes through; both directions of the solve extend what
+    they are given in its place.
+    """
     state = state_for(solver, state, operator)
 
-    def solve(rhs: Array, transpose: bool) -> Array:
-        solution = solver.compute(state, operator, rhs, None, transpose)
-        return jnp.where(solution.status.ok, solution.value, jnp.nan)
+    def solve(given: tuple[Array, Trail | None], transpose: bool) -> tuple[Array, Trail | None]:
+        rhs, before = given
+        guess = None if before is None else before.start(rhs)
+        solution = solver.compute(state, operator, rhs, guess, transpose)
+        x = jnp.where(solution.status.ok, solution.value, jnp.nan)
+        return x, None if before is None else before.extended(rhs, x)
 
     return jax.lax.custom_linear_solve(
-        operator.mv,
-        b,
-        solve=lambda _, rhs: solve(rhs, False),
-        transpose_solve=lambda _, rhs: solve(rhs, True),
+        lambda given: (operator.mv(given[0]), given[1]),
+        (b, trail),
+        solve=lambda _, given: solve(given, False),
+        transpose_solve=lambda _, given: solve(given, True),
         symmetric=False,
     )

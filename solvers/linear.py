@@ -6,10 +6,11 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from gemel.solvers.implicit import implicit_solve, state_for, stop_gradient
+from gemel.solvers.implicit import implicit_solve, implicit_step, state_for, stop_gradient
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution
+from gemel.solvers.trail import Trail
 
 
 class _Forward(eqx.Module):
@@ -53,22 +54,30 @@ def linear_solve(
 
     Returns x with shape (n,), the status, and the statistics of the solver.
     """
-    return linear_solve_ready(operator, b, solver, state_for(solver, state, operator), x0)
+    return linear_step(operator, b, solver, state_for(solver, state, operator), x0, None)[0]
 
 
-def linear_solve_ready(
+def linear_step(
     operator: LinearOperator,
     b: Float[Array, " n"],
     solver: LinearSolver,
     state: Any,
-    x0: Float[Array, " n"] | None = None,
-) -> Solution[Array]:
-    """Solve as `linear_solve`, with a state that already belongs to these values."""
+    x0: Float[Array, " n"] | None,
+    trail: Trail | None,
+) -> tuple[Solution[Array], Trail | None]:
+    """Solve as `linear_solve`, with a state that already belongs to these values, one of many solves in a row: also
+    returns the trail for the next one, see `implicit_step`.
+    """
+    aside = None if trail is None else trail.aside
+    if trail is not None and aside is not None:
+        operator, b, trail = stop_gradient(operator), b + aside.pushes[0], trail.beside(None)
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
-    value, (status, statistics) = implicit_solve(
-        forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric
+    value, (status, statistics), trail = implicit_step(
+        forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric, trail
     )
-    return Solution(value, status, statistics)
+    if trail is not None and aside is not None:
+        trail = trail.beside(aside.next(value))
+    return Solution(value, status, statistics), trail
 
 
 class _Step(eqx.Module):

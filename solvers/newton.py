@@ -14,12 +14,14 @@ from gemel.solvers.implicit import (
     Implicit,
     Unrolled,
     implicit_solve,
+    implicit_step,
     matrix_free_tangent,
     stop_gradient,
 )
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Code, Solution, Status
+from gemel.solvers.trail import Trail
 
 Residual = Callable[[Array, Any], Array]
 Tangent = Callable[[Array, Any], LinearOperator]
@@ -200,3 +202,23 @@ def nonlinear_solve(
     else:
         raise ValueError(f"Adjoint {type(adjoint).__name__}: use Implicit or Unrolled.")
     return Solution(value, status, statistics)
+
+
+def nonlinear_step(
+    residual: Residual,
+    u0: Float[Array, " n"],
+    args: PyTree,
+    solver: NonlinearSolver,
+    tangent: Tangent,
+    state: Any,
+    symmetric: bool,
+    trail: Trail | None,
+) -> tuple[Solution[Array], Trail | None]:
+    """Solve as `nonlinear_solve` by `Implicit`, one of many solves in a row: also returns the trail for the next one,
+    see `implicit_step`.
+    """
+    forward = _Forward(solver, stop_gradient(state), stop_gradient(u0), symmetric)
+    value, (status, statistics), trail = implicit_step(
+        forward, residual, args, solver.linear_solver, state, tangent, symmetric, trail
+    )
+    return Solution(value, status, statistics), trail

@@ -142,6 +142,13 @@ class Structure(Storage):
         """Return y xᵀ in the places that are stored."""
         return tuple(p * q for p, q in _pairs(y, x, self.forward))
 
+    def outers(self, y: Array, x: Array) -> Values:
+        """Return Σᵢ yᵢ xᵢᵀ for the rows of y and x."""
+        total = self.outer(y[0], x[0])
+        for mine, other in zip(y[1:], x[1:], strict=True):
+            total = tuple(one + more for one, more in zip(total, self.outer(mine, other), strict=True))
+        return total
+
 
 # Moving values between layouts: a gather whose transpose is a gather.
 

@@ -1,7 +1,8 @@
 """Matrices whose unknowns sit on a lattice and couple with their neighbours there: products by slices, no indices."""
 
 import itertools
-from functools import partial
+import operator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -248,6 +249,19 @@ class _OnLattice(Storage):
         def at(offset: Array) -> Array:
             there = jax.lax.dynamic_slice(padded, (0, *offset), mine.shape)
             return mine[:, None] * there
+
+        offsets = jnp.asarray(list(itertools.product(range(3), repeat=len(lattice.nodes))))
+        return (jax.lax.map(at, offsets).reshape(lattice.shape),)
+
+    def outers(self, y: Array, x: Array) -> Values:
+        """Σᵢ yᵢ xᵢᵀ likewise, all rows in one pass."""
+        lattice = self.lattice
+        padded = jnp.stack([_padded(lattice, row) for row in x])
+        mine = jnp.stack([lattice.split(row) for row in y])
+
+        def at(offset: Array) -> Array:
+            there = [jax.lax.dynamic_slice(row, (0, *offset), mine.shape[1:]) for row in padded]
+            return reduce(operator.add, (row[:, None] * other for row, other in zip(mine, there, strict=True)))
 
         offsets = jnp.asarray(list(itertools.product(range(3), repeat=len(lattice.nodes))))
         return (jax.lax.map(at, offsets).reshape(lattice.shape),)

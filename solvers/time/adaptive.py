@@ -14,14 +14,13 @@ from gemel.solvers.time.integrator import EmbeddedIntegrator, TimeIntegrator
 from gemel.solvers.time.loop import (
     Save,
     check_times,
-    checkpointed_step,
     finite_status,
-    first_failure,
     first_memory,
     in_segments,
     segment_length,
 )
 from gemel.solvers.time.plan import Plan, Run, find_plan
+from gemel.solvers.time.steps import checkpointed_step, first_failure
 from gemel.solvers.time.systems import System
 
 
@@ -90,7 +89,7 @@ def _replay(
             return carry
 
         def go():
-            (memory, code, count), t, mode, record, saved = carry
+            (memory, code, count, trail), t, mode, record, saved = carry
             lands = slot < m
             end = times[jnp.minimum(slot, m - 1)]
             dt = jnp.where(lands, end - t, size)
@@ -98,7 +97,7 @@ def _replay(
                 dt = jax.lax.cond(which >= 0, lambda: _event_time(run, which, memory, t, size, mode), lambda: dt)
             prepared, args = run.prepare(memory, t, dt, mode)
             step = checkpointed_step(integrator, run.system, args)
-            memory, code, count = step((memory, code, count), prepared, t, dt)
+            memory, code, count, trail = step((memory, code, count, trail), prepared, t, dt)
             code = first_failure(code, integrator.verdict(run.system, prepared, memory, t + dt, dt, args).code)
             now = t + dt
             if events is not None:
@@ -110,14 +109,17 @@ def _replay(
             now = jnp.where(lands, end, now)
             kept = keep(now, integrator.output(memory))
             saved = jax.tree.map(lambda all_, one: all_.at[slot].set(one, mode="drop"), saved, kept)
-            return (memory, code, count), now, mode, record, saved
+            return (memory, code, count, trail), now, mode, record, saved
 
         return jax.lax.cond(number < plan.taken, go, skip), None
 
-    carry = ((memory, first_failure(code, plan.code), zero), times[0], mode, record, saved)
+    begun = (memory, first_failure(code, plan.code), zero, integrator.trail(memory))
+    carry = (begun, times[0], mode, record, saved)
     xs = (jnp.arange(rows), plan.sizes, plan.slots, plan.events)
-    carry, _ = in_segments(body, carry, xs, rows, segment_length(rows, 1, memory, segment))
-    (memory, code, count), _, mode, record, saved = carry
+    carry, _ = in_segments(
+        lambda carry, xs: jax.lax.scan(body, carry, xs), carry, xs, rows, segment_length(rows, 1, memory, segment)
+    )
+    (memory, code, count, _), _, mode, record, saved = carry
     statistics = {"steps": plan.taken, "tried": plan.tried, "linear_steps": count}
     record = None if events is None else EventRecord(record.times, record.which, record.count, mode)
     return Solution((saved, record, memory), finite_status(code, integrator.output(memory)), statistics)

@@ -8,15 +8,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.implicit import state_for
-from gemel.solvers.linear import linear_solve, linear_solve_ready
+from gemel.solvers.linear import linear_solve, linear_step
 from gemel.solvers.linear_solver import LinearSolver
-from gemel.solvers.newton import NonlinearSolver, nonlinear_solve
+from gemel.solvers.newton import NonlinearSolver, nonlinear_step
 from gemel.solvers.operators import DiagonalOperator, LinearOperator
 from gemel.solvers.solution import Solution, Status
 from gemel.solvers.sparse import linear_combination
 from gemel.solvers.time.integrator import TimeIntegrator
-from gemel.solvers.time.stages import check_solver, linear_solver_of
+from gemel.solvers.time.stages import check_solver, first_trail, linear_solver_of
 from gemel.solvers.time.systems import Motion, SecondOrderSystem, System
+from gemel.solvers.trail import Trail
 
 
 class Coefficients(NamedTuple):
@@ -177,34 +178,60 @@ class AlphaMethod(TimeIntegrator):
         linear = linear_solver_of(self.solver)
         return balanced_start(second_order(self, system), assembled, linear, state and state.mass, t, initial, args)
 
+    def shared_operator(self, prepared: _Prepared) -> LinearOperator | None:
+        """Return the operator of a step; None where the system is not linear."""
+        return prepared.operator
+
+    def trail(self, memory: Motion) -> Trail | None:
+        """Return an empty trail for iterative solvers."""
+        return first_trail(self.solver, memory.u)
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: Motion, args: PyTree) -> Motion:
+        """Return the memory as it is."""
+        return memory
+
     def step(
-        self, system: System, prepared: _Prepared, memory: Motion, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Motion, Status, Array]:
+        self,
+        system: System,
+        prepared: _Prepared,
+        memory: Motion,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Motion, Status, Array, Trail | None]:
         """Advance one step."""
         numbers = self.coefficients
         mass, damping = prepared.mass, prepared.damping
         if prepared.operator is not None:
             load = -balance(numbers, system, mass, damping, memory, jnp.zeros_like(memory.a), t, dt, args)
             linear = linear_solver_of(self.solver)
-            solution = linear_solve_ready(prepared.operator, load, linear, prepared.state, memory.a)
+            solution, trail = linear_step(prepared.operator, load, linear, prepared.state, memory.a, trail)
             a, count = solution.value, solution.statistics["steps"]
         else:
-            solution = self._newton(system, prepared, memory, t, dt, args)
+            solution, trail = self._newton(system, prepared, memory, t, dt, args, trail)
             a = (solution.value - _predicted(numbers, memory, dt).u) / (numbers.beta * dt**2)
             count = solution.statistics["linear_steps"]
         end = second_order(self, system).prescribe(t + dt, corrected(numbers, memory, a, dt), args)
-        return end, solution.status, count
+        return end, solution.status, count, trail
 
     def _newton(
-        self, system: System, prepared: _Prepared, memory: Motion, t: Array, dt: Array, args: PyTree
-    ) -> Solution[Array]:
+        self,
+        system: System,
+        prepared: _Prepared,
+        memory: Motion,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Solution[Array], Trail | None]:
         assert isinstance(self.solver, NonlinearSolver)
         step = _Step(system, self.coefficients)
         parameters = (prepared.mass, prepared.damping, memory, t, dt, args)
         guess = memory.u + dt * memory.v + 0.5 * dt**2 * memory.a
         symmetric = prepared.mass.symmetric
-        return nonlinear_solve(
-            step.residual, guess, parameters, self.solver, step.tangent, prepared.state, symmetric=symmetric
+        return nonlinear_step(
+            step.residual, guess, parameters, self.solver, step.tangent, prepared.state, symmetric, trail
         )
 
     def recall(self, motion: Motion) -> Motion:

@@ -12,6 +12,7 @@ from gemel.solvers.solution import Code, Status
 from gemel.solvers.time.alpha import second_order
 from gemel.solvers.time.integrator import TimeIntegrator
 from gemel.solvers.time.systems import Motion, SecondOrderSystem, System
+from gemel.solvers.trail import Trail
 
 
 class _Prepared(eqx.Module):
@@ -79,9 +80,26 @@ class CentralDifference(TimeIntegrator):
         motion = system.prescribe(t, Motion(motion.u, motion.v, a), args)
         return _Memory(motion, motion.u), Status(jnp.zeros((), jnp.int32))
 
+    def shared_operator(self, prepared: _Prepared) -> None:
+        """Return None: nothing is solved."""
+
+    def trail(self, memory: _Memory) -> None:
+        """Return None: nothing is solved."""
+
+    def resume(self, system: System, assembled: Any, t: Array, memory: _Memory, args: PyTree) -> _Memory:
+        """Return the memory as it is."""
+        return memory
+
     def step(
-        self, system: System, prepared: _Prepared, memory: _Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[_Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: _Prepared,
+        memory: _Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[_Memory, Status, Array, Trail | None]:
         """Advance one step."""
         system, motion = second_order(self, system), memory.motion
         half = motion.v + 0.5 * dt * motion.a
@@ -89,7 +107,7 @@ class CentralDifference(TimeIntegrator):
         a = _acceleration(system, prepared, t + dt, moved.u, half, dt, args)
         end = system.prescribe(t + dt, Motion(moved.u, half + 0.5 * dt * a, a), args)
         code = jnp.where(dt > prepared.stable, Code.DIVERGENCE, Code.SUCCESS).astype(jnp.int32)
-        return _Memory(end, motion.u), Status(code), jnp.zeros((), jnp.int32)
+        return _Memory(end, motion.u), Status(code), jnp.zeros((), jnp.int32), trail
 
     def recall(self, motion: Motion) -> _Memory:
         """Return the memory of a run that came to this motion."""

@@ -6,8 +6,10 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
+from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Status
 from gemel.solvers.time.systems import System
+from gemel.solvers.trail import Trail
 
 
 class TimeIntegrator(eqx.Module):
@@ -38,10 +40,22 @@ class TimeIntegrator(eqx.Module):
         """Return the memory before the first step, and whether it could be found."""
 
     @abc.abstractmethod
+    def resume(self, system: System, assembled: Any, t: Array, memory: Any, args: PyTree) -> Any:
+        """Return the memory of an earlier run, ready to go on from t."""
+
+    @abc.abstractmethod
+    def shared_operator(self, prepared: Any) -> LinearOperator | None:
+        """Return the operator of all linear solves with ``prepared``; None where there is no such one."""
+
+    @abc.abstractmethod
+    def trail(self, memory: Any) -> Trail | None:
+        """Return the trail before the first step; None where the solves of a step have no use for one."""
+
+    @abc.abstractmethod
     def step(
-        self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Any, Status, Array]:
-        """Advance from t to t + dt. Returns the memory, the status, and the number of linear iterations."""
+        self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree, trail: Trail | None
+    ) -> tuple[Any, Status, Array, Trail | None]:
+        """Advance from t to t + dt. Returns the memory, the status, the number of linear iterations, and the trail."""
 
     @abc.abstractmethod
     def output(self, memory: Any) -> PyTree:

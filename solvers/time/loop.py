@@ -10,9 +10,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from gemel.solvers.implicit import SOLVED, stop_gradient
+from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.solution import Code, Solution, Status
 from gemel.solvers.time.integrator import TimeIntegrator
+from gemel.solvers.time.steps import Steps, in_pieces
 from gemel.solvers.time.systems import System
 
 Save = Callable[[Array, Any], PyTree]
@@ -69,37 +70,18 @@ def integrate(
     memory, status = first_memory(integrator, system, assembled, state, times[0], initial, args, memory)
     shared = integrator.prepare(assembled, state, None, dt) if uniform else None
     keep = (lambda t, y: y) if save is None else save
-    step = checkpointed_step(integrator, system, args)
-
-    def interval(carry, ends):
-        t0, t1 = ends
-        size = dt if uniform else (t1 - t0) / substeps
-
-        def prepared(memory):
-            return shared if uniform else integrator.prepare(assembled, state, memory, size)
-
-        carry = _repeat(lambda carry, i: step(carry, prepared(carry[0]), t0 + i * size, size), carry, substeps)
-        memory, code, count = carry
-        code = first_failure(code, integrator.verdict(system, prepared(memory), memory, t1, size, args).code)
-        return (memory, code, count), keep(t1, integrator.output(memory))
-
+    steps = Steps(system, integrator, args, keep, assembled, state, shared, dt, substeps)
     first = keep(times[0], integrator.output(memory))
-    carry = (memory, status.code, jnp.zeros((), jnp.int32))
+    carry = (memory, status.code, jnp.zeros((), jnp.int32), integrator.trail(memory))
     length = segment_length(intervals, substeps, memory, segment)
-    carry, saved = in_segments(interval, carry, (times[:-1], times[1:]), intervals, length)
+    # A function of its own: what is rematerialised must have a hash, which a method of a module with arrays has not.
+    carry, saved = in_segments(lambda *given: steps.run(*given), carry, (times[:-1], times[1:]), intervals, length)
     saved = jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b]), first, saved)
-    memory, code, count = carry
+    memory, code, count, _ = carry
     statistics = {"steps": jnp.asarray(intervals * substeps, jnp.int32), "linear_steps": count}
     y = integrator.output(memory)
     value = (saved, *((y,) if final else ()), *((memory,) if remember else ()))
     return Solution(value if len(value) > 1 else saved, finite_status(code, y), statistics)
-
-
-def _repeat(function: Callable[[Any, Array | int], Any], carry: Any, count: int) -> Any:
-    """Return what ``function`` makes of the carry in ``count`` calls."""
-    if count == 1:
-        return function(carry, 0)
-    return jax.lax.scan(lambda carry, i: (function(carry, i), None), carry, jnp.arange(count))[0]
 
 
 def check_times(times: Array) -> int:
@@ -121,30 +103,8 @@ def first_memory(
 ) -> tuple[Any, Status]:
     """Return the memory to begin with: a given one, or that of a start."""
     if memory is not None:
-        return memory, Status(jnp.zeros((), jnp.int32))
+        return integrator.resume(system, assembled, t, memory, args), Status(jnp.zeros((), jnp.int32))
     return integrator.start(system, assembled, state, t, initial, args)
-
-
-def checkpointed_step(integrator: TimeIntegrator, system: System, args: PyTree) -> Callable:
-    """Return (carry, prepared, t, dt) ↦ carry for carry = (memory, code, count); reverse mode repeats what leads
-    from one solve to the next, not the solves.
-    """
-    policy = jax.checkpoint_policies.save_only_these_names(SOLVED)
-
-    def step(carry, prepared, t, dt):
-        def advance(carry, t, dt):
-            memory, code, count = carry
-            memory, status, taken = integrator.step(system, prepared, memory, t, dt, args)
-            return memory, first_failure(code, status.code), count + taken
-
-        return jax.checkpoint(advance, policy=policy, prevent_cse=False)(carry, t, dt)
-
-    return step
-
-
-def first_failure(code: Array, later: Array) -> Array:
-    """Return the code of what failed first."""
-    return jnp.where(code == Code.SUCCESS, later, code).astype(jnp.int32)
 
 
 def finite_status(code: Array, y: PyTree) -> Status:
@@ -172,20 +132,10 @@ def segment_length(intervals: int, substeps: int, memory: Any, asked: int | None
     return math.isqrt(intervals - 1) + 1
 
 
-def in_segments(body: Callable, carry: Any, xs: Any, count: int, length: int) -> tuple[Any, Any]:
-    """Scan ``body`` over segments of ``length``, each rematerialised in reverse mode, then over the rest."""
-
-    def piece(carry, xs):
-        return jax.lax.scan(body, carry, xs)
-
+def in_segments(piece: Callable, carry: Any, xs: Any, count: int, length: int) -> tuple[Any, Any]:
+    """Apply ``piece(carry, xs)``, a scan, to segments of ``length``, each rematerialised in reverse mode, then to the
+    rest.
+    """
     if length >= count:
         return piece(carry, xs)
-    whole = count // length
-    cut = whole * length
-    folded = jax.tree.map(lambda x: x[:cut].reshape(whole, length, *x.shape[1:]), xs)
-    carry, saved = jax.lax.scan(jax.checkpoint(piece, prevent_cse=False), carry, folded)
-    saved = jax.tree.map(lambda y: y.reshape(cut, *y.shape[2:]), saved)
-    if cut == count:
-        return carry, saved
-    carry, rest = jax.checkpoint(piece)(carry, jax.tree.map(lambda x: x[cut:], xs))
-    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), saved, rest)
+    return in_pieces(jax.checkpoint(piece, prevent_cse=False), carry, xs, count, length, jax.checkpoint(piece))

@@ -11,7 +11,7 @@ from gemel.solvers.solution import Code
 from gemel.solvers.time.control import ErrorControl
 from gemel.solvers.time.events import Events, locate
 from gemel.solvers.time.integrator import EmbeddedIntegrator, TimeIntegrator
-from gemel.solvers.time.loop import first_failure
+from gemel.solvers.time.steps import first_failure
 from gemel.solvers.time.systems import System
 
 
@@ -58,7 +58,7 @@ class Run(eqx.Module):
     def step(self, memory: Any, t: Array, dt: Array, mode: Array) -> tuple[Any, Array, Array]:
         """Return the memory, the code and the linear iterations of a step."""
         prepared, args = self.prepare(memory, t, dt, mode)
-        memory, status, count = self.integrator.step(self.system, prepared, memory, t, dt, args)
+        memory, status, count, _ = self.integrator.step(self.system, prepared, memory, t, dt, args, None)
         return memory, status.code, count
 
     def event_value(self, which: Array, memory: Any, t: Array, dt: Array, mode: Array) -> Array:

@@ -15,6 +15,7 @@ from gemel.solvers.solution import Code, Status
 from gemel.solvers.sparse import linear_combination
 from gemel.solvers.time.stages import Prepared, StageMethod, linear_solver_of, prepare_stages, solve_stage, stored
 from gemel.solvers.time.systems import StoringSystem, System
+from gemel.solvers.trail import Trail
 
 
 class Tableau(eqx.Module):
@@ -65,6 +66,11 @@ class SDIRK(StageMethod):
         """γ."""
         return self.tableau.gamma
 
+    @property
+    def stages(self) -> int:
+        """Those of the tableau."""
+        return len(self.tableau.nodes)
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + γΔt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, self.tableau.gamma * dt, self.solver)
@@ -75,11 +81,22 @@ class SDIRK(StageMethod):
         """Return u and no slopes yet."""
         return first_memory(initial, self.tableau.error is not None), Status(jnp.zeros((), jnp.int32))
 
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
+
     def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by all stages."""
-        return sdirk_step(self.tableau, self.solver, system, prepared, memory, t, dt, args)
+        return sdirk_step(self.tableau, self.solver, system, prepared, memory, t, dt, args, trail)
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
@@ -95,7 +112,8 @@ def sdirk_step(
     t: Array,
     dt: Array,
     args: PyTree,
-) -> tuple[Memory, Status, Array]:
+    trail: Trail | None,
+) -> tuple[Memory, Status, Array, Trail | None]:
     """Advance one step, all stages by one body.
 
     Stage i at tᵢ = t + cᵢΔt: M (Uᵢ − base) + γΔt r(tᵢ, Uᵢ) = 0 with base u + Δt Σⱼ aᵢⱼ U̇ⱼ, j < i. Its slope
@@ -107,18 +125,18 @@ def sdirk_step(
     stages = len(tableau.nodes)
 
     def stage(carry, coefficients):
-        current, slopes, older, last, code, count = carry
+        current, slopes, older, last, code, count, trail = carry
         i, node, behind, ahead = coefficients
         before = dt * (behind @ slopes)
         base, load = (u, -before) if storing else (u + before, jnp.zeros_like(u))
         weight = ahead * memory.known if system.linear else 0.0
         guess = current if storing else base + tableau.gamma * dt * (last + weight * (last - older))
-        solution, taken = solve_stage(system, solver, prepared, base, load, t + node * dt, guess, args)
+        solution, taken, trail = solve_stage(system, solver, prepared, base, load, t + node * dt, guess, args, trail)
         gain = stored(system, prepared.mass, solution.value, u, args) - before if storing else solution.value - base
         slope = gain / (tableau.gamma * dt)
         code = jnp.where(code == Code.SUCCESS, solution.status.code, code)
         slopes = jax.lax.dynamic_update_index_in_dim(slopes, slope, i, 0)
-        return (solution.value, slopes, last, slope, code, count + taken), None
+        return (solution.value, slopes, last, slope, code, count + taken, trail), None
 
     none = jnp.zeros((), jnp.int32)
     coefficients = (
@@ -127,10 +145,10 @@ def sdirk_step(
         jnp.asarray(tableau.lower, dtype),
         jnp.asarray(tableau.ahead, dtype),
     )
-    carry = (u, jnp.zeros((stages, *u.shape), dtype), memory.older, memory.last, none, none)
-    (u, slopes, older, last, code, count), _ = jax.lax.scan(stage, carry, coefficients)
+    carry = (u, jnp.zeros((stages, *u.shape), dtype), memory.older, memory.last, none, none, trail)
+    (u, slopes, older, last, code, count, trail), _ = jax.lax.scan(stage, carry, coefficients)
     error = memory.error if tableau.error is None else dt * (jnp.asarray(tableau.error, dtype) @ slopes)
-    return Memory(u, older, last, jnp.ones_like(memory.known), error), Status(code), count
+    return Memory(u, older, last, jnp.ones_like(memory.known), error), Status(code), count, trail
 
 
 def filtered_error(

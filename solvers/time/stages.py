@@ -8,19 +8,24 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.implicit import state_for
-from gemel.solvers.linear import linear_solve_ready
+from gemel.solvers.krylov.common import KrylovSolver
+from gemel.solvers.linear import linear_step
 from gemel.solvers.linear_solver import LinearSolver
-from gemel.solvers.newton import NonlinearSolver, nonlinear_solve
+from gemel.solvers.newton import NonlinearSolver, nonlinear_step
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution, Status
 from gemel.solvers.sparse import linear_combination
 from gemel.solvers.time.integrator import TimeIntegrator
 from gemel.solvers.time.systems import FirstOrderSystem, StoringSystem, System
+from gemel.solvers.trail import Trail
+
+_FOLLOWED = 4
+"""Solutions that a trail keeps; with eight the steps of conjugate gradients fall by a seventh at most."""
 
 
 class Prepared(eqx.Module):
     """M, the operator M + w K of all stages where there is a K, the state of its linear solver, w, and what of the
-    load rests.
+    load rests; ``variable`` where the weight follows the steps.
     """
 
     mass: LinearOperator
@@ -28,6 +33,7 @@ class Prepared(eqx.Module):
     state: Any
     weight: Array
     resting: Any
+    variable: bool = eqx.field(static=True, default=False)
 
 
 class _Stage(eqx.Module):
@@ -65,6 +71,13 @@ def linear_solver_of(solver: LinearSolver | NonlinearSolver | None) -> LinearSol
     return solver.linear_solver if isinstance(solver, NonlinearSolver) else solver
 
 
+def first_trail(
+    solver: LinearSolver | NonlinearSolver | None, like: Float[Array, " n"], solves: int = 1
+) -> Trail | None:
+    """Return an empty trail for iterative solvers; None for others, which have no use for a start."""
+    return Trail.none(_FOLLOWED, like, solves) if isinstance(linear_solver_of(solver), KrylovSolver) else None
+
+
 def check_solver(method: TimeIntegrator, solver: LinearSolver | NonlinearSolver | None, system: System) -> None:
     """Raise `ValueError` for no solver, or a linear one where the system needs Newton's method."""
     linear_solver_of(solver)
@@ -87,6 +100,11 @@ class StageMethod(TimeIntegrator):
     def implicit_weight(self) -> float:
         """γ."""
 
+    @property
+    @abc.abstractmethod
+    def stages(self) -> int:
+        """The stages of a step."""
+
     def init(
         self,
         system: System,
@@ -108,21 +126,33 @@ class StageMethod(TimeIntegrator):
         mass = system.mass(args)
         return (mass, system.tangent(t, initial, args), system.resting(args)) if system.linear else (mass, None, None)
 
+    def shared_operator(self, prepared: Prepared) -> LinearOperator | None:
+        """Return M + w K; None where the system is not linear."""
+        return prepared.operator
+
+    def trail(self, memory: Any) -> Trail | None:
+        """Return an empty trail for iterative solvers."""
+        return first_trail(self.solver, self.output(memory), self.stages)
+
     def verdict(self, system: System, prepared: Any, memory: Any, t: Array, dt: Array, args: PyTree) -> Status:
         """Success: the stages have been judged by their solver."""
         return Status(jnp.zeros((), jnp.int32))
 
 
 def prepare_stages(
-    assembled: Any, state: Any, weight: Array, solver: LinearSolver | NonlinearSolver | None
+    assembled: Any,
+    state: Any,
+    weight: Array,
+    solver: LinearSolver | NonlinearSolver | None,
+    variable: bool = False,
 ) -> Prepared:
     """Return what all stages of one weight share."""
     mass, tangent, resting = assembled
     if tangent is None:
-        return Prepared(mass, None, state, weight, None)
+        return Prepared(mass, None, state, weight, None, variable)
     operator = linear_combination(1.0, mass, weight, tangent)
     state = state_for(linear_solver_of(solver), state, operator)
-    return Prepared(mass, operator, state, weight, resting)
+    return Prepared(mass, operator, state, weight, resting, variable)
 
 
 def solve_stage(
@@ -134,21 +164,32 @@ def solve_stage(
     t: Array,
     guess: Float[Array, " n"],
     args: PyTree,
-) -> tuple[Solution[Array], Array]:
-    """Solve M (U − base) + w r(t, U) + load = 0 for U. Returns it and the number of linear iterations."""
+    trail: Trail | None,
+) -> tuple[Solution[Array], Array, Trail | None]:
+    """Solve M (U − base) + w r(t, U) + load = 0 for U. Returns it, the number of linear iterations, and the trail."""
     mass, weight = prepared.mass, prepared.weight
     if prepared.operator is not None:
         rhs = mass.mv(base) - weight * system.load(t, jnp.zeros_like(base), prepared.resting, args) - load
         linear = linear_solver_of(solver)
-        solution = linear_solve_ready(prepared.operator, rhs, linear, prepared.state, guess)
-        return solution, solution.statistics["steps"]
+        solution, trail = linear_step(prepared.operator, rhs, linear, prepared.state, guess, trail)
+        return solution, solution.statistics["steps"], trail
     assert isinstance(solver, NonlinearSolver)
     stage = _Stage(system)
     parameters = (mass, base, jnp.broadcast_to(load, base.shape), t, weight, args)
-    solution = nonlinear_solve(
-        stage.residual, guess, parameters, solver, stage.tangent, prepared.state, symmetric=mass.symmetric
+    solution, trail = nonlinear_step(
+        stage.residual, guess, parameters, solver, stage.tangent, prepared.state, mass.symmetric, trail
     )
-    return solution, solution.statistics["linear_steps"]
+    return solution, solution.statistics["linear_steps"], trail
+
+
+def first_rate(system: System, assembled: Any, t: Array, u: Float[Array, " n"], args: PyTree) -> Float[Array, " n"]:
+    """Return `explicit_rate` before there is a step: K u + r(t, 0) of a linear system."""
+    mass, tangent, resting = assembled
+    if tangent is None:
+        rate = system.residual(t, u, args)
+    else:
+        rate = tangent.mv(u) + system.load(t, jnp.zeros_like(u), resting, args)
+    return jnp.where(mass.diagonal() != 0, rate, 0.0)
 
 
 def explicit_rate(

@@ -11,6 +11,7 @@ from gemel.solvers.newton import NonlinearSolver
 from gemel.solvers.solution import Status
 from gemel.solvers.time.stages import Prepared, StageMethod, explicit_rate, prepare_stages, solve_stage
 from gemel.solvers.time.systems import System
+from gemel.solvers.trail import Trail
 
 
 class Memory(eqx.Module):
@@ -33,6 +34,11 @@ class ImplicitEuler(StageMethod):
         """1."""
         return 1.0
 
+    @property
+    def stages(self) -> int:
+        """One."""
+        return 1
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + Δt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, dt, self.solver)
@@ -43,13 +49,24 @@ class ImplicitEuler(StageMethod):
         """Return u and no slope yet."""
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
 
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
+
     def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by one stage."""
         guess = memory.u + dt * memory.slope
-        solution, count = solve_stage(system, self.solver, prepared, memory.u, 0.0, t + dt, guess, args)
-        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count
+        solution, count, trail = solve_stage(system, self.solver, prepared, memory.u, 0.0, t + dt, guess, args, trail)
+        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count, trail
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
@@ -80,6 +97,11 @@ class CrankNicolson(StageMethod):
         """θ."""
         return self.theta
 
+    @property
+    def stages(self) -> int:
+        """One."""
+        return 1
+
     def prepare(self, assembled: Any, state: Any, memory: Any, dt: Array) -> Prepared:
         """Return M, the operator M + θΔt K where there is a K, and the state of the linear solver for it."""
         return prepare_stages(assembled, state, self.theta * dt, self.solver)
@@ -90,14 +112,25 @@ class CrankNicolson(StageMethod):
         """Return u and no slope yet."""
         return Memory(initial, jnp.zeros_like(initial)), Status(jnp.zeros((), jnp.int32))
 
+    def resume(self, system: System, assembled: Any, t: Array, memory: Memory, args: PyTree) -> Memory:
+        """Return the memory as it is."""
+        return memory
+
     def step(
-        self, system: System, prepared: Prepared, memory: Memory, t: Array, dt: Array, args: PyTree
-    ) -> tuple[Memory, Status, Array]:
+        self,
+        system: System,
+        prepared: Prepared,
+        memory: Memory,
+        t: Array,
+        dt: Array,
+        args: PyTree,
+        trail: Trail | None,
+    ) -> tuple[Memory, Status, Array, Trail | None]:
         """Advance by one stage."""
         load = (1 - self.theta) * dt * explicit_rate(system, prepared, t, memory.u, args)
         guess = memory.u + dt * memory.slope
-        solution, count = solve_stage(system, self.solver, prepared, memory.u, load, t + dt, guess, args)
-        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count
+        solution, count, trail = solve_stage(system, self.solver, prepared, memory.u, load, t + dt, guess, args, trail)
+        return Memory(solution.value, (solution.value - memory.u) / dt), solution.status, count, trail
 
     def output(self, memory: Memory) -> Float[Array, " n"]:
         """Return u."""
