@@ -54,7 +54,7 @@ class NeuralTerm(eqx.Module):
             raise ValueError(f"The network of '{name}' has no arrays of floating numbers that could be trained.")
         self.leaves = tuple(np.shape(leaf) if eqx.is_inexact_array(leaf) else _Kept(leaf) for leaf in given)
         spreads = jax.tree.leaves(std)
-        if np.ndim(std) == 0 and len(spreads) == 1:
+        if len(spreads) == 1 and np.ndim(spreads[0]) == 0:
             spreads = spreads * len(weights)
         if len(spreads) != len(weights):
             raise ValueError(f"The network of '{name}' has {len(weights)} arrays of weights, not {len(spreads)}.")

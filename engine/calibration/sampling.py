@@ -25,7 +25,7 @@ from gemel.engine.priors import QUANTILE_95
 class Draws:
     """Draws of the standardised parameters ``z (chains, n, p)``, and what says whether to believe them.
 
-    ``r_hat`` compares the chains (1 where they agree) and ``effective`` counts independent draws, each by parameter;
+    ``r_hat`` compares the chains (1 where they agree) and ``effective`` counts independent draws, each by coordinate;
     ``divergent`` is the share of steps in which the integrator lost the energy.
     """
 
