@@ -115,9 +115,9 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
         status=types_pb2.SolveStatus(code=int(code), message=code.message),
         steps=fit.steps,
         costs=_floats(fit.costs),
-        prior=belief_message(fit.prior),
+        prior=belief_message(fit.twin_before().belief),
         posterior=belief_message(fit.twin.belief),
-        parameters=[twin_pb2.Parameter(**facts) for facts in parameter_facts(fit.twin.belief)],
+        parameters=[twin_pb2.Parameter(**facts) for facts in parameter_facts(fit.belief)],
     )
 
 

@@ -139,7 +139,7 @@ class RunAssembly:
 
     def _add_frame(self, frame: Any) -> None:
         self._times.append(frame.time)
-        for group in ("readings", "parametric", "predictive"):
+        for group in ("readings", "parametric", "predictive", "model_error"):
             if group in frame.DESCRIPTOR.fields_by_name:
                 self._rows.setdefault(group, []).append(list(getattr(frame, group)))
 

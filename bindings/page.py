@@ -1,6 +1,7 @@
 """The page in which a calibration ends: a verdict with its reasons, pictures and tables, for someone who decides."""
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
-from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
+from gemel.engine import Fit, Forecast, Judgement, Score, Twin, identifiability
 from gemel.engine.calibration.judgement import FAR, correlations, whitened
 from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si
@@ -23,26 +24,27 @@ def write_page(
     path: Path,
     fit: Fit,
     plan: FitPlan,
-    forecast: Forecast,
-    record: Record,
+    runs: Mapping[str, Forecast],
     judgement: Judgement,
     validated: bool,
 ) -> None:
     """Write the page, whole or not at all; its pictures are inside it.
 
     Args:
-        path: the HTML file; beside it lie the pictures ``forecast.png`` and, if validated, ``validation.png``, and
-            that of the residuals is put there as ``residuals.png``.
+        path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
+            and, if validated, ``validation.png``, and those of the residuals are put there as ``residuals.png``.
         fit: the calibration.
         plan: what was fitted, and how.
-        forecast: a free run at the times of the record.
-        record: all that was measured.
+        runs: a free run at the times of each experiment.
         judgement: of the fit.
         validated: whether there were data of their own to judge on.
     """
     twin = fit.twin
-    residuals = path.with_name("residuals.png")
-    drawn = plot_residuals(residuals, twin, forecast, plan)
+    residuals = {}
+    for name, forecast in runs.items():
+        picture = path.with_name(f"{file_name('residuals', name)}.png")
+        if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
+            residuals[name] = _inside(picture)
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -51,32 +53,38 @@ def write_page(
         colour=_COLOURS[judgement.verdict],
         naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
         held=[_score_row(twin, score) for score in held],
-        forecast=_inside(path.with_name("forecast.png")),
+        forecasts={name: _inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
         validation=_inside(path.with_name("validation.png")) if validated else "",
         parameters=[_parameter_row(row) for row in fit.table()],
         directions=[
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
             for d in identifiability(fit.prior, fit.belief)
         ],
-        shares=[_share_row(forecast, sensor.name) for sensor in twin.sensors],
-        residuals=_inside(residuals) if drawn else "",
-        how=_how(fit, plan, record),
+        shares=[_share_row(forecast, sensor.name, name) for name, forecast in runs.items() for sensor in twin.sensors],
+        residuals=residuals,
+        how=_how(fit, plan),
         version=_version(),
     )
     write_atomically(path, text.encode())
 
 
-def _share_row(forecast: Forecast, sensor: str) -> dict[str, str]:
+def file_name(stem: str, experiment: str) -> str:
+    """What a file of an experiment is called, without its ending."""
+    return f"{stem}-{experiment}" if experiment else stem
+
+
+def _share_row(forecast: Forecast, sensor: str, experiment: str) -> dict[str, str]:
     """From where the band of a sensor comes, in per cent of its variance."""
-    return {"sensor": sensor, **{part: f"{100 * share:.0f} %" for part, share in forecast.shares(sensor).items()}}
+    label = f"{sensor} ({experiment})" if experiment else sensor
+    return {"sensor": label, **{part: f"{100 * share:.0f} %" for part, share in forecast.shares(sensor).items()}}
 
 
-def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan) -> bool:
-    """Draw the residuals of the fitted samples into a PNG: over time, their correlation, and their distribution.
+def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, experiment: str) -> bool:
+    """Draw the residuals of an experiment's fitted samples into a PNG: over time, their correlation and distribution.
 
     Returns whether there was anything to draw: records without time have no such picture.
     """
-    record = plan.record
+    record = plan.fitted[experiment]
     if record.times is None or forecast.run.times is None:
         return False
     names = [name for name in plan.sensors or tuple(record.readings) if name in record.readings][:6]
@@ -141,7 +149,7 @@ def _score_row(twin: Twin, score: Score) -> dict[str, Any]:
         return number(difference_from_si(value, unit))
 
     return {
-        "sensor": score.sensor if score.part == "held out" else f"{score.sensor}, {score.part}",
+        "sensor": score.label if score.part == "held out" else f"{score.label}, {score.part}",
         "unit": written(difference_unit(unit)),
         "samples": score.samples,
         "rmse": shown(score.rmse),
@@ -165,13 +173,16 @@ def _parameter_row(row: Any) -> dict[str, Any]:
     }
 
 
-def _how(fit: Fit, plan: FitPlan, record: Record) -> str:
+def _how(fit: Fit, plan: FitPlan) -> str:
     """Which samples, which method, how it ended."""
-    names = plan.sensors or tuple(plan.record.readings)
-    samples = sum(int(np.isfinite(np.asarray(plan.record.readings[name])).sum()) for name in names)
-    part = ""
-    if record.times is not None and plan.record.times is not None and len(plan.record.times) < len(record.times):
-        part = f", up to {plan.record.times[-1]:g} s of {record.times[-1]:g} s"
+    names = plan.sensors or tuple(dict.fromkeys(name for record in plan.fitted.values() for name in record.readings))
+    columns = [record.readings[name] for record in plan.fitted.values() for name in names if name in record.readings]
+    samples = sum(int(np.isfinite(np.asarray(column)).sum()) for column in columns)
+    part = "" if len(plan.fitted) == 1 else f" in {len(plan.fitted)} experiments"
+    if len(plan.fitted) == 1:
+        ((record, fitted),) = zip(plan.measured.values(), plan.fitted.values(), strict=True)
+        if record.times is not None and fitted.times is not None and len(fitted.times) < len(record.times):
+            part = f", up to {fitted.times[-1]:g} s of {record.times[-1]:g} s"
     method = "Levenberg-Marquardt" if isinstance(plan.solver, LevenbergMarquardt) else "gradient descent"
     loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
     message = fit.status.worst().message

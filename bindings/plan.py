@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gemel.engine import Gaussian, Loss, Record
+from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
 from gemel.engine.twinfile.errors import Place
@@ -16,13 +16,24 @@ from gemel.solvers.least_squares import LeastSquaresSolver
 
 @dataclasses.dataclass(frozen=True)
 class FitPlan:
-    """The arguments of a calibration besides the twin."""
+    """The arguments of a calibration besides the twin.
 
-    record: Record
+    ``measured`` and ``fitted`` hold by experiment all samples and those that are fitted; the only record of a twin file
+    or a request is called "". ``reports`` say what was found in the files.
+    """
+
+    measured: dict[str, Record]
+    fitted: dict[str, Record]
     sensors: tuple[str, ...] | None
     solver: LeastSquaresSolver
     loss: Loss = dataclasses.field(default_factory=Gaussian)
     starts: int = 1
+    own: tuple[str, ...] = ()
+    reports: dict[str, DataReport] = dataclasses.field(default_factory=dict)
+
+    def problem(self, twin: Twin) -> CalibrationProblem:
+        """What is minimised. Raises `ValueError` where the data do not fit the twin."""
+        return CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
 
 
 def plan_fit(
@@ -48,17 +59,26 @@ def plan_fit(
     """
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {max_steps}.")
-    chosen = tuple(sensors) or None
+    table, chosen = twin_file.calibration, tuple(sensors) or None
+    reports: dict[str, DataReport] = {}
     if record is None:
-        record = twin_file.record(data)
-        chosen = chosen or (tuple(twin_file.calibration.sensors) if twin_file.calibration.sensors else None)
-        training = twin_file.training(record) if until is None else before(record, until)
+        found = twin_file.inspect_all(data)
+        measured = {name: one for name, (one, _) in found.items()}
+        reports = {name: report for name, (_, report) in found.items()}
+        chosen = chosen or (tuple(table.sensors) if table.sensors else None)
+        training = twin_file.training
     else:
-        training = record if until is None else before(record, until)
+        measured = {"": record}
+
+        def training(record: Record) -> Record:
+            return record
+
+    fitted = {name: training(one) if until is None else before(one, until) for name, one in measured.items()}
     solver = twin_file.solver()
     if max_steps is not None:
         solver = dataclasses.replace(solver, max_steps=max_steps)
-    return FitPlan(training, chosen, solver, twin_file.loss(), twin_file.calibration.starts)
+    own = () if record is not None else tuple(table.own)
+    return FitPlan(measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports)
 
 
 def before(record: Record, until: float) -> Record:
@@ -72,15 +92,25 @@ def data_names(twin_file: TwinFile) -> dict[str, str]:
     It is the name as written where that is a plain relative path, else its last part: a document may name a
     file by an environment variable or by a URL.
     """
-    table = twin_file.document.data
-    if table is None or (table.values and not table.readings):
-        return {}
+    written = [name for table in _tables(twin_file).values() for name in _written(table)]
+    return {name: _attached_name(name) for name in written}
+
+
+def _tables(twin_file: TwinFile) -> dict[str, DataTable]:
+    """The tables of data of a document by experiment."""
+    document = twin_file.document
+    return dict(document.experiments) if document.data is None else {"": document.data}
+
+
+def _written(table: DataTable) -> list[str]:
+    """The files that a table names."""
+    if table.values and not table.readings:
+        return []
     channels = [*table.readings.values(), *table.inputs.values()]
     main = table.files or [table.file or table.url]
     if all(channel.file is not None for channel in channels):
         main = []
-    written = [*main, *(channel.file for channel in channels)]
-    return {name: _attached_name(name) for name in written if name is not None}
+    return [name for name in (*main, *(channel.file for channel in channels)) if name is not None]
 
 
 def _attached_name(written: str) -> str:
@@ -93,9 +123,8 @@ def _attached_name(written: str) -> str:
 
 def has_data(twin_file: TwinFile) -> bool:
     """Whether an attached document has its data: all of its data files, or values in itself."""
-    table = twin_file.document.data
-    names = data_names(twin_file).values()
-    if table is None or not (names or table.values):
+    tables, names = _tables(twin_file), data_names(twin_file).values()
+    if not tables or not (names or all(table.values for table in tables.values())):
         return False
     return all(_is_attached(twin_file, name) for name in names)
 
@@ -110,10 +139,12 @@ def with_attached_data(twin_file: TwinFile) -> TwinFile:
     for name in names.values():
         if not _is_attached(twin_file, name):
             raise TwinFileError(f"{twin_file.source}: the data file '{name}' is not attached to the twin.")
-    if document.data is None or not names:
+    if not names:
         return twin_file
-    table = _renamed(document.data, names)
-    return TwinFile(twin_file.text, twin_file.folder, twin_file.source, document.model_copy(update={"data": table}))
+    tables: dict[str, object] = {"experiments": {n: _renamed(one, names) for n, one in document.experiments.items()}}
+    if document.data is not None:
+        tables["data"] = _renamed(document.data, names)
+    return TwinFile(twin_file.text, twin_file.folder, twin_file.source, document.model_copy(update=tables))
 
 
 def _is_attached(twin_file: TwinFile, name: str) -> bool:
@@ -158,22 +189,24 @@ def attachments_of(twin_file: TwinFile) -> dict[str, bytes]:
     """
     check_references(twin_file)
     found = {}
-    mesh, table = twin_file.document.mesh, twin_file.document.data
+    mesh = twin_file.document.mesh
     if mesh is not None and mesh.file is not None:
         found[mesh.file] = _bytes(twin_file, twin_file.folder / mesh.file)
     names = data_names(twin_file)
     if len(set(names.values())) < len(names):
         raise TwinFileError(f"{twin_file.source}: two data files have one name, so they cannot both be attached.")
-    place = Place(twin_file.source, twin_file.text) / "data"
-    for written, name in names.items():
-        with contextlib.suppress(MissingDataError):
-            if table is not None and table.files is None and written in (table.file, table.url):
-                path = locate(table, place, twin_file.folder)[0]
-            else:
-                path = find(written, place, twin_file.folder)
-            if path.is_dir():
-                raise place.error(f"'{written}' is a folder, which cannot be attached: give its data as a file.")
-            found[name] = _bytes(twin_file, path)
+    whole = Place(twin_file.source, twin_file.text)
+    for experiment, table in _tables(twin_file).items():
+        place = whole / "experiments" / experiment if experiment else whole / "data"
+        for written in _written(table):
+            with contextlib.suppress(MissingDataError):
+                if table.files is None and written in (table.file, table.url):
+                    path = locate(table, place, twin_file.folder)[0]
+                else:
+                    path = find(written, place, twin_file.folder)
+                if path.is_dir():
+                    raise place.error(f"'{written}' is a folder, which cannot be attached: give its data as a file.")
+                found[names[written]] = _bytes(twin_file, path)
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from gemel.engine import Fit, Forecast, Record, Run, Twin
@@ -28,7 +29,7 @@ def parameter_table(fit: Fit) -> Table:
     for row in fit.table():
         prior, value, low, high = (number(from_si(value, row.unit)) for value in (row.prior, row.value, *row.interval))
         explained = row.description and len(fit.table()) <= _EXPLAINED
-        name = f"{row.name}\n[dim]{row.description}[/dim]" if explained else row.name
+        name = escape(row.name) + (f"\n[dim]{escape(row.description)}[/dim]" if explained else "")
         table.add_row(name, prior, value, f"{low} … {high}", written(row.unit), f"{100 * row.determined:.1f} %")
     for array in fit.arrays():
         table.add_row(array.name, "", f"{array.count} numbers", "", "", f"{100 * array.determined:.1f} %")

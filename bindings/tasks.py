@@ -13,7 +13,7 @@ import numpy as np
 from gemel.bindings import convert, findings
 from gemel.bindings.plan import FitPlan, check_references, has_data, plan_fit, with_attached_data
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2
-from gemel.engine import CalibrationProblem, Twin, forecast, simulate
+from gemel.engine import Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
@@ -71,7 +71,7 @@ class TwinCache:
 def describe(loaded: LoadedTwin) -> dict[str, Any]:
     """The facts about a twin, its name and its belief."""
     if has_data(loaded.file):
-        with_attached_data(loaded.file).record()
+        with_attached_data(loaded.file).records()
     return {
         "name": loaded.file.name,
         "facts": convert.twin_facts(loaded.twin, has_data(loaded.file)),
@@ -101,8 +101,7 @@ def run_forecast(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any
 
 def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
     """Raise `ValueError` where a calibration cannot begin."""
-    plan = _plan(loaded, request)
-    CalibrationProblem.of(loaded.twin, plan.record, plan.sensors)
+    _plan(loaded, request).problem(loaded.twin)
 
 
 def run_calibration(
@@ -123,7 +122,7 @@ def run_calibration(
     def fit(restart: bool) -> Any:
         return resumable_calibrate(
             loaded.twin,
-            plan.record,
+            plan.fitted,
             plan.solver,
             plan.sensors,
             checkpoint,
@@ -132,6 +131,7 @@ def run_calibration(
             on_step=on_state,
             loss=plan.loss,
             starts=plan.starts,
+            own=plan.own,
             start=start,
         )
 

@@ -89,6 +89,11 @@ def load_run(path: Path) -> Run:
     return run_of(open_run(path))
 
 
+def load_forecast(path: Path) -> Forecast:
+    """Read a forecast. Raises `ValueError` where ``path`` holds none."""
+    return forecast_of(open_run(path))
+
+
 def save_belief(path: Path, belief: Belief) -> None:
     """Write the mean and covariance of a belief, with the names of its parameters, as JSON: 20 bytes a number of the
     covariance, 20 MB for the weights of a network of a thousand.

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from gemel.bindings.commands import common
 from gemel.bindings.commands.data import show_warnings
-from gemel.bindings.page import write_page
+from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
 from gemel.bindings.words import time_left
-from gemel.engine import CalibrationProblem, Fit, Forecast, Record, Twin, forecast, judge, simulate
+from gemel.engine import Fit, Forecast, Record, Twin, forecast, judge, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
@@ -44,10 +44,10 @@ def run(path: Path, options: CalibrateOptions) -> None:
     """
     until = common.seconds("--until", options.until)
     file, twin = common.load(path)
-    record, found = file.inspect(options.data)
-    show_warnings(found)
     plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
-    CalibrationProblem.of(twin, plan.record, plan.sensors)  # a mistake leaves no folder behind
+    for found in plan.reports.values():
+        show_warnings(found)
+    plan.problem(twin)  # a mistake leaves no folder behind
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     except KeyboardInterrupt:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
-    report(file, fit, plan, record, out)
+    report(file, fit, plan, out)
     if fit.status.worst() != Code.SUCCESS:
         raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
 
@@ -84,7 +84,7 @@ def fit_with_progress(
         try:
             fit = resumable_calibrate(
                 twin,
-                plan.record,
+                plan.fitted,
                 plan.solver,
                 plan.sensors,
                 checkpoint,
@@ -94,6 +94,7 @@ def fit_with_progress(
                 on_step=on_step,
                 loss=plan.loss,
                 starts=plan.starts,
+                own=plan.own,
                 start=start,
             )
         except OtherProblemError as error:
@@ -102,39 +103,54 @@ def fit_with_progress(
     return fit
 
 
-def report(file: TwinFile, fit: Fit, plan: FitPlan, record: Record, out: Path) -> dict[str, Any]:
-    """Write belief, forecast, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
+def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]:
+    """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
 
-    Those on the ``[validation]`` data of the twin file, where there are any, are under ``validation``.
+    Those of several experiments are under ``experiments``, those on the ``[validation]`` data of the twin file, where
+    there are any, under ``validation``.
     """
     with common.console.status("Forecasting …"):
-        times = None if record.times is None else record.times
-        result = forecast(fit.twin, record.inputs, times)
-    figures = fit_figures(fit)
-    figures["sensors"] = comparison_figures(result, record, plan.record, plan.sensors)
+        runs = {
+            name: forecast(fit.twin_in(name), record.inputs, record.times) for name, record in plan.measured.items()
+        }
     unseen = _validation(file, fit)
-    judgement = judge(fit, result, record, plan.record, plan.sensors, unseen, plan.loss)
+    judgement = judge(fit, runs, plan.measured, plan.fitted, plan.sensors, unseen, plan.loss)
+    figures = fit_figures(fit)
     figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
-    save_belief(out / "belief.json", fit.twin.belief)
-    save_run(out / "forecast.zarr", result)
-    save_json(out / "figures.json", figures)
-    plot_forecast(out / "forecast.png", fit.twin, result, record, plan.record)
     common.console.print(parameter_table(fit))
-    if record.times is None:
-        before = simulate(fit.twin_before())
-        fitted = plan.sensors or tuple(record.readings)
-        common.console.print(value_table(fit.twin, before, result, record, fitted))
+    found = {name: _keep_experiment(fit, plan, name, result, out) for name, result in runs.items()}
+    if list(found) == [""]:
+        figures["sensors"] = found[""]
     else:
-        common.console.print(comparison_table(fit.twin, figures["sensors"]))
-    common.show_pairs(fit.twin, result.run)
+        figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
+    save_belief(out / "belief.json", fit.twin.belief)
+    save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
-    write_page(out / "report.html", fit, plan, result, record, judgement, unseen is not None)
+    write_page(out / "report.html", fit, plan, runs, judgement, unseen is not None)
     common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
     for reason in judgement.reasons:
         common.console.print(f"- {reason}", soft_wrap=True, markup=False)
-    names = "report.html, belief.json, figures.json, forecast.zarr, forecast.png"
+    drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
+    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
+    return figures
+
+
+def _keep_experiment(fit: Fit, plan: FitPlan, name: str, result: Forecast, out: Path) -> dict[str, Any]:
+    """Write and show what came of one experiment; return its figures."""
+    record, fitted, twin = plan.measured[name], plan.fitted[name], fit.twin_in(name)
+    save_run(out / f"{file_name('forecast', name)}.zarr", result)
+    plot_forecast(out / f"{file_name('forecast', name)}.png", twin, result, record, fitted)
+    figures = comparison_figures(result, record, fitted, plan.sensors)
+    if name:
+        common.console.print(f"[bold]{name}[/bold]")
+    if record.times is None:
+        before = simulate(fit.twin_before(), record.inputs)
+        common.console.print(value_table(twin, before, result, record, plan.sensors or tuple(record.readings)))
+    else:
+        common.console.print(comparison_table(twin, figures))
+    common.show_pairs(twin, result.run)
     return figures
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from gemel.bindings.commands import common
 from gemel.bindings.report import written
-from gemel.engine import ChannelReport, DataReport
+from gemel.engine import ChannelReport, DataReport, Record
 from gemel.engine.datareport import duration
 from gemel.engine.twinfile import TwinFile
 from gemel.engine.units import from_si
@@ -16,8 +16,12 @@ from gemel.engine.units import from_si
 def run(path: Path, data: Path | None) -> None:
     """Show what is in the data of a twin file, what was left out of them and what looks wrong."""
     file = TwinFile.load(path)
-    record, report = file.inspect(data)
-    common.console.print(channel_table(file.name, report))
+    for experiment, (record, report) in file.inspect_all(data).items():
+        _show(f"{file.name}, {experiment}" if experiment else file.name, record, report)
+
+
+def _show(title: str, record: Record, report: DataReport) -> None:
+    common.console.print(channel_table(title, report))
     if record.times is not None:
         times = np.asarray(record.times)
         span = f"{report.instant(float(times[0]))} to {report.instant(float(times[-1]))}"

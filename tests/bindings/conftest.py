@@ -76,6 +76,12 @@ def plate() -> Path:
 
 
 @pytest.fixture(scope="session")
+def body() -> Path:
+    """A twin of one node with records of two experiments."""
+    return HERE / "body" / "twin.toml"
+
+
+@pytest.fixture(scope="session")
 def bar() -> Path:
     """A steady twin whose calibration takes 400 short steps."""
     return HERE / "bar" / "twin.toml"

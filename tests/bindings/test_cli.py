@@ -15,7 +15,7 @@ import pytest
 
 from gemel.bindings.cli import main
 from gemel.engine import Series, calibrate, simulate
-from gemel.engine.results import load_run
+from gemel.engine.results import load_forecast, load_run
 from gemel.engine.twinfile import TwinFile
 
 Gemel = Callable[..., tuple[str, str]]
@@ -87,6 +87,27 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
+
+
+def test_several_experiments_are_fitted_and_shown_together(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    out, _ = gemel("calibrate", body)
+    assert "start[a]" in out
+    results = tmp_path / "runs" / "body"
+    figures = json.loads((results / "figures.json").read_text())
+    for name, truth in {"h": 12.0, "start[a]": 280.0, "start[b]": 320.0}.items():
+        assert figures["parameters"][name]["value"] == pytest.approx(truth, rel=5e-3)
+    for experiment in ("a", "b"):
+        assert figures["experiments"][experiment]["sensors"]["T"]["held_out"]["rmse"] < 0.6
+        assert (results / f"forecast-{experiment}.png").read_bytes().startswith(b"\x89PNG")
+        run = load_forecast(results / f"forecast-{experiment}.zarr")
+        assert np.all(run.model_error["T"] == 0.1)
+    page = (results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert "T (b)" in page
+    out, _ = gemel("data", body)
+    assert "Data of body, b" in out
+    _, error = gemel("calibrate", body, "--data", body.parent / "a.csv", code=2)
+    assert "no one file can be given" in error
 
 
 def test_simulate_takes_quantities(tmp_path: Path, plate: Path, gemel: Gemel) -> None:

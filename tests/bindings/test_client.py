@@ -47,6 +47,7 @@ def assert_same_fits(remote: Fit, local: Fit) -> None:
 def assert_same_forecasts(remote: Forecast, local: Forecast) -> None:
     assert_same_runs(remote.run, local.run)
     for name in local.predictive:
+        np.testing.assert_allclose(remote.model_error[name], local.model_error[name], atol=1e-10)
         np.testing.assert_allclose(remote.parametric[name], local.parametric[name], atol=1e-10)
         np.testing.assert_allclose(remote.predictive[name], local.predictive[name], atol=1e-10)
 
@@ -123,6 +124,23 @@ def test_runs_and_fits_are_those_of_the_library(client: Client, plate: Path) -> 
 
 
 @pytest.mark.slow
+def test_several_experiments_are_fitted_on_the_other_side(client: Client, body: Path) -> None:
+    remote, file = client.register(body), TwinFile.load(body)
+    assert remote.message.has_data
+    local = calibrate(
+        file.build(),
+        {name: file.training(record) for name, record in file.records().items()},
+        file.solver(),
+        own=file.calibration.own,
+    )
+    fit = client.calibrate(remote).result()
+    np.testing.assert_allclose(fit.twin.belief.mean, local.twin.belief.mean, atol=1e-10)
+    np.testing.assert_allclose(fit.twin.belief.covariance, local.twin.belief.covariance, atol=1e-10)
+    times = np.linspace(0.0, 1.0, 5)
+    twin = client.twin("body")
+    assert_same_forecasts(client.forecast(twin, times=times), forecast(local.twin, times=times))
+
+
 def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
     file = TwinFile.load(bar)
     record = Record(None, {"T1": np.asarray(340.0)})

@@ -149,16 +149,18 @@ class ForecastRequest(_message.Message):
     def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., use_data: _Optional[bool] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ForecastFrame(_message.Message):
-    __slots__ = ("time", "readings", "parametric", "predictive")
+    __slots__ = ("time", "readings", "parametric", "predictive", "model_error")
     TIME_FIELD_NUMBER: _ClassVar[int]
     READINGS_FIELD_NUMBER: _ClassVar[int]
     PARAMETRIC_FIELD_NUMBER: _ClassVar[int]
     PREDICTIVE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ERROR_FIELD_NUMBER: _ClassVar[int]
     time: float
     readings: _containers.RepeatedScalarFieldContainer[float]
     parametric: _containers.RepeatedScalarFieldContainer[float]
     predictive: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, time: _Optional[float] = ..., readings: _Optional[_Iterable[float]] = ..., parametric: _Optional[_Iterable[float]] = ..., predictive: _Optional[_Iterable[float]] = ...) -> None: ...
+    model_error: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, time: _Optional[float] = ..., readings: _Optional[_Iterable[float]] = ..., parametric: _Optional[_Iterable[float]] = ..., predictive: _Optional[_Iterable[float]] = ..., model_error: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ForecastResponse(_message.Message):
     __slots__ = ("header", "frame", "field", "summary")
