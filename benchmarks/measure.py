@@ -22,9 +22,12 @@ class Timing(NamedTuple):
 
 
 def timed(call: Callable[[], Any], repeat: int, wait: Callable[[Any], Any] = lambda x: x) -> tuple[Any, Timing]:
-    """Call once, then ``repeat`` times; ``wait`` blocks until a result is there."""
+    """Call once, then ``repeat`` times; ``wait`` blocks until a result is there. No call finds the result of the one
+    before it in memory.
+    """
     seconds, result = [], None
     for _ in range(repeat + 1):
+        result = None
         start = time.perf_counter()
         result = wait(call())
         seconds.append(time.perf_counter() - start)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import ByTag, FieldCoefficient, PerCell, PerPoint, QuadratureField
 from gemel.engine.compiling import one_program
 from gemel.engine.elements import LagrangeElement
@@ -17,12 +18,7 @@ from gemel.engine.forms import Form
 from gemel.engine.kernels import Frame, as_argument, at_points, element_residual, element_tangent, frame, jets
 from gemel.engine.spaces import FunctionSpace, RealSpace, Space, field_of
 from gemel.meshes import facet_frames, facet_groups, facet_quadrature, quadrature
-from gemel.solvers.placing import on_device, short_loops_pay
-
-_CHUNK_BYTES, _CHUNK_BYTES_ON_GPU = 2**22, 2**30
-"""About what the elements worked on at a time need: on a CPU little enough to stay in cache, on a GPU, which wants all
-of them at once, little enough for its memory.
-"""
+from gemel.solvers.placing import on_device
 
 
 class FieldTable(eqx.Module):
@@ -88,7 +84,7 @@ class Domain(eqx.Module):
     @one_program
     def measure(self, points: Float[Array, "n_points dim"]) -> Array:
         """The volume (area, length) of the domain in SI units."""
-        return jnp.sum(self._in_chunks(lambda _, at: at.measure, (), points))
+        return jnp.sum(self._chunks(lambda _, at: at.measure, (), points).joined())
 
     @one_program
     def loads(self, points: Float[Array, "n_points dim"]) -> Float[Array, "n_elements n_nodes"]:
@@ -98,7 +94,7 @@ class Domain(eqx.Module):
             basis = at.basis[0]
             return jnp.sum(at.measure[:, None] * (basis[..., None] if at.shared else basis), axis=0)
 
-        return self._in_chunks(kernel, (), points)
+        return self._chunks(kernel, (), points).joined()
 
     def integrate(self, integrand: Callable[[Any, Point], Array], u: Array, points: Array) -> Array:
         """The integral of ``integrand(u, point)`` for the flat vector of unknowns ``u``."""
@@ -114,9 +110,13 @@ class Domain(eqx.Module):
         """Element residuals of a form at the flat vector of unknowns ``u``."""
         return self.map(lambda *a: element_residual(self.names, *a), form, u, points, group)
 
-    def tangents_of(self, form: Form, u: Array, points: Array, group: int = 0) -> Float[Array, "n_local n_local n"]:
-        """Element tangents of a form at ``u``, the axis of elements last."""
-        return self.map(lambda *a: element_tangent(self.names, *a), form, u, points, group, last=True)
+    def tangents_of(self, form: Form, scale: Any, u: Array, points: Array, group: int = 0) -> Chunks:
+        """Element tangents ``(n_local, n_local, n)`` of a form at ``u`` times ``scale``, not computed yet."""
+
+        def kernel(*arguments: Any) -> Array:
+            return scale * element_tangent(self.names, *arguments)
+
+        return self._mapped(kernel, form, u, points, group, last=True)
 
     def evaluate(self, function: Callable[[Any, Any, Point], Any], form: Any, u: Array, points: Array, group: int = 0):
         """``function(form, u, point)`` at every quadrature point: arrays ``(n_elements, n_points, ...)``."""
@@ -131,12 +131,16 @@ class Domain(eqx.Module):
 
         return self.map(kernel, form, u, points, group)
 
-    def map(self, kernel: Any, form: Any, u: Array, points: Array, group: int = 0, last: bool = False) -> Any:
+    def map(self, kernel: Any, form: Any, u: Array, points: Array, group: int = 0) -> Any:
         """``kernel(form, local unknowns of each field, frame)`` for many elements at a time, whose axis is the last of
-        all arrays but the form's; in the result it is the first one, or stays where ``last`` is true.
+        all arrays but the form's; in the result it is the first one.
 
         ``group`` says which entry of the form's quadrature fields belongs to this domain.
         """
+        return self._mapped(kernel, form, u, points, group).joined()
+
+    def _mapped(self, kernel: Any, form: Any, u: Array, points: Array, group: int, last: bool = False) -> Chunks:
+        """The same for chunks of elements, whose axis stays the last one where ``last`` is true."""
         form = self._localised(form, group)
         rows, shared = eqx.partition(form, _has_rows, is_leaf=_has_rows)
         fields = tuple(table.gather(u) for table in self.tables)
@@ -146,9 +150,9 @@ class Domain(eqx.Module):
             local = tuple(jnp.moveaxis(values[mine.T], 1, -1) for values, mine in zip(fields, nodes, strict=True))
             return kernel(eqx.combine(row, shared, is_leaf=_has_rows), local, at)
 
-        return self._in_chunks(some, (rows, tuple(table.nodes for table in self.tables)), points, last)
+        return self._chunks(some, (rows, tuple(table.nodes for table in self.tables)), points, last)
 
-    def _in_chunks(self, kernel: Any, items: Any, points: Array, last: bool = False) -> Any:
+    def _chunks(self, kernel: Any, items: Any, points: Array, last: bool = False) -> Chunks:
         """``kernel(items, frame)`` for chunks of elements that stay in cache; the items have the elements first."""
 
         def some(item: Any) -> Any:
@@ -157,17 +161,7 @@ class Domain(eqx.Module):
             return result if last else jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), result)
 
         whole = jax.tree.map(jnp.asarray, (items, self.corners, self.reference))
-        size = _CHUNK_BYTES if short_loops_pay() else _CHUNK_BYTES_ON_GPU
-        chunk = max(256, size // self._bytes_per_element())
-        if self.n_elements <= 4 * chunk:  # a loop takes longer to compile
-            return some(whole)
-        chunk = _even(chunk, self.n_elements)
-        count = self.n_elements // chunk
-        first = jax.tree.map(lambda leaf: leaf[: count * chunk].reshape(count, chunk, *leaf.shape[1:]), whole)
-        parts = [_filled(some, first, chunk) if last else jax.tree.map(_joined, jax.lax.map(some, first))]
-        if count * chunk < self.n_elements:
-            parts.append(some(jax.tree.map(lambda leaf: leaf[count * chunk :], whole)))
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1 if last else 0), *parts)
+        return Chunks.of(some, whole, self.n_elements, self._bytes_per_element())
 
     def _localised(self, form: Any, group: int) -> Any:
         """Values by tag become values by element, fields become values by quadrature point."""
@@ -193,30 +187,6 @@ class Domain(eqx.Module):
 
 
 _LOCAL = (ByTag, QuadratureField, FieldCoefficient)
-
-
-def _even(chunk: int, count: int) -> int:
-    """The largest size from a half to the whole of ``chunk`` that leaves no remainder, which compiles once more."""
-    return next((size for size in range(chunk, chunk // 2, -1) if count % size == 0), chunk)
-
-
-def _filled(function: Callable[[Any], Array], items: Any, chunk: int) -> Array:
-    """The arrays ``(..., chunk)`` of ``function`` for chunks of items side by side, each written to its place."""
-    one = jax.eval_shape(function, jax.tree.map(lambda leaf: leaf[0], items))
-    count = jax.tree.leaves(items)[0].shape[0]
-
-    def step(carry: tuple[Array, Array], item: Any) -> tuple[tuple[Array, Array], None]:
-        total, start = carry
-        total = jax.lax.dynamic_update_slice_in_dim(total, function(item), start, axis=total.ndim - 1)
-        return (total, start + chunk), None
-
-    empty = jnp.zeros((*one.shape[:-1], count * chunk), one.dtype)
-    return jax.lax.scan(step, (empty, jnp.zeros((), jnp.int32)), items)[0][0]
-
-
-def _joined(parts: Array) -> Array:
-    """Chunks ``(n_chunks, chunk, ...)`` as ``(n, ...)``."""
-    return parts.reshape(-1, *parts.shape[2:])
 
 
 def _has_rows(leaf: Any) -> bool:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import ByTag, PerCell
 from gemel.engine.problems import Contribution
 from gemel.engine.tangents import Delegated, Differentiable
@@ -49,10 +50,10 @@ class ElementGroup(Delegated, Contribution):
         """The kernel's residuals."""
         return [self.each(lambda kernel, local, x: kernel.residual(local, x), u, points)]
 
-    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """The kernel's tangents, by forward-mode differentiation."""
         found = self.each(lambda kernel, local, x: jax.jacfwd(kernel.residual)(local, x), u, points)
-        return [jnp.moveaxis(found, 0, -1)]
+        return [Chunks.made(jnp.moveaxis(found, 0, -1))]
 
     def each(self, function: Any, u: Float[Array, " n"], points: Array) -> Any:
         """``function(kernel, u_local, x)`` for every element, with plain numbers in its kernel; stacked."""

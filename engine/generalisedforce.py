@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from gemel.engine.chunks import Chunks
 from gemel.engine.problems import Contribution, Summand
 from gemel.engine.spaces import RealSpace, Space, field_of
 from gemel.engine.tangents import Loading, Quadratic
@@ -54,7 +55,7 @@ class _Force(Loading, Quadratic, Contribution):
         )
         return [-jnp.asarray(stacked, float)[None]]
 
-    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """Zeros."""
         n = self.unknowns.shape[1]
-        return [jnp.zeros((1, n, n))]
+        return [Chunks.made(jnp.zeros((n, n, 1)))]

@@ -25,7 +25,8 @@ def lumped_mass(inertia: DiscreteProblem) -> Float[Array, " n_dofs"]:
     zero, points = jnp.zeros(space.n_dofs), jnp.asarray(space.mesh.points)
     total = zero
     for part, gather in zip(inertia.contributions, inertia.to_vector, strict=True):
-        total = total + gather([_lumped(local, space.n_components) for local in part.tangents(zero, points)])
+        locals_ = (chunks.filled() for chunks in part.tangents(zero, points))
+        total = total + gather([_lumped(local, space.n_components) for local in locals_])
     return total
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.assembly import ElementSum, LatticeLayout, MatrixLayout, MatrixPlan, RowLayout, lattice_of
+from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint, Tie
@@ -39,7 +40,7 @@ class Contribution(Differentiable):
         """For each group its residuals ``(n_elements, n_local)`` at the flat vector of unknowns."""
 
     @abc.abstractmethod
-    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Float[Array, "_ _ _"]]:
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """For each group its tangents ``(n_local, n_local, n_elements)``: the axis of elements is the last."""
 
 
@@ -111,10 +112,10 @@ class Integral(Contribution):
         scale = self.scale(points)
         return [scale * part.residuals(self.form, u, points, k) for k, part in enumerate(self.domains)]
 
-    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Array]:
+    def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """The element tangents of the form."""
         scale = self.scale(points)
-        return [scale * part.tangents_of(self.form, u, points, k) for k, part in enumerate(self.domains)]
+        return [part.tangents_of(self.form, scale, u, points, k) for k, part in enumerate(self.domains)]
 
     def evaluate(self, function: Callable[[Any, Any, Point], Any], u: Float[Array, " n"], points: Array) -> Any:
         """``function(form, u, point)`` at every quadrature point, as a `QuadratureField`."""

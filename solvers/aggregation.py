@@ -1,12 +1,13 @@
 """Smoothed aggregation: the levels of a multigrid hierarchy from a matrix and its near-nullspace; on the host."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gemel.loops import compiled, in_parts, index
-from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue, pointers_of
+from gemel.solvers.block_rows import BlockRows, galerkin, inverse_of, largest_eigenvalue, pointers_of
 from gemel.solvers.padded_rows import near_order
 from gemel.solvers.patterns import transposed_entries
 from gemel.solvers.strength import Filtered, graph_of, strong_entries
@@ -40,8 +41,9 @@ def smoothed_aggregation(
     strength: float,
     coarse: int,
     near: Int[np.ndarray | Array, " nodes"] | None = None,
-) -> list[HostLevel]:
-    r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$.
+) -> Iterator[HostLevel]:
+    r"""Levels from fine to coarse, with $P = (I - \tfrac{4}{3\lambda} D^{-1} A)\, T$ and $A_c = P^\top A P$; one after
+    the other, so that the matrices of all need not be kept.
 
     The tentative $T$ carries the near-nullspace over from one level to the next, aggregate by aggregate;
     $\lambda$ is the largest eigenvalue of $D^{-1} A$. On the finest level $A$ stands in $P$ without its weak entries,
@@ -57,29 +59,40 @@ def smoothed_aggregation(
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
-    levels, fine = [], matrix
-    candidates = np.ascontiguousarray(modes, np.float64).reshape(matrix.rows, matrix.block[0], -1)
+    number, fine = 0, matrix
+    del matrix
+    candidates = np.ascontiguousarray(modes, np.float64).reshape(fine.rows, fine.block[0], -1)
     if near is None:
         near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
-    while fine.shape[0] > coarse and len(levels) < _MOST_LEVELS - 1:
-        strong = strong_entries(fine, strength, fine=not levels)
-        order = np.arange(fine.rows, dtype=np.int32) if levels or near is None else np.array(near, np.int32)
-        owner = _aggregates(*graph_of(fine, strong), order)
-        count = int(owner.max(initial=0)) + 1  # one, of no node, where no two nodes hold on to one another
-        tentative, candidates = _tentative(owner, count, candidates)
-        inverse = inverse_of(fine.diagonal())
-        largest = largest_eigenvalue(fine.mv, inverse)
-        if levels or strong.mean() > _NEARLY_ALL:
-            strong[:] = True
-            joined, lumped, smoothing = Filtered.of(fine, strong), inverse, largest
-        else:
-            joined = Filtered.of(fine, strong)
-            lumped = inverse_of(joined.diagonal())
-            smoothing = largest_eigenvalue(joined.mv, lumped, 6)
-        prolongation = _smoothed(joined, owner, count, tentative, 4.0 / (3.0 * smoothing) * lumped)
-        levels.append(HostLevel(fine, inverse, largest, prolongation))
-        fine = prolongation.transpose() @ (fine @ prolongation)
-    return [*levels, HostLevel(fine, np.ones(0), 0.0, None)]
+    while fine.shape[0] > coarse and number < _MOST_LEVELS - 1:
+        order = np.arange(fine.rows, dtype=np.int32) if number or near is None else np.array(near, np.int32)
+        prolongation, inverse, largest, candidates = _prolongation(fine, candidates, strength, order, finest=not number)
+        made = [HostLevel(fine, inverse, largest, prolongation)]
+        fine, number = galerkin(fine, prolongation), number + 1
+        del prolongation
+        yield made.pop()
+    yield HostLevel(fine, np.ones(0), 0.0, None)
+
+
+def _prolongation(
+    fine: BlockRows, candidates: Float[np.ndarray, "nodes block k"], strength: float, order: np.ndarray, finest: bool
+) -> tuple[BlockRows, Float[np.ndarray, " n"], float, Float[np.ndarray, "aggregates k k"]]:
+    """That to a level, the inverse of its diagonal, the largest eigenvalue of both, and the coarser near-nullspace."""
+    strong = strong_entries(fine, strength, fine=finest)
+    owner = _aggregates(*graph_of(fine, strong), order)
+    count = int(owner.max(initial=0)) + 1  # one, of no node, where no two nodes hold on to one another
+    tentative, coarser = _tentative(owner, count, candidates)
+    inverse = inverse_of(fine.diagonal())
+    largest = largest_eigenvalue(fine.mv, inverse)
+    if not finest or strong.mean() > _NEARLY_ALL:
+        strong[:] = True
+        joined, lumped, smoothing = Filtered.of(fine, strong), inverse, largest
+    else:
+        joined = Filtered.of(fine, strong)
+        lumped = inverse_of(joined.diagonal())
+        smoothing = largest_eigenvalue(joined.mv, lumped, 6)
+    prolongation = _smoothed(joined, owner, count, tentative, 4.0 / (3.0 * smoothing) * lumped)
+    return prolongation, inverse, largest, coarser
 
 
 def constants(n: int, block: int) -> Float[np.ndarray, "n block"]:

@@ -1,5 +1,6 @@
 """Sparse matrices of small dense blocks on the host: what the set-up of multigrid computes with."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ from jaxtyping import Float, Int
 
 from gemel.loops import compiled, in_parts, index, require_32_bits
 from gemel.solvers.patterns import transposed_entries
+
+_AT_A_TIME = 2**26
+"""Bytes of a matrix whose product is formed at a time."""
 
 _SINGULAR = 1e-9
 """Pivots of a matrix with a unit diagonal below this are taken for rounding."""
@@ -75,7 +79,7 @@ class BlockRows(NamedTuple):
     def transpose(self) -> "BlockRows":
         """The transpose."""
         pointers, rows, entries = transposed_entries(self.indptr, self.indices, self.columns)
-        data = np.empty((len(rows), *self.block[::-1]))
+        data = np.empty((len(rows), *self.block[::-1]), self.data.dtype)
         in_parts(len(rows), lambda *part: _turn(*part, self.data, entries, data), 2**16)
         return BlockRows(pointers, rows, data, self.rows)
 
@@ -93,6 +97,32 @@ class BlockRows(NamedTuple):
         indices, data = np.empty(indptr[-1], np.int32), np.empty((indptr[-1], self.block[0], other.block[1]))
         in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, indptr, indices, data))
         return BlockRows(indptr, indices, data, other.columns)
+
+    def part(self, first: int, last: int) -> "BlockRows":
+        """The rows from ``first`` to before ``last``; their numbers are not copied."""
+        begin, end = self.indptr[first], self.indptr[last]
+        pointers = self.indptr[first : last + 1] - begin
+        return BlockRows(pointers, self.indices[begin:end], self.data[begin:end], self.columns)
+
+    def plus(self, other: "BlockRows") -> "BlockRows":
+        """The sum with a matrix of the same shape and blocks."""
+        lengths = np.empty(self.rows, np.int32)
+        in_parts(self.rows, lambda *part: _count_sum(*part, *self[:2], *other[:2], self.columns, lengths))
+        indptr = pointers_of(lengths, self.block[0] * self.block[1])
+        indices, data = np.empty(indptr[-1], np.int32), np.empty((indptr[-1], *self.block))
+        in_parts(self.rows, lambda *part: _add(*part, *self, *other, indptr, indices, data))
+        return BlockRows(indptr, indices, data, self.columns)
+
+
+def galerkin(matrix: BlockRows, prolongation: BlockRows) -> BlockRows:
+    """PᵀAP, for some rows of A at a time: AP as a whole needs as much memory as A."""
+    count = max(1, -(-matrix.data.nbytes // _AT_A_TIME))
+    edges, total = [matrix.rows * k // count for k in range(count + 1)], None
+    for rows in itertools.pairwise(edges):
+        some = prolongation.part(*rows).transpose() @ (matrix.part(*rows) @ prolongation)
+        total = some if total is None else total.plus(some)
+    assert total is not None
+    return total
 
 
 def pointers_of(lengths: Int[np.ndarray, " rows"], numbers: int = 1) -> Int[np.ndarray, " rows_and_one"]:
@@ -251,3 +281,38 @@ def _multiply(
                             for b in range(width):
                                 term = factor * other_data[index((f * inner + c) * width + b)]
                                 new_data[index((at * height + a) * width + b)] += term
+
+
+@compiled
+def _count_sum(first, last, indptr, indices, other_indptr, other_indices, columns, lengths):
+    seen = np.full(columns, -1, np.int32)
+    for i in range(first, last):
+        for e in range(indptr[i], indptr[i + 1]):
+            seen[index(indices[index(e)])] = i
+        length = indptr[i + 1] - indptr[i]
+        for e in range(other_indptr[i], other_indptr[i + 1]):
+            length += seen[index(other_indices[index(e)])] != i
+        lengths[i] = length
+
+
+@compiled
+def _add(
+    first, last, indptr, indices, data, columns, other_indptr, other_indices, other_data, other_columns, new_indptr,
+    new_indices, new_data,
+):  # fmt: skip
+    place = np.full(columns, -1, np.int32)
+    for i in range(first, last):
+        at = new_indptr[i]
+        for e in range(indptr[i], indptr[i + 1]):
+            place[index(indices[index(e)])] = at
+            new_indices[index(at)] = indices[index(e)]
+            new_data[index(at)] = data[index(e)]
+            at += 1
+        for e in range(other_indptr[i], other_indptr[i + 1]):
+            there = place[index(other_indices[index(e)])]
+            if there < new_indptr[i]:
+                new_indices[index(at)] = other_indices[index(e)]
+                new_data[index(at)] = other_data[index(e)]
+                at += 1
+            else:
+                new_data[index(there)] += other_data[index(e)]

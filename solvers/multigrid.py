@@ -1,6 +1,7 @@
 """Algebraic multigrid: hierarchies built on the host, cycles applied inside JAX."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import equinox as eqx
@@ -129,18 +130,13 @@ class AMG(Preconditioner):
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
         np.divide(matrix.data, size, out=matrix.data)
         levels = self._build(operator, matrix)
+        del matrix  # each level's is dropped where it has been converted
         with jax.ensure_compile_time_eval():
-            known = _known_rows(operator, size, dtype)
-            first = [] if known is None else [(known, None)]
-            rest = (_convert_rows(level.matrix, dtype, self.reform) for level in levels[len(first) : -1])
-            rows = [*first, *rest][: len(levels) - 1]
-            fine = tuple(_convert_level(level, mine, dtype) for level, (mine, _) in zip(levels, rows, strict=False))
-            coarse = generalised_inverse(levels[-1].matrix.toarray(), operator.symmetric)
-            coarse = on_device(coarse.astype(dtype))
-            probes = tuple(mine for _, mine in rows) if self.reform else None
-            return Hierarchy(fine, coarse, jnp.asarray(size), probes)
+            fine, coarse, probes = _converted(levels, _known_rows(operator, size, dtype), dtype, self.reform)
+            inverse = on_device(generalised_inverse(coarse.toarray(), operator.symmetric).astype(dtype))
+            return Hierarchy(fine, inverse, jnp.asarray(size), probes if self.reform else None)
 
-    def _build(self, operator: LinearOperator, matrix: BlockRows) -> list[HostLevel]:
+    def _build(self, operator: LinearOperator, matrix: BlockRows) -> Iterable[HostLevel]:
         n = operator.n
         if self.method == "ruge_stuben":
             options = {"max_coarse": self.coarse, "max_levels": 20}
@@ -153,7 +149,7 @@ class AMG(Preconditioner):
             near = _known_order(operator, self.block)
             return smoothed_aggregation(matrix, modes, self.strength, self.coarse, near)
         above, matrix, modes = nested_levels(matrix, modes, self.nested, self.coarse)
-        return [*above, *smoothed_aggregation(matrix, modes, self.strength, self.coarse)]
+        return itertools.chain(above, smoothed_aggregation(matrix, modes, self.strength, self.coarse))
 
     def update(self, state: Hierarchy, operator: LinearOperator) -> Hierarchy:
         """Keep the hierarchy, or its prolongations alone."""
@@ -226,14 +222,18 @@ def _known_order(operator: LinearOperator, block: int) -> np.ndarray | None:
     return None if near is None else np.asarray(near)
 
 
-def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> _Rows | None:
-    """The rows of a matrix over its ``size`` that lies in padded rows already; None for another operator."""
+def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> Callable[[], _Rows] | None:
+    """What makes the rows of a matrix over its ``size`` that lies in padded rows already; None for another operator."""
     if not isinstance(operator, SparseOperator):
         return None
-    scaled = tuple(np.empty(values.shape, dtype) for values in operator.values)
-    for values, table in zip(operator.values, scaled, strict=True):
-        np.divide(values, size, out=table, casting="same_kind")  # on the host: it compiles nothing
-    return _Rows(operator.pattern.forward, on_device(scaled))
+
+    def rows() -> _Rows:
+        scaled = tuple(np.empty(values.shape, dtype) for values in operator.values)
+        for values, table in zip(operator.values, scaled, strict=True):
+            np.divide(values, size, out=table, casting="same_kind")  # on the host: it compiles nothing
+        return _Rows(operator.pattern.forward, on_device(scaled))
+
+    return rows
 
 
 def _convert_rows(matrix: BlockRows, dtype: np.dtype, probed: bool = False) -> tuple[_Rows, Probes | None]:
@@ -243,15 +243,28 @@ def _convert_rows(matrix: BlockRows, dtype: np.dtype, probed: bool = False) -> t
     return _Rows(layout.rows, on_device(filled(layout, matrix.indptr, matrix.data, dtype))), probes
 
 
-def _convert_level(level: HostLevel, rows: _Rows, dtype: np.dtype) -> _Level:
-    assert level.prolongation is not None
-    return _Level(
-        rows,
-        on_device(level.inverse_diagonal.astype(dtype)),
-        jnp.asarray(np.asarray(level.largest, dtype)),
-        _convert_rows(level.prolongation, dtype)[0],
-        _convert_rows(level.prolongation.transpose(), dtype)[0],
-    )
+def _converted(
+    levels: Iterable[HostLevel], known: Callable[[], _Rows] | None, dtype: np.dtype, probed: bool
+) -> tuple[tuple[_Level, ...], BlockRows, tuple[Probes | None, ...]]:
+    """The levels in padded rows, the coarsest matrix, and what reads each of the others. ``known`` makes the rows of
+    the first level, where they are known.
+    """
+    fine, probes = [], []
+    for matrix, inverse, largest, prolongation in levels:
+        if prolongation is None:
+            return tuple(fine), matrix, tuple(probes)
+        rows, probe = (None, None) if known and not fine else _convert_rows(matrix, dtype, probed)
+        del matrix
+        if rows is None:
+            assert known is not None
+            rows = known()
+        scale = on_device(inverse.astype(dtype)), jnp.asarray(np.asarray(largest, dtype))
+        prolongation = prolongation._replace(data=prolongation.data.astype(dtype, copy=False))
+        transfer = _convert_rows(prolongation, dtype)[0], _convert_rows(prolongation.transpose(), dtype)[0]
+        del prolongation
+        fine.append(_Level(rows, *scale, *transfer))
+        probes.append(probe)
+    raise ValueError("AMG: there is no coarsest level.")
 
 
 @eqx.filter_jit

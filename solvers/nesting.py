@@ -9,7 +9,7 @@ import scipy.sparse
 from jaxtyping import Array, Bool, Float, Int
 
 from gemel.solvers.aggregation import HostLevel
-from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
+from gemel.solvers.block_rows import BlockRows, galerkin, inverse_of, largest_eigenvalue
 
 
 class Prolongation(eqx.Module):
@@ -86,7 +86,7 @@ def nested_levels(
         prolongation = _between(plain, free, free[kept], block)
         inverse = inverse_of(fine.diagonal())
         levels.append(HostLevel(fine, inverse, largest_eigenvalue(fine.mv, inverse), prolongation))
-        fine = prolongation.transpose() @ (fine @ prolongation)
+        fine = galerkin(fine, prolongation)
         free, modes = free[kept], modes[kept]
         fine = _held(fine, ~free)
     return levels, fine, modes

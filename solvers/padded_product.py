@@ -99,8 +99,10 @@ def _pairs(left: Array, right: Array, rows: PaddedRows) -> list[tuple[Array, Arr
 
 
 def between(chosen: Array, rows: PaddedRows) -> tuple[Array, ...]:
-    """For every stored number whether both its row and its column are ``chosen (n,)``."""
-    return tuple(p & y for p, y in _pairs(chosen, chosen, rows))
+    """For every stored number whether both its row and its column are ``chosen (n,)``, or it is on the diagonal."""
+    numbers = jnp.arange(1, chosen.shape[0] + 1, dtype=jnp.int32)
+    signed = jnp.where(chosen, numbers, -numbers)
+    return tuple((jnp.minimum(p, y) > 0) | (p == y) for p, y in _pairs(signed, signed, rows))
 
 
 class Structure(Storage):

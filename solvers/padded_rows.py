@@ -275,7 +275,8 @@ def split_slots(stored: Array, rows: PaddedRows) -> tuple[Array, ...]:
     sizes = [math.prod(c.shape) for c in rows.columns]
     parts = jnp.split(stored, np.cumsum(sizes)[:-1].tolist(), axis=2)
     split = [p.reshape(*rows.block, *c.shape) for p, c in zip(parts, rows.columns, strict=True)]
-    return tuple(jnp.transpose(p, (0, 2, 3, 1, 4)) for p in split)
+    # Of a transpose XLA on CPU makes two copies, one after the other.
+    return tuple(jnp.stack([p[:, j] for j in range(p.shape[1])], axis=3) for p in split)
 
 
 def join_slots(values: Sequence[Any]) -> Any:

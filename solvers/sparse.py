@@ -136,6 +136,18 @@ class SparsityPattern(eqx.Module):
         """Where products and transposes find the values."""
         return Structure(self.forward, self.backward, self.to_backward, self.to_forward, symmetric)
 
+    def restricted(
+        self, stored: Array, free: Bool[Array, " n"], diagonal: Float[Array, ""] | float
+    ) -> tuple[Array, ...]:
+        """The values in the padded layout from all stored ones ``(width, width, slots)``, with the rows and columns
+        that are not free replaced by ``diagonal`` on the diagonal, which must be stored.
+        """
+        flat, place = stored.reshape(-1), self.diagonal_index
+        flat = flat.at[place].set(jnp.where(free, flat[place], diagonal), unique_indices=True)
+        values = split_slots(flat.reshape(stored.shape), self.forward)
+        kept = between(free, self.forward)
+        return tuple(jnp.where(k, v, 0.0) for k, v in zip(kept, values, strict=True))
+
     def slots(self) -> Int[Array | np.ndarray, " blocks"]:
         """The slot of every entry in CSR order; on the host, where the tables are known."""
         first, apart = self.forward.places()
@@ -245,12 +257,8 @@ class SparseOperator(LinearOperator):
         """Return the matrix with the rows and columns that are not free replaced by ``diagonal`` on the diagonal,
         which must be stored.
         """
-        kept = between(free, self.pattern.forward)
-        stored = join_slots([jnp.where(k, v, 0.0) for k, v in zip(kept, self.values, strict=True)])
-        flat, place = stored.reshape(-1), self.pattern.diagonal_index
-        flat = flat.at[place].set(jnp.where(free, flat[place], diagonal), unique_indices=True)
         return SparseOperator(
-            self.pattern, split_slots(flat.reshape(stored.shape), self.pattern.forward), self.symmetric
+            self.pattern, self.pattern.restricted(join_slots(self.values), free, diagonal), self.symmetric
         )
 
     def to_scipy(self) -> scipy.sparse.csr_array:

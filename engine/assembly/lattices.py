@@ -15,7 +15,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from gemel.engine.assembly.gathers import Entries
-from gemel.engine.assembly.layout import ElementSum, MatrixLayout, as_blocks
+from gemel.engine.assembly.layout import ElementSum, MatrixLayout, MatrixSum, as_blocks, together
+from gemel.engine.chunks import Chunks
 from gemel.engine.compiling import one_program
 from gemel.engine.spaces import FunctionSpace, Space
 from gemel.solvers.implicit import stop_gradient
@@ -96,15 +97,19 @@ class LatticeVectorSum(ElementSum):
         return _with_entries(total, self.groups, local)
 
 
-class LatticeMatrixSum(ElementSum):
+class LatticeMatrixSum(MatrixSum):
     """The assembly of element matrices on a lattice."""
 
     lattice: Lattice = eqx.field(static=True)
     groups: tuple[LatticeGroup, ...]
 
-    @one_program
-    def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
+    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "..."]:
         """The values of the `StencilOperator`."""
+        values = self._sum(together(groups))
+        return values if total is None else total + values
+
+    @one_program
+    def _sum(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
         lattice = self.lattice
         total = jnp.zeros(lattice.shape)
         cells = _spread(self.groups, local, 2)

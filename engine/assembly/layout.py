@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Array, Float
 
+from gemel.engine.chunks import Chunks
 from gemel.solvers.sparse import AssembledOperator
 
 
@@ -20,9 +21,22 @@ class ElementSum(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
-        """Sum, for each group of elements, vectors ``(n_elements, n_local)`` or matrices ``(n_local, n_local,
-        n_elements)``.
+        """Sum, for each group of elements, vectors ``(n_elements, n_local)``."""
+
+
+class MatrixSum(eqx.Module):
+    """The planned sum of the matrices of some elements into stored values."""
+
+    @abc.abstractmethod
+    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "..."]:
+        """Sum the matrices ``(n_local, n_local, n_elements)`` of several contributions to each group of elements, and
+        add them to ``total`` where it is given.
         """
+
+
+def together(groups: Sequence[Sequence[Chunks]]) -> list[Float[Array, "_ _ _"]]:
+    """The matrices of each group of elements, of all contributions."""
+    return [functools.reduce(operator.add, [chunks.filled() for chunks in group]) for group in groups]
 
 
 class MatrixLayout(eqx.Module):
@@ -68,29 +82,29 @@ class MatrixLayout(eqx.Module):
 
 
 class MatrixPlan(eqx.Module):
-    """The assembly of the element matrices of several contributions; those on the same elements are added first.
+    """The assembly of the element matrices of several contributions.
 
     ``which`` says for each contribution which of the ``sums`` is its own; None where it has no tangent.
     """
 
-    sums: tuple[ElementSum, ...]
+    sums: tuple[MatrixSum, ...]
     which: tuple[int | None, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, parts: Sequence[Sequence[Float[Array, "_ _ _"]] | None]) -> Float[Array, "..."]:
-        """The stored values: for each contribution an array ``(n_local, n_local, n_elements)`` a group of elements, or
-        None where it adds nothing. Raises `ValueError` for one of a contribution that has no plan.
+    def __call__(self, parts: Sequence[Sequence[Chunks] | None]) -> Float[Array, "..."]:
+        """The stored values: for each contribution the matrices ``(n_local, n_local, n_elements)`` of each group of
+        elements, or None where it adds nothing. Raises `ValueError` for one of a contribution that has no plan.
         """
         if any(part is not None and own is None for part, own in zip(parts, self.which, strict=True)):
             raise ValueError(
                 "A load that was planned without a tangent now depends on the field: build the physics with it."
             )
-        totals = []
+        total = None
         for number, assemble in enumerate(self.sums):
             mine = [part for part, own in zip(parts, self.which, strict=True) if own == number and part is not None]
             if mine:
-                totals.append(assemble([functools.reduce(operator.add, same) for same in zip(*mine, strict=True)]))
-        return functools.reduce(operator.add, totals) if totals else jnp.zeros(self.shape)
+                total = assemble(list(zip(*mine, strict=True)), total)
+        return jnp.zeros(self.shape) if total is None else total
 
 
 def as_blocks(dofs: np.ndarray, width: int) -> tuple[np.ndarray, bool]:

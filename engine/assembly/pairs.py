@@ -83,10 +83,16 @@ class Pairs(NamedTuple):
         in_parts(around.n_blocks, lambda *part: _find_columns(*part, *around, starts, columns))
         return Pairs(starts, columns)
 
-    def sums(self, around: Incidence, slots: Slots, size: int) -> GatherSum:
-        """The sums of the entries of some elements, whose pairs are among these, into ``size`` slots; ``slots`` are
+    def places(self, around: Incidence, slots: Slots) -> Int[np.ndarray, " entries"]:
+        """The slot of the pair of blocks of each entry of some elements, whose pairs are among these; ``slots`` are
         those of each row's first pair, and how far its next ones are apart.
         """
+        found = np.empty(around.n_entries, np.int32)
+        in_parts(around.n_blocks, lambda *part: _place(*part, *around, *self, *slots, found))
+        return found
+
+    def sums(self, around: Incidence, slots: Slots, size: int) -> GatherSum:
+        """The sums of the same entries into ``size`` slots."""
         counts = np.empty(len(self.columns), np.int32)
         in_parts(around.n_blocks, lambda *part: _count_terms(*part, *around, *self, counts))
         runs = Runs.of(self.starts, counts, slots, size, around.n_entries)
@@ -126,6 +132,23 @@ def _find_columns(first, last, members, begins, numbers, apart, owners, starts, 
                         at -= 1
                     columns[index(at)] = j
                     end += 1
+
+
+@compiled
+def _place(first, last, members, begins, numbers, apart, owners, starts, places, rows, columns, slot, between, found):
+    own = np.empty(len(starts), np.int32)
+    for i in range(first, last):
+        for q in range(rows[i], rows[i + 1]):
+            own[index(columns[index(q)])] = slot[i] + (q - rows[i]) * between[i]
+        for p in range(starts[i], starts[i + 1]):
+            place = places[index(p)]
+            e = index(owners[index(place)])
+            n_local = begins[e + 1] - begins[e]
+            number, m = numbers[e] + (place - begins[e]) * n_local * apart[e], begins[e]
+            for _ in range(n_local):
+                found[index(number)] = own[index(members[index(m)])]
+                number += apart[e]
+                m += 1
 
 
 @compiled

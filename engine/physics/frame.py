@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import PerCell, drive
 from gemel.engine.constraints import Condition, Dirichlet
 from gemel.engine.elementgroups import ElementGroup
@@ -188,7 +189,7 @@ def stress_stiffness(frame: Frame, u: Array) -> Float[Array, "..."]:
     axial = member_forces(frame, u, (0.5,))[:, 0, 0]
     zero = jnp.zeros(problem.space.n_dofs)
 
-    def stressed(part: Contribution) -> list[Array] | None:
+    def stressed(part: Contribution) -> list[Chunks] | None:
         if not (isinstance(part, ElementGroup) and isinstance(part.kernel, MemberStiffness)):
             return None
         kernel = MemberStress(part.kernel.numbers, PerCell(axial[part.cells]))

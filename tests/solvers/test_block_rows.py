@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from gemel import loops
-from gemel.solvers import aggregation
+from gemel.solvers import aggregation, block_rows
 from gemel.solvers.aggregation import smoothed_aggregation
-from gemel.solvers.block_rows import BlockRows, inverse_of, largest_eigenvalue
+from gemel.solvers.block_rows import BlockRows, galerkin, inverse_of, largest_eigenvalue
 
 
 def ragged(rows: int, columns: int, block: tuple[int, int], seed: int) -> BlockRows:
@@ -29,6 +29,22 @@ def test_products_and_transposes_are_those_of_dense_matrices(block: tuple[int, i
     np.testing.assert_allclose((a @ b).toarray(), a.toarray() @ b.toarray(), atol=1e-14)
     np.testing.assert_array_equal(a.transpose().toarray(), a.toarray().T)
     np.testing.assert_array_equal(a.transpose().transpose().toarray(), a.toarray())
+
+
+@pytest.mark.parametrize("block", [(1, 1), (2, 2)])
+def test_sums_and_galerkins_products_are_those_of_dense_matrices(block: tuple[int, int], monkeypatch):
+    """Formed whole, and for a few rows of the matrix at a time."""
+    a, b, p = (
+        ragged(23, 23, block, 0),
+        ragged(23, 23, block, 1),
+        ragged(23, 9, (block[1], 3), 2),
+    )
+    np.testing.assert_array_equal(a.plus(b).toarray(), a.toarray() + b.toarray())
+    np.testing.assert_array_equal(a.part(4, 11).toarray(), a.toarray()[4 * block[0] : 11 * block[0]])
+    expected = p.toarray().T @ a.toarray() @ p.toarray()
+    for some in (2**26, a.data.nbytes // 5):
+        monkeypatch.setattr(block_rows, "_AT_A_TIME", some)
+        np.testing.assert_allclose(galerkin(a, p).toarray(), expected, atol=1e-13)
 
 
 def test_the_diagonal_is_zero_where_none_is_stored():
@@ -62,7 +78,7 @@ def test_prolongations_hold_the_modes_and_coarse_matrices_are_galerkins(order: s
     x = np.linspace(0, 1, n)
     modes = np.kron(np.stack([np.ones(n), x], axis=1), np.eye(2))  # constants and slopes of two components
     near = None if order is None else np.arange(n)[::-1].astype(np.int32)
-    levels = smoothed_aggregation(BlockRows.of(matrix, (2, 2)), modes, 0.4, 20, near)
+    levels = list(smoothed_aggregation(BlockRows.of(matrix, (2, 2)), modes, 0.4, 20, near))
     assert len(levels) > 2
     assert levels[-1].matrix.shape[0] <= 20
     for level, coarser in itertools.pairwise(levels):
@@ -79,7 +95,7 @@ def test_prolongations_hold_the_modes_and_coarse_matrices_are_galerkins(order: s
 def test_nodes_alone_and_modes_that_depend_on_others_stay_out():
     matrix = sp.block_diag([line(30), sp.eye_array(1)]).tocsr()
     modes = np.ones((31, 2))  # twice the same
-    levels = smoothed_aggregation(BlockRows.of(matrix), modes, 0.4, 5)
+    levels = list(smoothed_aggregation(BlockRows.of(matrix), modes, 0.4, 5))
     p = levels[0].prolongation
     assert p is not None
     assert (p.toarray()[-1] == 0).all()

@@ -1,0 +1,101 @@
+"""Element matrices are summed as they are computed: what comes out, its derivatives, and that they are not kept."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import gemel as gm
+from gemel.engine import chunks as chunking
+from gemel.engine.assembly import RowLayout, rows
+from gemel.engine.chunks import Chunks
+from gemel.engine.coefficients import PerCell
+from gemel.engine.problems import DiscreteProblem
+
+
+def random_groups(rng, n_nodes, width):
+    """Elements of four and of two nodes with ``width`` unknowns each, and a matrix for each of them."""
+    nodes = [np.stack([rng.permutation(n_nodes)[:k] for _ in range(count)]) for k, count in ((4, 70), (2, 31))]
+    dofs = [(mine[:, :, None] * width + np.arange(width)).reshape(len(mine), -1) for mine in nodes]
+    return dofs, [rng.standard_normal((mine.shape[1], *mine.T.shape)) for mine in dofs]
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("gathered", [False, True], ids=["added", "gathered"])
+def test_sums_of_matrices_are_those_of_a_dense_sum(width, gathered, monkeypatch):
+    """Also of two contributions, and on top of a matrix that is there; both ways, the one for a GPU too."""
+    monkeypatch.setattr(rows, "short_loops_pay", lambda: not gathered)
+    rng = np.random.default_rng(0)
+    n = 25 * width
+    dofs, matrices = random_groups(rng, 25, width)
+    layout, (assemble,) = RowLayout.plan(n, width, [dofs])
+    assert type(assemble).__name__ == ("GatheredMatrixSum" if gathered else "RowMatrixSum")
+    expected = np.zeros((n, n))
+    for mine, local in zip(dofs, matrices, strict=True):
+        np.add.at(expected, (mine[:, :, None], mine[:, None, :]), np.moveaxis(local, -1, 0))
+    made = [Chunks.made(jnp.asarray(local)) for local in matrices]
+    once = assemble([(chunks,) for chunks in made])
+    np.testing.assert_allclose(layout.operator(once, symmetric=False).to_scipy().toarray(), expected, atol=1e-12)
+    thrice = assemble([(chunks, chunks) for chunks in made], once)
+    np.testing.assert_allclose(layout.operator(thrice, symmetric=False).to_scipy().toarray(), 3 * expected, atol=1e-12)
+
+
+def in_no_order(n: int, shape: tuple[int, ...] = ()) -> gm.FunctionSpace:
+    return gm.FunctionSpace(dataclasses.replace(gm.box(n, n, n), shape=None), "Q1", shape)
+
+
+@pytest.fixture
+def short_chunks(monkeypatch):
+    """Chunks of 256 elements, so that a small problem needs a loop of them and a rest."""
+    monkeypatch.setattr(chunking, "_BYTES", 1)
+
+
+def conduction(space: gm.FunctionSpace) -> tuple[DiscreteProblem, jax.Array]:
+    heat = gm.Heat(space, PerCell(jnp.ones(space.mesh.n_cells)), conditions=[gm.Dirichlet("left")])
+    k = jnp.asarray(np.random.default_rng(1).uniform(0.5, 2.0, space.mesh.n_cells))
+    return heat.problem, k
+
+
+def values(problem: DiscreteProblem, k: jax.Array) -> Any:
+    other = eqx.tree_at(lambda p: p.contributions[0].form.coefficient, problem, PerCell(k))
+    return other.matrix_values(jnp.zeros(other.space.n_dofs))
+
+
+def test_chunks_of_elements_add_up_to_the_matrix_of_all(short_chunks, monkeypatch):
+    problem, k = conduction(in_no_order(11))
+    assert 11**3 > 4 * 256
+    some = values(problem, k)
+    monkeypatch.setattr(chunking, "_BYTES", 2**30)
+    np.testing.assert_allclose(some, values(problem, k), rtol=1e-13, atol=1e-13)
+
+
+def test_the_derivative_of_a_matrix_in_chunks(short_chunks):
+    """Remainders of Taylor series are of second order; reverse and forward mode agree."""
+    problem, k = conduction(in_no_order(11))
+    rng = np.random.default_rng(2)
+    weights = jnp.asarray(rng.standard_normal(problem.layout.shape))
+    direction = jnp.asarray(rng.standard_normal(k.shape))
+    energy = jax.jit(lambda k: jnp.sum(weights * values(problem, k) ** 2))
+    gradient = jax.grad(energy)(k)
+    _, along = jax.jvp(energy, (k,), (direction,))
+    assert float(gradient @ direction) == pytest.approx(float(along), rel=1e-11)
+    steps = 1e-2 * 0.5 ** np.arange(4)
+    rest = [abs(float(energy(k + h * direction) - energy(k) - h * along)) for h in steps]
+    np.testing.assert_allclose(np.diff(np.log2(rest)), -2.0, atol=0.05)
+
+
+@pytest.mark.parametrize("derivative", [False, True])
+def test_element_matrices_are_not_kept(derivative, short_chunks):
+    """Neither while a matrix is formed, nor by its derivative in reverse mode."""
+    problem, k = conduction(in_no_order(20))
+    call = jax.jit(lambda k: jnp.sum(values(problem, k) ** 2))
+    program = (jax.jit(jax.grad(call)) if derivative else call).lower(k).compile()
+    memory = program.memory_analysis()
+    assert memory is not None
+    stored = 8 * int(np.prod(problem.layout.shape))
+    matrices = 8 * 64 * 20**3
+    assert memory.temp_size_in_bytes < (2 if derivative else 1) * stored + matrices / 4
