@@ -14,7 +14,6 @@ from gemel.engine import Fit, Forecast, Judgement, Score, Twin, identifiability
 from gemel.engine.calibration.judgement import FAR, correlations, whitened
 from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si
-from gemel.solvers import LevenbergMarquardt
 
 _COLOURS = {"usable": "#15803d", "usable with care": "#b45309", "not determined": "#b45309", "not usable": "#b91c1c"}
 _LAGS = 40
@@ -100,7 +99,7 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, ex
         known = np.isfinite(error)
         error = whitened(twin.noise(name), record.times, error, known)
         _draw_residual(row, name, times[known], error[known])
-    axes[0][0].set_title("measured - twin: what each sample tells, in units of its noise", loc="left", fontsize=10)
+    axes[0][0].set_title("measured - twin, in units of the noise", loc="left", fontsize=10)
     axes[0][1].set_title("correlation over samples", loc="left", fontsize=10)
     axes[0][2].set_title("distribution", loc="left", fontsize=10)
     axes[-1][0].set_xlabel(f"time [{unit}]")
@@ -183,7 +182,8 @@ def _how(fit: Fit, plan: FitPlan) -> str:
         ((record, fitted),) = zip(plan.measured.values(), plan.fitted.values(), strict=True)
         if record.times is not None and fitted.times is not None and len(fitted.times) < len(record.times):
             part = f", up to {fitted.times[-1]:g} s of {record.times[-1]:g} s"
-    method = "Levenberg-Marquardt" if isinstance(plan.solver, LevenbergMarquardt) else "gradient descent"
+    methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
+    method = methods.get(type(plan.solver).__name__, "gradient descent")
     loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
     message = fit.status.worst().message
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""

@@ -403,7 +403,7 @@ class CalibrationTable(Table):
     until: str | None = None
     sensors: list[str] | None = None
     own: list[str] = []
-    method: Literal["levenberg-marquardt", "adam"] = "levenberg-marquardt"
+    method: Literal["levenberg-marquardt", "l-bfgs", "adam"] = "levenberg-marquardt"
     loss: Literal["gaussian", "huber", "student-t"] = "gaussian"
     starts: int = Field(default=1, ge=1, le=1000)
     learning_rate: float = Field(default=0.05, gt=0)

@@ -15,11 +15,12 @@ from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
+from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, Document
 from gemel.engine.units import parse
-from gemel.solvers import GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
 
 
 class TwinFile:
@@ -109,6 +110,8 @@ class TwinFile:
             raise self._place.error(
                 "the data of experiments are in the files that their tables name: no one file can be given."
             )
+        if path is not None and not Path(path).exists():
+            raise MissingDataError(f"the data file '{path}' does not exist.")
         found = {}
         for name, table in tables.items():
             if whole:
@@ -147,6 +150,8 @@ class TwinFile:
         if table.method == "adam":
             return GradientDescent(optax.adam(table.learning_rate), gtol=table.tolerance, max_steps=table.max_steps)
         default: Any = DEFAULT_SOLVER
+        if table.method == "l-bfgs":
+            return LBFGS(default.gtol, table.tolerance, table.max_steps)
         return LevenbergMarquardt(default.gtol, table.tolerance, default.xtol, table.max_steps)
 
 

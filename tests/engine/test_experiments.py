@@ -218,6 +218,10 @@ def test_a_twin_file_names_its_experiments(tmp_path):
     for name, truth in {"h": 12.0, "start[a]": 280.0, "start[b]": 320.0}.items():
         assert found[name].interval[0] < truth < found[name].interval[1], name
     assert 0.3 < found["noise"].value < 0.7
+    again = body(tmp_path, BODY.replace("own = [", 'method = "l-bfgs"\nown = ['))
+    assert isinstance(again.solver(), gm.LBFGS)
+    other = gm.calibrate(twin, records, again.solver(), own=file.calibration.own)
+    np.testing.assert_allclose(other.belief.mean, fit.belief.mean, atol=2e-3)
     with pytest.raises(TwinFileError, match="has the experiments a, b, but one record is needed"):
         file.record()
     with pytest.raises(TwinFileError, match="no one file can be given"):
