@@ -331,9 +331,10 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
             )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):
+            told = "its model_error is not of this kind, and" if noise.error else "give it a model_error, or"
             care.append(
                 f"What is left of {score.label} is no white noise (neighbours correlate by {score.correlation:.2f}): "
-                "give it a model_error, or the intervals are too narrow."
+                f"{told} the intervals are too narrow."
             )
     return care
 
