@@ -30,9 +30,9 @@ Mode = Literal["cheapest", "forward", "reverse"]
 ADJOINT = 1.5
 """What an adjoint costs in tangents, both in batches by ``vmap``.
 
-Measured in batches of 8 to 128, on two cores that others used too, medians of five calls: 1.1 to 2.0, mostly 1.5, for an
-ODE with a network in it; for finite-element transients 1.3 to 1.7 where they are nonlinear, 1.2 where the parameters are
-in a conductivity, 1.3 to 2.0 where they are a field of sources.
+Measured in batches of 8 to 128 on two cores that others used too, medians of five calls: 1.1 to 2.0, mostly 1.5, for
+an ODE with a network in it; for finite-element transients 1.3 to 1.7 where they are nonlinear, 1.2 where the parameters
+are in a conductivity, 1.3 to 2.0 where they are a field of sources.
 """
 
 

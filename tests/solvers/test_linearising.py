@@ -1,6 +1,7 @@
 """Residuals of data and a prior: the Jacobian by the cheaper mode, and steps in the space of the data."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from gemel.solvers import Code, LevenbergMarquardt, Regularised
-from gemel.solvers.linearising import ADJOINT, data_rows, linearise, step_by_data
+from gemel.solvers.linearising import ADJOINT, Mode, data_rows, linearise, step_by_data
 
 FACTOR = np.linalg.cholesky(np.cov(np.random.default_rng(5).standard_normal((40, 90))) + 0.05 * np.eye(40))
 
@@ -45,7 +46,7 @@ def by_tangents(x):
     return jax.lax.while_loop(lambda pair: pair[0] < 1, lambda pair: (pair[0] + 1, jnp.sin(pair[1])), (0, x))[1]
 
 
-def jacobian_of(sine, rows, unknowns, mode="cheapest", allowed="cheapest"):
+def jacobian_of(sine: Any, rows: int, unknowns: int, mode: Mode = "cheapest", allowed: Mode = "cheapest") -> np.ndarray:
     """The Jacobian of that many rows of data, less what it must be."""
     matrix, z = jnp.asarray(np.random.default_rng(0).standard_normal((rows, unknowns))), jnp.ones(unknowns)
     fn = Regularised(lambda z, args: sine(matrix @ z), lambda z, args: z, True, lambda args: allowed)
