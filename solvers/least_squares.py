@@ -71,7 +71,8 @@ class LevenbergMarquardt(LeastSquaresSolver):
             residual is not) where the damping made it short and an undamped step still promises a lower cost.
         max_steps: limit of tried steps.
         jacobian: "forward" (one tangent a parameter), "reverse" (one adjoint a row of the data) or the "cheapest" of
-            both; see `linearise`. A model with a loop that has no adjoint needs "forward".
+            both, an adjoint counted as 1.5 tangents as measured (see `gemel.solvers.linearising`). A model with a loop
+            that has no adjoint needs "forward".
         initial_damping: the first $\mu$.
 
     Source: Nielsen, *Damping Parameter in Marquardt's Method*, 1999; Moré, *The Levenberg-Marquardt

@@ -77,8 +77,9 @@ def linearise(mode: Mode, fn: Residual, z: Float[Array, " p"], args: Any) -> tup
     if not isinstance(fn, Regularised):
         return _derivative(mode, fn, z, args)
     mode = fn.mode(args) if mode == "cheapest" else mode
-    parts = _derivative(mode, fn.data, z, args), _derivative("forward", fn.prior, z, args)
-    return tuple(jnp.concatenate(pair) for pair in zip(*parts, strict=True))  # pyright: ignore[reportReturnType]
+    data, slope = _derivative(mode, fn.data, z, args)
+    prior, constant = _derivative("forward", fn.prior, z, args)
+    return jnp.concatenate([data, prior]), jnp.concatenate([slope, constant])
 
 
 def _derivative(mode: Mode, fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
@@ -119,10 +120,10 @@ def step_by_data(
     r"""The Gauss-Newton step in the space of the data, damped by the diagonal $\mu D^2$ where it is given."""
     solve = jax.scipy.linalg.solve_triangular
     b, factor = whitened(jacobian, rows)
-    v = residual[rows:]
+    v, root = residual[rows:], None
     if damping is not None:
         root = jnp.linalg.cholesky(jnp.eye(len(v), dtype=v.dtype) + factor.T @ (damping[:, None] * factor))
         b, v = solve(root, b.T, lower=True).T, solve(root, v, lower=True)
     r = jnp.linalg.qr(jnp.concatenate([b.T, jnp.eye(rows, dtype=b.dtype)]), mode="r")
     white = -v + b.T @ solve(r, solve(r, b @ v - residual[:rows], trans="T"))
-    return factor @ (white if damping is None else solve(root, white, lower=True, trans="T"))  # pyright: ignore[reportPossiblyUnboundVariable]
+    return factor @ (white if root is None else solve(root, white, lower=True, trans="T"))

@@ -27,7 +27,7 @@ from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
 from gemel.engine.twin import Twin
-from gemel.solvers.linearising import Mode, Regularised
+from gemel.solvers.linearising import ADJOINT, Mode, Regularised
 
 
 class Experiment(eqx.Module):
@@ -178,11 +178,20 @@ def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[
     return jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
 
 
-def mode(problem: CalibrationProblem) -> Mode:
-    """In which mode the misfit of all samples can be differentiated."""
+def allowed_mode(problem: CalibrationProblem) -> Mode:
+    """In which mode the misfit of all samples can be differentiated; "cheapest" where in both."""
     analysis = problem.twin.analysis
     return analysis.mode if isinstance(analysis, AdaptiveOde) else "cheapest"
 
 
-residual = Regularised(data_residual, prior_residual, proper=True, mode=mode)
+def cheaper_mode(problem: CalibrationProblem) -> Mode:
+    """As `allowed_mode`, but "forward" of both where there are so many samples that this is the cheaper one: the rows,
+    at least as many, need not be counted by a trace of the model then, which takes a second.
+    """
+    allowed, samples = allowed_mode(problem), sum(one.data.size for one in problem.experiments.values())
+    many = ADJOINT * samples >= len(problem.belief.mean)
+    return "forward" if many and allowed == "cheapest" else allowed
+
+
+residual = Regularised(data_residual, prior_residual, proper=True, mode=cheaper_mode)
 """``residual(z, problem)``: the weighted misfit of all samples, then the whitened distance from the belief before."""

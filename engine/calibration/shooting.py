@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from gemel.engine.analyses import AdaptiveOde, Ode
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, posterior_covariance
 from gemel.engine.calibration.losses import Loss
-from gemel.engine.calibration.problem import CalibrationProblem, Experiment, compared, mode, prior_residual
+from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
 from gemel.engine.parameters import bind
 from gemel.engine.physics import OdeSystem
 from gemel.engine.signals import Record
@@ -194,7 +194,7 @@ def _prior(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " p"]:
     return prior_residual(shot.split(x)[0], shot.problem)
 
 
-shooting_residual = Regularised(_windows, _prior, mode=lambda shot: mode(shot.problem))
+shooting_residual = Regularised(_windows, _prior, mode=lambda shot: allowed_mode(shot.problem))
 """``shooting_residual(x, shot)``: the weighted misfit of the chosen windows, the jumps at their ends, and the distance
 from the prior, which says nothing of the states.
 """

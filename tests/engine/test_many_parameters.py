@@ -11,7 +11,7 @@ import pytest
 
 import gemel as gm
 from gemel.engine.calibration.fit import posterior_covariance
-from gemel.engine.calibration.problem import CalibrationProblem, data_residual, prior_residual, residual
+from gemel.engine.calibration.problem import CalibrationProblem, cheaper_mode, data_residual, prior_residual, residual
 
 SOLVER = gm.LevenbergMarquardt(gtol=1e-5, ftol=1e-9, xtol=1e-9, max_steps=30)
 
@@ -55,6 +55,12 @@ def test_few_readings_of_many_parameters_give_the_same_fit_in_the_space_of_the_d
         np.testing.assert_allclose(fit.belief.mean, plain.z, atol=1e-6)
         np.testing.assert_allclose(fit.belief.covariance, posterior_covariance(all_rows, plain, problem), atol=1e-6)
         twin = fit.twin
+
+
+def test_a_model_is_not_traced_to_count_rows_where_there_are_many_samples():
+    twin, _, record = plate(6, 3)
+    assert cheaper_mode(CalibrationProblem.of(twin, record)) == "cheapest"
+    assert cheaper_mode(CalibrationProblem.of(twin, {str(i): record for i in range(4)})) == "forward"
 
 
 def test_the_misfit_and_its_derivatives_by_adjoints_pass_a_taylor_test():
