@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """A problem on the unit cube of n³ blocks; where ``cell`` is empty, an ensemble of n members.
+    """A problem on the unit cube of n³ blocks; where ``cell`` is empty, an ensemble of n members, or n fits.
 
     ``module`` in benchmarks/ours solves it with Gemel. Where it is ``shuffled``, nodes and cells are numbered at
     random, so that no code can profit from their order.
@@ -42,6 +42,8 @@ CASES = {
         Case("heat-steps", "Heat, 100 steps with one hierarchy", "heat_steps", _HEX, "Q1", (16,)),
         Case("heat-gradient", "Heat, 100 steps with one hierarchy, and gradient", "heat_gradient", _HEX, "Q1", (16,)),
         Case("batch", "Heat, 64 scenarios in one call", "batch", _HEX, "Q1", (16,)),
+        Case("heater-board", "The fit of a board with two heaters", "calibration", "", "", (1,)),
+        Case("multistart", "Fits of a heated plate from many starts", "calibration", "", "", (16,)),
         Case("van-der-pol", "Van der Pol, μ near 5: an ensemble, and gradient", "ensembles", "", "", (1000,)),
         Case("robertson", "Robertson to 1e5: an ensemble, and gradient", "ensembles", "", "", (1000,)),
         Case("lorenz", "Lorenz: an ensemble that is not stiff", "ensembles", "", "", (100_000,)),

@@ -111,12 +111,31 @@ _ENSEMBLES: _Columns = {
 }
 
 
+_CALIBRATIONS: _Columns = _HEAD | {
+    "n": lambda row: "",
+    "starts": lambda row: str(row["starts"]),
+    "parameters": lambda row: str(row["parameters"]),
+    "samples": lambda row: f"{row['samples']:,}",
+    "set-up": lambda row: _seconds(row["plan_s"]),
+    "compile": lambda row: _seconds(row["compile_s"]),
+    "fit": lambda row: _seconds(row["fit_s"]),
+    "one start": lambda row: _seconds(row.get("one_s")),
+    "ratio": lambda row: f"{row['fit_s'] / row['one_s']:.2f}" if "one_s" in row else "",
+    "steps": lambda row: str(row["steps"]),
+    "misfit": lambda row: f"{row['misfit']:.6g}",
+    "at one minimum": lambda row: str(row.get("minima", "")),
+    "MiB": lambda row: f"{row['peak_mib']:.0f}" if row.get("peak_mib") else "",
+}
+
+
 def kind(row: Row) -> str:
     """The table that a row belongs to."""
     if "problems" in row:
         return "hard"
     if "members" in row:
         return "ensemble"
+    if "starts" in row:
+        return "calibration"
     return "gradient" if "forward_s" in row else "boundary value"
 
 
@@ -124,7 +143,12 @@ def tables(rows: list[Row]) -> str:
     """A table for each kind of problem, and what failed; times in s."""
     good = [row for row in rows if "failed" not in row]
     kinds = {name: [row for row in good if kind(row) == name] for name in set(map(kind, good))}
-    columns = {"boundary value": _BOUNDARY_VALUE, "gradient": _GRADIENTS, "ensemble": _ENSEMBLES}
+    columns = {
+        "boundary value": _BOUNDARY_VALUE,
+        "gradient": _GRADIENTS,
+        "ensemble": _ENSEMBLES,
+        "calibration": _CALIBRATIONS,
+    }
     parts = [_table(columns[name], kinds.get(name, [])) for name in columns]
     parts.append(_hard(kinds.get("hard", [])))
     parts += [f"{r['case']} {r['size']} {r['code']} failed: {r['failed']}" for r in rows if "failed" in r]

@@ -31,6 +31,7 @@ from gemel.solvers.least_squares import (
 )
 from gemel.solvers.linear import affine_solve, linear_solve
 from gemel.solvers.linear_solver import LinearSolver, Preconditioner
+from gemel.solvers.linearising import Regularised
 from gemel.solvers.lobpcg import LOBPCG
 from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
 from gemel.solvers.mass_invert import MassInvert
@@ -141,6 +142,7 @@ __all__ = [
     "PIControl",
     "Preconditioner",
     "Prolongation",
+    "Regularised",
     "ReverseMode",
     "Rodas4",
     "Rodas5P",

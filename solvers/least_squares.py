@@ -1,8 +1,7 @@
 r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as state machines that a caller can save and resume."""
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,9 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from gemel.solvers.linearising import Mode, Residual, data_rows, linearise, step_by_data
 from gemel.solvers.solution import Code, Solution, Status
-
-Residual = Callable[[Array, Any], Array]
 
 
 class FitState(eqx.Module):
@@ -60,7 +58,8 @@ class Linearisation(eqx.Module):
 
 
 class LevenbergMarquardt(LeastSquaresSolver):
-    r"""Levenberg-Marquardt: $(J^\top J + \mu D^2)\,\delta = -J^\top r$ by QR of the stacked system.
+    r"""Levenberg-Marquardt: $(J^\top J + \mu D^2)\,\delta = -J^\top r$ by QR of the stacked system, or in the space of
+    the data where these are fewer than the unknowns (see `Regularised`).
 
     $D$ holds the largest column norms of $J$; $\mu$ follows Nielsen's rule from the gain ratio. One call of
     `step` tries one $\delta$; a rejected one keeps the point and the Jacobian.
@@ -71,7 +70,9 @@ class LevenbergMarquardt(LeastSquaresSolver):
         xtol: finished where a step is shorter than xtol (1 + |z|); with ``STAGNATION`` (``NOT_FINITE`` where the
             residual is not) where the damping made it short and an undamped step still promises a lower cost.
         max_steps: limit of tried steps.
-        jacobian: "forward" (one tangent a parameter) or "reverse" (one adjoint a residual).
+        jacobian: "forward" (one tangent a parameter), "reverse" (one adjoint a row of the data) or the "cheapest" of
+            both, an adjoint counted as 1.5 tangents as measured (see `gemel.solvers.linearising`). A model with a loop
+            that has no adjoint needs "forward".
         initial_damping: the first $\mu$.
 
     Source: Nielsen, *Damping Parameter in Marquardt's Method*, 1999; Moré, *The Levenberg-Marquardt
@@ -82,29 +83,18 @@ class LevenbergMarquardt(LeastSquaresSolver):
     ftol: float
     xtol: float
     max_steps: int = eqx.field(static=True)
-    jacobian: Literal["forward", "reverse"] = eqx.field(static=True, default="forward")
+    jacobian: Mode = eqx.field(static=True, default="cheapest")
     initial_damping: float = 1e-3
 
     def init(self, fn: Residual, z: Float[Array, " p"], args: Any) -> FitState:
         """Evaluate the residual and its Jacobian at the start."""
-        return _lm_start(self, z, *_linearise(self.jacobian, fn, z, args))
+        return _lm_start(self, z, *linearise(self.jacobian, fn, z, args))
 
     def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
         """Try one step and move where it lowers the cost."""
-        trial, predicted = _lm_propose(state)
-        return _lm_judge(self, state, trial, predicted, *_linearise(self.jacobian, fn, trial, args))
-
-
-@eqx.filter_jit
-def _linearise(mode: str, fn: Residual, z: Array, args: Any) -> tuple[Array, Array]:
-    """The residual and its Jacobian: the one function of a fit that is expensive to compile, and shared."""
-    if mode == "reverse":
-        return fn(z, args), jax.jacrev(lambda x: fn(x, args))(z)
-
-    def tangent(direction: Array) -> tuple[Array, Array]:
-        return jax.jvp(lambda x: fn(x, args), (z,), (direction,))
-
-    return jax.vmap(tangent, out_axes=(None, 1))(jnp.eye(len(z), dtype=z.dtype))
+        rows = data_rows(fn, state.memory.jacobian)
+        trial, predicted = _lm_propose(state, rows)
+        return _lm_judge(self, state, rows, trial, predicted, *linearise(self.jacobian, fn, trial, args))
 
 
 def _finite(*arrays: Array) -> Array:
@@ -123,21 +113,37 @@ def _lm_start(solver: LevenbergMarquardt, z: Array, residual: Array, jacobian: A
 
 
 @eqx.filter_jit
-def _lm_propose(state: FitState) -> tuple[Array, Array]:
+def _lm_propose(state: FitState, rows: int | None) -> tuple[Array, Array]:
     """The point to try, and the decrease of the cost that the linear model predicts there."""
     old: Linearisation = state.memory
     scale = jnp.maximum(jnp.linalg.norm(old.jacobian, axis=0), 1e-8)
-    stacked = jnp.concatenate([old.jacobian, jnp.diag(jnp.sqrt(old.damping) * scale)])
-    target = jnp.concatenate([-old.residual, jnp.zeros_like(state.z)])
-    q, r = jnp.linalg.qr(stacked)
-    delta = jax.scipy.linalg.solve_triangular(r, q.T @ target)
+    if rows is None:
+        stacked = jnp.concatenate([old.jacobian, jnp.diag(jnp.sqrt(old.damping) * scale)])
+        target = jnp.concatenate([-old.residual, jnp.zeros_like(state.z)])
+        q, r = jnp.linalg.qr(stacked)
+        delta = jax.scipy.linalg.solve_triangular(r, q.T @ target)
+    else:
+        delta = step_by_data(old.residual, old.jacobian, rows, old.damping * scale**2)
     predicted = state.cost - 0.5 * jnp.sum((old.residual + old.jacobian @ delta) ** 2)
     return state.z + delta, predicted
 
 
+def _promise(residual: Array, jacobian: Array, rows: int | None) -> Array:
+    """By how much an undamped step would lower the cost if the residual were linear."""
+    if rows is None:
+        return 0.5 * jnp.sum((jnp.linalg.qr(jacobian)[0].T @ residual) ** 2)
+    return -0.5 * (jacobian.T @ residual) @ step_by_data(residual, jacobian, rows)
+
+
 @eqx.filter_jit
 def _lm_judge(
-    solver: LevenbergMarquardt, state: FitState, z: Array, predicted: Array, residual: Array, jacobian: Array
+    solver: LevenbergMarquardt,
+    state: FitState,
+    rows: int | None,
+    z: Array,
+    predicted: Array,
+    residual: Array,
+    jacobian: Array,
 ) -> FitState:
     """Accept or reject the tried point, and adapt the damping."""
     old: Linearisation = state.memory
@@ -153,7 +159,7 @@ def _lm_judge(
     small = jnp.linalg.norm(z - state.z) <= solver.xtol * (1.0 + jnp.linalg.norm(state.z))
     flat = accepted & (state.cost - cost <= solver.ftol * state.cost)
     # A step may be short because the damping is large: what an undamped step still promises decides.
-    promise = 0.5 * jnp.sum((jnp.linalg.qr(jacobian)[0].T @ residual) ** 2)
+    promise = _promise(residual, jacobian, rows)
     cost_now = jnp.where(accepted, cost, state.cost)
     converged = (gradient <= solver.gtol) | ((small | flat) & ((old.damping <= 1.0) | (promise <= 1e-2 * cost_now)))
     stuck = small & ~converged

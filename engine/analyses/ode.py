@@ -17,6 +17,7 @@ from gemel.engine.physics import OdeSystem
 from gemel.engine.sensors import OutputSensor, Sensor
 from gemel.engine.signals import Series, at_time, interval_means
 from gemel.solvers import Code, Solution, Status
+from gemel.solvers.linearising import Mode
 
 
 def implicit_solver(rtol: float = 1e-8, atol: float = 1e-10, max_steps: int = 30) -> diffrax.AbstractSolver:
@@ -114,7 +115,7 @@ class AdaptiveOde(Analysis):
         max_steps: limit of steps.
         solver: a diffrax solver; Kvaerno's method of order 5 (L-stable) by default.
         adjoint: how diffrax differentiates: ``ForwardMode`` serves tangents (calibration and forecasts),
-            ``RecursiveCheckpointAdjoint`` gradients by reverse mode.
+            ``RecursiveCheckpointAdjoint`` gradients by reverse mode, ``DirectAdjoint`` both at a cost.
 
     Raises:
         ValueError: for tolerances that are not positive.
@@ -130,6 +131,13 @@ class AdaptiveOde(Analysis):
     def __check_init__(self) -> None:
         if not (self.rtol > 0 and np.all(np.asarray(self.atol) > 0)):
             raise ValueError(f"The tolerances must be positive, not rtol = {self.rtol} and atol = {self.atol}.")
+
+    @property
+    def mode(self) -> Mode:
+        """In which mode it can be differentiated; "cheapest" where in both."""
+        if isinstance(self.adjoint, diffrax.DirectAdjoint):
+            return "cheapest"
+        return "forward" if isinstance(self.adjoint, diffrax.ForwardMode) else "reverse"
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         """The output of each sensor. Raises `ValueError` for one that the system does not have."""

@@ -1,7 +1,8 @@
 r"""Calibration of a twin against measured data: maximum a posteriori by gradients, Laplace posterior.
 
 Near the minimum of the misfit $\Phi$ (see `gemel.engine.calibration.problem`) the posterior is normal with covariance
-$(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual.
+$(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual; with fewer data than parameters it is computed in the space
+of the data.
 Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
 """
 
@@ -21,7 +22,8 @@ from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, simulate
 from gemel.engine.twin import Twin
-from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation, Residual
+from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
+from gemel.solvers.linearising import Residual, data_rows, linearise, whitened
 from gemel.solvers.solution import Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
@@ -212,14 +214,10 @@ def _unread(problem: CalibrationProblem, z: Array) -> str:
 
 def posterior_covariance(fn: Residual, state: FitState, args: Any) -> Float[Array, "p p"]:
     """That of the Laplace posterior at a solver's state, from the Jacobian there."""
-    if isinstance(state.memory, Linearisation):
-        return _laplace(state.memory.jacobian)
-    return _laplace(_jacobian(fn, state.z, args))
-
-
-@eqx.filter_jit
-def _jacobian(fn: Residual, z: Array, args: Any) -> Array:
-    return jax.jacfwd(lambda x: fn(x, args))(z)
+    known = isinstance(state.memory, Linearisation)
+    jacobian = state.memory.jacobian if known else linearise("cheapest", fn, state.z, args)[1]
+    rows = data_rows(fn, jacobian)
+    return _laplace(jacobian) if rows is None else _laplace_by_data(jacobian, rows)
 
 
 @jax.jit
@@ -227,6 +225,20 @@ def _laplace(jacobian: Array) -> Array:
     """The posterior covariance of the standardised parameters, $(J^\\top J)^{-1}$."""
     _, singular, basis = jnp.linalg.svd(jacobian, full_matrices=False)
     return (basis.T / singular**2) @ basis
+
+
+@eqx.filter_jit
+def _laplace_by_data(jacobian: Array, rows: int) -> Array:
+    r"""The same from few data: $L (I - J'^\top (J' J'^\top + I)^{-1} J') L^\top$ with $J' = A L$.
+
+    $L L^\top$ is the covariance before them. With $J' = U S V^\top$ the square root of the inner matrix,
+    $I - V (1 - (1 + S^2)^{-1/2}) V^\top$, comes first: its square is positive, and as exact where data leave a
+    millionth of a standard deviation as where they leave all.
+    """
+    white, factor = whitened(jacobian, rows)
+    _, singular, basis = jnp.linalg.svd(white, full_matrices=False)
+    root = factor - ((factor @ basis.T) * (1.0 - 1.0 / jnp.sqrt(1.0 + singular**2))) @ basis
+    return root @ root.T
 
 
 def _require_distribution(problem: CalibrationProblem, covariance: Array) -> None:

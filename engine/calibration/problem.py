@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
@@ -26,6 +27,7 @@ from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
 from gemel.engine.twin import Twin
+from gemel.solvers.linearising import ADJOINT, Mode, Regularised
 
 
 class Experiment(eqx.Module):
@@ -139,11 +141,6 @@ def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, "
     return 0.5 * jnp.sum(residual(z, problem) ** 2)
 
 
-def residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " m"]:
-    """The weighted misfit of all samples, then the whitened distance from the belief before the data."""
-    return jnp.concatenate([data_residual(z, problem), prior_residual(z, problem)])
-
-
 def data_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " d"]:
     """The weighted misfit of all samples, one experiment after the other."""
     rows = []
@@ -179,3 +176,22 @@ def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[
     belief = problem.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     return jax.scipy.linalg.solve_triangular(factor, z - belief.mean, lower=True)
+
+
+def allowed_mode(problem: CalibrationProblem) -> Mode:
+    """In which mode the misfit of all samples can be differentiated; "cheapest" where in both."""
+    analysis = problem.twin.analysis
+    return analysis.mode if isinstance(analysis, AdaptiveOde) else "cheapest"
+
+
+def cheaper_mode(problem: CalibrationProblem) -> Mode:
+    """As `allowed_mode`, but "forward" of both where there are so many samples that this is the cheaper one: the rows,
+    at least as many, need not be counted by a trace of the model then, which takes a second.
+    """
+    allowed, samples = allowed_mode(problem), sum(one.data.size for one in problem.experiments.values())
+    many = ADJOINT * samples >= len(problem.belief.mean)
+    return "forward" if many and allowed == "cheapest" else allowed
+
+
+residual = Regularised(data_residual, prior_residual, proper=True, mode=cheaper_mode)
+"""``residual(z, problem)``: the weighted misfit of all samples, then the whitened distance from the belief before."""

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Array
 
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, Fit
-from gemel.engine.calibration.problem import CalibrationProblem, misfit, residual
+from gemel.engine.calibration.problem import CalibrationProblem, cheaper_mode, data_residual, misfit, prior_residual
 from gemel.solvers.least_squares import LeastSquaresSolver
+from gemel.solvers.linearising import Regularised
 
 LIMIT_95 = 3.841458820694124
 """The 95 % quantile of a χ² variable with one degree of freedom."""
@@ -95,10 +96,22 @@ def _least_beside(
 _misfit = eqx.filter_jit(misfit)
 
 
-def _held(rest: Array, args: tuple[CalibrationProblem, int, Any]) -> Array:
-    """The residual with coordinate ``k`` at a value."""
+def _whole(rest: Array, args: tuple[CalibrationProblem, int, Any]) -> tuple[Array, CalibrationProblem]:
+    """All coordinates, with number ``k`` at a value, and the problem."""
     problem, k, at = args
-    return residual(jnp.concatenate([rest[:k], jnp.asarray(at)[None], rest[k:]]), problem)
+    return jnp.concatenate([rest[:k], jnp.asarray(at)[None], rest[k:]]), problem
+
+
+def _held_data(rest: Array, args: tuple[CalibrationProblem, int, Any]) -> Array:
+    return data_residual(*_whole(rest, args))
+
+
+def _held_prior(rest: Array, args: tuple[CalibrationProblem, int, Any]) -> Array:
+    return prior_residual(*_whole(rest, args))
+
+
+_held = Regularised(_held_data, _held_prior, mode=lambda args: cheaper_mode(args[0]))
+"""The residual with coordinate ``k`` at a value."""
 
 
 def _crossing(z: np.ndarray, excess: np.ndarray) -> float | None:

@@ -26,13 +26,14 @@ from jaxtyping import Array, Float, Int
 from gemel.engine.analyses import AdaptiveOde, Ode
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, posterior_covariance
 from gemel.engine.calibration.losses import Loss
-from gemel.engine.calibration.problem import CalibrationProblem, Experiment, compared, prior_residual
+from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
 from gemel.engine.parameters import bind
 from gemel.engine.physics import OdeSystem
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run
 from gemel.engine.twin import Twin
 from gemel.solvers.least_squares import FitState, GradientDescent, LeastSquaresSolver
+from gemel.solvers.linearising import Regularised
 from gemel.solvers.solution import Status
 
 
@@ -156,8 +157,8 @@ def _inside(times: np.ndarray, window: np.ndarray, first: bool) -> np.ndarray:
     return np.flatnonzero(after & (times <= window[-1]))
 
 
-def shooting_residual(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " m"]:
-    """The weighted misfit of the chosen windows, the jumps at their ends, and the distance from the prior.
+def _windows(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " m"]:
+    """The weighted misfit of the chosen windows and the jumps at their ends.
 
     Where some of the windows are chosen, their rows weigh as much as all would on average.
     """
@@ -186,9 +187,17 @@ def shooting_residual(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " m
     after = begin[jnp.minimum(shot.chosen + 1, len(begin) - 1)]
     jumps = jnp.where(last[:, None], 0.0, (ends - after) / (shot.tightness * shot.scale))
     share = jnp.sqrt(len(begin) / len(shot.chosen))
-    return jnp.concatenate(
-        [share * compared(run, values, problem, part), share * jumps.reshape(-1), prior_residual(z, problem)]
-    )
+    return jnp.concatenate([share * compared(run, values, problem, part), share * jumps.reshape(-1)])
+
+
+def _prior(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " p"]:
+    return prior_residual(shot.split(x)[0], shot.problem)
+
+
+shooting_residual = Regularised(_windows, _prior, mode=lambda shot: allowed_mode(shot.problem))
+"""``shooting_residual(x, shot)``: the weighted misfit of the chosen windows, the jumps at their ends, and the distance
+from the prior, which says nothing of the states.
+"""
 
 
 class ShootingFit(eqx.Module):
