@@ -173,20 +173,41 @@ def _solve_along(
 ) -> tuple[Float[Array, " n"], Trail | None]:
     """Return A⁻¹ b, and the trail with it. To JAX the trail passes through; both directions of the solve extend what
     they are given in its place.
+
+    The two are one table to JAX: where it differentiates a solve, each of its arguments must change or none.
     """
     state = state_for(solver, state, operator)
 
-    def solve(given: tuple[Array, Trail | None], transpose: bool) -> tuple[Array, Trail | None]:
-        rhs, before = given
-        guess = None if before is None else before.start(rhs)
+    def solve(rhs: Array, guess: Array | None, transpose: bool) -> Array:
         solution = solver.compute(state, operator, rhs, guess, transpose)
-        x = jnp.where(solution.status.ok, solution.value, jnp.nan)
-        return x, None if before is None else before.extended(rhs, x)
+        return jnp.where(solution.status.ok, solution.value, jnp.nan)
 
-    return jax.lax.custom_linear_solve(
-        lambda given: (operator.mv(given[0]), given[1]),
-        (b, trail),
-        solve=lambda _, given: solve(given, False),
-        transpose_solve=lambda _, given: solve(given, True),
-        symmetric=False,
+    if trail is None:
+        x = jax.lax.custom_linear_solve(
+            operator.mv, b, lambda _, rhs: solve(rhs, None, False), lambda _, rhs: solve(rhs, None, True)
+        )
+        return x, None
+
+    def solve_next(table: Array, transpose: bool) -> Array:
+        rhs, before = table[0], _trail_in(table, trail)
+        x = solve(rhs, before.start(rhs), transpose)
+        return _table(x, before.extended(rhs, x))
+
+    found = jax.lax.custom_linear_solve(
+        lambda table: table.at[0].set(operator.mv(table[0])),
+        _table(b, trail),
+        lambda _, table: solve_next(table, False),
+        lambda _, table: solve_next(table, True),
     )
+    return found[0], _trail_in(found, trail)
+
+
+def _table(row: Float[Array, " n"], trail: Trail) -> Float[Array, "rows n"]:
+    """A vector and what a trail keeps, one below the other."""
+    return jnp.concatenate([row[None], trail.sides, trail.solutions])
+
+
+def _trail_in(table: Float[Array, "rows n"], like: Trail) -> Trail:
+    """The trail below the first row of a table."""
+    count = like.sides.shape[0]
+    return Trail(table[1 : 1 + count], table[1 + count :], like.solves)

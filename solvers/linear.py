@@ -70,7 +70,7 @@ def linear_step(
     """
     aside = None if trail is None else trail.aside
     if trail is not None and aside is not None:
-        operator, b, trail = stop_gradient(operator), b + aside.pushes[0], trail.beside(None)
+        b, trail = b + aside.pushes[0], trail.beside(None)
     forward = _Forward(solver, stop_gradient(state), stop_gradient(x0))
     value, (status, statistics), trail = implicit_step(
         forward, linear_residual, (operator, b), solver, state, linear_tangent, operator.symmetric, trail

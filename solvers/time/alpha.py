@@ -1,6 +1,7 @@
 """The generalised-α family for M ü + C u̇ + r(t, u) = 0: one body for Newmark's and its successors' methods."""
 
 import abc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
@@ -181,6 +182,10 @@ class AlphaMethod(TimeIntegrator):
     def shared_operator(self, prepared: _Prepared) -> LinearOperator | None:
         """Return the operator of a step; None where the system is not linear."""
         return prepared.operator
+
+    def with_operator(self, prepared: _Prepared, operator: LinearOperator) -> _Prepared:
+        """Return the same, with this operator."""
+        return replace(prepared, operator=operator)
 
     def trail(self, memory: Motion) -> Trail | None:
         """Return an empty trail for iterative solvers."""

@@ -83,6 +83,10 @@ class CentralDifference(TimeIntegrator):
     def shared_operator(self, prepared: _Prepared) -> None:
         """Return None: nothing is solved."""
 
+    def with_operator(self, prepared: _Prepared, operator: LinearOperator) -> _Prepared:
+        """Return the same: nothing is solved."""
+        return prepared
+
     def trail(self, memory: _Memory) -> None:
         """Return None: nothing is solved."""
 

@@ -48,6 +48,10 @@ class TimeIntegrator(eqx.Module):
         """Return the operator of all linear solves with ``prepared``; None where there is no such one."""
 
     @abc.abstractmethod
+    def with_operator(self, prepared: Any, operator: LinearOperator) -> Any:
+        """Return ``prepared`` with another operator, of the same values, in all linear solves."""
+
+    @abc.abstractmethod
     def trail(self, memory: Any) -> Trail | None:
         """Return the trail before the first step; None where the solves of a step have no use for one."""
 

@@ -41,6 +41,9 @@ def integrate(
     Reverse mode keeps only the stage values (their solves are not repeated), or, for ``segment`` = s, the
     state at every s-th time and the stages of one segment, at the price of one more forward run; None takes
     a single segment while the stages fit in 1 GB and √m intervals otherwise.
+    Second derivatives are taken by forward mode over reverse, or over forward. Reverse over forward fails where a
+    linear system is solved by iteration with steps of one size, and reverse over reverse always: JAX then
+    differentiates the iterations themselves.
 
     Args:
         system: a `FirstOrderSystem` or a `SecondOrderSystem`, whichever the integrator is for.

@@ -1,6 +1,7 @@
 """Implicit stages M (U − base) + w r(t, U) + load = 0, which all implicit methods of first order are made of."""
 
 import abc
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -25,7 +26,7 @@ _FOLLOWED = 4
 
 class Prepared(eqx.Module):
     """M, the operator M + w K of all stages where there is a K, the state of its linear solver, w, and what of the
-    load rests; ``variable`` where the weight follows the steps.
+    load rests; ``variable`` where the weight follows the steps. ``held`` takes the operator's place in the solves.
     """
 
     mass: LinearOperator
@@ -34,6 +35,7 @@ class Prepared(eqx.Module):
     weight: Array
     resting: Any
     variable: bool = eqx.field(static=True, default=False)
+    held: LinearOperator | None = None
 
 
 class _Stage(eqx.Module):
@@ -130,6 +132,10 @@ class StageMethod(TimeIntegrator):
         """Return M + w K; None where the system is not linear."""
         return prepared.operator
 
+    def with_operator(self, prepared: Prepared, operator: LinearOperator) -> Prepared:
+        """Return the same, with this operator in the solves."""
+        return replace(prepared, held=operator)
+
     def trail(self, memory: Any) -> Trail | None:
         """Return an empty trail for iterative solvers."""
         return first_trail(self.solver, self.output(memory), self.stages)
@@ -171,7 +177,8 @@ def solve_stage(
     if prepared.operator is not None:
         rhs = mass.mv(base) - weight * system.load(t, jnp.zeros_like(base), prepared.resting, args) - load
         linear = linear_solver_of(solver)
-        solution, trail = linear_step(prepared.operator, rhs, linear, prepared.state, guess, trail)
+        operator = prepared.operator if prepared.held is None else prepared.held
+        solution, trail = linear_step(operator, rhs, linear, prepared.state, guess, trail)
         return solution, solution.statistics["steps"], trail
     assert isinstance(solver, NonlinearSolver)
     stage = _Stage(system)

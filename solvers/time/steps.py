@@ -1,6 +1,7 @@
 """The steps of a run from one requested time to the next, and how derivatives pass through many of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from gemel.solvers.implicit import SOLVED
+from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Code
 from gemel.solvers.time.integrator import TimeIntegrator
 from gemel.solvers.time.systems import System
@@ -57,6 +59,10 @@ class Steps(eqx.Module):
         """Take all intervals, with ``pushes (intervals, solves, n)`` or without."""
         return jax.lax.scan(lambda carry, row: self.interval(carry, *row), carry, (ends, pushes))
 
+    def holding(self, operator: LinearOperator) -> "Steps":
+        """Return the same steps with this operator in their solves."""
+        return replace(self, shared=self.integrator.with_operator(self.shared, operator))
+
     def run(self, carry: Carry, ends: tuple[Array, Array]) -> tuple[Carry, PyTree]:
         """Return the carry at the end and what is kept at all ``ends``."""
         trail, count = carry[-1], ends[0].shape[0]
@@ -87,7 +93,8 @@ def _together(steps: Steps, carry: Carry, ends: tuple[Array, Array]) -> tuple[Ca
 
     Reverse mode through a loop would add $\bar A = -\lambda_n u_n^T$ to all stored places in every step, which costs as
     much as several products. With A held fixed in the loop and a push $p_n = 0$ on each right-hand side,
-    $\dot p_n = -\dot A u_n$ is one product with all u at once, and its transpose fills the places once.
+    $\dot p_n = -\dot A u_n$ is one product with all u at once, and its transpose fills the places once. A is held
+    fixed in this derivative alone, by closing over it: derivatives of the derivative see it.
     """
     carry, (saved, _) = steps.march(carry, ends, None)
     return carry, saved
@@ -103,8 +110,8 @@ def _together_jvp(primals: Any, tangents: Any) -> Any:
     pushes = jnp.zeros((ends[0].shape[0], carry[-1].solves * steps.substeps, n), carry[-1].sides.dtype)
 
     def run(moved: Any, pushes: Array) -> Any:
-        steps, carry, ends = eqx.combine(moved, rest)
-        carry, (saved, solutions) = steps.march(carry, ends, pushes)
+        given, carry, ends = eqx.combine(moved, rest)
+        carry, (saved, solutions) = given.holding(operator).march(carry, ends, pushes)
         results, others = eqx.partition((carry, saved), eqx.is_inexact_array)
         return (results, solutions), others
 

@@ -1,5 +1,7 @@
 """Derivatives of marches: starts of their solves from earlier ones, and operators differentiated for many steps."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -75,7 +77,9 @@ def misfit(args, method, steps=37, noise=1.0, **options):
     def read(t, u):
         return jnp.stack([u[3], jnp.mean(u[20:25])])
 
-    run = integrate(SYSTEM, jnp.sin(3 * X), jnp.linspace(0, 1, steps + 1), args, method, save=read, **options)
+    options = {"uniform": True} | options  # under jit it cannot be seen
+    times = jnp.linspace(0, 1, steps + 1)
+    run = integrate(SYSTEM, jnp.sin(3 * X), times, args, method, save=read, **options)
     return jnp.sum((run.value - noise * NOISE[: steps + 1, None]) ** 2)
 
 
@@ -130,18 +134,45 @@ def test_first_and_second_derivatives_of_a_noisy_misfit(method):
     rests = [abs(far - start - 0.02 * slope), abs(near - start - 0.01 * slope)]
     assert abs(np.log2(rests[0] / rests[1]) - 2) < 0.1
 
-    def along(args):
+    def along(args, value=value):
         return jax.jvp(value, (args,), ({name: jnp.asarray(d) for name, d in direction.items()},))[1]
 
     np.testing.assert_allclose(jax.jit(along)(ARGS), slope, rtol=1e-9)
-    backward_over_forward = jax.jit(jax.grad(along))(ARGS)
+    one_by_one = partial(misfit, method=METHODS[method], uniform=False)
+    backward_over_forward = jax.jit(jax.grad(lambda args: along(args, one_by_one)))(ARGS)
     tangent = {name: jnp.asarray(d) for name, d in direction.items()}
     forward_over_backward = jax.jit(lambda args: jax.jvp(jax.grad(value), (args,), (tangent,))[1])(ARGS)
+    twice_forward = jax.jit(lambda args: jax.jvp(along, (args,), (tangent,))[1])(ARGS)
+    both_ways = sum(forward_over_backward[name] * direction[name] for name in ARGS)
+    np.testing.assert_allclose(twice_forward, both_ways, rtol=1e-8)
     h = 1e-4
     ends = [both({name: ARGS[name] + s * h * direction[name] for name in ARGS})[1] for s in (1, -1)]
     for name in ARGS:
         np.testing.assert_allclose(forward_over_backward[name], backward_over_forward[name], rtol=1e-7)
         np.testing.assert_allclose(backward_over_forward[name], (ends[0][name] - ends[1][name]) / (2 * h), rtol=1e-4)
+
+
+def test_second_derivatives_by_a_load_alone():
+    """The operator has no derivative then, nor has what the solves start from."""
+
+    class Hummed(Conduction):
+        def residual(self, t: Array, u: Array, args) -> Array:
+            return self.stiffness.mv(u) - jnp.sin(args["f"] * t)
+
+        def tangent(self, t: Array, u: Array, args) -> LinearOperator:
+            return self.stiffness
+
+    system = Hummed(stiffness=SYSTEM.stiffness, inertia=SYSTEM.inertia)
+
+    def value(f, uniform):
+        args, times = ARGS | {"f": f}, jnp.linspace(0, 1, 13)
+        run = integrate(system, jnp.sin(X), times, args, METHODS["bdf2"], save=lambda t, u: u[3], uniform=uniform)
+        return jnp.sum(run.value**2)
+
+    for uniform in (True, False):
+        slope = jax.jit(jax.grad(partial(value, uniform=uniform)))
+        found = jax.jit(jax.jacfwd(slope))(2.0)
+        np.testing.assert_allclose(found, (slope(2.001) - slope(1.999)) / 0.002, rtol=1e-5)
 
 
 @pytest.mark.slow
