@@ -1,7 +1,7 @@
 """Fits by Levenberg-Marquardt: the twin of examples/heater-board, and one of a heated plate from many starts at once.
 
 The heater-board's data are those of its example, in the folder that GEMEL_DATA names or else fetched; without them the
-row fails and says so. The plate is compared with a run of its own at parameters drawn from the priors, with noise on it.
+row fails and says so. The plate is compared with a run of its own at parameters drawn from the priors, with noise.
 """
 
 import jax
