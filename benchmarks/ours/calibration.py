@@ -46,7 +46,7 @@ def heater_board(repeat: int) -> Row:
 
 
 def many(count: int, repeat: int) -> Row:
-    """All starts in one batch; ``one_s`` is the fit from the mean of the prior alone, by the same function."""
+    """All starts; ``one_s`` is the fit from the mean of the prior alone, by the same function."""
     stages = Stages()
     with stages("plan"):
         problem = _plate()

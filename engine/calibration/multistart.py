@@ -1,4 +1,8 @@
-"""Fits from many starting points in one batch, for misfits with several minima."""
+"""Fits from many starting points, for misfits with several minima: in one batch where that pays.
+
+A batch goes on until its slowest fit has ended, with all the others in tow, and is a program of its own. A GPU is
+hardly busier with it than with one fit; a CPU is, and takes one after the other.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +16,7 @@ from jaxtyping import Array, Float
 from gemel.engine.calibration.fit import DEFAULT_SOLVER
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver
+from gemel.solvers.placing import short_loops_pay
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def multistart(
     solver: LeastSquaresSolver = DEFAULT_SOLVER,
     spread: float = 1.0,
 ) -> Starts:
-    """Fit from the mean of the belief and from ``count - 1`` points drawn from it, all at once by ``vmap``.
+    """Fit from the mean of the belief and from ``count - 1`` points drawn from it; on a GPU all at once by ``vmap``.
 
     Pass ``best`` to `calibrate` as ``state`` for the posterior there.
 
@@ -43,7 +48,7 @@ def multistart(
         problem: what to fit.
         count: how many fits.
         seed: of the draws.
-        solver: of each fit; one that has finished rests until the slowest has.
+        solver: of each fit.
         spread: how much wider than the belief to draw.
 
     Raises:
@@ -55,14 +60,31 @@ def multistart(
     factor = jnp.linalg.cholesky(belief.covariance)
     draws = jax.random.normal(jax.random.key(seed), (count - 1, len(belief.mean)))
     z = jnp.concatenate([belief.mean[None], belief.mean + spread * draws @ factor.T])
-    states = _begin(solver, z, problem)
-    while not bool(jnp.all(states.finished)):
-        states = _advance(solver, states, problem)
+    states = _in_turn(solver, z, problem) if short_loops_pay() else _together(solver, z, problem)
     costs = np.where(np.isfinite(np.asarray(states.cost)), np.asarray(states.cost), np.nan)
     if np.isnan(costs).all():
         raise ValueError(f"None of {count} starting points of '{problem.twin.name}' can be run: narrow the priors.")
     best = jax.tree.map(lambda leaf: leaf[int(np.nanargmin(costs))], states)
     return Starts(np.asarray(states.z), costs, best)
+
+
+def _in_turn(solver: LeastSquaresSolver, z: Float[Array, "n p"], problem: CalibrationProblem) -> FitState:
+    """The ends of all fits, side by side, one fit after the other: the programs are those of `calibrate`."""
+    ends = []
+    for start in z:
+        state = solver.init(residual, start, problem)
+        while not bool(state.finished):
+            state = solver.step(residual, state, problem)
+        ends.append(state)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *ends)
+
+
+def _together(solver: LeastSquaresSolver, z: Float[Array, "n p"], problem: CalibrationProblem) -> FitState:
+    """The same in one batch."""
+    states = _begin(solver, z, problem)
+    while not bool(jnp.all(states.finished)):
+        states = _advance(solver, states, problem)
+    return states
 
 
 @eqx.filter_jit

@@ -12,6 +12,8 @@ import pytest
 import scipy.stats
 
 import gemel as gm
+from gemel.engine.calibration.fit import DEFAULT_SOLVER
+from gemel.engine.calibration.multistart import _in_turn, _together
 from gemel.engine.coefficients import drive
 
 EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
@@ -164,6 +166,11 @@ def test_many_starts_find_the_least_of_several_minima():
     assert fit.table()[0].value == pytest.approx(7.0, rel=1e-3)
     assert 1 <= starts.minima() < 24
     assert starts.z.shape == (24, 1)
+    problem = gm.CalibrationProblem.of(twin, record)
+    batch = _together(DEFAULT_SOLVER, jnp.asarray([[0.0], [0.4]]), problem)
+    turns = _in_turn(DEFAULT_SOLVER, jnp.asarray([[0.0], [0.4]]), problem)
+    np.testing.assert_allclose(batch.z, turns.z, rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(batch.step, turns.step)
     with pytest.raises(ValueError, match="at least one fit, not 0"):
         gm.multistart(gm.CalibrationProblem.of(twin, record), count=0)
 
