@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.noise import Noise, innovations
-from gemel.engine.parameters import bind
+from gemel.engine.parameters import bind, parameters_of
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
 from gemel.engine.simulation import check_names, line_up, respond
@@ -53,7 +53,8 @@ def next_measurements(
         about: the parameters that matter; all by default.
 
     Raises:
-        ValueError: for no candidates, and as `expected_information`.
+        ValueError: for no candidates, one with a parameter of which the twin knows nothing, and as
+            `expected_information`.
     """
     if not candidates:
         raise ValueError("There are no candidates to choose from: give sensors in the places to compare.")
@@ -107,6 +108,7 @@ def _information(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any)
     r"""$J^\top J / \sigma^2 c$ of each sensor."""
     if not twin.parameters:
         raise ValueError(f"Twin '{twin.name}' has no parameters to learn about.")
+    check_names("parameter", parameters_of(tuple(sensors)), twin.belief.names, complete=False)
     inputs, host_times, grid = line_up(twin, inputs, times)
     spacing = 0.0 if host_times is None or len(host_times) < 2 else float(np.median(np.diff(host_times)))
     watched = Twin(twin.name, twin.analysis, sensors)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
 from gemel.engine.simulation import check_names, simulate
@@ -56,6 +57,10 @@ class Fit(eqx.Module):
         belief = self.experiments[experiment]
         return self.twin.with_belief(belief.mean, belief.covariance)
 
+    def noise(self, sensor: str, experiment: str = "") -> Noise:
+        """The noise of a sensor as it was in one of the experiments, else as the twin has it."""
+        return (self.twin_in(experiment) if experiment in self.experiments else self.twin).noise(sensor)
+
     def twin_before(self) -> Twin:
         """The twin before the data; what is believed of an experiment's own parameters is then the same in each."""
         spans = self.prior.places
@@ -87,10 +92,10 @@ class Fit(eqx.Module):
 
     def arrays(self) -> list["ArrayRow"]:
         """One row for each parameter of several numbers: a field, the weights of a network."""
-        determined = self.twin.belief.determined()
+        determined = self.belief.determined()
         return [
             ArrayRow(p.name, p.description, p.unit, p.size, float(determined[p.name]))
-            for p in self.twin.belief.parameters
+            for p in self.belief.parameters
             if p.shape
         ]
 

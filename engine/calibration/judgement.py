@@ -173,7 +173,7 @@ def _scores(
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
         error = read - measured
-        inside, noise = (measured >= low) & (measured <= high), fit.twin.noise(name)
+        inside, noise = (measured >= low) & (measured <= high), fit.noise(name, experiment)
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
         for part, chosen in parts:
@@ -322,7 +322,7 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
     for score in scores:
         if score.part != "fitted":
             continue
-        noise = fit.twin.noise(score.sensor)
+        noise = fit.noise(score.sensor, score.experiment)
         ratio = score.spread / float(noise.spread)
         if ratio > 2:
             care.append(

@@ -104,9 +104,14 @@ class CalibrationProblem(eqx.Module):
     def start(self, z: Float[Array, " q"] | np.ndarray | None = None) -> Float[Array, " p"]:
         """Where the fit starts: at the mean of the belief before the data, or where the twin's own parameters are ``z``
         in every experiment.
+
+        Raises `ValueError` for a point of another number of parameters than the twin has.
         """
         if z is None:
             return self.belief.mean
+        count = len(self.twin.belief.mean)
+        if np.shape(z) != (count,):
+            raise ValueError(f"A fit of '{self.twin.name}' starts from {count} numbers, not from {np.shape(z)}.")
         start = jnp.zeros_like(self.belief.mean)
         for experiment in self.experiments.values():
             start = start.at[np.asarray(experiment.places)].set(jnp.asarray(z, float))
@@ -142,7 +147,15 @@ def misfit(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, "
 
 
 def data_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " d"]:
-    """The weighted misfit of all samples, one experiment after the other."""
+    """The weighted misfit of all samples, one experiment after the other.
+
+    Raises `ValueError` for a point of another problem.
+    """
+    if len(z) != len(problem.belief.mean):
+        raise ValueError(
+            f"The data of '{problem.twin.name}' are compared at {len(problem.belief.mean)} numbers, not at {len(z)}: "
+            "experiments with parameters of their own make another problem."
+        )
     rows = []
     for experiment in problem.experiments.values():
         values = problem.twin.belief.values(z[np.asarray(experiment.places)])

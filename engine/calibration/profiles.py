@@ -50,7 +50,7 @@ def profile_likelihood(
     Args:
         problem: what was fitted; its twin has the belief before the data.
         fit: where its misfit is least.
-        name: of the parameter.
+        name: of the parameter; of an experiment's own one ``name[experiment]``.
         points: how many values to either side.
         width: how far to go, in standard deviations of the fit's posterior.
         solver: fits the other parameters again, from where they were at the neighbouring value.
@@ -76,7 +76,7 @@ def profile_likelihood(
         sides.append(side)
     pairs = [*reversed(sides[0]), (float(belief.mean[k]), 0.0), *sides[1]]
     z, excess = (np.asarray(column) for column in zip(*pairs, strict=True))
-    prior = problem.twin.parameters[name].prior
+    prior = belief.parameters[belief.names.index(name)].prior
     values = np.asarray([float(prior.value(jnp.asarray(v))) for v in z])
     ends = (_crossing(z[points::-1], excess[points::-1]), _crossing(z[points:], excess[points:]))
     low, high = (None if end is None else float(prior.value(jnp.asarray(end))) for end in ends)

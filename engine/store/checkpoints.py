@@ -36,19 +36,26 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
     The preconditioner of the twin is left out: its set-up may use random numbers and changes no result.
     """
     digest = hashlib.sha256(document.encode())
-    digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(solver)).encode())
+    digest.update(_words(solver))
     twin = problem.twin
     method = jax.tree.map(_without_preconditioner, solver, is_leaf=lambda node: isinstance(node, Twin))
     tree = (twin.analysis, twin.sensors, twin.belief, problem.belief, problem.experiments, repr(problem.loss), method)
     which = [(name, one.names, one.places) for name, one in problem.experiments.items()]
-    for leaf in jax.tree.leaves((tree, which)):
+    leaves, structure = jax.tree.flatten((tree, which))
+    digest.update(_words(structure))  # where a sensor stands and what a shape is are no leaves
+    for leaf in leaves:
         if eqx.is_array_like(leaf):
             values = np.asarray(leaf)
             digest.update(f"{values.dtype}{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).tobytes())
         else:
-            digest.update(re.sub(r" at 0x[0-9a-f]+", "", repr(leaf)).encode())
+            digest.update(_words(leaf))
     return digest.hexdigest()
+
+
+def _words(thing: Any) -> bytes:
+    """What is written of something, without where it is in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing)).encode()
 
 
 def _without_preconditioner(node: Any) -> Any:

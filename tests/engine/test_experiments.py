@@ -1,25 +1,29 @@
 """Several experiments with one device: shared parameters, own ones, and the belief about an experiment to come."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
 import gemel as gm
+from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.calibration.experiments import belief_in, belief_in_another, joint_belief
+from gemel.engine.store.checkpoints import fingerprint
 from gemel.engine.twinfile import TwinFile, TwinFileError
 
 SAMPLES = np.linspace(0.0, 2.0, 21)
 
 
-def cooling():
+def cooling(noise=0.5):
     """A body that cools towards zero, exp(-h t / 10), from a temperature of its own in every experiment."""
     loss = gm.Parameter("h", gm.LogNormal(10.0, 3.0), "W/K")
     start = gm.Parameter("start", gm.Normal(300.0, 20.0), "K")
     network = gm.ThermalNetwork(
         {"body": gm.ThermalNode(10.0, start)}, [gm.ThermalLink("body", "air", conductance=loss)], {"air": 0.0}
     )
-    return gm.Twin("body", gm.LinearOde(network), [gm.OutputSensor(name="T", output="body", noise=0.5, unit="K")])
+    return gm.Twin("body", gm.LinearOde(network), [gm.OutputSensor(name="T", output="body", noise=noise, unit="K")])
 
 
 def measured(h, start, seed, times=SAMPLES):
@@ -254,3 +258,80 @@ def test_own_parameters_and_names_of_experiments_are_checked(tmp_path):
         body(tmp_path, names=())
     with pytest.raises(TwinFileError, match="is called by letters, digits"):
         body(tmp_path, BODY + '[experiments."../up"]\nvalues.T = "1 K"\n')
+
+
+def test_an_own_parameter_has_a_profile():
+    records = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}
+    fit = gm.calibrate(cooling(), records, own=["start"])
+    problem = gm.CalibrationProblem.of(cooling(), records, own=["start"])
+    found = {row.name: row.interval for row in fit.table()}
+    for name in ("start[a]", "start[b]"):
+        profile = gm.profile_likelihood(problem, fit, name, points=4)
+        np.testing.assert_allclose(profile.interval, found[name], atol=0.05)
+
+
+def test_experiments_with_noises_of_their_own_are_judged_by_those():
+    quiet, loud = np.random.default_rng(8).normal(size=(2, len(SAMPLES)))
+    twin = cooling(gm.Parameter("noise", gm.LogNormal(1.0, 10.0), "K"))
+    whole = {
+        name: gm.Record(SAMPLES, {"T": start * np.exp(-1.2 * SAMPLES) + error})
+        for name, start, error in (("quiet", 280.0, 0.1 * quiet), ("loud", 320.0, 10.0 * loud))
+    }
+    parts = {name: record.between(0.0, 1.5) for name, record in whole.items()}
+    fit = gm.calibrate(twin, parts, own=["start", "noise"])
+    runs = {name: gm.forecast(fit.twin_in(name), times=SAMPLES) for name in whole}
+    judgement = gm.judge(fit, runs, whole, parts)
+    assert not [reason for reason in judgement.reasons if "times its noise" in reason]
+    assert all(score.far == 0 for score in judgement.scores)
+
+
+class Drift(gm.OdeSystem):
+    """Two levels that fall alike, from states of their own."""
+
+    begin: Any
+    rate_: Any
+    output_names: tuple[str, ...] = ("level",)
+
+    def initial(self):
+        return jnp.asarray(self.begin)
+
+    def rate(self, t, y, inputs):
+        return -self.rate_ * y
+
+    def outputs(self, t, y, inputs):
+        return {"level": y[0] + t * y[1]}
+
+
+def test_an_own_parameter_of_several_numbers_is_told_for_each_experiment():
+    begin = gm.Parameter("begin", gm.Normal(np.zeros(2), 1.0))
+    system = Drift(begin=begin, rate_=gm.Parameter("rate", gm.LogNormal(1.0, 2.0)))
+    twin = gm.Twin("drift", gm.Ode(system, 0.05), [gm.OutputSensor(name="y", output="level", noise=0.01)])
+    records = {
+        name: gm.Record(SAMPLES, {"y": gm.simulate(twin, times=SAMPLES, parameters={"begin": start}).readings["y"]})
+        for name, start in (("a", np.array([1.0, -0.5])), ("b", np.array([0.3, 0.8])))
+    }
+    fit = gm.calibrate(twin, records, own=["begin"])
+    rows = {row.name: row for row in fit.arrays()}
+    assert list(rows) == ["begin[a]", "begin[b]"]
+    assert all(row.count == 2 and row.determined > 0.99 for row in rows.values())
+
+
+def test_a_point_of_another_problem_is_named():
+    records = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}
+    held = gm.stopping_early(DEFAULT_SOLVER, cooling(), records["a"], records["a"].between(0.0, 1.0), patience=3)
+    with pytest.raises(ValueError, match="compared at 2 numbers, not at 3"):
+        gm.calibrate(cooling(), records, held, own=["h"])
+    with pytest.raises(ValueError, match=r"starts from 2 numbers, not from \(1,\)"):
+        gm.calibrate(cooling(), records["a"], start=jnp.zeros(1))
+
+
+def test_a_checkpoint_of_a_twin_whose_sensor_stands_elsewhere_is_another_one():
+    space = gm.FunctionSpace(gm.box(2, 1, 1, size=(1.0, 1.0, 1.0)), "Q1")
+    heat = gm.Heat(space, gm.Parameter("k", gm.LogNormal(10.0, 3.0)), None, [gm.Convection("left", 5.0, 300.0)])
+
+    def mark(x):
+        twin = gm.Twin("bar", gm.Steady(heat), [gm.PointSensor(name="T", position=(x, 0.5, 0.5), noise=0.5)])
+        return fingerprint(gm.CalibrationProblem.of(twin, gm.Record(None, {"T": 301.0})), DEFAULT_SOLVER)
+
+    assert mark(0.2) == mark(0.2)
+    assert mark(0.2) != mark(0.8)

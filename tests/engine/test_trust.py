@@ -309,6 +309,9 @@ def test_the_most_telling_place_is_next():
         gm.next_measurements(bar(), [])
     with pytest.raises(ValueError, match="Unknown parameter 'r': the twin has q"):
         gm.next_measurements(bar(), candidates, about=["r"])
+    unknown = gm.Parameter("s", gm.LogNormal(1.0, 2.0))
+    with pytest.raises(ValueError, match="Unknown parameter 's': the twin has q"):
+        gm.next_measurements(bar(), [eqx.tree_at(lambda one: one.noise, candidates[0], gm.Noise(unknown))])
 
 
 def test_inputs_are_improved_by_the_gradient_of_the_information():
