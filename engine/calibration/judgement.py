@@ -112,7 +112,8 @@ def judge(
         unseen: a free run at the times of another record, and that record.
         loss: what a residual cost in the fit; `Gaussian` by default.
     """
-    runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in (forecast, record, fitted))
+    given: tuple[Any, ...] = (forecast, record, fitted)
+    runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in given)
     scores: tuple[Score, ...] = ()
     for name, part in parts.items():
         found = _scores(fit, runs[name], records[name], part, sensors, experiment=name)

@@ -16,7 +16,7 @@ from gemel.engine.twinfile import TwinFile, TwinFileError
 SAMPLES = np.linspace(0.0, 2.0, 21)
 
 
-def cooling(noise=0.5):
+def cooling(noise: Any = 0.5):
     """A body that cools towards zero, exp(-h t / 10), from a temperature of its own in every experiment."""
     loss = gm.Parameter("h", gm.LogNormal(10.0, 3.0), "W/K")
     start = gm.Parameter("start", gm.Normal(300.0, 20.0), "K")
@@ -267,7 +267,7 @@ def test_an_own_parameter_has_a_profile():
     found = {row.name: row.interval for row in fit.table()}
     for name in ("start[a]", "start[b]"):
         profile = gm.profile_likelihood(problem, fit, name, points=4)
-        np.testing.assert_allclose(profile.interval, found[name], atol=0.05)
+        np.testing.assert_allclose(np.asarray(profile.interval, float), found[name], atol=0.05)
 
 
 def test_experiments_with_noises_of_their_own_are_judged_by_those():
