@@ -93,6 +93,8 @@ class CalibrationProblem(eqx.Module):
             raise ValueError("There are no experiments to fit: give a record, or several by name.")
         belief, places = joint_belief(twin.belief, tuple(records), tuple(own))
         experiments = {name: _experiment(twin, one, sensors, places[name]) for name, one in records.items()}
+        if not any(bool(jnp.any(experiment.shares > 0)) for experiment in experiments.values()):
+            raise ValueError(f"There is no finite reading to fit '{twin.name}' to.")
         fitted = {name for experiment in experiments.values() for name in experiment.names}
         floors = {
             sensor.name: jnp.asarray(sensor.noise.least())

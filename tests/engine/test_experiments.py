@@ -133,6 +133,7 @@ def test_posteriors_of_several_experiments_are_calibrated():
     ("records", "own", "sentence"),
     [
         ({}, (), "no experiments to fit"),
+        ({"a": gm.Record(SAMPLES, {"T": np.full(21, np.nan)})}, (), "no finite reading to fit 'body' to"),
         ({"a": measured(12.0, 280.0, 0)}, ("begin",), "Unknown parameter 'begin': the twin has h, start"),
         ({"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})}, (), "Unknown sensor 'U'"),
     ],
