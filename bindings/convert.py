@@ -8,6 +8,7 @@ import numpy as np
 
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
 from gemel.engine import Belief, Fit, Record, Series, Twin
+from gemel.engine.calibration.experiments import belief_in, joint_belief
 from gemel.solvers import Code, Status
 
 
@@ -111,6 +112,7 @@ def belief_from(message: twin_pb2.Belief, like: Belief) -> Belief:
 def fit_message(fit: Fit) -> calibration_pb2.Fit:
     """A fit as a message, without the revision, which the store gives."""
     code = fit.status.worst()
+    own = [name for name in fit.twin.belief.names if name not in fit.belief.names]
     return calibration_pb2.Fit(
         status=types_pb2.SolveStatus(code=int(code), message=code.message),
         steps=fit.steps,
@@ -118,19 +120,29 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
         prior=belief_message(fit.twin_before().belief),
         posterior=belief_message(fit.twin.belief),
         parameters=[twin_pb2.Parameter(**facts) for facts in parameter_facts(fit.belief)],
+        experiments=list(fit.experiments),
+        own=own,
+        joint_prior=belief_message(fit.prior) if own else None,
+        joint_posterior=belief_message(fit.belief) if own else None,
     )
 
 
 def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
     """The fit that a message holds, of ``twin``."""
-    posterior = belief_from(message.posterior, twin.belief)
+    before, posterior = (belief_from(one, twin.belief) for one in (message.prior, message.posterior))
+    joint, places = joint_belief(before, tuple(message.experiments), tuple(message.own))
+    if message.own:
+        joint, after = (belief_from(one, joint) for one in (message.joint_prior, message.joint_posterior))
+    else:
+        after = posterior
     return Fit(
         twin.with_belief(posterior.mean, posterior.covariance),
-        belief_from(message.prior, twin.belief),
-        posterior,
+        joint,
+        after,
         Status(jnp.asarray(Code(message.status.code), jnp.int32)),
         jnp.asarray(np.asarray(message.costs, dtype=float)),
         message.steps,
+        {name: belief_in(before, after, place) for name, place in places.items()},
     )
 
 

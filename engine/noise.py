@@ -59,10 +59,12 @@ class Noise(eqx.Module):
 
     std: Any
     correlation_time: float = eqx.field(static=True, default=0.0)
-    error: ModelError | None = None
+    error: Any = None
 
     def __check_init__(self) -> None:
         _require_positive(self.std, "standard deviation of a noise")
+        if not isinstance(self.error, ModelError | None):
+            raise ValueError(f"The error of a noise is a ModelError(std, correlation_time), not {self.error}.")
         if not self.correlation_time >= 0:
             raise ValueError(f"The correlation time of a noise must not be negative, but is {self.correlation_time} s.")
         if self.error is not None and self.correlation_time > 0:

@@ -47,6 +47,8 @@ _MEANING = {
 class Score:
     """How a sensor does on one part of the data, in SI units.
 
+    ``worth`` is how many independent samples they stand for, as noise and model error are correlated.
+
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
     the fitted part and the inputs (of single values, of the twin before its calibration), ``correlation`` that of
     neighbouring residuals (of their innovations where the sensor has a model error), ``spread`` their standard
@@ -62,6 +64,7 @@ class Score:
     correlation: float
     spread: float
     far: float
+    worth: float
     naive: dict[str, float] = field(default_factory=dict)
     experiment: str = ""
 
@@ -192,6 +195,7 @@ def _scores(
                     correlation=_of_neighbours(noise, record.times, error, chosen),
                     spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
                     far=float(np.mean(np.abs(error[chosen]) > FAR * float(noise.spread))),
+                    worth=_worth(noise, record.times, chosen),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
                     experiment=experiment,
                 )
@@ -261,6 +265,16 @@ def _of_neighbours(noise: Noise, times: Any, error: np.ndarray, chosen: np.ndarr
     return float(correlations(error[chosen], 1)[0])
 
 
+def _worth(noise: Noise, times: Any, chosen: np.ndarray) -> float:
+    """As how many independent samples those chosen count."""
+    count = int(chosen.sum())
+    memory = noise.correlation_time if noise.error is None else float(noise.error.correlation_time)
+    if times is None or count < 2 or memory == 0:
+        return float(count)
+    spacing = float(np.median(np.diff(np.asarray(times)[chosen])))
+    return max(1.0, count * float(np.tanh(0.5 * spacing / memory)))
+
+
 def whitened(noise: Noise, times: Any, error: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Innovations of residuals ``(n,)`` in units of their standard deviations; zero where not known."""
     surprises, stds = innovations(noise, times, jnp.asarray(error), known)
@@ -303,7 +317,9 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
                 f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
             )
         elif timed:
-            good.append(f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples.")
+            held_by = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
+            few = HONEST[0] <= score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
+            good.append(f"{held_by}." if few else f"{held_by}, which are worth {score.worth:.1f} independent ones.")
         elif score.coverage < 1:
             care.append(f"The held-out reading of {score.label} lies outside its 90 % band.")
         else:
@@ -313,8 +329,9 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
 
 def _honest(score: Score) -> bool:
     """Whether a 90 % band holds about as many samples as it should, or they are too few to tell."""
-    inside = round(score.coverage * score.samples)
-    return HONEST[0] <= score.coverage <= HONEST[1] or bool(binomtest(inside, score.samples, 0.9).pvalue > 0.05)
+    count = max(1, round(score.worth))
+    inside = round(score.coverage * count)
+    return HONEST[0] <= score.coverage <= HONEST[1] or bool(binomtest(inside, count, 0.9).pvalue > 0.05)
 
 
 def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
@@ -347,7 +364,7 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     else:
         advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
     return [
-        f"{100 * score.far:.1g} % of the fitted samples of {score.label} lie more than {FAR:g} times its noise off: "
+        f"{100 * score.far:.3g} % of the fitted samples of {score.label} lie more than {FAR:g} times its noise off: "
         f"{advice}"
         for score in scores
         if score.part == "fitted" and score.far > _MANY_FAR

@@ -87,7 +87,11 @@ class CalibrationProblem(eqx.Module):
             raise ValueError(f"A loss is Gaussian(), Huber() or StudentT(), or one of your own, not {loss!r}.")
         if not twin.parameters:
             raise ValueError(f"Twin '{twin.name}' has no parameters to calibrate.")
+        if isinstance(own, str):
+            raise ValueError(f"own is a list of names, such as ['{own}'], not '{own}'.")
         check_names("parameter", dict.fromkeys(own), tuple(twin.parameters), complete=False)
+        if own and isinstance(record, Record):
+            raise ValueError("Only experiments have parameters of their own: give the records by name.")
         records = {"": record} if isinstance(record, Record) else dict(record)
         if not records:
             raise ValueError("There are no experiments to fit: give a record, or several by name.")

@@ -9,7 +9,7 @@ from gemel.engine.parameters import Multiple, Parameter
 from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.schema import InputTable, InputValue, Number, ParameterTable
-from gemel.engine.units import check_unit, compatible, parse, parse_difference, unit_of
+from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, unit_of
 
 _PRIORS: dict[tuple[str, str], type[Prior]] = {
     ("median", "factor"): LogNormal,
@@ -46,7 +46,13 @@ class Numbers:
     def difference(self, value: Number | None, unit: str, place: Place) -> Any:
         """A difference in the dimension of ``unit`` ("0.3 degC" means 0.3 K), or a parameter; None stays None."""
         if value is None or not isinstance(value, str | float) or "$" in str(value):
-            return self.optional(value, unit, place)
+            found = self.optional(value, unit, place)
+            parameter = found.parameter if isinstance(found, Multiple) else found
+            if isinstance(parameter, Parameter) and float(from_si(0.0, parameter.unit)) != 0.0:
+                raise place.error(
+                    f"a difference is needed here: give parameter '${parameter.name}' in K, not in '{parameter.unit}'."
+                )
+            return found
         return with_place(place, parse_difference, value, unit)
 
     def _input(self, value: InputValue, unit: str, place: Place) -> Input:

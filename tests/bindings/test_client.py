@@ -136,6 +136,10 @@ def test_several_experiments_are_fitted_on_the_other_side(client: Client, body: 
     fit = client.calibrate(remote).result()
     np.testing.assert_allclose(fit.twin.belief.mean, local.twin.belief.mean, atol=1e-10)
     np.testing.assert_allclose(fit.twin.belief.covariance, local.twin.belief.covariance, atol=1e-10)
+    assert [row.name for row in fit.table()] == [row.name for row in local.table()]
+    assert fit.twin_in("b").belief.values()["start"] == pytest.approx(320.0, abs=2.0)
+    np.testing.assert_allclose(fit.belief.covariance, local.belief.covariance, atol=1e-10)
+    np.testing.assert_allclose(fit.prior.covariance, local.prior.covariance, atol=1e-10)
     times = np.linspace(0.0, 1.0, 5)
     twin = client.twin("body")
     assert_same_forecasts(client.forecast(twin, times=times), forecast(local.twin, times=times))

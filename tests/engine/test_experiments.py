@@ -133,6 +133,8 @@ def test_posteriors_of_several_experiments_are_calibrated():
     ("records", "own", "sentence"),
     [
         ({}, (), "no experiments to fit"),
+        ({"a": measured(12.0, 280.0, 0)}, "start", "own is a list of names, such as .'start'."),
+        (measured(12.0, 280.0, 0), ("start",), "Only experiments have parameters of their own"),
         ({"a": gm.Record(SAMPLES, {"T": np.full(21, np.nan)})}, (), "no finite reading to fit 'body' to"),
         ({"a": measured(12.0, 280.0, 0)}, ("begin",), "Unknown parameter 'begin': the twin has h, start"),
         ({"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})}, (), "Unknown sensor 'U'"),
@@ -245,6 +247,11 @@ def test_a_twin_file_names_its_experiments(tmp_path):
             'median = "1 K"\nfactor = 5',
             'mean = "1 K"\nstd = "1 K"',
             "model_error: The standard deviation of a noise must be positive",
+        ),
+        (
+            'median = "1 K"\nfactor',
+            'median = "1 degC"\nfactor',
+            "noise: a difference is needed here: give .* in K, not",
         ),
         ('noise = "$noise"', 'noise = "0 K"', "noise: the noise must be positive, not 0 K"),
     ],

@@ -158,6 +158,19 @@ def test_residuals_with_unknown_noise_have_the_derivatives_they_claim():
     assert remainders[0] / remainders[1] == pytest.approx(4.0, rel=0.05)
 
 
+def test_held_out_samples_that_hang_together_count_as_few():
+    # 41 samples over 1 s, 0.025 s apart, with an error that lasts 10 s: about one independent one.
+    rng = np.random.default_rng(10)
+    noise = gm.Noise(0.001, error=gm.ModelError(0.05, 10.0))
+    root = np.linalg.cholesky(covariance(SAMPLES, 0.001, 0.05, 10.0))
+    record = gm.Record(SAMPLES, {"T": TRUTH + root @ rng.normal(size=81)})
+    fit = gm.calibrate(cooling(noise), record.between(0.0, 1.0))
+    judged = gm.judge(fit, gm.forecast(fit.twin, times=SAMPLES), record, record.between(0.0, 1.0))
+    (held,) = [score for score in judged.scores if score.part == "held out"]
+    assert held.worth == pytest.approx(1.0)
+    assert any("worth 1.0 independent ones" in reason for reason in judged.reasons)
+
+
 def test_far_under_the_prior_there_is_no_likelihood_rather_than_a_wrong_one():
     problem = CalibrationProblem.of(cooling(gm.Noise(sigma())), gm.Record(SAMPLES, {"T": TRUTH}))
     assert np.isfinite(np.asarray(residual(jnp.array([0.0, -5.0]), problem))).all()
@@ -170,6 +183,7 @@ def test_far_under_the_prior_there_is_no_likelihood_rather_than_a_wrong_one():
         (lambda: gm.Noise(gm.Parameter("s", gm.Normal(1.0, 0.5))), "prior of 's' does not see to"),
         (lambda: gm.Noise(gm.Parameter("s", gm.Uniform(-0.5, 0.5))), "prior of 's' does not see to"),
         (lambda: gm.Noise(1.0, 5.0, gm.ModelError(1.0, 5.0)), "beside a model error is white"),
+        (lambda: gm.Noise(1.0, 0.0, 0.5), "is a ModelError.std, correlation_time., not 0.5"),
         (lambda: gm.ModelError(0.0, 5.0), "standard deviation of a model error must be a positive number, not 0.0"),
         (lambda: gm.ModelError(1.0, -5.0), "correlation time of a model error must be a positive number, not -5.0"),
     ],

@@ -54,7 +54,7 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., cost: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., max_steps: _Optional[int] = ..., seconds_per_step: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...
 
 class Fit(_message.Message):
-    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters")
+    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,10 @@ class Fit(_message.Message):
     PRIOR_FIELD_NUMBER: _ClassVar[int]
     POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENTS_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    JOINT_PRIOR_FIELD_NUMBER: _ClassVar[int]
+    JOINT_POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     revision: int
     status: _types_pb2.SolveStatus
     steps: int
@@ -69,7 +73,11 @@ class Fit(_message.Message):
     prior: _twin_pb2.Belief
     posterior: _twin_pb2.Belief
     parameters: _containers.RepeatedCompositeFieldContainer[_twin_pb2.Parameter]
-    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ...) -> None: ...
+    experiments: _containers.RepeatedScalarFieldContainer[str]
+    own: _containers.RepeatedScalarFieldContainer[str]
+    joint_prior: _twin_pb2.Belief
+    joint_posterior: _twin_pb2.Belief
+    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "kind", "twin", "revision", "state", "progress", "attempts", "error", "created", "updated", "fit")
