@@ -195,6 +195,7 @@ def test_a_killed_calibration_continues(
     assert "continuing" not in out
 
 
+@pytest.mark.slow
 def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
     tmp_path: Path, bar: Path, gemel: Gemel, run_environment: dict[str, str]
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
     assert "holds no belief about parameters" in told
 
 
+@pytest.mark.slow
 def test_jobs_of_a_server_from_the_command_line(server: Any, bar: Path, gemel: Gemel) -> None:
     door = ["--server", server.address]
     job = gemel("jobs", "start", bar, "--max-steps", "300", *door)[0].strip()

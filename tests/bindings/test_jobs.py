@@ -186,6 +186,7 @@ def test_a_pause_survives_the_server(launch: Callable[..., Any], bar: Path) -> N
     assert server.terminate() == 0
 
 
+@pytest.mark.slow
 def test_a_waiting_job_can_be_paused(client: Client, bar: Path) -> None:
     twin = client.register(bar)
     running, waiting = client.calibrate(twin, max_steps=ENDLESS), client.calibrate(twin, max_steps=2)
@@ -208,6 +209,7 @@ def test_a_running_job_tells_its_pace(client: Client, bar: Path) -> None:
     assert "left (an estimate)" in progress.words()
 
 
+@pytest.mark.slow
 def test_a_job_may_begin_at_an_earlier_fit(client: Client, bar: Path) -> None:
     twin = client.register(bar)
     first = client.calibrate(twin, max_steps=50)

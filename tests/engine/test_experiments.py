@@ -214,6 +214,7 @@ def body(folder, text=BODY, names=("a", "b")):
     return TwinFile.parse(text + "".join(TRIAL.format(name=name) for name in names), folder)
 
 
+@pytest.mark.slow
 def test_a_twin_file_names_its_experiments(tmp_path):
     file = body(tmp_path)
     records = file.records()
@@ -268,6 +269,7 @@ def test_own_parameters_and_names_of_experiments_are_checked(tmp_path):
         body(tmp_path, BODY + '[experiments."../up"]\nvalues.T = "1 K"\n')
 
 
+@pytest.mark.slow
 def test_an_own_parameter_has_a_profile():
     records = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}
     fit = gm.calibrate(cooling(), records, own=["start"])
@@ -310,6 +312,7 @@ class Drift(gm.OdeSystem):
         return {"level": y[0] + t * y[1]}
 
 
+@pytest.mark.slow
 def test_an_own_parameter_of_several_numbers_is_told_for_each_experiment():
     begin = gm.Parameter("begin", gm.Normal(np.zeros(2), 1.0))
     system = Drift(begin=begin, rate_=gm.Parameter("rate", gm.LogNormal(1.0, 2.0)))

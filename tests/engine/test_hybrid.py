@@ -78,6 +78,7 @@ def held_out_error(fit: gm.Fit, record: gm.Record) -> float:
     return float(np.sqrt(np.mean((np.asarray(run) - record.readings["T"])[TIMES >= 6000.0] ** 2)))
 
 
+@pytest.mark.slow
 def test_a_law_that_is_missing_is_learnt_with_the_physical_parameters(record: gm.Record, hybrid: gm.Fit):
     """Physics alone, a constant loss, misses by twenty times the noise; the hybrid is at the noise."""
     plain = gm.calibrate(unknown(), record.between(0.0, 6000.0), LEVENBERG)

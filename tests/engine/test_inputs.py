@@ -64,7 +64,7 @@ def test_a_fit_to_runs_that_failed_is_no_fit():
     [
         (lambda: gm.Series([0.0, 2.0, 1.0], [1.0, 2.0, 3.0]), "must increase: sample 2 is at 1.0 s"),
         (lambda: gm.Series([0.0, 1.0], [1.0]), "as many values as times"),
-        (lambda: gm.Noise(gm.Parameter("s", gm.LogNormal(1.0, 2.0))), "must be a positive number"),
+        (lambda: gm.Noise(gm.Parameter("s", gm.Normal(1.0, 2.0))), "must be positive, which the prior of 's' does not"),
         (lambda: gm.Noise(-1.0), "must be a positive number"),
         (lambda: gm.Series([0.0, 1.0], [1.0, np.nan]), "must be finite: sample 1 is nan"),
         (lambda: gm.solve(driven()), "No signal is given for input 'q'"),

@@ -38,6 +38,7 @@ def all_rows(z, problem):
     return jnp.concatenate([data_residual(z, problem), prior_residual(z, problem)])
 
 
+@pytest.mark.slow
 def test_few_readings_of_many_parameters_give_the_same_fit_in_the_space_of_the_data():
     """From the prior, and from the belief after one fit, which is correlated."""
     twin, _, record = plate(6, 3)
@@ -63,6 +64,7 @@ def test_a_model_is_not_traced_to_count_rows_where_there_are_many_samples():
     assert cheaper_mode(CalibrationProblem.of(twin, {str(i): record for i in range(4)})) == "forward"
 
 
+@pytest.mark.slow
 def test_the_misfit_and_its_derivatives_by_adjoints_pass_a_taylor_test():
     twin, _, record = plate(6, 2)
     problem = CalibrationProblem.of(twin, record)
@@ -109,6 +111,7 @@ class Decay(gm.OdeSystem):
         return {"y": y[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjoint", [diffrax.ForwardMode(), diffrax.RecursiveCheckpointAdjoint()])
 def test_an_adaptive_ode_is_calibrated_in_the_mode_that_it_allows(adjoint):
     law = gm.NeuralTerm.between("law", 0.0, 1.0, scale=0.5, width=4)

@@ -120,6 +120,7 @@ def test_a_complex_shape_is_turned_to_be_real():
 # What is not paired.
 
 
+@pytest.mark.slow
 def test_a_shape_that_no_mode_has_is_not_read():
     """Twisting is not among what the channels at the axis see: neither a frequency nor a shape is read."""
     strange = gm.MeasuredShape(POINTS, DIRECTIONS, [1, -1, 1, -1, 1, -1, 1, -1])

@@ -103,6 +103,7 @@ def unknown() -> gm.Twin:
 TIMES = np.linspace(0.0, 40.0, 161)
 
 
+@pytest.mark.slow
 def test_tight_windows_find_the_minimum_and_the_posterior_of_one_run():
     """From its minimum the fit of one run goes nowhere, and its posterior is the same; the times need not be even."""
     times = np.delete(TIMES, [3, 17, 18, 60, 121])

@@ -14,7 +14,18 @@ TEXT = (Path(__file__).parents[2] / "examples" / "README.md").read_text(encoding
 def test_every_key_is_in_the_reference():
     tables = [table for _, table in inspect.getmembers(schema, inspect.isclass) if issubclass(table, BaseModel)]
     keys = {field.alias or name for table in tables for name, field in table.model_fields.items()}
-    top = {"mesh", "model", "materials", "conditions", "parameters", "inputs", "sensors", "data", "calibration"}
+    top = {
+        "mesh",
+        "model",
+        "materials",
+        "conditions",
+        "parameters",
+        "inputs",
+        "sensors",
+        "data",
+        "calibration",
+        "experiments",
+    }
     top |= {"nodes", "boundaries", "links", "heats"}
     missing = sorted(key for key in keys - top - {"validation"} if f"`{key}`" not in TEXT and f"`{key}." not in TEXT)
     assert [key for key in missing if key not in ("input", "gain")] == []
