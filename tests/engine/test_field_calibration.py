@@ -42,6 +42,7 @@ def test_the_prior_has_the_spread_and_the_length_that_it_says(dim: int):
     assert float(prior.field(jnp.zeros(prior.count))[0]) == 2.0
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_linear_response_is_exact():
     prior = gm.MaternPrior.of(square(6), 1.0, 0.5, 0.5)
     observed, noise = np.asarray([3, 12, 30, 31, 44]), np.asarray([0.1, 0.2, 0.1, 0.3, 0.1])
@@ -109,6 +110,7 @@ def test_a_conductivity_is_found_from_few_readings():
     check(*found_again(20, 40))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_calibrated_is_said():
     space = square(8)
     with pytest.raises(ValueError, match=r"positive std and length, not 0.0 and 1.0 m"):

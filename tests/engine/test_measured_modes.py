@@ -187,6 +187,7 @@ def test_modes_of_one_frequency_are_told_apart_by_the_measured_shape(turn):
 # Derivatives.
 
 
+@pytest.mark.slow
 def test_remainders_of_a_shape_and_a_frequency_are_of_second_order():
     shape = measured(2, "z")
     sensors = [gm.ModeSensor(name="f", shape=shape, noise=0.1), *shape.sensors("s", 0.1)]
