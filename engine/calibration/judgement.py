@@ -364,7 +364,8 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     else:
         advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
     return [
-        f"{100 * score.far:.{0 if score.far >= 0.01 else 1}f} % of the fitted samples of {score.label} lie more than {FAR:g} times its noise off: "
+        f"{100 * score.far:.{0 if score.far >= 0.01 else 1}f} % of the fitted samples of {score.label} "
+        f"lie more than {FAR:g} times its noise off: "
         f"{advice}"
         for score in scores
         if score.part == "fitted" and score.far > _MANY_FAR
