@@ -144,6 +144,7 @@ def wait_until(job: RemoteJob, state: str) -> None:
     raise AssertionError(f"The job never was {state}.")
 
 
+@pytest.mark.slow
 def test_a_paused_job_frees_the_worker_and_goes_on_bit_for_bit(client: Client, server: Any, bar: Path) -> None:
     twin = client.register(bar)
     job = client.calibrate(twin, max_steps=STEPS)

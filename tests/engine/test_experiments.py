@@ -111,6 +111,7 @@ def test_all_parameters_may_be_own_ones():
     np.testing.assert_allclose(fit.twin.belief.covariance, np.eye(2), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_posteriors_of_several_experiments_are_calibrated():
     rng = np.random.default_rng(5)
     twin, quantiles = cooling(), []

@@ -128,6 +128,7 @@ def test_a_model_error_is_told_from_noise():
     assert abs(judged.scores[0].correlation) < 0.15  # of the innovations: the residuals' own is 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [False, True], ids=["noise", "noise and model error"])
 def test_posteriors_with_unknown_noise_are_calibrated(error):
     # Simulation-based calibration: ranks of the truth in the posterior are uniform for all that is found.
