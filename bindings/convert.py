@@ -8,7 +8,7 @@ import numpy as np
 
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
 from gemel.engine import Belief, Fit, Record, Series, Twin
-from gemel.engine.calibration.experiments import belief_in, joint_belief
+from gemel.engine.calibration.experiments import joint_belief
 from gemel.solvers import Code, Status
 
 
@@ -120,7 +120,7 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
         prior=belief_message(fit.twin_before().belief),
         posterior=belief_message(fit.twin.belief),
         parameters=[twin_pb2.Parameter(**facts) for facts in parameter_facts(fit.belief)],
-        experiments=list(fit.experiments),
+        experiments=list(fit.places),
         own=own,
         joint_prior=belief_message(fit.prior) if own else None,
         joint_posterior=belief_message(fit.belief) if own else None,
@@ -130,7 +130,7 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
 def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
     """The fit that a message holds, of ``twin``."""
     before, posterior = (belief_from(one, twin.belief) for one in (message.prior, message.posterior))
-    joint, places = joint_belief(before, tuple(message.experiments), tuple(message.own))
+    joint, places = joint_belief(before, tuple(message.experiments) or ("",), tuple(message.own))
     if message.own:
         joint, after = (belief_from(one, joint) for one in (message.joint_prior, message.joint_posterior))
     else:
@@ -139,10 +139,10 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
         twin.with_belief(posterior.mean, posterior.covariance),
         joint,
         after,
+        places,
         Status(jnp.asarray(Code(message.status.code), jnp.int32)),
         jnp.asarray(np.asarray(message.costs, dtype=float)),
         message.steps,
-        {name: belief_in(before, after, place) for name, place in places.items()},
     )
 
 

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import jinja2
 import numpy as np
 
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
 from gemel.engine import Fit, Forecast, Judgement, Score, Twin, identifiability
-from gemel.engine.calibration.judgement import FAR, correlations, whitened
+from gemel.engine.calibration.judgement import FAR, correlations
+from gemel.engine.noise import whitened
 from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si
 
@@ -97,7 +99,7 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, ex
         )
         error = np.asarray(record.readings[name], dtype=float) - at
         known = np.isfinite(error)
-        error = whitened(twin.noise(name), record.times, error, known)
+        error = np.asarray(whitened(twin.noise(name), record.times, jnp.asarray(error), known))
         _draw_residual(row, name, times[known], error[known])
     axes[0][0].set_title("measured - twin, in units of the noise", loc="left", fontsize=10)
     axes[0][1].set_title("correlation over samples", loc="left", fontsize=10)

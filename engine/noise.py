@@ -72,9 +72,14 @@ class Noise(eqx.Module):
 
     def samples_per_independent_one(self, spacing: float) -> float:
         """How many samples at ``spacing`` s weigh as much as one independent sample."""
-        if spacing <= 0 or self.correlation_time <= 0:
-            return 1.0
-        return float(1.0 / np.tanh(0.5 * spacing / self.correlation_time))
+        return _samples_per_independent_one(spacing, self.correlation_time)
+
+    def worth(self, times: Float[np.ndarray, " n"]) -> float:
+        """As how many independent samples those at ``times`` in s count, of a noise whose numbers are known: one at
+        least. A model error hangs them together as a correlated noise does.
+        """
+        memory = self.correlation_time if self.error is None else float(self.error.correlation_time)
+        return max(1.0, len(times) / _samples_per_independent_one(spacing_of(times), memory))
 
     @property
     def uncertain(self) -> bool:
@@ -124,6 +129,24 @@ def innovations(
     start = (jnp.zeros_like(r[0]), jnp.broadcast_to(power, r[0].shape))
     _, (surprises, stds) = jax.lax.scan(step, start, (decay, jnp.where(known, r, 0.0), jnp.asarray(known)))
     return surprises, stds
+
+
+def spacing_of(times: Any) -> float:
+    """The median time in s between neighbouring samples; zero for less than two, and for None."""
+    return 0.0 if times is None or len(times) < 2 else float(np.median(np.diff(times)))
+
+
+def _samples_per_independent_one(spacing: float, memory: float) -> float:
+    if spacing <= 0 or memory <= 0:
+        return 1.0
+    return float(1.0 / np.tanh(0.5 * spacing / memory))
+
+
+def whitened(
+    noise: Noise, times: Any, r: Float[Array, " n"], known: Bool[Array, " n"] | np.ndarray
+) -> Float[Array, " n"]:
+    """The `innovations` in units of their standard deviations."""
+    return jnp.divide(*innovations(noise, times, r, known))
 
 
 def _least(number: Any) -> float:

@@ -1,6 +1,7 @@
 r"""Nonlinear least squares, $\min_z \tfrac12\|r(z)\|^2$, as state machines that a caller can save and resume."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -39,11 +40,16 @@ class LeastSquaresSolver(eqx.Module):
     def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
         """One step; compiled, so that ``fn`` should be one and the same object between calls."""
 
-    def solve(self, fn: Residual, z: Float[Array, " p"], args: Any = None) -> Solution[Array]:
-        """Step until the state says it is finished (a loop on the host)."""
-        state = self.init(fn, z, args)
+    def steps(self, fn: Residual, state: FitState, args: Any) -> Iterator[FitState]:
+        """The states after each further step, until one says that it is finished (a loop on the host)."""
         while not bool(state.finished):
             state = self.step(fn, state, args)
+            yield state
+
+    def solve(self, fn: Residual, z: Float[Array, " p"], args: Any = None) -> Solution[Array]:
+        """Step until the state says it is finished."""
+        start = self.init(fn, z, args)
+        *_, state = start, *self.steps(fn, start, args)
         statistics = {"steps": state.step, "cost": state.cost, "gradient_norm": state.gradient_norm}
         return Solution(state.z, Status(state.code), statistics)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.noise import Noise, innovations
+from gemel.engine.noise import Noise, spacing_of, whitened
 from gemel.engine.parameters import bind, parameters_of
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
@@ -110,7 +110,7 @@ def _information(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any)
         raise ValueError(f"Twin '{twin.name}' has no parameters to learn about.")
     check_names("parameter", parameters_of(tuple(sensors)), twin.belief.names, complete=False)
     inputs, host_times, grid = line_up(twin, inputs, times)
-    spacing = 0.0 if host_times is None or len(host_times) < 2 else float(np.median(np.diff(host_times)))
+    spacing = spacing_of(host_times)
     watched = Twin(twin.name, twin.analysis, sensors)
     watched = eqx.tree_at(lambda one: one.belief, watched, twin.belief)
     return _fisher(watched, inputs, host_times, grid, spacing)
@@ -131,9 +131,5 @@ def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, spacing: float) -> F
 
 def _information_of(noise: Noise, times: Any, jacobian: Float[Array, "n p"], spacing: float) -> Float[Array, "p p"]:
     known = jnp.ones(len(jacobian), bool)
-
-    def whitened(column: Array) -> Array:
-        return jnp.divide(*innovations(noise, times, column, known))
-
-    white = jax.vmap(whitened, in_axes=1, out_axes=1)(jacobian)
+    white = jax.vmap(lambda column: whitened(noise, times, column, known), in_axes=1, out_axes=1)(jacobian)
     return white.T @ white / noise.samples_per_independent_one(spacing)

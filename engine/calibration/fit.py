@@ -40,36 +40,31 @@ class Fit(eqx.Module):
 
     ``prior`` and ``belief`` are about all that was to be found, before and after the data: the parameters of the twin,
     and where experiments have some of their own, those of each. The belief of ``twin`` is then that of an experiment
-    not made yet, and ``experiments`` holds that in each; see `twin_in`.
+    not made yet, and `twin_in` gives it in each; ``places`` says which coordinates are those of each experiment.
     """
 
     twin: Twin
     prior: Belief
     belief: Belief
+    places: dict[str, tuple[int, ...]]
     status: Status
     costs: Float[Array, " steps"]
     steps: int = eqx.field(static=True)
-    experiments: dict[str, Belief] = eqx.field(default_factory=dict)
 
     def twin_in(self, experiment: str) -> Twin:
         """The twin as it was in one of the experiments. Raises `ValueError` for one that there was not."""
-        check_names("experiment", {experiment: None}, tuple(self.experiments), complete=False, owner="the fit")
-        belief = self.experiments[experiment]
+        check_names("experiment", {experiment: None}, tuple(self.places), complete=False, owner="the fit")
+        belief = belief_in(self.twin.belief, self.belief, self.places[experiment])
         return self.twin.with_belief(belief.mean, belief.covariance)
 
     def noise(self, sensor: str, experiment: str = "") -> Noise:
         """The noise of a sensor as it was in one of the experiments, else as the twin has it."""
-        return (self.twin_in(experiment) if experiment in self.experiments else self.twin).noise(sensor)
+        return (self.twin_in(experiment) if experiment in self.places else self.twin).noise(sensor)
 
     def twin_before(self) -> Twin:
         """The twin before the data; what is believed of an experiment's own parameters is then the same in each."""
-        spans = self.prior.places
-        copies = [
-            next(spans[other] for other in spans if other == name or other.startswith(f"{name}["))
-            for name in self.twin.belief.names
-        ]
-        chosen = np.concatenate([np.zeros(0, int), *(np.arange(span.start, span.stop) for span in copies)])
-        return self.twin.with_belief(self.prior.mean[chosen], self.prior.covariance[np.ix_(chosen, chosen)])
+        belief = belief_in(self.twin.belief, self.prior, next(iter(self.places.values())))
+        return self.twin.with_belief(belief.mean, belief.covariance)
 
     def table(self) -> list["ParameterRow"]:
         """One row for each parameter of one number, in SI units; those of several have theirs in `arrays`."""
@@ -171,8 +166,7 @@ def calibrate(
         if on_step:
             on_step(state)
     costs = [state.cost]
-    while not bool(state.finished):
-        state = solver.step(residual, state, problem)
+    for state in solver.steps(residual, state, problem):  # noqa: B020
         costs.append(state.cost)
         if on_step:
             on_step(state)
@@ -197,14 +191,13 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     twin, before = problem.twin, problem.twin.belief
     joint = Belief(problem.belief.parameters, state.z, covariance)
     places = {name: experiment.places for name, experiment in problem.experiments.items()}
-    inside = {name: belief_in(before, joint, place) for name, place in places.items()}
-    first = next(iter(places))
+    first = next(iter(places.values()))
     if len(places) > 1 and problem.own:
-        after = belief_in_another(before, joint, places[first], problem.own)
+        after = belief_in_another(before, joint, first, problem.own)
     else:
-        after = inside[first]
+        after = belief_in(before, joint, first)
     fitted = twin.with_belief(after.mean, after.covariance)
-    return Fit(fitted, problem.belief, joint, Status(state.code), costs, int(state.step), inside)
+    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step))
 
 
 def _unread(problem: CalibrationProblem, z: Array) -> str:

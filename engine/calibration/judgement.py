@@ -12,7 +12,7 @@ from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
-from gemel.engine.noise import Noise, innovations
+from gemel.engine.noise import Noise, whitened
 from gemel.engine.signals import Record, samples_of
 from gemel.engine.simulation import simulate
 from gemel.solvers.solution import Code
@@ -195,7 +195,7 @@ def _scores(
                     correlation=_of_neighbours(noise, record.times, error, chosen),
                     spread=rmse if few else 1.4826 * float(np.median(np.abs(error[chosen]))),
                     far=float(np.mean(np.abs(error[chosen]) > FAR * float(noise.spread))),
-                    worth=_worth(noise, record.times, chosen),
+                    worth=1.0 if record.times is None else noise.worth(np.asarray(record.times, dtype=float)[chosen]),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
                     experiment=experiment,
                 )
@@ -261,24 +261,8 @@ def _of_neighbours(noise: Noise, times: Any, error: np.ndarray, chosen: np.ndarr
     if chosen.sum() <= 3:
         return 0.0
     if noise.error is not None:
-        error = whitened(noise, times, error, chosen)
+        error = np.asarray(whitened(noise, times, jnp.asarray(error), chosen))
     return float(correlations(error[chosen], 1)[0])
-
-
-def _worth(noise: Noise, times: Any, chosen: np.ndarray) -> float:
-    """As how many independent samples those chosen count."""
-    count = int(chosen.sum())
-    memory = noise.correlation_time if noise.error is None else float(noise.error.correlation_time)
-    if times is None or count < 2 or memory == 0:
-        return float(count)
-    spacing = float(np.median(np.diff(np.asarray(times)[chosen])))
-    return max(1.0, count * float(np.tanh(0.5 * spacing / memory)))
-
-
-def whitened(noise: Noise, times: Any, error: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Innovations of residuals ``(n,)`` in units of their standard deviations; zero where not known."""
-    surprises, stds = innovations(noise, times, jnp.asarray(error), known)
-    return np.asarray(surprises / stds)
 
 
 def correlations(error: np.ndarray, count: int) -> np.ndarray:

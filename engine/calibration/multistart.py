@@ -72,10 +72,9 @@ def _in_turn(solver: LeastSquaresSolver, z: Float[Array, "n p"], problem: Calibr
     """The ends of all fits, side by side, one fit after the other: the programs are those of `calibrate`."""
     ends = []
     for start in z:
-        state = solver.init(residual, start, problem)
-        while not bool(state.finished):
-            state = solver.step(residual, state, problem)
-        ends.append(state)
+        begin = solver.init(residual, start, problem)
+        *_, end = begin, *solver.steps(residual, begin, problem)
+        ends.append(end)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *ends)
 
 

@@ -254,8 +254,7 @@ def _fitted(shot: Shooting, x: Array, solver: LeastSquaresSolver, costs: list[Ar
     """Where a method ends; its costs are added to those before."""
     state = solver.init(shooting_residual, x, shot)
     costs.append(state.cost)
-    while not bool(state.finished):
-        state = solver.step(shooting_residual, state, shot)
+    for state in solver.steps(shooting_residual, state, shot):  # noqa: B020
         costs.append(state.cost)
     return state
 
@@ -303,7 +302,8 @@ def conclude_shooting(shot: Shooting, state: FitState, costs: Float[Array, " ste
     z, states = shot.split(state.z)
     covariance = posterior_covariance(shooting_residual, state, shot)[: len(z), : len(z)]
     fitted = twin.with_belief(z, covariance)
-    fit = Fit(fitted, twin.belief, fitted.belief, Status(state.code), costs, int(state.step))
+    places = {name: one.places for name, one in shot.problem.experiments.items()}
+    fit = Fit(fitted, twin.belief, fitted.belief, places, Status(state.code), costs, int(state.step))
     jumps = _rows(state.z, shot)[-len(z) - len(shot.grids) * shot.guess.shape[1] : -len(z)]
     jumps = jumps.reshape(-1, shot.guess.shape[1])[:-1] * shot.tightness
     return ShootingFit(fit, shot.grids[1:, 0], states, jumps)

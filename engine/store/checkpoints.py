@@ -152,8 +152,7 @@ def resumable_calibrate(
             on_resume(int(state.step))
     if on_step:
         on_step(state)
-    while not bool(state.finished):
-        state = solver.step(residual, state, problem)
+    for state in solver.steps(residual, state, problem):  # noqa: B020
         costs.append(float(state.cost))
         save_checkpoint(path, mark, state, costs)
         if on_step:
