@@ -106,7 +106,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        code, sentence = error.code(), error.details() or ""  # type: ignore[attr-defined]
+        code, sentence = error.code(), error.details() or ""
         if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
             raise ValueError(sentence) from error
         if code is grpc.StatusCode.NOT_FOUND:

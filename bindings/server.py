@@ -66,7 +66,7 @@ async def _serve(store: Store, settings: ServerSettings, listen: str, on_ready: 
     worker, jobs = WorkerProcess(), JobRunner(store)
     await jobs.recover()
     server = _build(store, worker, jobs, settings)
-    status = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    status = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     address = _bind(server, listen, settings.tls)
     stopped = asyncio.Event()

@@ -184,7 +184,7 @@ class DerivedSensor(Sensor):
         return self.sensor.unit
 
 
-class MotionSensor(DerivedSensor, FieldSensor):
+class MotionSensor(DerivedSensor, FieldSensor):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Reads the velocity or the acceleration where another sensor reads the displacement; for dynamic analyses.
 
     Args:

@@ -232,7 +232,7 @@ def _moving_basis(
     solution, so that each step doubles the number of derivatives that are right; seven are.
     """
     (powers, shape), (basis_powers, basis) = geometry.expansion(reference), element.expansion(reference)
-    return _follow_points(powers, shape, basis_powers, basis, corners, np.asarray(x))
+    return _follow_points(powers, on_device(shape), basis_powers, on_device(basis), corners, on_device(np.asarray(x)))
 
 
 @eqx.filter_jit

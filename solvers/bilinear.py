@@ -7,7 +7,7 @@ loops of a product is ten to a hundred times as slow, scatters or updates of all
 import abc
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -29,7 +29,14 @@ class Storage(eqx.Module):
     ``symmetric`` is a promise about the values, A = Aᵀ, and about changes of them.
     """
 
-    symmetric: eqx.AbstractVar[bool]
+    if TYPE_CHECKING:
+        # For type checkers a property, as in `LinearOperator`.
+        @property
+        def symmetric(self) -> bool:
+            """True where A = Aᵀ."""
+            ...
+    else:
+        symmetric: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:

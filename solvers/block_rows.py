@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 from jaxtyping import Float, Int
+from scipy.linalg import lapack
 
 from gemel.loops import compiled, in_parts, index, require_32_bits
 from gemel.solvers.patterns import transposed_entries
@@ -34,7 +35,7 @@ class BlockRows(NamedTuple):
     def of(matrix: Any, block: tuple[int, int] = (1, 1)) -> "BlockRows":
         """From a sparse matrix of scipy, in blocks of that size and memory of its own."""
         if block == (1, 1):
-            found = scipy.sparse.csr_array(matrix, copy=True)
+            found: Any = scipy.sparse.csr_array(matrix, copy=True)
         elif matrix.format == "bsr" and matrix.blocksize == block:
             found = matrix.copy()
         else:
@@ -89,7 +90,7 @@ class BlockRows(NamedTuple):
         in_parts(self.rows, lambda *part: _product(*part, *self, x, y))
         return y
 
-    def __matmul__(self, other: "BlockRows") -> "BlockRows":  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __matmul__(self, other: "BlockRows") -> "BlockRows":
         """The product with another sparse matrix. Gustavson, ACM Trans. Math. Softw. 4 (1978)."""
         lengths = np.empty(self.rows, np.int32)
         in_parts(self.rows, lambda *part: _count(*part, *self, *other, lengths))
@@ -168,11 +169,11 @@ def generalised_inverse(matrix: Float[np.ndarray, "n n"], symmetric: bool) -> Fl
     if not symmetric:
         return root[:, None] * scipy.linalg.pinv(root[:, None] * matrix * root) * root
     scaled = _scaled(matrix, root)
-    factor, failed = scipy.linalg.lapack.dpotrf(scaled, lower=1, overwrite_a=1)
+    factor, failed = lapack.dpotrf(scaled, lower=1, overwrite_a=1)  # pyright: ignore[reportAttributeAccessIssue]
     if failed or (np.diagonal(factor) ** 2 < _SINGULAR).any():
         whole = root[:, None] * matrix * root
         return root[:, None] * np.asarray(scipy.linalg.pinvh(0.5 * (whole + whole.T))) * root
-    lower, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # pyright: ignore[reportAttributeAccessIssue]
     return _unscaled(lower.T, root)
 
 

@@ -30,7 +30,7 @@ def available() -> bool:
     if not any(device.platform == "gpu" and "nvidia" in device.device_kind.lower() for device in jax.local_devices()):
         return False
     try:
-        return bool(np.isfinite(Factors(scipy.sparse.eye_array(2, format="csr")).solve(np.ones(2))).all())
+        return bool(np.isfinite(Factors(scipy.sparse.csr_array(np.eye(2))).solve(np.ones(2))).all())
     except Exception:  # what is missing (package, library, driver, or a version that fits) each says in its own type
         return False
 
@@ -40,7 +40,7 @@ class Factors:
 
     def __init__(self, matrix: scipy.sparse.csr_array) -> None:
         advanced: Any = importlib.import_module("nvmath.sparse.advanced")
-        self._b = np.zeros(matrix.shape[0], matrix.dtype)
+        self._b = np.zeros(len(matrix.indptr) - 1, matrix.dtype)
         with_32_bits = (matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32))
         matrix = scipy.sparse.csr_array(with_32_bits, matrix.shape)
         matrix.sort_indices()

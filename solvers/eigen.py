@@ -216,7 +216,7 @@ class BorderedOperator(LinearOperator):
     value: Float[Array, ""]
     border: Float[Array, "n k"]
     group: Float[Array, " k"]
-    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:

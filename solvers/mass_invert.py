@@ -71,7 +71,7 @@ def _dense(stiff: Any, inert: Any, k: int) -> tuple[Float[np.ndarray, " k"], Flo
 def _lanczos(stiff: Any, inert: Any, k: int, max_steps: int) -> tuple[np.ndarray, np.ndarray]:
     n = stiff.shape[0]
     factors = scipy.sparse.linalg.splu(scipy.sparse.csc_array(inert))
-    solve = scipy.sparse.linalg.LinearOperator((n, n), matvec=factors.solve, dtype=float)  # type: ignore[call-arg]
+    solve = scipy.sparse.linalg.LinearOperator((n, n), matvec=factors.solve, dtype=float)  # pyright: ignore[reportCallIssue]
     start = factors.solve(stiff @ np.random.default_rng(0).standard_normal(n))
     basis = min(n - 1, max(2 * k + 8, 20))
     values, vectors = scipy.sparse.linalg.eigsh(

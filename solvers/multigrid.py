@@ -139,9 +139,9 @@ class AMG(Preconditioner):
     def _build(self, operator: LinearOperator, matrix: BlockRows) -> Iterable[HostLevel]:
         n = operator.n
         if self.method == "ruge_stuben":
-            options = {"max_coarse": self.coarse, "max_levels": 20}
-            known = scipy.sparse.csr_matrix(matrix.to_scipy())
-            return _measured(pyamg.ruge_stuben_solver(known, strength=("classical", {"theta": 0.25}), **options).levels)
+            known, strength = scipy.sparse.csr_matrix(matrix.to_scipy()), ("classical", {"theta": 0.25})
+            solver = pyamg.ruge_stuben_solver(known, strength=strength, max_coarse=self.coarse, max_levels=20)
+            return _measured(solver.levels)
         modes = constants(n, self.block) if self.near_nullspace is None else np.array(self.near_nullspace, np.float64)
         if modes.shape[0] != n:
             raise ValueError(f"near_nullspace has {modes.shape[0]} rows; the operator has {n} unknowns.")

@@ -34,7 +34,7 @@ class Prolongation(eqx.Module):
         rows = scipy.sparse.csr_array(matrix)
         rows.sum_duplicates()
         rows.eliminate_zeros()
-        prolongation = Prolongation(rows.indptr, rows.indices, rows.data, rows.shape[1])
+        prolongation = Prolongation(rows.indptr, rows.indices, rows.data, matrix.shape[1])
         prolongation.injection()  # which says what is wrong
         return prolongation
 
@@ -80,8 +80,9 @@ def nested_levels(
         if fine.shape[0] <= coarse:
             break
         plain = each.matrix()
-        if plain.shape[0] != fine.rows:
-            raise ValueError(f"AMG: a nested prolongation has {plain.shape[0]} rows, and its level {fine.rows} nodes.")
+        rows = len(plain.indptr) - 1
+        if rows != fine.rows:
+            raise ValueError(f"AMG: a nested prolongation has {rows} rows, and its level {fine.rows} nodes.")
         kept = (each.injection()[:, None] * block + np.arange(block)).ravel()
         prolongation = _between(plain, free, free[kept], block)
         inverse = inverse_of(fine.diagonal())
@@ -109,8 +110,8 @@ def _between(
     plain: scipy.sparse.csr_array, free: Bool[np.ndarray, " n"], kept: Bool[np.ndarray, " m"], block: int
 ) -> BlockRows:
     """The prolongation of each component, between free unknowns alone."""
-    rows = np.repeat(np.arange(plain.shape[0]), np.diff(plain.indptr))
+    rows = np.repeat(np.arange(len(plain.indptr) - 1), np.diff(plain.indptr))
     both = free.reshape(-1, block)[rows] & kept.reshape(-1, block)[plain.indices]
     data = np.zeros((plain.nnz, block, block))
     data[:, np.arange(block), np.arange(block)] = plain.data[:, None] * both
-    return BlockRows(plain.indptr.astype(np.int32), plain.indices.astype(np.int32), data, plain.shape[1])
+    return BlockRows(plain.indptr.astype(np.int32), plain.indices.astype(np.int32), data, len(kept) // block)

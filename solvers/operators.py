@@ -65,7 +65,7 @@ class TransposedOperator(LinearOperator):
     """The transpose Aᵀ of another operator A."""
 
     operator: LinearOperator
-    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:
@@ -108,7 +108,7 @@ class FunctionOperator(LinearOperator):
 
     fn: Callable[[Any, Array], Array]
     size: int = eqx.field(static=True)
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
     args: Any = None
     dtype: np.dtype = eqx.field(static=True, default=np.dtype(np.float64), converter=np.dtype)
 
@@ -146,7 +146,7 @@ class DenseOperator(LinearOperator):
     """A dense matrix as an operator."""
 
     matrix: Float[Array, "n n"]
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:
@@ -178,7 +178,7 @@ class DiagonalOperator(LinearOperator):
     """The diagonal matrix diag(d), for example a lumped mass matrix."""
 
     values: Float[Array, " n"]
-    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True, default=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:

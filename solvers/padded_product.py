@@ -117,7 +117,7 @@ class Structure(Storage):
     backward: PaddedRows | None = None
     to_backward: Int[Array, " backward"] | None = None
     to_forward: Int[Array, " forward"] | None = None
-    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """Return A x; ``at_once`` between barriers, or XLA would compute x again for each entry."""

@@ -157,9 +157,9 @@ def build_rows(
         table = np.empty((chunks * each, count), np.int32)
         in_parts(count, lambda *part, r=rows, t=table: _place_columns(*part, r, indptr, indices, rank, t))
         columns.append(table.reshape(chunks, each, count))
-    place = None if len(edges) == 1 and near is None else inverse_index(stored, len(stored))
-    found = on_device((tuple(columns), place, None if near is None else order))
-    return Layout(PaddedRows(*found, block), stored)
+    place = None if len(edges) == 1 and near is None else on_device(inverse_index(stored, len(stored)))
+    tables, read = on_device(tuple(columns)), None if near is None else on_device(order)
+    return Layout(PaddedRows(tables, place, read, block), stored)
 
 
 @compiled

@@ -1,14 +1,21 @@
 """Tables made on the host, moved to where JAX computes, and what kind of place that is."""
 
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 T = TypeVar("T")
 
 
-def on_device(tree: T) -> T:
+@overload
+def on_device(tree: np.ndarray | Array) -> Array: ...
+@overload
+def on_device(tree: tuple[np.ndarray, ...]) -> tuple[Array, ...]: ...
+@overload
+def on_device(tree: T) -> T: ...
+def on_device(tree: Any) -> Any:
     """The arrays of numpy in a pytree as arrays of JAX; they must not be written to afterwards.
 
     A plain transfer: ``jnp.asarray`` compiles a program for every new shape, about 20 ms each, which was most of the

@@ -45,8 +45,10 @@ class Probes(eqx.Module):
         count = int(colours.max(initial=0)) + 1
         tables = filled(layout, indptr, colours[indices], np.int32, count)
         columns = tuple(table.reshape(c.shape) for table, c in zip(tables, layout.rows.columns, strict=True))
-        given = (colours.astype(np.int32), columns, tuple(layout.buckets()))
-        return Probes(*on_device(given), count, layout.rows.block[0])
+        rows = tuple(layout.buckets())
+        return Probes(
+            on_device(colours.astype(np.int32)), on_device(columns), on_device(rows), count, layout.rows.block[0]
+        )
 
     def read(self, product: Product) -> tuple[tuple[Float[Array, "..."], ...], Float[Array, " n"]]:
         """The values of every bucket, and the diagonal, of the matrix whose product is given."""

@@ -38,7 +38,7 @@ def _fingerprint(*tables: np.ndarray) -> str:
     """A name for tables of numbers, different where any number is."""
     digest = hashlib.sha256()
     for table in tables:
-        digest.update(np.ascontiguousarray(table))
+        digest.update(np.ascontiguousarray(table).data)
     return digest.hexdigest()[:24]
 
 
@@ -205,7 +205,7 @@ class SparseOperator(LinearOperator):
 
     pattern: SparsityPattern
     values: tuple[Float[Array, "_ _ _ _ _"], ...]
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:
@@ -283,7 +283,7 @@ class _FlippedOperator(LinearOperator):
 
     pattern: SparsityPattern
     values: tuple[Float[Array, "_ _ _ _ _"], ...]
-    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True, default=False)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:

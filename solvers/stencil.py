@@ -113,7 +113,7 @@ class StencilOperator(LinearOperator):
 
     lattice: Lattice = eqx.field(static=True)
     values: Float[Array, "..."]
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
     def n(self) -> int:
@@ -170,7 +170,7 @@ class _OnLattice(Storage):
     """The values of a `StencilOperator`, one array."""
 
     lattice: Lattice = eqx.field(static=True)
-    symmetric: bool = eqx.field(static=True)  # pyright: ignore
+    symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """A x; in loops, or as one sum."""

@@ -64,16 +64,16 @@ class Harmonic(Analysis):
 
         Raises `ValueError` for a sensor that is no `ResponseSensor`, or whose frequency is not computed.
         """
-        chosen = []
+        places, chosen = [], []
         for sensor in sensors:
             if not isinstance(sensor, ResponseSensor):
                 raise ValueError(f"Sensor '{sensor.name}' cannot read a harmonic analysis: use a response sensor.")
             near = np.abs(np.asarray(self.frequencies) - sensor.frequency)
             if near.min() > 1e-9 * max(abs(sensor.frequency), 1e-300):
                 raise ValueError(f"Sensor '{sensor.name}' reads {sensor.frequency:g} Hz, which is not computed.")
+            places.append(sensor.sensor)
             chosen.append((int(near.argmin()), sensor.quantity))
-        places = FieldObservation.of(self.physics.problem.space, [s.sensor for s in sensors])  # type: ignore[union-attr]
-        return places, tuple(chosen)
+        return FieldObservation.of(self.physics.problem.space, places), tuple(chosen)
 
     def prepare(self) -> None:
         """Nothing is set up ahead."""

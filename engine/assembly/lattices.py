@@ -92,8 +92,8 @@ class LatticeVectorSum(ElementSum):
         cells = _spread(self.groups, local, 0)
         if cells is not None:
             sides = jnp.moveaxis(cells.reshape(*lattice.cells, -1, c), (-2, -1), (0, 1))
-            parts = zip(_along(sides, 0), lattice.corners, strict=True)
-            total = lattice.join(sum(_at_corner(part, corner) for part, corner in parts))
+            parts = [_at_corner(part, corner) for part, corner in zip(_along(sides, 0), lattice.corners, strict=True)]
+            total = lattice.join(functools.reduce(operator.add, parts))
         return _with_entries(total, self.groups, local)
 
 
@@ -227,7 +227,7 @@ class LatticeLayout(MatrixLayout):
 
 def _cell_numbers(lattice: Lattice, dofs: np.ndarray) -> np.ndarray | None:
     """Which cell of the lattice each element is, where all are whole cells, corner by corner; else None."""
-    c, corners = lattice.components, np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes)
+    c, corners = lattice.components, np.asarray(np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes))
     local = (corners[:, None] * c + np.arange(c)).ravel().astype(dofs.dtype)
     if dofs.shape[1] != len(local) or not np.array_equal(dofs, dofs[:, :1] + local) or np.any(dofs[:, 0] % c):
         return None

@@ -216,10 +216,11 @@ class Hyperelasticity(Physics):
         inner = Term(form, degree=quadrature_degree(displacements, kinematics), fields=names)
         storage = inertia_terms(mesh, density, masses)
         field = "u" if mixed else None
-        loads, essential = (on_field(field, part) for part in divide("Hyperelasticity", conditions))
+        loads, essential = divide("Hyperelasticity", conditions)
         groups = [revolved(kinematics, on_field(field, group)) for group in (storage, dampings)]
-        loads = [_with_kinematics(load, kinematics) for load in loads]
-        self.problem, inertia, damping = discretise(space, essential, [inner, *revolved(kinematics, loads)], *groups)
+        loads = [_with_kinematics(load, kinematics) for load in on_field(field, loads)]
+        terms = [inner, *revolved(kinematics, loads)]
+        self.problem, inertia, damping = discretise(space, on_field(field, essential), terms, *groups)
         self.inertia = inertia if storage else None
         self.damping = damping if dampings else None
 

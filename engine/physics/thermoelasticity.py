@@ -139,8 +139,10 @@ class Thermoelasticity(Physics):
         cooled_by_expansion: bool = True,
     ) -> None:
         _require_fields(space)
-        parts = zip(divide("Thermoelasticity", thermal), divide("Thermoelasticity", mechanical), strict=True)
-        loads, essential = ([*on_field("T", heat), *on_field("u", force)] for heat, force in parts)
+        heats, temperatures = divide("Thermoelasticity", thermal)
+        forces, displacements = divide("Thermoelasticity", mechanical)
+        loads = [*on_field("T", heats), *on_field("u", forces)]
+        essential = [*on_field("T", temperatures), *on_field("u", displacements)]
         mesh = space.mesh
         modulus, nu, alpha = (coefficient(mesh, value) for value in (youngs_modulus, poisson_ratio, expansion))
         stress = ThermalStress(modulus, nu, alpha, reference)

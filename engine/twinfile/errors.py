@@ -95,10 +95,11 @@ def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:
     for position, key in enumerate(loc):
         known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
         last = position == len(loc) - 1 and isinstance(node, dict | list)
-        if known and not last and not isinstance(node[key], dict | list):  # a branch that is called like a key
+        below: Any = node[key] if known else None  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if not last and not isinstance(below, dict | list):  # a branch that is called like a key
             known = False
         if not known and not last:
             continue
         path.append(key)
-        node = node[key] if known else None  # pyright: ignore[reportArgumentType, reportCallIssue]
+        node = below if known else None
     return path

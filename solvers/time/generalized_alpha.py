@@ -27,7 +27,7 @@ class GeneralizedAlpha(AlphaMethod):
     """
 
     rho_inf: float = eqx.field(static=True)
-    solver: LinearSolver | NonlinearSolver | None = None  # pyright: ignore
+    solver: LinearSolver | NonlinearSolver | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __check_init__(self):
         if not 0 <= self.rho_inf <= 1:

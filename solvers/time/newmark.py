@@ -27,7 +27,7 @@ class Newmark(AlphaMethod):
 
     beta: float = eqx.field(static=True, default=0.25)
     gamma: float = eqx.field(static=True, default=0.5)
-    solver: LinearSolver | NonlinearSolver | None = None  # pyright: ignore
+    solver: LinearSolver | NonlinearSolver | None = None  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __check_init__(self):
         if not 2 * self.beta >= self.gamma >= 0.5:
