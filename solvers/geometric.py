@@ -163,15 +163,15 @@ def _form_on_host(
     levels = []
     while matrix.lattice.n > coarse and (axes := _halved(matrix.lattice)):
         lattice, largest = matrix.lattice, np.asarray(matrix.largest_eigenvalue(), dtype)
-        values = np.empty(lattice.shape, dtype)  # new memory is dear: no other copy of the values
-        np.multiply(matrix.values.reshape(lattice.shape), 1.0 / size, out=values, casting="same_kind")
+        values = np.empty(matrix.values.shape, dtype)  # new memory is dear: no other copy of the values
+        np.multiply(matrix.values, 1.0 / size, out=values, casting="same_kind")
         inverse = inverse_of(matrix.centre().T.ravel() / size)
         values, inverse, kept = on_device((values, inverse.astype(dtype), free.astype(dtype)))
         mine = StencilOperator(lattice, values, operator.symmetric)
         levels.append(Level(mine, inverse, jnp.asarray(largest), kept, axes))
         matrix = matrix.coarser(_coarser(lattice, axes), axes, free, size)
         free = matrix.free()
-    last = on_device(matrix.values.reshape(matrix.lattice.shape) / size)
+    last = on_device(matrix.values / size)
     return tuple(levels), StencilOperator(matrix.lattice, last, operator.symmetric), jnp.asarray(size)
 
 
@@ -194,7 +194,7 @@ def _form(operator: StencilOperator, size: Array, coarse: int, dtype: str) -> tu
 
 @eqx.filter_jit
 def _inverse(operator: StencilOperator) -> Float[Array, "n n"]:
-    indptr, columns, places = operator.lattice.entries()
+    indptr, columns, places = operator.lattice.entries(operator.symmetric)
     rows = np.repeat(np.arange(operator.n), np.diff(indptr))
     matrix = jnp.zeros((operator.n, operator.n)).at[rows, columns].set(operator.values.reshape(-1)[places])
     return pseudo_inverse(matrix, operator.symmetric)
@@ -223,17 +223,10 @@ def _coarser(lattice: Lattice, axes: tuple[int, ...]) -> Lattice:
 
 
 def _free(operator: StencilOperator) -> Float[Array, "components *nodes"]:
-    """One where an unknown couples with another, else zero; a loop over offsets that adds slices, as XLA is slow along
-    leading axes.
-    """
-    c, centre = operator.lattice.components, jnp.abs(operator.centre())
-
-    def add(total: tuple[Array, ...], mine: Array) -> tuple[tuple[Array, ...], None]:
-        return tuple(part + _sum(jnp.abs(mine[a, b]) for b in range(c)) for a, part in enumerate(total)), None
-
-    start = (jnp.zeros(operator.lattice.nodes, operator.values.dtype),) * c
-    magnitudes, _ = jax.lax.scan(add, start, operator.values.reshape(-1, *operator.values.shape[2:]))
-    return (jnp.stack(magnitudes) > centre).astype(centre.dtype)
+    """One where an unknown couples with another, else zero."""
+    magnitudes = StencilOperator(operator.lattice, jnp.abs(operator.values), operator.symmetric)
+    sums = operator.lattice.split(magnitudes.mv(jnp.ones(operator.n, operator.values.dtype)))
+    return (sums > jnp.abs(operator.centre())).astype(operator.values.dtype)
 
 
 def _sum(terms: Iterable[Array]) -> Array:
@@ -243,7 +236,7 @@ def _sum(terms: Iterable[Array]) -> Array:
 def _galerkin(operator: StencilOperator, free: Array, axes: tuple[int, ...]) -> StencilOperator:
     """$P^T A P$, with one on the diagonal of unknowns that are not free."""
     lattice, d, c = operator.lattice, len(operator.lattice.nodes), operator.lattice.components
-    values = operator.values.reshape(lattice.unfolded)
+    values = operator.whole().reshape(lattice.unfolded)
     centre = (1,) * d
     if operator.symmetric:  # what is not free couples with nothing: its diagonal alone must go
         for a in range(c):
@@ -256,7 +249,7 @@ def _galerkin(operator: StencilOperator, free: Array, axes: tuple[int, ...]) -> 
     values = _between(values, free)
     for a in range(c):
         values = values.at[(*centre, a, a)].add(1.0 - free[a])
-    return StencilOperator(coarser, values.reshape(coarser.shape), operator.symmetric)
+    return StencilOperator.of(coarser, values.reshape(coarser.shape), operator.symmetric)
 
 
 def _between(values: Array, free: Float[Array, "components *nodes"]) -> Array:

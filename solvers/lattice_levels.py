@@ -3,11 +3,10 @@
 The device forms the same levels inside jit, see `gemel.solvers.geometric`.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from gemel.loops import compiled, in_parts, index
 from gemel.solvers.block_rows import inverse_of, largest_eigenvalue
@@ -26,30 +25,37 @@ class LatticeMatrix(NamedTuple):
 
     @property
     def flat(self) -> Float[np.ndarray, "offsets components components nodes"]:
-        """The values with one axis of offsets and one of nodes."""
-        c = self.lattice.components
-        return _to_read(self.values.reshape(3 ** len(self.lattice.nodes), c, c, self.lattice.n_nodes))
+        """The values with one axis of nodes."""
+        return _to_read(self.values.reshape(*self.values.shape[:3], self.lattice.n_nodes))
+
+    @property
+    def middle(self) -> int:
+        """Where the values of a node with itself are."""
+        return 0 if self.symmetric else self.lattice.middle
+
+    @property
+    def steps(self) -> Int[np.ndarray, " offsets"]:
+        """How many nodes each stored offset leads on."""
+        return self.lattice.steps[-len(self.values) :]
 
     def centre(self) -> Float[np.ndarray, "components nodes"]:
         """The diagonal by component and node."""
         flat = self.flat
-        return np.stack([flat[len(flat) // 2, a, a] for a in range(self.lattice.components)])
+        return np.stack([flat[self.middle, a, a] for a in range(self.lattice.components)])
 
     def mv(self, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """The product with a vector, component after component."""
-        c, nodes = self.lattice.components, self.lattice.nodes
-        strides = np.cumprod([1, *nodes[:0:-1]])[::-1]
-        shifts = np.asarray(list(itertools.product((-1, 0, 1), repeat=len(nodes)))) @ strides
-        reach = int(shifts.max())
+        c, steps = self.lattice.components, self.steps
+        reach = int(steps.max())
         padded = np.pad(x.reshape(c, -1), [(0, 0), (reach, reach)])  # what leads outside is zero in the matrix
         y = np.zeros((c, self.lattice.n_nodes))
-        in_parts(y.shape[1], lambda *part: _product(*part, self.flat, padded, shifts + reach, _AT_ONCE, y))
+        in_parts(y.shape[1], lambda *part: _product(*part, self.flat, padded, steps, reach, self.symmetric, y))
         return y.ravel()
 
     def free(self) -> Float[np.ndarray, "components *nodes"]:
         """One where an unknown couples with another, else zero."""
         total = np.empty((self.lattice.components, self.lattice.n_nodes))
-        in_parts(total.shape[1], lambda *part: _sum_magnitudes(*part, self.flat, total))
+        in_parts(total.shape[1], lambda *part: _sum_magnitudes(*part, self.flat, self.steps, self.symmetric, total))
         return (total > np.abs(self.centre())).astype(float).reshape(-1, *self.lattice.nodes)
 
     def largest_eigenvalue(self) -> float:
@@ -62,22 +68,18 @@ class LatticeMatrix(NamedTuple):
         """$P^T A P$ with linear interpolation along some axes; ``size`` on the diagonal of unknowns that are not
         free.
         """
-        lattice, c, d = self.lattice, self.lattice.components, len(self.lattice.nodes)
-        field, values, middle = free, self.values.reshape(lattice.unfolded), (1,) * d
-        if not self.symmetric:
-            values = _between(values, field)
+        c, field, matrix = self.lattice.components, free, self
+        centre = self.values[self.middle].copy()
+        if self.symmetric:  # what is not free couples with nothing: its diagonal alone must go
+            centre[range(c), range(c)] *= field
+        else:
+            matrix = LatticeMatrix(self.lattice, _between(self, field), False)
+            centre = matrix.values[self.middle]
         for axis in axes:
-            fine, values = values, _halved(values, axis, d + 2 + axis)
-            if self.symmetric and axis == axes[0]:  # what is not free couples with nothing: its diagonal alone must go
-                line = tuple(slice(None) if k == axis else 1 for k in range(d))
-                for a in range(c):
-                    kept = fine[(*line, a, a)].copy()
-                    kept[1] *= field[a]
-                    values[(*line, a, a)] = _halved(kept, 0, 1 + axis)
-            field = field[(slice(None),) * (axis + 1) + (slice(None, None, 2),)]
-        values = _between(values, field)
-        for a in range(c):
-            values[(*middle, a, a)] += size * (1.0 - field[a])
+            matrix = _halved(matrix, centre, axis)
+            centre, field = matrix.values[self.middle], field[(slice(None),) * (axis + 1) + (slice(None, None, 2),)]
+        values = _between(matrix, field)
+        values[self.middle, range(c), range(c)] += size * (1.0 - field)
         return LatticeMatrix(coarse, values, self.symmetric)
 
 
@@ -88,68 +90,110 @@ def _to_read(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _halved(values: Float[np.ndarray, "..."], offsets: int, nodes: int) -> Float[np.ndarray, "..."]:
-    """Galerkin's product along one axis, with weights 1/2, 1, 1/2."""
-    shape = values.shape
-    sides = [int(np.prod(part)) for part in (shape[:offsets], shape[offsets + 1 : nodes], shape[nodes + 1 :])]
-    half = (shape[nodes] + 1) // 2
-    table = np.zeros((sides[0], 3, sides[1], half, sides[2]))
-    given = _to_read(np.ascontiguousarray(values).reshape(sides[0], 3, sides[1], shape[nodes], sides[2]))
-    in_parts(sides[1] * half, lambda *part: _halve(*part, given, table), max(1, 2**16 // sides[2]))
-    return table.reshape(*shape[:nodes], half, *shape[nodes + 1 :])
+def _halved(matrix: LatticeMatrix, centre: Float[np.ndarray, "..."], axis: int) -> LatticeMatrix:
+    """Galerkin's product along one axis, with weights 1/2, 1, 1/2; ``centre`` holds the values of nodes with
+    themselves.
+    """
+    lattice, c, count = matrix.lattice, matrix.lattice.components, matrix.lattice.nodes[axis]
+    nodes = tuple((size + 1) // 2 if k == axis else size for k, size in enumerate(lattice.nodes))
+    before, width = (int(np.prod(part)) for part in (nodes[:axis], nodes[axis + 1 :]))
+    offsets, pairs = lattice.offsets[-len(matrix.values) :], list(np.ndindex(c, c))
+    shifts = np.asarray([offset[axis] for offset in offsets])
+    sources, mirrored = (np.zeros((len(offsets), 3), kind) for kind in (np.int64, np.bool_))
+    for number, offset in enumerate(offsets):
+        for o in (-1, 0, 1):
+            there = lattice.offsets.index((*offset[:axis], o, *offset[axis + 1 :]))
+            mirrored[number, o + 1] = matrix.symmetric and there < lattice.middle
+            sources[number, o + 1] = abs(there - lattice.middle) if matrix.symmetric else there
+    tables = (shifts, sources, mirrored, matrix.steps, np.asarray([pairs.index((b, a)) for a, b in pairs]))
+    values = _to_read(matrix.values.reshape(len(offsets), c * c, -1))
+    centre = _to_read(np.ascontiguousarray(centre).reshape(c * c, -1))
+    found = np.zeros((len(offsets), c * c, before * nodes[axis] * width))
+    at_once = max(1, _AT_ONCE // width)
+    rows = len(offsets) * c * c * before * -(-nodes[axis] // at_once)
+    in_parts(
+        rows,
+        lambda *part: _halve(*part, values, centre, matrix.middle, *tables, count, width, at_once, found),
+        max(1, 2**16 // (at_once * width)),
+    )
+    return LatticeMatrix(Lattice(nodes, c, lattice.spacing), found.reshape(-1, c, c, *nodes), matrix.symmetric)
 
 
-def _between(values: Float[np.ndarray, "..."], free: Float[np.ndarray, "components *nodes"]) -> np.ndarray:
+def _between(matrix: LatticeMatrix, free: Float[np.ndarray, "components *nodes"]) -> np.ndarray:
     """The entries between free unknowns, the others zero."""
-    nodes = free.shape[1:]
+    nodes, values = free.shape[1:], matrix.values
     padded, found = np.pad(free, [(0, 0)] + [(1, 1)] * len(nodes)), np.empty_like(values)
-    for offset in itertools.product(range(3), repeat=len(nodes)):
-        window = tuple(slice(o, o + size) for o, size in zip(offset, nodes, strict=True))
-        np.multiply(values[offset], free[:, None] * padded[(slice(None), *window)], out=found[offset])
+    for k, offset in enumerate(matrix.lattice.offsets[-len(values) :]):
+        window = tuple(slice(1 + o, 1 + o + size) for o, size in zip(offset, nodes, strict=True))
+        np.multiply(values[k], free[:, None] * padded[(slice(None), *window)], out=found[k])
     return found
 
 
 @compiled
-def _product(first, last, values, padded, shifts, at_once, y):
-    for start in range(first, last, at_once):
-        end = min(start + at_once, last)
+def _product(first, last, values, padded, steps, reach, symmetric, y):
+    for start in range(first, last, _AT_ONCE):
+        end = min(start + _AT_ONCE, last)
         for o in range(values.shape[0]):
+            step = steps[o]
             for a in range(values.shape[1]):
                 for b in range(values.shape[2]):
                     mine, other, total = values[o, a, b], padded[b], y[a]
                     for i in range(start, end):
-                        total[index(i)] += mine[index(i)] * other[index(i + shifts[o])]
+                        total[index(i)] += mine[index(i)] * other[index(i + reach + step)]
+                    if symmetric and o > 0:
+                        mine = values[o, b, a]
+                        for i in range(max(start, step), end):
+                            total[index(i)] += mine[index(i - step)] * other[index(i + reach - step)]
 
 
 @compiled
-def _sum_magnitudes(first, last, values, total):
+def _sum_magnitudes(first, last, values, steps, symmetric, total):
     total[:, first:last] = 0.0
     for o in range(values.shape[0]):
+        step = steps[o]
         for a in range(values.shape[1]):
             for b in range(values.shape[2]):
                 mine, whole = values[o, a, b], total[a]
                 for i in range(first, last):
                     whole[index(i)] += abs(mine[index(i)])
+                if symmetric and o > 0:
+                    mine = values[o, b, a]
+                    for i in range(max(first, step), last):
+                        whole[index(i)] += abs(mine[index(i - step)])
 
 
 @compiled
-def _halve(first, last, values, table):
-    """What the entry from 2I + a to 2I + a + o = 2J + b adds to that from I to J, over all a and b."""
-    outer, _, _, count, width = values.shape
-    half = table.shape[3]
-    for k in range(first, last):
-        m, here = divmod(k, half)
-        for shift in range(-1, 2):
-            for a in range(-1, 2):
-                row = 2 * here + a
-                if row < 0 or row >= count:
+def _halve(
+    first, last, values, centre, middle, shifts, sources, mirrored, steps, swapped, count, width, at_once, found
+):
+    """What the entry from 2I + a to 2I + a + o = 2J + b adds to that from I to J, over all a and b.
+
+    Some rows of one offset and pair of components at a time; mirrored entries stand where their step leads from.
+    """
+    half = (count + 1) // 2
+    groups = (half + at_once - 1) // at_once
+    before = found.shape[2] // (half * width)
+    for item in range(first, last):
+        rest, part = divmod(item, groups)
+        rest, outer = divmod(rest, before)
+        number, pair = divmod(rest, found.shape[1])
+        total = found[number, pair]
+        start, end = part * at_once, min((part + 1) * at_once, half)
+        for a in range(-1, 2):
+            begin, stop = max(start, 1 if a < 0 else 0), min(end, half - 1 if a > 0 else half)
+            for b in range(-1, 2):
+                o = 2 * shifts[number] + b - a
+                if o < -1 or o > 1:
                     continue
-                for b in range(-1, 2):
-                    o = 2 * shift + b - a
-                    if o < -1 or o > 1:
-                        continue
-                    weight = (1.0 - 0.5 * abs(a)) * (1.0 - 0.5 * abs(b))
-                    for n in range(outer):
-                        mine, total = values[n, o + 1, m, row], table[n, shift + 1, m, here]
-                        for i in range(width):
-                            total[index(i)] += weight * mine[index(i)]
+                weight = (1.0 - 0.5 * abs(a)) * (1.0 - 0.5 * abs(b))
+                source, step, mine = sources[number, o + 1], 0, values[0, 0]
+                if mirrored[number, o + 1]:
+                    step, mine = steps[source], values[source, swapped[pair]]
+                elif source == middle:
+                    mine = centre[pair]
+                else:
+                    mine = values[source, pair]
+                for here in range(begin, stop):
+                    there, into = (outer * count + 2 * here + a) * width - step, (outer * half + here) * width
+                    for i in range(max(0, -there), width):
+                        total[index(into + i)] += weight * mine[index(there + i)]

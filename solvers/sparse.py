@@ -324,7 +324,8 @@ def linear_combination(
     """Return a A + b B: one matrix where both share a pattern or a lattice, else a `SumOperator`."""
     symmetric = first.symmetric and second.symmetric
     if isinstance(first, StencilOperator) and isinstance(second, StencilOperator) and first.lattice == second.lattice:
-        return StencilOperator(first.lattice, a * first.values + b * second.values, symmetric)
+        values, others = (one.values if symmetric else one.whole() for one in (first, second))
+        return StencilOperator(first.lattice, a * values + b * others, symmetric)
     if (
         isinstance(first, SparseOperator)
         and isinstance(second, SparseOperator)

@@ -1,7 +1,7 @@
 """Matrices whose unknowns sit on a lattice and couple with their neighbours there: products by slices, no indices."""
 
 import itertools
-import operator
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from gemel.solvers.bilinear import Storage, Values, product
 from gemel.solvers.operators import LinearOperator
@@ -53,16 +53,35 @@ class Lattice(NamedTuple):
         return list(itertools.product((0, 1), repeat=len(self.nodes)))
 
     @property
+    def offsets(self) -> list[tuple[int, ...]]:
+        """From a node to its neighbours and itself, the last axis fastest; the mirrored ones in reverse order."""
+        return list(itertools.product((-1, 0, 1), repeat=len(self.nodes)))
+
+    @property
+    def middle(self) -> int:
+        """The number of the offset from a node to itself."""
+        return 3 ** len(self.nodes) // 2
+
+    @property
+    def steps(self) -> Int[np.ndarray, " offsets"]:
+        """How many nodes each offset leads on where nodes are counted, the last axis fastest."""
+        strides = np.cumprod([1, *self.nodes[:0:-1]])[::-1]
+        return np.asarray(self.offsets) @ strides
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of an operator's values: offsets along the slowest axis, those along the others, row and column
-        components, nodes.
-        """
-        return (3, 3 ** (len(self.nodes) - 1), self.components, self.components, *self.nodes)
+        """The shape of a matrix's values: offsets, row and column components, nodes."""
+        return (3 ** len(self.nodes), self.components, self.components, *self.nodes)
+
+    @property
+    def half(self) -> tuple[int, ...]:
+        """The shape of those of a symmetric one, which from the middle offset on are enough."""
+        return (self.middle + 1, *self.shape[1:])
 
     @property
     def unfolded(self) -> tuple[int, ...]:
-        """The same with the offsets along each axis apart."""
-        return (3,) * len(self.nodes) + self.shape[2:]
+        """The shape of all values with the offsets along each axis apart."""
+        return (3,) * len(self.nodes) + self.shape[1:]
 
     def split(self, x: Array) -> Array:
         """A flat vector as ``(components, *nodes)``."""
@@ -72,14 +91,13 @@ class Lattice(NamedTuple):
         """The inverse of `split`."""
         return jnp.moveaxis(field, 0, -1).reshape(-1)
 
-    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def entries(self, symmetric: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The matrix of all neighbours in CSR order: row pointers, columns, and where each entry stands in the flat
-        values.
+        values, all or those of the half.
         """
         d, c, n = len(self.nodes), self.components, self.n_nodes
         at = np.indices(self.nodes, dtype=np.int32).reshape(d, 1, n)
-        offsets = np.asarray(list(itertools.product((-1, 0, 1), repeat=d)), dtype=np.int32).T[:, :, None]
-        there = at + offsets
+        there = at + np.asarray(self.offsets, dtype=np.int32).T[:, :, None]
         inside = np.all((there >= 0) & (there < np.asarray(self.nodes)[:, None, None]), axis=0).T  # (n, offsets)
         node, offset = np.nonzero(inside)
         columns = np.ravel_multi_index(tuple(axis[offset, node] for axis in there), self.nodes)
@@ -87,9 +105,13 @@ class Lattice(NamedTuple):
         indptr = np.concatenate([[0], np.cumsum(np.repeat(counts * c, c))])
         indices, places = (np.empty(c * c * len(node), dtype=np.int64) for _ in range(2))
         start = c * c * first[node] + c * (np.arange(len(node)) - first[node])
+        mirrored = symmetric & (offset < self.middle)
+        stored = np.abs(offset - self.middle) if symmetric else offset
+        owner = np.where(mirrored, columns, node)
         for a, b in itertools.product(range(c), repeat=2):
             entry = start + a * c * counts[node] + b
-            indices[entry], places[entry] = columns * c + b, ((offset * c + a) * c + b) * n + node
+            indices[entry] = columns * c + b
+            places[entry] = (stored * c * c + np.where(mirrored, b * c + a, a * c + b)) * n + owner
         return indptr, indices, places
 
     def offset_numbers(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray | None:
@@ -106,14 +128,22 @@ class Lattice(NamedTuple):
 class StencilOperator(LinearOperator):
     r"""$y_a(i) = \sum_{o, b} A_{oab}(i)\, x_b(i + o)$ with offsets $o \in \{-1, 0, 1\}^d$ on a lattice.
 
-    ``values`` has the shape of its `Lattice` (another one would be copied for each product), zero where an offset leads
-    outside. A product reads each value once and no indices, two thirds of the traffic of padded rows. Where it is
-    ``symmetric`` so must be any change of the values that is differentiated along.
+    ``values (offsets, components, components, *nodes)`` are zero where an offset leads outside. Where the matrix is
+    ``symmetric`` they are those from the middle offset on, `Lattice.half`: $A_{-o,ab}(i) = A_{oba}(i - o)$, so must be
+    any change of them that is differentiated along, and a product moves half as much. `of` keeps what is needed.
+    No indices are read: two thirds of the traffic of padded rows, of a symmetric matrix one third.
     """
 
     lattice: Lattice = eqx.field(static=True)
     values: Float[Array, "..."]
     symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    @staticmethod
+    def of(lattice: Lattice, values: Float[Array, "..."], symmetric: bool) -> "StencilOperator":
+        """The operator with these values at all offsets; of a symmetric matrix those from the middle one on will do."""
+        if symmetric and values.shape != lattice.half:
+            values = values[lattice.middle :]
+        return StencilOperator(lattice, values, symmetric)
 
     @property
     def n(self) -> int:
@@ -135,14 +165,33 @@ class StencilOperator(LinearOperator):
         (moved,) = _OnLattice(self.lattice, False).transposed((self.values,))
         return StencilOperator(self.lattice, moved, False)
 
+    @property
+    def middle(self) -> int:
+        """Where the values of a node with itself are stored."""
+        return 0 if self.symmetric else self.lattice.middle
+
+    def whole(self) -> Float[Array, "..."]:
+        """The values at all offsets."""
+        if not self.symmetric:
+            return self.values
+        n, steps = self.lattice.n_nodes, self.lattice.steps[self.lattice.middle + 1 :]
+        after = jnp.swapaxes(self.values[1:], 1, 2).reshape(len(steps), -1, n)
+        padded = jnp.pad(after, [(0, 0), (0, 0), (int(steps.max()), 0)])  # what a shift wraps around is zero
+
+        def before(item: tuple[Array, Array]) -> Array:
+            mine, step = item
+            return jax.lax.dynamic_slice_in_dim(mine, step, n, axis=1)
+
+        mirrored = jax.lax.map(before, (padded[::-1], jnp.asarray((steps.max() - steps)[::-1], jnp.int32)))
+        return jnp.concatenate([mirrored.reshape(-1, *self.values.shape[1:]), self.values])
+
     def diagonal(self) -> Float[Array, " n"]:
         """Return the diagonal."""
         return self.lattice.join(self.centre())
 
     def centre(self) -> Float[Array, "components *nodes"]:
         """The diagonal by component and node."""
-        middle = self.values.shape[1] // 2
-        return jnp.stack([self.values[1, middle, a, a] for a in range(self.lattice.components)])
+        return jnp.stack([self.values[self.middle, a, a] for a in range(self.lattice.components)])
 
     def scaled(self, factor: Float[Array, ""] | float) -> "StencilOperator":
         """Return factor · A."""
@@ -152,74 +201,122 @@ class StencilOperator(LinearOperator):
         """Return the matrix with the rows and columns that are not free replaced by ``diagonal`` on the diagonal."""
         lattice = self.lattice
         mine = lattice.split(free)
-        others = neighbours_of(mine, lattice.nodes)
-        kept = others.reshape(*lattice.shape[:2], 1, *mine.shape) & mine[:, None]
-        values = jnp.where(kept, self.values, 0.0)
-        middle = values.shape[1] // 2
+        others = neighbours_of(mine, lattice.nodes)[-len(self.values) :]
+        values = jnp.where(others[:, None] & mine[:, None], self.values, 0.0)
         for a in range(lattice.components):
-            values = values.at[1, middle, a, a].add(jnp.where(mine[a], 0.0, diagonal))
+            values = values.at[self.middle, a, a].add(jnp.where(mine[a], 0.0, diagonal))
         return StencilOperator(lattice, values, self.symmetric)
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """Return the matrix on the host, with explicit zeros. Uses numpy alone, so that a callback may call it."""
-        indptr, indices, places = self.lattice.entries()
+        indptr, indices, places = self.lattice.entries(self.symmetric)
         return scipy.sparse.csr_array((np.asarray(self.values).reshape(-1)[places], indices, indptr), (self.n, self.n))
 
 
+_VECTORS = 32
+"""The nodes of a part are a multiple of this: of an odd number XLA makes a loop without vectors, ten times as slow."""
+
+_IN_CACHE = 2**14
+"""Nodes of a part of a product with several components, whose values are read a second time while they are near."""
+
+
 class _OnLattice(Storage):
-    """The values of a `StencilOperator`, one array."""
+    """The values of a `StencilOperator`, one array.
+
+    Nodes are counted, so that an offset is a step: values of what it wraps around are zero, and so is the padded vector
+    before the first node and after the last one.
+    """
 
     lattice: Lattice = eqx.field(static=True)
     symmetric: bool = eqx.field(static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    @property
+    def offsets(self) -> list[tuple[int, ...]]:
+        """The stored ones."""
+        return self.lattice.offsets[self.lattice.middle if self.symmetric else 0 :]
+
+    @property
+    def steps(self) -> list[int]:
+        """How many nodes they lead on."""
+        return self.lattice.steps[self.lattice.middle if self.symmetric else 0 :].tolist()
 
     def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """A x; in loops, or as one sum."""
         return self._at_once(values, x) if at_once else self._in_loops(values, x)
 
     def _in_loops(self, values: Values, x: Array) -> Array:
-        """A x, component by component, in a loop over the offsets along the slowest axis and the components of x.
+        """A x in a loop over groups of offsets, with several components part by part of the nodes.
 
-        XLA fuses no producer into a loop, which in a chain of products it would compute again for every offset. More
-        than nine arrays of values at a time are too many streams for a CPU: all three components at once took five
-        times as long on 64³ cells. Indices count one axis of all that is not a node, as XLA copies arrays with axes of
-        length one.
+        XLA fuses no producer into a loop, which in a chain of products it would compute again for every offset, and
+        uses all cores for a sum unless it is written into a part of an array. More than 30 arrays of values at a time
+        are too many streams for a CPU, and two rows of components use the same values: parts that stay in the cache.
         """
         lattice, (table,) = self.lattice, values
-        nodes, c = lattice.nodes, lattice.components
-        padded = _padded(lattice, x)
-        rows, padded = padded.shape[1], padded.reshape(-1, *padded.shape[2:])
-        stored = table.reshape(-1, *nodes)
-        others = list(itertools.product(range(3), repeat=len(nodes) - 1))
-        at = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
+        c, n, steps = lattice.components, lattice.n_nodes, self.steps
+        reach, dtype = max(steps), jnp.result_type(table, x)
+        padded = jnp.pad(x.reshape(n, c).T, [(0, 0), (reach, reach)]).reshape(-1)
+        stored, leads = table.reshape(-1), jnp.asarray(steps, jnp.int32)
+        at = partial(jax.lax.dynamic_slice_in_dim, allow_negative_indices=False)
 
-        def component(a: Array) -> Array:
-            def plane(number: Array, y: Array) -> Array:
-                number = number.astype(jnp.int32)
-                offset, b = number // c, number % c
-                slab = jax.lax.dynamic_slice_in_dim(padded, b * rows + offset, nodes[0], allow_negative_indices=False)
-                for k, other in enumerate(others):
-                    mine = at(stored, ((offset * len(others) + k) * c + a) * c + b)
-                    y = y + mine * slab[(slice(None), *_window(other, nodes[1:]))]
-                return y
+        def add(y: Array, k: Any, a: int, start: Any) -> Array:
+            """The part of row ``a`` from ``start`` with what offset ``k`` and the one that mirrors it add."""
+            lead = steps[k] if isinstance(k, int) else leads[k]
+            for b in range(c):
+                first = b * (n + 2 * reach) + reach + start
+                y = y + at(stored, ((k * c + a) * c + b) * n + start, len(y)) * at(padded, first + lead, len(y))
+                if self.symmetric and not (isinstance(k, int) and k == 0):
+                    mirrored = ((k * c + b) * c + a) * n + start - lead
+                    y = y + at(stored, mirrored, len(y)) * at(padded, first - lead, len(y))
+            return y
 
-            start = jnp.zeros(nodes, jnp.result_type(table, x))
-            return jax.lax.fori_loop(0, 3 * c, plane, start)
+        def added(rows: tuple[Array, ...], numbers: Sequence[Any], start: Any) -> tuple[Array, ...]:
+            return tuple(reduce(lambda y, k, a=a: add(y, k, a, start), numbers, row) for a, row in enumerate(rows))
 
-        first = jnp.zeros((), jnp.int32)
-        y = component(first)[None] if c == 1 else jax.lax.map(component, jnp.arange(c, dtype=jnp.int32))
+        size = -(-n // (2 if c == 1 else max(2, -(-n // _IN_CACHE))))
+        size = min(n, -(-size // _VECTORS) * _VECTORS)
+        none = (jnp.zeros(size, dtype),) * c
+        if c == 1:
+
+            def other(number: Array, halves: tuple[Array, ...]) -> tuple[Array, ...]:
+                return halves[1:] + added(none, range(len(steps)), number * (n - size))
+
+            first, second = jax.lax.fori_loop(jnp.int32(0), jnp.int32(2), other, none * 2)
+            return jnp.concatenate([first[: n - size], second])
+
+        def pair(number: Array, rows: tuple[Array, ...], start: Any) -> tuple[Array, ...]:
+            last = len(steps) - 1
+            return added(rows, (last - 2 * number - 1, last - 2 * number), start)
+
+        def fill(number: Array, y: Array) -> Array:
+            start, alone = jnp.minimum(number * size, n - size), len(steps) % 2 or 2
+            rows = added(none, range(alone), start)
+            loops = jnp.int32((len(steps) - alone) // 2)
+            rows = jax.lax.fori_loop(jnp.int32(0), loops, lambda i, rows: pair(i, rows, start), rows)
+            for a, row in enumerate(rows):
+                y = jax.lax.dynamic_update_slice(y, row[None], (jnp.int32(a), start), allow_negative_indices=False)
+            return y
+
+        y = jax.lax.fori_loop(jnp.int32(0), jnp.int32(-(-n // size)), fill, jnp.zeros((c, n), dtype))
         return lattice.join(y)
 
     def _at_once(self, values: Values, x: Array) -> Array:
-        """A x as one sum over offsets and components of x: one kernel, which reads each value once. The barriers keep
-        it one: XLA would compute the vector again for each offset, and the sum again for each part of a scalar product.
+        """A x as one sum over offsets and components of x: one kernel, which reads each value once, and that of a
+        symmetric matrix once more from the cache. The barriers keep it one: XLA would compute the vector again for each
+        offset, and the sum again for each part of a scalar product.
         """
         lattice, (table,) = self.lattice, values
-        c = lattice.components
-        padded, stored = jax.lax.optimization_barrier(_padded(lattice, x)), table.reshape(-1, c, c, *lattice.nodes)
-        y = jnp.zeros((c, *lattice.nodes), jnp.result_type(table, x))
-        for k, offset in enumerate(itertools.product(range(3), repeat=len(lattice.nodes))):
+        c, n, steps = lattice.components, lattice.n_nodes, self.steps
+        reach = max(steps)
+        padded = jax.lax.optimization_barrier(jnp.pad(x.reshape(n, c).T, [(0, 0), (reach, reach)]))
+        stored, flat = table.reshape(-1, c, c, n), table.reshape(-1)
+        y = jnp.zeros((c, n), jnp.result_type(table, x))
+        for k, step in enumerate(steps):
             for b in range(c):
-                y = y + stored[k, :, b] * padded[(b, *_window(offset, lattice.nodes))]
+                y = y + stored[k, :, b] * padded[b, reach + step : reach + step + n]
+                if self.symmetric and k > 0:
+                    start = (k * c + b) * c * n - step
+                    mirrored = flat[start : start + c * n].reshape(c, n)
+                    y = y + mirrored * padded[b, reach - step : reach - step + n]
         return jax.lax.optimization_barrier(lattice.join(y))
 
     def apply_columns(self, values: Values, x: Array, at_once: bool = False) -> Array:
@@ -233,38 +330,39 @@ class _OnLattice(Storage):
     def transposed(self, values: Values) -> Values:
         """The values of the transpose."""
         (table,), d = values, len(self.lattice.nodes)
-        mirrored = jnp.swapaxes(jnp.flip(table.reshape(self.lattice.unfolded), range(d)), d, d + 1)
-        padded = jnp.pad(mirrored, [(0, 0)] * (d + 2) + [(1, 1)] * d)
-        moved = [
-            padded[(*offset, slice(None), slice(None), *_window(offset, self.lattice.nodes))]
-            for offset in itertools.product(range(3), repeat=d)
-        ]
-        return (jnp.stack(moved).reshape(self.lattice.shape),)
+        if self.symmetric:
+            return values
+        mirrored = jnp.swapaxes(table[::-1], 1, 2)
+        padded = jnp.pad(mirrored, [(0, 0)] * 3 + [(1, 1)] * d)
+        moved = [padded[(k, ..., *window)] for k, window in enumerate(self._windows())]
+        return (jnp.stack(moved),)
+
+    def _windows(self) -> list[tuple[slice, ...]]:
+        return [_window(offset, self.lattice.nodes) for offset in self.offsets]
 
     def outer(self, y: Array, x: Array) -> Values:
         """y xᵀ in the places that are stored, in a loop over the offsets that fills one after the other."""
-        lattice = self.lattice
-        padded, mine = _padded(lattice, x), lattice.split(y)
-
-        def at(offset: Array) -> Array:
-            there = jax.lax.dynamic_slice(padded, (0, *offset), mine.shape)
-            return mine[:, None] * there
-
-        offsets = jnp.asarray(list(itertools.product(range(3), repeat=len(lattice.nodes))))
-        return (jax.lax.map(at, offsets).reshape(lattice.shape),)
+        return self.outers(y[None], x[None])
 
     def outers(self, y: Array, x: Array) -> Values:
-        """Σᵢ yᵢ xᵢᵀ likewise, all rows in one pass."""
-        lattice = self.lattice
-        padded = jnp.stack([_padded(lattice, row) for row in x])
-        mine = jnp.stack([lattice.split(row) for row in y])
+        """Σᵢ yᵢ xᵢᵀ likewise, all rows in one pass; of a symmetric matrix a value stands for its mirrored one too."""
+        lattice, size = self.lattice, (self.lattice.components, *self.lattice.nodes)
+        columns, rows = ([_padded(lattice, vector) for vector in vectors] for vectors in (x, y))
+        here = (0,) + (1,) * len(lattice.nodes)
 
-        def at(offset: Array) -> Array:
-            there = [jax.lax.dynamic_slice(row, (0, *offset), mine.shape[1:]) for row in padded]
-            return reduce(operator.add, (row[:, None] * other for row, other in zip(mine, there, strict=True)))
+        def at(item: tuple[Array, Array]) -> Array:
+            offset, mirrored = item
+            there, total = (0, *offset), jnp.zeros((), jnp.result_type(x, y))
+            for row, column in zip(rows, columns, strict=True):
+                mine = partial(jax.lax.dynamic_slice, slice_sizes=size)
+                total = total + mine(row, here)[:, None] * mine(column, there)
+                if self.symmetric:
+                    total = total + mirrored * mine(column, here)[:, None] * mine(row, there)
+            return total
 
-        offsets = jnp.asarray(list(itertools.product(range(3), repeat=len(lattice.nodes))))
-        return (jax.lax.map(at, offsets).reshape(lattice.shape),)
+        offsets = jnp.asarray(self.offsets) + 1
+        weights = jnp.asarray(np.arange(len(offsets)) > 0, jnp.result_type(x, y))
+        return (jax.lax.map(at, (offsets, weights)),)
 
 
 def _padded(lattice: Lattice, x: Array) -> Float[Array, "components *nodes_and_two"]:
@@ -274,12 +372,11 @@ def _padded(lattice: Lattice, x: Array) -> Float[Array, "components *nodes_and_t
 
 def _window(offset: tuple[int, ...], nodes: tuple[int, ...]) -> tuple[slice, ...]:
     """The nodes at an offset, in an array that is padded by one."""
-    return tuple(slice(o, o + size) for o, size in zip(offset, nodes, strict=True))
+    return tuple(slice(1 + o, 1 + o + size) for o, size in zip(offset, nodes, strict=True))
 
 
 def neighbours_of(field: Any, nodes: tuple[int, ...]) -> Array:
-    """``field (..., *nodes)`` at all offsets from each node, zero outside: ``(3, ..., 3, ..., *nodes)``."""
-    d = len(nodes)
-    padded = jnp.pad(field, [(0, 0)] * (field.ndim - d) + [(1, 1)] * d)
-    windows = [padded[(..., *_window(offset, nodes))] for offset in itertools.product(range(3), repeat=d)]
-    return jnp.stack(windows).reshape((3,) * d + field.shape)
+    """``field (..., *nodes)`` at all offsets from each node, zero outside: ``(offsets, ..., *nodes)``."""
+    padded = jnp.pad(field, [(0, 0)] * (field.ndim - len(nodes)) + [(1, 1)] * len(nodes))
+    offsets = itertools.product((-1, 0, 1), repeat=len(nodes))
+    return jnp.stack([padded[(..., *_window(offset, nodes))] for offset in offsets])

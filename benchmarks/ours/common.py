@@ -61,9 +61,9 @@ def _small_hierarchy(case: Case) -> Any:
     width = 3 if case.vector else 1
     if not case.shuffled and case.cell == "hexahedron":
         lattice = Lattice((17, 17, 17), width, (1.0, 1.0, 1.0))
-        values = np.zeros((3, 3, 3, width, width, lattice.n_nodes))
-        values[1, 1, 1] = np.eye(width)[..., None]
-        return gm.Multigrid().init(StencilOperator(lattice, jnp.asarray(values.reshape(lattice.shape)), True))
+        values = np.zeros(lattice.half)
+        values[0, range(width), range(width)] = 1.0
+        return gm.Multigrid().init(StencilOperator(lattice, jnp.asarray(values), True))
     nodes = 2000
     chain = scipy.sparse.diags_array((-1.0, 2.0, -1.0), offsets=(-1, 0, 1), shape=(nodes, nodes))  # pyright: ignore[reportArgumentType]
     matrix = scipy.sparse.csr_array(scipy.sparse.kron(chain, np.eye(width)))

@@ -124,11 +124,11 @@ class LatticeMatrixSum(MatrixSum):
         k = len(corners)
         pairs = [_along(row, 1) for row in _along(matrices.reshape(k, c, k, c, *lattice.cells), 0)]
         stencil = []
-        for offset in itertools.product((-1, 0, 1), repeat=len(lattice.nodes)):
+        for offset in lattice.offsets:
             ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
             found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
             stencil.append(sum(_at_corner(pairs[a][b], corners[a]) for a, b in found))
-        return jnp.stack(stencil).reshape(lattice.shape)
+        return jnp.stack(stencil)
 
 
 class LatticeLayout(MatrixLayout):
@@ -221,7 +221,7 @@ class LatticeLayout(MatrixLayout):
         symmetric: bool,
     ) -> StencilOperator:
         """The operator with the given values; ``free`` and ``diagonal`` as in `MatrixLayout`."""
-        operator = StencilOperator(self.lattice, values, symmetric)
+        operator = StencilOperator.of(self.lattice, values, symmetric)
         return operator if free is None else operator.restricted(jnp.asarray(free), diagonal)
 
 

@@ -144,11 +144,11 @@ def test_scenarios_on_a_lattice_with_their_own_multigrid():
     size = 17
     lattice = Lattice((size, size), 1, (1.0, 1.0))
     poisson = sp.csr_array(pyamg.gallery.poisson((size, size), format="csr"))
-    indptr, indices, places = lattice.entries()
-    values = np.zeros(lattice.shape).reshape(-1)
+    indptr, indices, places = lattice.entries(symmetric=True)
+    values = np.zeros(lattice.half).reshape(-1)
     values[places] = poisson.toarray()[np.repeat(np.arange(size**2), np.diff(indptr)), indices]
     factors = jnp.asarray([1.0, 10.0, 1e3])
-    stacked = StencilOperator(lattice, factors.reshape(-1, *[1] * 6) * values.reshape(lattice.shape), True)
+    stacked = StencilOperator(lattice, factors.reshape(-1, *[1] * 5) * values.reshape(lattice.half), True)
     b = jnp.asarray(RNG.standard_normal((3, size**2)))
     solver = CG(Multigrid(coarse=40), 1e-9, 0.0, 30)
     solution = jax.jit(lambda a, b: solve_scenarios(a, b, solver, group=3))(stacked, b)

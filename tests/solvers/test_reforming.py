@@ -54,12 +54,12 @@ def pair(kind: str, block: int = 1) -> tuple[LinearOperator, LinearOperator]:
         matrices = [sp.csr_array(m + drift @ m) for m in matrices]
     if kind == "lattice":
         lattice = Lattice((SIDE + 1,) * 2, block, (1.0, 1.0))
-        indptr, columns, places = lattice.entries()
+        indptr, columns, places = lattice.entries(symmetric=True)
         rows = np.repeat(np.arange(lattice.n), np.diff(indptr))
-        values = np.zeros((2, np.prod(lattice.shape)))
+        values = np.zeros((2, np.prod(lattice.half)))
         for k, matrix in enumerate(matrices):
             values[k, places] = matrix.toarray()[rows, columns]
-        one, other = (StencilOperator(lattice, jnp.asarray(v.reshape(lattice.shape)), True) for v in values)
+        one, other = (StencilOperator(lattice, jnp.asarray(v.reshape(lattice.half)), True) for v in values)
         return one, other
     one, other = (SparseOperator.from_scipy(m, symmetric) for m in matrices)
     return one, other

@@ -208,7 +208,7 @@ def test_the_derivative_of_many_products_is_one_sum_of_outer_products():
     random = np.random.default_rng(2)
     y, x = random.normal(size=(2, 37, 4 * 5 * 3 * 2))
     lattice = Lattice((4, 5, 3), 2, (1.0, 1.0, 1.0))
-    stencil = StencilOperator(lattice, jnp.asarray(random.normal(size=lattice.shape)), False)
+    stencil = StencilOperator(lattice, jnp.asarray(random.normal(size=lattice.shape)), False).transpose()
     rows = SparseOperator.from_scipy(stencil.to_scipy())
     whole = y.T @ x
     for operator in (stencil, rows):
