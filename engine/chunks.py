@@ -38,6 +38,10 @@ class Chunks(NamedTuple):
         """One chunk: arrays ``(..., elements)`` that are there."""
         return Chunks(lambda values: values, values, values.shape[-1], None)
 
+    def then(self, function: Callable[[Any], Any]) -> "Chunks":
+        """Those of another function of the results."""
+        return self._replace(function=lambda item: function(self.function(item)))
+
     def joined(self) -> Any:
         """The results, with the elements first, side by side."""
         if self.size is None:

@@ -204,14 +204,17 @@ class DiscreteProblem(eqx.Module):
         return self.constraint.reduce(self.unconstrained(lifted, chosen)) + scale * (u - lifted)
 
     @one_program
-    def matrix_values(self, u: Float[Array, " n"]) -> Float[Array, "..."]:
-        """The values of the tangent before constraints, as the `layout` stores them."""
+    def matrix_values(self, u: Float[Array, " n"], symmetric: bool = False) -> Float[Array, "..."]:
+        """The values of the tangent before constraints, as the `layout` stores them; with ``symmetric`` only what it
+        needs for a symmetric operator.
+        """
         points = jnp.asarray(self.space.mesh.points)
-        return self.to_matrix([part.tangents(u, points) if part.has_tangent else None for part in self.contributions])
+        tangents = [part.tangents(u, points) if part.has_tangent else None for part in self.contributions]
+        return self.to_matrix(tangents, symmetric)
 
     def tangent(self, u: Float[Array, " n"], scale: Any = 1.0) -> AssembledOperator:
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
-        values = self.matrix_values(self.constraint.lift(u))
+        values = self.matrix_values(self.constraint.lift(u), self.symmetric)
         return self.constraint.operator(self.layout, values, scale, symmetric=self.symmetric)
 
 

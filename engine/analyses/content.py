@@ -35,7 +35,7 @@ class ContentSystem(StoringSystem):
     def capacity(self, u: Array, args: Any) -> AssembledOperator:
         """The tangent of the content, without the rows and columns of prescribed unknowns."""
         _, inertia, _, _ = args
-        values = inertia.matrix_values(u)
+        values = inertia.matrix_values(u, inertia.symmetric)
         return inertia.constraint.operator(inertia.layout, values, diagonal=0.0, symmetric=inertia.symmetric)
 
     def residual(self, t: Array, u: Array, args: Any) -> Array:

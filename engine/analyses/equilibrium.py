@@ -58,7 +58,9 @@ class EquilibriumNewton(NonlinearSolver):
         """The predictor, and the size of the residual that rounding of a displacement makes."""
         constraint = problem.constraint
         value, change = jax.jvp(problem.unconstrained, (u,), (lifted - u,))
-        operator = constraint.operator(problem.layout, problem.matrix_values(u), 1.0, symmetric=problem.symmetric)
+        operator = constraint.operator(
+            problem.layout, problem.matrix_values(u, problem.symmetric), 1.0, symmetric=problem.symmetric
+        )
         state = self.linear_solver.init(operator) if state is None else self.linear_solver.update(state, operator)
         increment = self.linear_solver.compute(state, operator, -constraint.reduce(value + change)).value
         size = jnp.linalg.norm(jnp.ptp(jnp.asarray(problem.space.mesh.points), axis=0))

@@ -198,7 +198,7 @@ class Modal(Analysis):
         problem = drive(problem, dict.fromkeys(inputs_of(problem), 0.0) | at_time(inputs, 0.0))
         zero = jnp.zeros(problem.space.n_dofs)
         stiffness = problem.tangent(zero)
-        entries = inertia.matrix_values(zero)
+        entries = inertia.matrix_values(zero, inertia.symmetric)
         mass = inertia.constraint.operator(inertia.layout, entries, diagonal=0.0, symmetric=inertia.symmetric)
         return _Pencil(problem, stiffness, mass)
 
@@ -216,7 +216,7 @@ class Modal(Analysis):
         """The share of each mode's kinetic energy along each axis; rows sum to one."""
         inertia = self.physics.inertia
         assert inertia is not None
-        entries = inertia.matrix_values(jnp.zeros(modes.shape[0]))
+        entries = inertia.matrix_values(jnp.zeros(modes.shape[0]), inertia.symmetric)
         mass = inertia.layout.operator(entries, symmetric=inertia.symmetric)
         moved = jnp.stack([mass.mv(mode) for mode in modes.T], axis=1)
         space = inertia.space

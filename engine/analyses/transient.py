@@ -299,7 +299,7 @@ def _whole_mass(inertia: DiscreteProblem) -> AssembledOperator:
 
 
 def _mass_values(inertia: DiscreteProblem) -> Array:
-    return inertia.matrix_values(jnp.zeros(inertia.space.n_dofs))
+    return inertia.matrix_values(jnp.zeros(inertia.space.n_dofs), inertia.symmetric)
 
 
 def _driven(problem: DiscreteProblem, inputs: Mapping[str, Series], t: Any) -> DiscreteProblem:

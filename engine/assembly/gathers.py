@@ -136,8 +136,9 @@ class Entries(eqx.Module):
         places, own = np.unique(np.asarray(targets).ravel(), return_inverse=True)
         return Entries(on_device(places.astype(np.int32)), GatherSum.plan(own, len(places)))
 
-    def add(self, total: Array, values: Array) -> Array:
-        """``total`` with the entries added."""
-        sums = self.gather(values.reshape(-1))
-        flat = total.reshape(-1).at[self.places].add(sums, unique_indices=True, indices_are_sorted=True)
+    def add(self, total: Array, values: Array, left_out: int = 0) -> Array:
+        """``total`` with the entries added, of a large array without its first so many numbers."""
+        sums, flat = self.gather(values.reshape(-1)), total.reshape(-1)
+        places = flat.at[self.places - left_out]
+        flat = places.add(sums, mode="drop", unique_indices=True, indices_are_sorted=True, wrap_negative_indices=False)
         return flat.reshape(total.shape)

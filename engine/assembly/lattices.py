@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -103,31 +104,48 @@ class LatticeMatrixSum(MatrixSum):
     lattice: Lattice = eqx.field(static=True)
     groups: tuple[LatticeGroup, ...]
 
-    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
+    ) -> Float[Array, "..."]:
         """The values of the `StencilOperator`."""
-        values = self._sum(together(groups))
+        packed = [
+            [chunks.then(lambda one: self._packed(one, symmetric)) for chunks in mine]
+            if isinstance(group, LatticeCells)
+            else mine
+            for group, mine in zip(self.groups, groups, strict=True)
+        ]
+        values = self._sum(together(packed), symmetric)
         return values if total is None else total + values
 
     @one_program
-    def _sum(self, local: Sequence[Float[Array, "..."]]) -> Float[Array, "..."]:
+    def _sum(self, local: Sequence[Float[Array, "..."]], symmetric: bool) -> Float[Array, "..."]:
         lattice = self.lattice
-        total = jnp.zeros(lattice.shape)
-        cells = _spread(self.groups, local, 2)
+        total = jnp.zeros(lattice.half if symmetric else lattice.shape)
+        cells = _spread(self.groups, local, 3)
         if cells is not None:
-            total = self._of_cells(cells)
-        return _with_entries(total, self.groups, local)
+            total = self._of_cells(cells, symmetric)
+        left_out = math.prod(lattice.shape[1:]) * lattice.middle if symmetric else 0
+        return _with_entries(total, self.groups, local, left_out)
 
-    def _of_cells(self, matrices: Array) -> Array:
+    def _packed(self, matrices: Float[Array, "_ _ m"], symmetric: bool) -> Float[Array, "pairs c c m"]:
+        """The blocks of pairs of corners, of symmetric matrices those on and above the diagonal: what is kept of all
+        cells is most of the memory that assembling takes.
+        """
+        k, c = len(self.lattice.corners), self.lattice.components
+        blocks = jnp.moveaxis(matrices.reshape(k, c, k, c, -1), 2, 1)
+        return jnp.concatenate([blocks[a, a if symmetric else 0 :] for a in range(k)])
+
+    def _of_cells(self, blocks: Array, symmetric: bool) -> Array:
         """A pair of corners of a cell adds to the offset between them, at the first one."""
-        lattice, c = self.lattice, self.lattice.components
-        corners = lattice.corners
-        k = len(corners)
-        pairs = [_along(row, 1) for row in _along(matrices.reshape(k, c, k, c, *lattice.cells), 0)]
+        lattice, corners = self.lattice, self.lattice.corners
+        numbers = [(a, b) for a in range(len(corners)) for b in range(a if symmetric else 0, len(corners))]
+        parts = _along(blocks.reshape(*blocks.shape[:3], *lattice.cells), 0)
+        pairs = dict(zip(numbers, parts, strict=True))
         stencil = []
-        for offset in lattice.offsets:
+        for offset in lattice.offsets[lattice.middle if symmetric else 0 :]:
             ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
             found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
-            stencil.append(sum(_at_corner(pairs[a][b], corners[a]) for a, b in found))
+            stencil.append(functools.reduce(operator.add, (_at_corner(pairs[a, b], corners[a]) for a, b in found)))
         return jnp.stack(stencil)
 
 
@@ -251,11 +269,11 @@ def _spread(groups: Sequence[LatticeGroup], local: Sequence[Array], axis: int) -
     return functools.reduce(operator.add, arrays) if arrays else None
 
 
-def _with_entries(total: Array, groups: Sequence[LatticeGroup], local: Sequence[Array]) -> Array:
-    """``total`` and what the other groups add."""
+def _with_entries(total: Array, groups: Sequence[LatticeGroup], local: Sequence[Array], left_out: int = 0) -> Array:
+    """``total``, an array without its first so many numbers, and what the other groups add."""
     for group, mine in zip(groups, local, strict=True):
         if isinstance(group, Entries):
-            total = group.add(total, mine)
+            total = group.add(total, mine, left_out)
     return total
 
 

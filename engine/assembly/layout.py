@@ -28,13 +28,15 @@ class MatrixSum(eqx.Module):
     """The planned sum of the matrices of some elements into stored values."""
 
     @abc.abstractmethod
-    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
+    ) -> Float[Array, "..."]:
         """Sum the matrices ``(n_local, n_local, n_elements)`` of several contributions to each group of elements, and
-        add them to ``total`` where it is given.
+        add them to ``total`` where it is given; of ``symmetric`` ones what their operator needs will do.
         """
 
 
-def together(groups: Sequence[Sequence[Chunks]]) -> list[Float[Array, "_ _ _"]]:
+def together(groups: Sequence[Sequence[Chunks]]) -> list[Float[Array, "..."]]:
     """The matrices of each group of elements, of all contributions."""
     return [functools.reduce(operator.add, [chunks.filled() for chunks in group]) for group in groups]
 
@@ -91,9 +93,10 @@ class MatrixPlan(eqx.Module):
     which: tuple[int | None, ...] = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, parts: Sequence[Sequence[Chunks] | None]) -> Float[Array, "..."]:
+    def __call__(self, parts: Sequence[Sequence[Chunks] | None], symmetric: bool = False) -> Float[Array, "..."]:
         """The stored values: for each contribution the matrices ``(n_local, n_local, n_elements)`` of each group of
-        elements, or None where it adds nothing. Raises `ValueError` for one of a contribution that has no plan.
+        elements, or None where it adds nothing; with ``symmetric`` only what a symmetric operator needs. Raises
+        `ValueError` for one of a contribution that has no plan.
         """
         if any(part is not None and own is None for part, own in zip(parts, self.which, strict=True)):
             raise ValueError(
@@ -103,7 +106,7 @@ class MatrixPlan(eqx.Module):
         for number, assemble in enumerate(self.sums):
             mine = [part for part, own in zip(parts, self.which, strict=True) if own == number and part is not None]
             if mine:
-                total = assemble(list(zip(*mine, strict=True)), total)
+                total = assemble(list(zip(*mine, strict=True)), total, symmetric)
         return jnp.zeros(self.shape) if total is None else total
 
 

@@ -48,7 +48,9 @@ class RowMatrixSum(MatrixSum):
     slots: tuple[Int[np.ndarray | Array, "_ _ _"], ...]
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "c c slots"]:
+    def __call__(
+        self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
+    ) -> Float[Array, "c c slots"]:
         """The stored values."""
         total = jnp.zeros(self.shape) if total is None else total
         for slots, contributions in zip(self.slots, groups, strict=True):
@@ -72,7 +74,9 @@ class GatheredMatrixSum(MatrixSum):
     gather: GatherSum
     width: int = eqx.field(static=True)
 
-    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "c c slots"]:
+    def __call__(
+        self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
+    ) -> Float[Array, "c c slots"]:
         """The stored values."""
         values = self._sum(together(groups))
         return values if total is None else total + values
@@ -91,7 +95,9 @@ class RowEntries(MatrixSum):
     entries: Entries
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __call__(self, groups: Sequence[Sequence[Chunks]], total: Array | None = None) -> Float[Array, "c c slots"]:
+    def __call__(
+        self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
+    ) -> Float[Array, "c c slots"]:
         """The stored values."""
         total = jnp.zeros(self.shape) if total is None else total
         return self.entries.add(total, jnp.concatenate([values.reshape(-1) for values in together(groups)]))
