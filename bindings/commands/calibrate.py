@@ -17,7 +17,7 @@ from gemel.bindings.report import comparison_table, parameter_table, plot_foreca
 from gemel.bindings.words import time_left
 from gemel.engine import Fit, Forecast, Record, Twin, forecast, judge, simulate
 from gemel.engine.calibration.pace import Pace
-from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief, save_json, save_run
+from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
 from gemel.solvers import Code, SolveError
@@ -42,9 +42,8 @@ def run(path: Path, options: CalibrateOptions) -> None:
 
     Interrupted from the keyboard it ends with code 130; its checkpoint is that of the last step that had ended.
     """
-    until = common.seconds("--until", options.until)
     file, twin = common.load(path)
-    plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
+    plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     for found in plan.reports.values():
         show_warnings(found)
     plan.problem(twin)  # a mistake leaves no folder behind
@@ -123,7 +122,7 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
-    save_belief(out / "belief.json", fit.twin.belief)
+    save_belief_of(out / "belief.json", fit)
     save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)

@@ -11,7 +11,7 @@ import numpy as np
 from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
 from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
-from gemel.engine.twinfile.clocks import STAMPS, read_window
+from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.numbers import with_place
@@ -156,6 +156,43 @@ def _series(times: np.ndarray, values: np.ndarray, keep: np.ndarray, hold: str) 
     earlier = times[: int(np.argmax(keep))]
     before = earlier[-1] if len(earlier) and earlier[-1] < inside[0] else 2 * inside[0] - inside[1]
     return Series(np.concatenate([[before], inside]), np.concatenate([values, values[-1:]]))
+
+
+def before(found: Mapping[str, tuple[Record, DataReport]], until: str | float) -> dict[str, Record]:
+    """The samples of experiments before an instant; one without time is whole.
+
+    Args:
+        found: the record of each and what was found in its files.
+        until: in s, or in words; see `read_instant`.
+
+    Raises:
+        ValueError: for an instant that cannot be read, before which an experiment has no sample, or after which none
+            has any.
+    """
+    says = f"'{until}'" if isinstance(until, str) else f"{until:g} s"
+    ends = {
+        name: read_instant(until, report.origin, report.zoned) if isinstance(until, str) else until
+        for name, (record, report) in found.items()
+        if record.times is not None
+    }
+    if not ends:
+        raise ValueError(f"there is nothing until {says}: the data have no time.")
+    beyond: dict[float, str] = {}
+    for name, end in ends.items():
+        record, report = found[name]
+        first, last = (float(np.asarray(record.times)[k]) for k in (0, -1))
+        which = f" of experiment '{name}'" if name else ""
+        if end <= first:
+            raise ValueError(f"no sample{which} lies before {says}: the first is at {report.instant(first)}.")
+        beyond[end - last] = f"the last one{which} is at {report.instant(last)}"
+    if min(beyond) > 0:
+        raise ValueError(
+            f"{says} lies beyond all samples: {beyond[min(beyond)]}; without 'until' all are fitted, and none held out."
+        )
+    return {
+        name: record.between(float(record.times[0]), ends[name]) if record.times is not None else record
+        for name, (record, _) in found.items()
+    }
 
 
 def thinned(times: np.ndarray, inputs: Iterable[Series], fraction: float) -> np.ndarray:

@@ -108,6 +108,33 @@ def test_several_experiments_are_fitted_and_shown_together(tmp_path: Path, body:
     assert "Data of body, b" in out
     _, error = gemel("calibrate", body, "--data", body.parent / "a.csv", code=2)
     assert "no one file can be given" in error
+    check_forecasts_in_experiments(body, results, gemel)
+
+
+def check_forecasts_in_experiments(body: Path, results: Path, gemel: Gemel) -> None:
+    """Each has its own start, which one to come has not; there it may be known."""
+    out, _ = gemel("forecast", body, "--experiment", "b", "--until", "1 s")
+    assert "Belief: runs/body/belief.json, in the experiment b" in out
+    found, fitted = load_forecast(results / "forecast-b" / "run.zarr"), load_forecast(results / "forecast-b.zarr")
+    np.testing.assert_allclose(found.predictive["T"], fitted.predictive["T"][:10], rtol=1e-9)
+    np.testing.assert_allclose(found.run.readings["T"], fitted.run.readings["T"][:10], rtol=1e-12)
+    gemel("simulate", body, "--experiment", "b", "--belief", results / "belief.json", "--out", "b.zarr")
+    np.testing.assert_allclose(load_run(Path("b.zarr")).readings["T"], fitted.run.readings["T"], rtol=1e-12)
+    out, _ = gemel("forecast", body, "--until", "1 s")
+    assert "belief.json, of an experiment to come" in out
+    assert load_forecast(results / "forecast" / "run.zarr").parametric["T"][0] == pytest.approx(20.0, rel=1e-3)
+    out, _ = gemel("forecast", body, "--until", "1 s", "--set", "start=350 K")
+    known = load_forecast(results / "forecast" / "run.zarr")
+    assert known.run.readings["T"][0] == pytest.approx(350.0)
+    assert known.parametric["T"][0] == pytest.approx(0.0, abs=1e-9)
+    assert "h is 4" in gemel("forecast", body, "--until", "1 s", "--set", "h=20 W/K")[0]
+    for arguments, sentence in (
+        ([], "has the experiments a, b: name one with --experiment, or give --until for one that has not been made."),
+        (["--data", "a.csv"], "has the experiments a, b: name one with --experiment."),
+        (["--experiment", "c"], "there is no experiment 'c': the file has a, b."),
+        (["--experiment", "a", "--until", "1 h"], "--until: the data end at 2 s, before 3600 s: give --every"),
+    ):
+        assert sentence in gemel("forecast", body, *arguments, code=2)[1]
 
 
 def test_simulate_takes_quantities(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
@@ -140,6 +167,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no data to show": (["data", "{plate}", "--data", "none.csv"], "none.csv"),
     "missing data": (["calibrate", "{plate}", "--data", "none.csv"], "none.csv"),
     "a wrong unit": (["calibrate", "{plate}", "--until", "5 kg"], "--until: '5 kg' has the wrong unit"),
+    "no experiments": (["forecast", "{plate}", "--experiment", "a"], "there is no experiment 'a': the file has none"),
+    "a stamp": (["calibrate", "{plate}", "--until", "2024-01-31T12:00"], "--until: '2024-01-31T12:00' is a time stamp"),
+    "the end": (["calibrate", "{plate}", "--until", "9 d"], "--until: '9 d' lies beyond all samples: the last one is"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),
     "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "--set: unknown parameter 'rho'"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),

@@ -143,6 +143,19 @@ def test_several_experiments_are_fitted_on_the_other_side(client: Client, body: 
     times = np.linspace(0.0, 1.0, 5)
     twin = client.twin("body")
     assert_same_forecasts(client.forecast(twin, times=times), forecast(local.twin, times=times))
+    record, there = file.record(experiment="b"), local.twin_in("b")
+    found = client.forecast(twin, use_data=True, experiment="b")
+    assert_same_forecasts(found, forecast(there, record.inputs, record.times))
+    assert_same_runs(client.simulate(twin, {}, times, experiment="b"), simulate(there, {}, times))
+    known = {"start": 350.0}
+    assert_same_forecasts(client.forecast(twin, {}, times, known), forecast(local.twin, {}, times, known))
+    assert client.inspect(remote, "b").channels == file.inspect(experiment="b")[1].channels
+    before = client.twin("body", 1)  # before the data, all experiments are alike
+    assert_same_runs(client.simulate(before, {}, times, experiment="b"), simulate(file.build(), {}, times))
+    with pytest.raises(ValueError, match="has the experiments a, b, but one record is needed: name one"):
+        client.simulate(twin, use_data=True)
+    with pytest.raises(ValueError, match="there is no experiment 'c': the file has a, b"):
+        client.forecast(twin, times=times, experiment="c")
 
 
 def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:

@@ -101,6 +101,30 @@ def test_a_belief_that_learnt_nothing_is_the_one_before_in_another_experiment():
     np.testing.assert_allclose(another.covariance, belief.covariance, rtol=1e-10)
 
 
+def test_a_belief_once_some_parameters_are_known_is_that_of_its_precision():
+    """By blocks of the inverse: the covariance of the others is that of their block, whatever the values are."""
+    belief = random_belief(4, 6)
+    known = belief.given({"p1": 0.7, "p3": -2.0})
+    rest, at = [0, 2], [1, 3]
+    precision = np.linalg.inv(np.asarray(belief.covariance))
+    left = np.linalg.inv(precision[np.ix_(rest, rest)])
+    off = np.array([0.7, -2.0]) - np.asarray(belief.mean)[at]
+    mean = np.asarray(belief.mean)[rest] - left @ precision[np.ix_(rest, at)] @ off
+    np.testing.assert_allclose(known.mean, [mean[0], 0.7, mean[1], -2.0], rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(known.covariance)[np.ix_(rest, rest)], left, rtol=1e-10)
+    np.testing.assert_array_equal(np.asarray(known.covariance)[at], 0.0)
+    # A forecast from a known start is sure of it, and of nothing else more than it was.
+    twin = cooling()
+    band = gm.forecast(twin, times=SAMPLES, parameters={"start": 350.0})
+    assert float(band.run.readings["T"][0]) == pytest.approx(350.0)
+    assert float(band.parametric["T"][0]) == pytest.approx(0.0, abs=1e-9)
+    assert float(band.parametric["T"][5]) > 1.0
+    with pytest.raises(ValueError, match=r"'h' cannot be -1.0 \(in SI units\): its prior rules that out"):
+        gm.forecast(twin, times=SAMPLES, parameters={"h": -1.0})
+    with pytest.raises(ValueError, match="Unknown parameter 'k': the twin has h, start"):
+        gm.forecast(twin, times=SAMPLES, parameters={"k": -1.0})
+
+
 def test_all_parameters_may_be_own_ones():
     records = {"a": measured(12.0, 280.0, 0), "b": measured(8.0, 320.0, 1)}
     fit = gm.calibrate(cooling(), records, own=["h", "start"])
