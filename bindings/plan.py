@@ -5,7 +5,11 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin
+import numpy as np
+
+from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin, stopping_early
+from gemel.engine.calibration.shooting import require_windows
+from gemel.engine.signals import samples_of
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
 from gemel.engine.twinfile.data import before
@@ -20,7 +24,8 @@ class FitPlan:
     """The arguments of a calibration besides the twin.
 
     ``measured`` and ``fitted`` hold by experiment all samples and those that are fitted; the only record of a twin file
-    or a request is called "". ``reports`` say what was found in the files.
+    or a request is called "". ``reports`` say what was found in the files. ``solver`` takes the steps of `method`,
+    which with a ``patience`` stops early; with ``windows`` a fit begins where multiple shooting ends.
     """
 
     measured: dict[str, Record]
@@ -31,10 +36,23 @@ class FitPlan:
     starts: int = 1
     own: tuple[str, ...] = ()
     reports: dict[str, DataReport] = dataclasses.field(default_factory=dict)
+    windows: int | None = None
+    patience: int | None = None
 
-    def problem(self, twin: Twin) -> CalibrationProblem:
-        """What is minimised. Raises `ValueError` where the data do not fit the twin."""
-        return CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
+    def check(self, twin: Twin) -> None:
+        """Raise `ValueError` where the data do not fit the twin, or the method not the data."""
+        problem = CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
+        if self.windows is not None:
+            require_windows(problem, self.windows)
+        self.method(twin)
+
+    def method(self, twin: Twin) -> LeastSquaresSolver:
+        """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
+        if self.patience is None:
+            return self.solver
+        return stopping_early(
+            self.solver, twin, self.measured, self.fitted, self.patience, self.sensors, self.loss, self.own
+        )
 
 
 def plan_fit(
@@ -81,7 +99,15 @@ def plan_fit(
         solver = dataclasses.replace(solver, max_steps=max_steps)
     own = () if record is not None else tuple(table.own)
     reports = {name: report for name, (_, report) in found.items()} if record is None else {}
-    return FitPlan(measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports)
+    if table.patience is not None and not any(_held_out(one, fitted[name]) for name, one in measured.items()):
+        raise ValueError(f"'patience' stops a fit by samples that are held out, and none are: give '{option}'.")
+    return FitPlan(
+        measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports, table.windows, table.patience
+    )
+
+
+def _held_out(record: Record, fitted: Record) -> bool:
+    return not np.all(samples_of(record, fitted))
 
 
 def data_names(twin_file: TwinFile) -> dict[str, str]:

@@ -105,7 +105,7 @@ def run_forecast(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> d
 
 def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
     """Raise `ValueError` where a calibration cannot begin."""
-    _plan(loaded, request).problem(loaded.twin)
+    _plan(loaded, request).check(loaded.twin)
 
 
 def run_calibration(
@@ -127,7 +127,7 @@ def run_calibration(
         return resumable_calibrate(
             loaded.twin,
             plan.fitted,
-            plan.solver,
+            plan.method(loaded.twin),
             plan.sensors,
             checkpoint,
             document=loaded.file.text,
@@ -135,6 +135,7 @@ def run_calibration(
             on_step=on_state,
             loss=plan.loss,
             starts=plan.starts,
+            windows=plan.windows,
             own=plan.own,
             start=start,
         )

@@ -46,7 +46,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     for found in plan.reports.values():
         show_warnings(found)
-    plan.problem(twin)  # a mistake leaves no folder behind
+    plan.check(twin)  # a mistake leaves no folder behind
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def fit_with_progress(
     Raises `ValueError` where the checkpoint is of another fit.
     """
     with _progress() as progress:
-        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words="compiling")
+        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
         def on_resume(step: int) -> None:
             progress.console.print(f"continuing from step {step}")
@@ -84,7 +84,7 @@ def fit_with_progress(
             fit = resumable_calibrate(
                 twin,
                 plan.fitted,
-                plan.solver,
+                plan.method(twin),
                 plan.sensors,
                 checkpoint,
                 document=file.text,
@@ -93,6 +93,7 @@ def fit_with_progress(
                 on_step=on_step,
                 loss=plan.loss,
                 starts=plan.starts,
+                windows=plan.windows,
                 own=plan.own,
                 start=start,
             )
@@ -171,6 +172,13 @@ def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> d
     common.console.print(comparison_table(fit.twin, figures, "Twin against validation data"))
     common.console.print(f"Written to {out}: validation.json, validation.zarr, validation.png", soft_wrap=True)
     return figures
+
+
+def _first_words(plan: FitPlan) -> str:
+    """What a fit does before its first step."""
+    if plan.windows is not None:
+        return f"shooting in {plan.windows} windows"
+    return f"fitting from {plan.starts} starts" if plan.starts > 1 else "compiling"
 
 
 def _progress() -> Progress:

@@ -15,7 +15,7 @@ from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document, InputColumnTable
+from gemel.engine.twinfile.schema import CircuitTable, ColumnTable, DataTable, Document, InputColumnTable
 from gemel.engine.twinfile.sources import open_sources
 from gemel.engine.units import compatible, parse, unit_of
 
@@ -58,6 +58,22 @@ def check_experiments(document: Document, place: Place) -> None:
             raise here.error(
                 "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
             )
+
+
+def check_calibration(document: Document, place: Place) -> None:
+    """Raise where keys of ``[calibration]`` do not fit together, or not the model."""
+    table, here = document.calibration, place / "calibration"
+    if table.windows is None:
+        return
+    if not isinstance(document.model, CircuitTable):
+        raise (here / "windows").error(
+            f"windows are for models that are differential equations in steps, such as 'equivalent-circuit', not for "
+            f"'{document.model.physics}'."
+        )
+    if table.starts > 1:
+        raise (here / "windows").error("a fit begins from 'windows' or from several 'starts', not from both.")
+    if len(document.experiments) > 1:
+        raise (here / "windows").error(f"windows cut one record: the file has {len(document.experiments)} experiments.")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")

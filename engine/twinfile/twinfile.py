@@ -14,7 +14,7 @@ from gemel.engine.datareport import DataReport
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import before, check_data, check_experiments, read_data, read_record
+from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.modes import with_shapes
@@ -60,6 +60,7 @@ class TwinFile:
         for name in ("data", "validation"):
             check_data(document, getattr(document, name), place / name)
         check_experiments(document, place)
+        check_calibration(document, place)
         return TwinFile(text, Path(folder), source, document)
 
     @property

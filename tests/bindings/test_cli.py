@@ -198,6 +198,19 @@ def test_a_fit_that_does_not_converge_is_told(tmp_path: Path, bar: Path, gemel: 
 
 
 @pytest.mark.slow
+def test_a_fit_that_stops_early_says_so(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    for file in body.parent.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    text = body.read_text()
+    (tmp_path / "early.toml").write_text(text.replace("until =", "patience = 2\nuntil ="))
+    assert "start[a]" in gemel("calibrate", "early.toml")[0]
+    assert "the fit that met the held-out samples best" in (tmp_path / "runs" / "body" / "report.html").read_text()
+    (tmp_path / "all.toml").write_text(text.replace('until = "1.5 s"', "patience = 2"))
+    _, told = gemel("calibrate", "all.toml", code=2)
+    assert told == "gemel: 'patience' stops a fit by samples that are held out, and none are: give '--until'.\n"
+
+
+@pytest.mark.slow
 def test_a_killed_calibration_continues(
     tmp_path: Path, bar: Path, gemel: Gemel, run_environment: dict[str, str]
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 import gemel as gm
-from gemel.engine.calibration import DEFAULT_SOLVER
+from gemel.engine.calibration import DEFAULT_SOLVER, residual
 from gemel.engine.calibration.experiments import belief_in, belief_in_another, joint_belief
 from gemel.engine.store.checkpoints import fingerprint
 from gemel.engine.twinfile import TwinFile, TwinFileError
@@ -265,6 +265,11 @@ def test_a_twin_file_names_its_experiments(tmp_path):
     ("old", "new", "sentence"),
     [
         ("own = [", 'own = ["begin", ', r"calibration.own: unknown parameter 'begin': the file has h, start"),
+        (
+            "[calibration]",
+            "[calibration]\nwindows = 4",
+            "calibration.windows: .*not for 'thermal-network'",
+        ),
         ("[calibration]", '[data]\nvalues.T = "1 K"\n[calibration]', "has no .data.: make it one of the experiments"),
         ('std = "0.1 K"', 'std = "0 K"', "model_error: The standard deviation of a model error must be a positive"),
         ('"1 s" }', '"1 K" }', "model_error.correlation_time"),
@@ -350,6 +355,28 @@ def test_an_own_parameter_of_several_numbers_is_told_for_each_experiment():
     rows = {row.name: row for row in fit.arrays()}
     assert list(rows) == ["begin[a]", "begin[b]"]
     assert all(row.count == 2 and row.determined > 0.99 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_held_out_samples_of_all_experiments_stop_a_fit():
+    whole = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1), "c": measured(12.0, 300.0, 2, SAMPLES[:9])}
+    parts = {name: record.between(0.0, 1.0) for name, record in whole.items()}  # all of c
+    twin = cooling()
+    early = gm.stopping_early(DEFAULT_SOLVER, twin, whole, parts, patience=2, own=["start"])
+    problem = gm.CalibrationProblem.of(twin, parts, own=["start"])
+    state, misfits = early.init(residual, problem.start(), problem), []
+    while not bool(state.finished):
+        z = state.memory.inner.z
+        misfits.append(0.0)
+        for name in ("a", "b"):
+            values = twin.belief.values(z[np.asarray(problem.experiments[name].places)])
+            run = np.asarray(gm.simulate(twin, {}, SAMPLES, values).readings["T"])
+            misfits[-1] += 0.5 * np.sum((run - np.asarray(whole[name].readings["T"]))[10:] ** 2) / 0.5**2
+        assert float(state.memory.misfit) == pytest.approx(min(misfits), rel=1e-9)
+        state = early.step(residual, state, problem)
+    assert len(misfits) >= 3
+    with pytest.raises(ValueError, match="No sample of the record is held out"):
+        gm.stopping_early(DEFAULT_SOLVER, twin, parts, parts, patience=2, own=["start"])
 
 
 def test_a_point_of_another_problem_is_named():
