@@ -184,7 +184,7 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, as `gemel job
 
 @jobs.command(name="list")
 def jobs_list(server: Server = None) -> None:
-    """Name the jobs, latest first, and how far they are."""
+    """Name the jobs, latest first, their twins, when they were submitted and how far they are."""
     from gemel.bindings.commands.jobs import show_all
 
     show_all(server)
@@ -207,7 +207,7 @@ def jobs_start(
 
 @jobs.command(name="watch")
 def jobs_watch(job: JobId, server: Server = None) -> None:
-    """Tell how far a job is, at every change, until it has ended."""
+    """Tell how far a job is until it has ended."""
     from gemel.bindings.commands.jobs import watch
 
     watch(job, server)

@@ -187,7 +187,7 @@ def _how(fit: Fit, plan: FitPlan) -> str:
     methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
     method = methods.get(type(plan.solver).__name__, "gradient descent")
     loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
-    message = fit.status.worst().message
+    message = fit.message
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
     if plan.windows is not None:
         starts = f" from where multiple shooting in {plan.windows} windows ended"

@@ -145,7 +145,7 @@ def run_calibration(
     except OtherProblemError:  # of another version of the library: the job's own request has not changed
         result = fit(True)
     if result.status.worst() not in _USABLE:
-        raise SolveError(f"The calibration failed: {result.status.worst().message}")
+        raise SolveError(f"The calibration failed: {result.message}")
     belief = result.twin.belief
     return {
         "fit": convert.fit_message(result).SerializeToString(),

@@ -158,14 +158,13 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         for row in fit.table()
     }
     arrays = {row.name: {"count": row.count, "determined": row.determined} for row in fit.arrays()}
-    status = fit.status.worst()
     return {
         "units": "SI",
         "parameters": rows,
         "arrays": arrays,
         "steps": fit.steps,
         "costs": np.asarray(fit.costs).tolist(),
-        "status": {"code": int(status), "message": status.message},
+        "status": {"code": int(fit.status.worst()), "message": fit.message},
     }
 
 

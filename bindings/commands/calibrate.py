@@ -57,7 +57,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
         sys.exit(130)
     report(file, fit, plan, out)
     if fit.status.worst() != Code.SUCCESS:
-        raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
+        raise SolveError(f"The calibration did not converge: {fit.message}")
 
 
 def fit_with_progress(
@@ -116,7 +116,7 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
     unseen = _validation(file, fit)
     judgement = judge(fit, runs, plan.measured, plan.fitted, plan.sensors, unseen, plan.loss)
     figures = fit_figures(fit)
-    figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
+    figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.marked)}
     common.console.print(parameter_table(fit))
     found = {name: _keep_experiment(fit, plan, name, result, out) for name, result in runs.items()}
     if list(found) == [""]:
@@ -129,8 +129,8 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
         figures["validation"] = _keep_validation(fit, *unseen, out)
     write_page(out / "report.html", fit, plan, runs, judgement, unseen is not None)
     common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
-    for reason in judgement.reasons:
-        common.console.print(f"- {reason}", soft_wrap=True, markup=False)
+    for reason in judgement.marked:
+        common.console.print(reason, soft_wrap=True, markup=False)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
     names = ", ".join(["report.html", "belief.json", "figures.json", *drawn])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)

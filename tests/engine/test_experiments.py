@@ -162,7 +162,11 @@ def test_posteriors_of_several_experiments_are_calibrated():
         (measured(12.0, 280.0, 0), ("start",), "Only experiments have parameters of their own"),
         ({"a": gm.Record(SAMPLES, {"T": np.full(21, np.nan)})}, (), "no finite reading to fit 'body' to"),
         ({"a": measured(12.0, 280.0, 0)}, ("begin",), "Unknown parameter 'begin': the twin has h, start"),
-        ({"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})}, (), "Unknown sensor 'U'"),
+        (
+            {"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})},
+            (),
+            "Experiment 'b': Unknown sensor 'U'",
+        ),
     ],
 )
 def test_experiments_that_cannot_be_fitted_are_named(records, own, sentence):

@@ -273,6 +273,14 @@ def test_a_mistake_in_a_dynamic_model_is_one_sentence(tmp_path, old, new, senten
 
 MISTAKES = [
     ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
+    ("[inputs.heater]", "[input.heater]", "line 43, input: unknown key 'input': allowed are boundaries, "),
+    ("[inputs.heater]", "[input.heater]", "validation. Did you mean 'inputs'?"),
+    (
+        'noise = "0.1 degC"',
+        'noise = "1 K"\nmodel_error = "1 K"',
+        "a table with the keys correlation_time, std is wanted",
+    ),
+    ("cells = [4, 3]", "cells = [4, 3.5]", "mesh.box.cells.1: a whole number is wanted, not 3.5."),
     ('element = "Q1"', 'element = "P2"', "allowed are Q1, Q2, Q3"),
     ('element = "Q1"', "", "model.element: the key 'element' is missing"),
     ('physics = "heat"', 'physics = "flow"', "'flow' is not allowed"),
