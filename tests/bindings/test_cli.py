@@ -46,6 +46,28 @@ def test_help_names_every_command(gemel: Gemel) -> None:
     assert gemel("version")[0].startswith("gemel 0.")
 
 
+INTERRUPTED = """
+import os, signal, sys
+import gemel_command
+
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "gemel":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+sys.meta_path.insert(0, Interrupt())
+gemel_command.main()
+"""
+
+
+def test_an_interrupt_while_it_loads_ends_it_without_a_traceback(run_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED]
+    ended = subprocess.run(command, env=run_environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.slow
 def test_the_page_shows_what_a_twin_file_says_as_text(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
     twin = tmp_path / "plate.toml"
