@@ -28,6 +28,14 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=QUANTITY", help="Hold an input at a value, such as heater=50%."),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."),
+]
+Experiment = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of several, that whose data and own parameters to take."),
+]
 Belief = Annotated[
     Path | None, typer.Option(metavar="JSON", help="The belief.json of a calibration, for its parameters.")
 ]
@@ -39,10 +47,8 @@ def simulate(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
     every: Every = None,
     data: Data = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."),
-    ] = None,
+    experiment: Experiment = None,
+    set_: Set = None,
     input_: Inputs = None,
     belief: Belief = None,
     out: Annotated[
@@ -54,9 +60,11 @@ def simulate(
 
     Inputs and times come from the data that the twin file names, unless options say otherwise.
     """
+    from gemel.bindings.commands.common import DriveOptions
     from gemel.bindings.commands.simulate import SimulateOptions, run
 
-    run(twin, SimulateOptions(until, every, data, set_ or [], input_ or [], belief, out, plot))
+    drive = DriveOptions(until, every, data, input_ or [], experiment)
+    run(twin, SimulateOptions(drive, set_ or [], belief, out, plot))
 
 
 @app.command(name="data")
@@ -104,19 +112,27 @@ def forecast(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
     every: Every = None,
     data: Data = None,
+    experiment: Experiment = None,
+    set_: Set = None,
     input_: Inputs = None,
     belief: Belief = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME/forecast by default.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where results go; runs/NAME/forecast, or forecast-EXPERIMENT, by default."
+        ),
     ] = None,
 ) -> None:
     """Run a calibrated twin freely, with its credible band.
 
-    The belief is that of the last `gemel calibrate` of the same twin, unless --belief says otherwise.
+    The belief is that of the last `gemel calibrate` of the same twin, unless --belief says otherwise. A parameter given
+    by --set is known: the others move as the belief says that they hang together with it.
     """
+    from gemel.bindings.commands.common import DriveOptions
     from gemel.bindings.commands.forecast import ForecastOptions, run
 
-    run(twin, ForecastOptions(until, every, data, input_ or [], belief, out))
+    drive = DriveOptions(until, every, data, input_ or [], experiment)
+    run(twin, ForecastOptions(drive, set_ or [], belief, out))
 
 
 @app.command()
@@ -168,7 +184,7 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job, as `gemel job
 
 @jobs.command(name="list")
 def jobs_list(server: Server = None) -> None:
-    """Name the jobs, latest first, and how far they are."""
+    """Name the jobs, latest first, their twins, when they were submitted and how far they are."""
     from gemel.bindings.commands.jobs import show_all
 
     show_all(server)
@@ -191,7 +207,7 @@ def jobs_start(
 
 @jobs.command(name="watch")
 def jobs_watch(job: JobId, server: Server = None) -> None:
-    """Tell how far a job is, at every change, until it has ended."""
+    """Tell how far a job is until it has ended."""
     from gemel.bindings.commands.jobs import watch
 
     watch(job, server)

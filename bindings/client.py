@@ -65,13 +65,14 @@ class Client:
         answer = self._connection.call(self._connection.twins.ListTwins, twin_pb2.ListTwinsRequest())
         return [RemoteTwin(self._connection, twin) for twin in answer.twins]
 
-    def inspect(self, twin: str | RemoteTwin) -> DataReport:
-        """What reading the data of a twin's document has found; see `gemel.TwinFile.inspect`.
+    def inspect(self, twin: str | RemoteTwin, experiment: str = "") -> DataReport:
+        """What reading the data of a twin's document, of one of several experiments, has found; see
+        `gemel.TwinFile.inspect`.
 
         Raises `ValueError` where the document names no data, or they are not attached.
         """
         name, revision = _reference(twin)
-        request = twin_pb2.InspectDataRequest(name=name, revision=revision)
+        request = twin_pb2.InspectDataRequest(name=name, revision=revision, experiment=experiment)
         return findings.report_from(self._connection.call(self._connection.twins.InspectData, request).report)
 
     def simulate(
@@ -83,6 +84,7 @@ class Client:
         *,
         fields: Sequence[str] = ("*",),
         use_data: bool = False,
+        experiment: str = "",
     ) -> Run:
         """Run a twin forward on the server; see `gemel.simulate`.
 
@@ -91,13 +93,13 @@ class Client:
             inputs, times, parameters: as in `gemel.simulate`.
             fields: which parts of the final state to bring over.
             use_data: take inputs and times from the data of the twin's document.
+            experiment: of several, that whose data and, of a fit, whose own parameters to take.
         """
         name, revision = _reference(twin)
         request = simulation_pb2.SimulateRequest(
-            twin=name, revision=revision, fields=fields, use_data=use_data, discard=True
+            twin=name, revision=revision, fields=fields, use_data=use_data, discard=True, experiment=experiment
         )
-        request.parameters.update({key: float(value) for key, value in (parameters or {}).items()})
-        _fill_drive(request, inputs, times)
+        _fill_drive(request, inputs, times, parameters)
         return run_of(
             self._connection.assemble(self._connection.simulations.Simulate, request, lambda answer: answer.part).data()
         )
@@ -110,12 +112,12 @@ class Client:
         parameters: Mapping[str, float] | None = None,
         *,
         use_data: bool = False,
+        experiment: str = "",
     ) -> str:
         """Run a twin forward and keep the run on the server; returns its id, for `read_run`."""
         name, revision = _reference(twin)
-        request = simulation_pb2.SimulateRequest(twin=name, revision=revision, use_data=use_data)
-        request.parameters.update({key: float(value) for key, value in (parameters or {}).items()})
-        _fill_drive(request, inputs, times)
+        request = simulation_pb2.SimulateRequest(twin=name, revision=revision, use_data=use_data, experiment=experiment)
+        _fill_drive(request, inputs, times, parameters)
         return self._connection.assemble(
             self._connection.simulations.Simulate, request, lambda answer: answer.part
         ).header.run_id
@@ -132,14 +134,18 @@ class Client:
         twin: str | RemoteTwin,
         inputs: Mapping[str, Series] | None = None,
         times: Any = None,
+        parameters: Mapping[str, float] | None = None,
         *,
         fields: Sequence[str] = ("*",),
         use_data: bool = False,
+        experiment: str = "",
     ) -> Forecast:
-        """Run a twin freely on the server with its credible band; see `gemel.forecast`."""
+        """Run a twin freely on the server with its credible band; see `gemel.forecast`, and `simulate` for the rest."""
         name, revision = _reference(twin)
-        request = simulation_pb2.ForecastRequest(twin=name, revision=revision, fields=fields, use_data=use_data)
-        _fill_drive(request, inputs, times)
+        request = simulation_pb2.ForecastRequest(
+            twin=name, revision=revision, fields=fields, use_data=use_data, experiment=experiment
+        )
+        _fill_drive(request, inputs, times, parameters)
         return forecast_of(
             self._connection.assemble(self._connection.simulations.Forecast, request, lambda answer: answer).data()
         )
@@ -201,7 +207,10 @@ def _reference(twin: str | RemoteTwin) -> tuple[str, int]:
     return (twin, 0) if isinstance(twin, str) else (twin.name, twin.revision)
 
 
-def _fill_drive(request: Any, inputs: Mapping[str, Series] | None, times: Any) -> None:
+def _fill_drive(
+    request: Any, inputs: Mapping[str, Series] | None, times: Any, parameters: Mapping[str, float] | None
+) -> None:
+    request.parameters.update({key: float(value) for key, value in (parameters or {}).items()})
     convert.fill_series(request.inputs, inputs or {})
     if times is not None:
         request.times.seconds.extend(np.asarray(times, dtype=float).tolist())

@@ -22,6 +22,8 @@ from gemel.engine.store import check_attachment_name
 from gemel.engine.twinfile import TwinFile
 
 _LIMIT = 256 << 20
+_OF_THE_CHANNEL = ("connect", "Socket closed", "GOAWAY", "DNS resolution", "Name resolution", "handshake")
+"""What gRPC itself says where it has not reached a server."""
 
 
 class ServiceError(RuntimeError):
@@ -51,7 +53,7 @@ class Connection:
         else:
             secret = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
             self._channel = grpc.secure_channel(address, secret, options)
-        self._timeout = timeout
+        self._address, self._timeout = address, timeout
         self._built: dict[tuple[str, int], Twin] = {}
         self.twins = twin_pb2_grpc.TwinServiceStub(self._channel)
         self.simulations = simulation_pb2_grpc.SimulationServiceStub(self._channel)
@@ -63,12 +65,12 @@ class Connection:
 
     def call(self, method: Callable[..., Any], request: Any) -> Any:
         """The answer to a request."""
-        with _errors():
+        with self._errors():
             return method(request, timeout=self._timeout)
 
     def stream(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         """The answers to a request, one after another."""
-        with _errors():
+        with self._errors():
             yield from method(request, timeout=self._timeout)
 
     def assemble(self, method: Callable[..., Any], request: Any, part: Callable[[Any], Any]) -> RunAssembly:
@@ -99,16 +101,26 @@ class Connection:
         request = twin_pb2.ReadAttachmentRequest(name=twin.name, revision=twin.revision, attachment=name)
         return b"".join(answer.data for answer in self.stream(self.twins.ReadAttachment, request))
 
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn the statuses of gRPC into exceptions with the server's sentence."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            code, sentence = error.code(), error.details() or ""
+            if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                raise ValueError(sentence) from error
+            if code is grpc.StatusCode.NOT_FOUND:
+                raise UnknownNameError(sentence) from error
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED and self._timeout is not None:
+                raise ServiceError(f"The server at {self._address} took longer than {self._timeout:g} s.") from error
+            if code is grpc.StatusCode.UNAVAILABLE and not self._reached(error):
+                raise ServiceError(
+                    f"No server answers at {self._address}: 'gemel serve' starts one, and names where it listens."
+                ) from error
+            raise ServiceError(f"{code.name}: {sentence}") from error
 
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    """Turn the statuses of gRPC into exceptions with the server's sentence."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        code, sentence = error.code(), error.details() or ""
-        if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
-            raise ValueError(sentence) from error
-        if code is grpc.StatusCode.NOT_FOUND:
-            raise UnknownNameError(sentence) from error
-        raise ServiceError(f"{code.name}: {sentence}") from error
+    @staticmethod
+    def _reached(error: Any) -> bool:
+        """Whether an error comes from a server, which ends each of its calls with a sentence of its own."""
+        return not any(words in (error.details() or "") for words in _OF_THE_CHANNEL)

@@ -114,7 +114,7 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
     code = fit.status.worst()
     own = [name for name in fit.twin.belief.names if name not in fit.belief.names]
     return calibration_pb2.Fit(
-        status=types_pb2.SolveStatus(code=int(code), message=code.message),
+        status=types_pb2.SolveStatus(code=int(code), message=fit.message),
         steps=fit.steps,
         costs=_floats(fit.costs),
         prior=belief_message(fit.twin_before().belief),

@@ -187,12 +187,20 @@ def _how(fit: Fit, plan: FitPlan) -> str:
     methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
     method = methods.get(type(plan.solver).__name__, "gradient descent")
     loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
-    message = fit.status.worst().message
+    message = fit.message
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
+    if plan.windows is not None:
+        starts = f" from where multiple shooting in {plan.windows} windows ended"
+    early = ""
+    if plan.patience is not None:
+        early = (
+            f" It is the fit that met the held-out samples best, looked for {plan.patience} steps on: of these samples "
+            "the twin is not wholly ignorant."
+        )
     return (
         f"{samples} samples of {', '.join(names)}{part}. {method[0].upper()}{method[1:]} with a {loss} loss{starts}: "
         f"{fit.steps} steps, the misfit fell from {float(fit.costs[0]):.4g} to {float(fit.costs[-1]):.4g}. "
-        f"{message[0].upper()}{message[1:]}"
+        f"{message[0].upper()}{message[1:]}{early}"
     )
 
 

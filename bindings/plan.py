@@ -5,9 +5,14 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin
+import numpy as np
+
+from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin, stopping_early
+from gemel.engine.calibration.shooting import require_windows
+from gemel.engine.signals import samples_of
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
+from gemel.engine.twinfile.data import before
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.files import find, locate
 from gemel.engine.twinfile.schema import DataTable
@@ -19,7 +24,8 @@ class FitPlan:
     """The arguments of a calibration besides the twin.
 
     ``measured`` and ``fitted`` hold by experiment all samples and those that are fitted; the only record of a twin file
-    or a request is called "". ``reports`` say what was found in the files.
+    or a request is called "". ``reports`` say what was found in the files. ``solver`` takes the steps of `method`,
+    which with a ``patience`` stops early; with ``windows`` a fit begins where multiple shooting ends.
     """
 
     measured: dict[str, Record]
@@ -30,10 +36,23 @@ class FitPlan:
     starts: int = 1
     own: tuple[str, ...] = ()
     reports: dict[str, DataReport] = dataclasses.field(default_factory=dict)
+    windows: int | None = None
+    patience: int | None = None
 
-    def problem(self, twin: Twin) -> CalibrationProblem:
-        """What is minimised. Raises `ValueError` where the data do not fit the twin."""
-        return CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
+    def check(self, twin: Twin) -> None:
+        """Raise `ValueError` where the data do not fit the twin, or the method not the data."""
+        problem = CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
+        if self.windows is not None:
+            require_windows(problem, self.windows)
+        self.method(twin)
+
+    def method(self, twin: Twin) -> LeastSquaresSolver:
+        """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
+        if self.patience is None:
+            return self.solver
+        return stopping_early(
+            self.solver, twin, self.measured, self.fitted, self.patience, self.sensors, self.loss, self.own
+        )
 
 
 def plan_fit(
@@ -41,8 +60,9 @@ def plan_fit(
     record: Record | None,
     data: Path | None = None,
     sensors: Sequence[str] = (),
-    until: float | None = None,
+    until: str | float | None = None,
     max_steps: int | None = None,
+    option: str = "until",
 ) -> FitPlan:
     """Settle what is fitted and how.
 
@@ -51,8 +71,9 @@ def plan_fit(
         record: data given by the caller; None for the document's own.
         data: where the document's data are, None for where it says.
         sensors: which readings to fit, if not empty.
-        until: fit the samples before this time in s.
+        until: fit the samples before this time: in s, or in words as in the document.
         max_steps: the limit of steps.
+        option: what ``until`` is called where it was given.
 
     Raises:
         ValueError: for data that are not there, an empty part of them, or a limit below 1.
@@ -60,30 +81,33 @@ def plan_fit(
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {max_steps}.")
     table, chosen = twin_file.calibration, tuple(sensors) or None
-    reports: dict[str, DataReport] = {}
     if record is None:
         found = twin_file.inspect_all(data)
-        measured = {name: one for name, (one, _) in found.items()}
-        reports = {name: report for name, (_, report) in found.items()}
         chosen = chosen or (tuple(table.sensors) if table.sensors else None)
-        training = twin_file.training
     else:
-        measured = {"": record}
-
-        def training(record: Record) -> Record:
-            return record
-
-    fitted = {name: training(one) if until is None else before(one, until) for name, one in measured.items()}
+        found = {"": (record, DataReport(()))}
+    measured = {name: one for name, (one, _) in found.items()}
+    if until is not None:
+        try:
+            fitted = before(found, until)
+        except ValueError as error:
+            raise ValueError(f"{option}: {error}") from error
+    else:
+        fitted = twin_file.training_all(found) if record is None else measured
     solver = twin_file.solver()
     if max_steps is not None:
         solver = dataclasses.replace(solver, max_steps=max_steps)
     own = () if record is not None else tuple(table.own)
-    return FitPlan(measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports)
+    reports = {name: report for name, (_, report) in found.items()} if record is None else {}
+    if table.patience is not None and not any(_held_out(one, fitted[name]) for name, one in measured.items()):
+        raise ValueError(f"'patience' stops a fit by samples that are held out, and none are: give '{option}'.")
+    return FitPlan(
+        measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports, table.windows, table.patience
+    )
 
 
-def before(record: Record, until: float) -> Record:
-    """The samples of a record before ``until`` s; all of one without time."""
-    return record if record.times is None else record.between(float(record.times[0]), until)
+def _held_out(record: Record, fitted: Record) -> bool:
+    return not np.all(samples_of(record, fitted))
 
 
 def data_names(twin_file: TwinFile) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a server has, seen from a client: revisions of twins, and jobs."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,7 +51,9 @@ class JobProgress:
     """How far a job is: its state in small letters, and the last step.
 
     While it runs, ``max_steps`` is the limit of steps (0 where there is none), ``seconds_per_step`` the median of the
-    last ones once measured, and ``seconds_left`` an estimate of how long it may still take at most.
+    last ones once measured, and ``seconds_left`` an estimate of how long it may still take at most. ``twin`` and
+    ``revision`` are what is fitted, ``created`` when it was submitted, in s since 1970. Cost and gradient are NaN
+    before the fit has begun.
     """
 
     state: str
@@ -62,11 +65,16 @@ class JobProgress:
     max_steps: int
     seconds_per_step: float | None
     seconds_left: float | None
+    twin: str
+    revision: int
+    created: float
 
     def words(self) -> str:
         """The progress in a line; the time left is an estimate."""
         limit = f" of at most {self.max_steps}" if self.max_steps else ""
-        line = f"{self.state}, step {self.step}{limit}, cost {self.cost:.6g}, gradient {self.gradient_norm:.2g}"
+        line = self.state
+        if not math.isnan(self.cost):
+            line += f", step {self.step}{limit}, cost {self.cost:.6g}, gradient {self.gradient_norm:.2g}"
         if self.seconds_left is not None:
             line += f", {time_left(self.seconds_left)}"
         return f"{line}: {self.error}" if self.error else line
@@ -142,4 +150,7 @@ def _progress(job: calibration_pb2.Job) -> JobProgress:
         last.max_steps,
         last.seconds_per_step if last.HasField("seconds_per_step") else None,
         last.seconds_left if last.HasField("seconds_left") else None,
+        job.twin,
+        job.revision,
+        job.created.ToMicroseconds() / 1e6,
     )

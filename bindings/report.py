@@ -120,7 +120,8 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     sensors = twin.sensors[:8]
     times, scale, unit = time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
-    drawing, axes = figure(len(sensors))
+    drawing, rows = figure(len(sensors))
+    axes = [axis for (axis,) in rows]
     for axis, sensor in zip(axes, sensors, strict=True):
         if _has_band(forecast):
             low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
@@ -142,7 +143,7 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
 
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
     """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
-    drawing, (axis,) = figure(1)
+    drawing, ((axis,),) = figure(1)
     names = [sensor.name for sensor in twin.sensors]
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
     spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
@@ -171,8 +172,8 @@ def _has_band(forecast: Forecast) -> bool:
     return any(np.any(np.asarray(spread) > 0) for spread in forecast.predictive.values())
 
 
-def figure(rows: int, columns: int = 1, widths: Sequence[float] | None = None) -> tuple[Any, Any]:
-    """A figure with axes one below the other, which share time; with several columns a list of them for each row."""
+def figure(rows: int, columns: int = 1, widths: Sequence[float] | None = None) -> tuple[Any, list[list[Any]]]:
+    """A figure with axes in rows, which share time down each column: a list of rows, each a list of axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -180,7 +181,7 @@ def figure(rows: int, columns: int = 1, widths: Sequence[float] | None = None) -
     FigureCanvasAgg(drawing)
     ratios = {} if widths is None else {"width_ratios": list(widths)}
     axes = drawing.subplots(rows, columns, sharex="col", squeeze=False, gridspec_kw=ratios)
-    return drawing, list(axes[:, 0]) if columns == 1 else [list(row) for row in axes]
+    return drawing, [list(row) for row in axes]
 
 
 def save(drawing: Any, path: Path) -> None:

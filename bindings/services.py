@@ -109,7 +109,8 @@ class TwinService(twin_pb2_grpc.TwinServiceServicer):
     async def InspectData(self, request: twin_pb2.InspectDataRequest) -> Any:
         """See the proto file."""
         twin = await asyncio.to_thread(self._store.twin, request.name, request.revision)
-        found = await self._worker.call({"kind": "inspect", "place": _place(self._store, twin)})
+        task = {"kind": "inspect", "place": _place(self._store, twin), "experiment": request.experiment}
+        found = await self._worker.call(task)
         return twin_pb2.InspectDataResponse(report=twin_pb2.DataReport.FromString(found))
 
     @stream
@@ -166,6 +167,7 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):
                     "kind": kind,
                     "place": _place(self._store, twin),
                     "request": request.SerializeToString(),
+                    "fit": await asyncio.to_thread(self._fit, twin) if request.experiment else b"",
                     "out": out,
                 }
             )
@@ -180,6 +182,10 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):
         finally:
             if not kept:
                 _remove(out)
+
+    def _fit(self, twin: TwinRevision) -> bytes:
+        """The fit that a revision is the belief of, as a message; empty for a prior."""
+        return self._store.job(twin.job_id).result if twin.job_id else b""
 
 
 class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):

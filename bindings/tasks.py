@@ -80,28 +80,32 @@ def describe(loaded: LoadedTwin) -> dict[str, Any]:
     }
 
 
-def inspect_data(loaded: LoadedTwin) -> bytes:
+def inspect_data(loaded: LoadedTwin, experiment: str) -> bytes:
     """What reading a twin's own data found, as a message. Raises `TwinFileError` where there are none."""
-    return findings.report_message(*with_attached_data(loaded.file).inspect()).SerializeToString()
+    found = with_attached_data(loaded.file).inspect(experiment=experiment)
+    return findings.report_message(*found).SerializeToString()
 
 
-def run_simulation(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any]:
-    """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin."""
+def run_simulation(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> dict[str, Any]:
+    """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin.
+
+    ``fit`` is the message of the fit whose belief the twin has, where the request is about one of its experiments.
+    """
     message = simulation_pb2.SimulateRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    run = simulate(loaded.twin, inputs, times, {name: jnp.asarray(v) for name, v in message.parameters.items()})
-    return _keep(run_data(run), list(message.fields), out)
+    return _keep(run_data(simulate(_twin_in(loaded, message, fit), inputs, times, _known(message))), message, out)
 
 
-def run_forecast(loaded: LoadedTwin, request: bytes, out: Path) -> dict[str, Any]:
-    """Forecast and write the run with its standard deviations at ``out``."""
+def run_forecast(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> dict[str, Any]:
+    """Forecast and write the run with its standard deviations at ``out``; as `run_simulation`."""
     message = simulation_pb2.ForecastRequest.FromString(request)
-    return _keep(forecast_data(forecast(loaded.twin, *_drive(loaded, message))), list(message.fields), out)
+    inputs, times = _drive(loaded, message)
+    return _keep(forecast_data(forecast(_twin_in(loaded, message, fit), inputs, times, _known(message))), message, out)
 
 
 def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
     """Raise `ValueError` where a calibration cannot begin."""
-    _plan(loaded, request).problem(loaded.twin)
+    _plan(loaded, request).check(loaded.twin)
 
 
 def run_calibration(
@@ -123,7 +127,7 @@ def run_calibration(
         return resumable_calibrate(
             loaded.twin,
             plan.fitted,
-            plan.solver,
+            plan.method(loaded.twin),
             plan.sensors,
             checkpoint,
             document=loaded.file.text,
@@ -131,6 +135,7 @@ def run_calibration(
             on_step=on_state,
             loss=plan.loss,
             starts=plan.starts,
+            windows=plan.windows,
             own=plan.own,
             start=start,
         )
@@ -140,7 +145,7 @@ def run_calibration(
     except OtherProblemError:  # of another version of the library: the job's own request has not changed
         result = fit(True)
     if result.status.worst() not in _USABLE:
-        raise SolveError(f"The calibration failed: {result.status.worst().message}")
+        raise SolveError(f"The calibration failed: {result.message}")
     belief = result.twin.belief
     return {
         "fit": convert.fit_message(result).SerializeToString(),
@@ -169,12 +174,30 @@ def _drive(loaded: LoadedTwin, message: Any) -> tuple[Any, np.ndarray | None]:
         return convert.series_from(message.inputs), convert.times_from(message)
     if message.inputs or message.HasField("times"):
         raise ValueError("Give inputs and times, or use_data, not both.")
-    record = with_attached_data(loaded.file).record()
+    record = with_attached_data(loaded.file).record(experiment=message.experiment)
     return record.inputs, None if record.times is None else np.asarray(record.times)
 
 
-def _keep(run: RunData, fields: list[str], out: Path) -> dict[str, Any]:
-    for name in fields:
+def _twin_in(loaded: LoadedTwin, message: Any, fit: bytes) -> Twin:
+    """The twin in the experiment that a request names, as the fit has found it there.
+
+    In one that was not fitted it has the belief of the revision, which is that of an experiment to come.
+    """
+    if not message.experiment:
+        return loaded.twin
+    loaded.file.require_experiment(message.experiment)
+    if not fit:
+        return loaded.twin
+    found = convert.fit_from(calibration_pb2.Fit.FromString(fit), loaded.twin)
+    return found.twin_in(message.experiment) if message.experiment in found.places else loaded.twin
+
+
+def _known(message: Any) -> dict[str, Any]:
+    return {name: jnp.asarray(value) for name, value in message.parameters.items()}
+
+
+def _keep(run: RunData, message: Any, out: Path) -> dict[str, Any]:
+    for name in message.fields:
         if name != "*" and name not in run.fields:
             raise ValueError(f"Unknown field '{name}': the run has {', '.join(run.fields) or 'none'}.")
     write_run(out, run)

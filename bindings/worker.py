@@ -89,13 +89,13 @@ class Worker:
         if kind == "check":
             return tasks.check_calibration(loaded, task["request"])
         if kind == "simulate":
-            return tasks.run_simulation(loaded, task["request"], task["out"])
+            return tasks.run_simulation(loaded, task["request"], task["fit"], task["out"])
         if kind == "forecast":
-            return tasks.run_forecast(loaded, task["request"], task["out"])
+            return tasks.run_forecast(loaded, task["request"], task["fit"], task["out"])
         if kind == "calibrate":
             return tasks.run_calibration(loaded, task["request"], task["checkpoint"], task["start"], self._on_step)
         if kind == "inspect":
-            return tasks.inspect_data(loaded)
+            return tasks.inspect_data(loaded, task["experiment"])
         raise RuntimeError(f"There is no task of kind '{kind}'.")
 
     def _on_step(self, state: Any, pace: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.signals import Series
-from gemel.engine.simulation import Run, line_up, respond
+from gemel.engine.simulation import Run, check_names, line_up, respond
 from gemel.engine.twin import Twin
 
 
@@ -49,7 +49,12 @@ class Forecast(eqx.Module):
         return float(jnp.sum(inside) / jnp.sum(known))
 
 
-def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any = None) -> Forecast:
+def forecast(
+    twin: Twin,
+    inputs: Mapping[str, Series] | None = None,
+    times: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Forecast:
     r"""Run a twin freely and propagate its belief to the readings, $\mathrm{var}\,y = J C J^\top + s^2 + \sigma^2$.
 
     The noise $\sigma$ and the spread $s$ of a model error are taken at the mean of the belief.
@@ -58,10 +63,16 @@ def forecast(twin: Twin, inputs: Mapping[str, Series] | None = None, times: Any 
         twin: a calibrated twin (or one with its prior).
         inputs: a signal for each of ``twin.inputs``.
         times: when to read the sensors, in s.
+        parameters: those that are known, such as the state that this run starts from: values in SI units by name. The
+            others move as the belief says that they hang together with them; see `Belief.given`.
 
     Raises:
-        ValueError: for a missing or unknown input, or times that do not fit the twin.
+        ValueError: for a missing or unknown input or parameter, or times that do not fit the twin.
     """
+    if parameters:
+        check_names("parameter", parameters, tuple(twin.parameters), complete=False)
+        given = twin.belief.given(parameters)
+        twin = twin.with_belief(given.mean, given.covariance)
     run, spread = _propagate(twin, *line_up(twin, inputs, times))
     parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
     noises = {sensor.name: twin.noise(sensor.name) for sensor in twin.sensors}

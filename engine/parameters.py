@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.priors import Prior
@@ -158,6 +159,37 @@ class Belief(eqx.Module):
         share = 1.0 - jnp.diagonal(self.covariance)
         return {name: jnp.mean(share[place]) for name, place in self.places.items()}
 
+    def given(self, known: Mapping[str, Any]) -> "Belief":
+        r"""The belief once some parameters are known: for the others $m_u + C_{uk} C_{kk}^{-1} (z_k - m_k)$ and
+        $C_{uu} - C_{uk} C_{kk}^{-1} C_{ku}$.
+
+        It is one to forecast with: a fit needs a prior without certainty.
+
+        Args:
+            known: their values in SI units by name.
+
+        Raises:
+            ValueError: for a name that is not there, or a value that the prior rules out.
+        """
+        spans = self.places
+        mean, places = self.mean, []
+        for p in self.parameters:
+            if p.name in known:
+                places.append(np.arange(len(mean))[spans[p.name]])
+                mean = mean.at[places[-1]].set(_standardised(p, known[p.name]).ravel())
+        if unknown := sorted(set(known) - set(spans)):
+            raise ValueError(f"Unknown parameter '{unknown[0]}': the belief is about {', '.join(spans) or 'none'}.")
+        if not places:
+            return self
+        at = np.concatenate(places)
+        rest = np.setdiff1d(np.arange(len(mean)), at)
+        cross = self.covariance[np.ix_(rest, at)]
+        gain = jnp.linalg.solve(self.covariance[np.ix_(at, at)], cross.T).T
+        mean = mean.at[rest].add(gain @ (mean - self.mean)[at])
+        left = self.covariance[np.ix_(rest, rest)] - gain @ cross.T
+        covariance = jnp.zeros_like(self.covariance).at[np.ix_(rest, rest)].set(0.5 * (left + left.T))
+        return Belief(self.parameters, mean, covariance)
+
     def push(self, function: Callable[[dict[str, Array]], Array]) -> tuple[Array, Array]:
         """Something that follows from the parameters, such as a law at several temperatures: its value at the mean and
         its standard deviation, to first order.
@@ -166,6 +198,14 @@ class Belief(eqx.Module):
             function: from the parameters in SI units by name, as `bind` takes them; differentiable.
         """
         return pushed(lambda z: function(self.values(z)), self.mean, self.covariance)
+
+
+def _standardised(parameter: Parameter, value: Any) -> Array:
+    """The coordinates of a value. Raises `ValueError` where the prior rules it out."""
+    z = parameter.prior.standardise(jnp.broadcast_to(jnp.asarray(value, float), parameter.shape))
+    if not isinstance(z, Tracer) and not bool(jnp.all(jnp.isfinite(z))):
+        raise ValueError(f"Parameter '{parameter.name}' cannot be {value} (in SI units): its prior rules that out.")
+    return z
 
 
 def pushed(

@@ -94,32 +94,54 @@ def load_forecast(path: Path) -> Forecast:
     return forecast_of(open_run(path))
 
 
-def save_belief(path: Path, belief: Belief) -> None:
+def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | None = None) -> None:
     """Write the mean and covariance of a belief, with the names of its parameters, as JSON: 20 bytes a number of the
     covariance, 20 MB for the weights of a network of a thousand.
+
+    Args:
+        path: the file.
+        belief: of the twin.
+        experiments: what is believed of it in each experiment, where parameters are an experiment's own.
     """
-    content = {
-        "parameters": list(belief.names),
-        "mean": np.asarray(belief.mean).tolist(),
-        "covariance": np.asarray(belief.covariance).tolist(),
-    }
+    content = {"parameters": list(belief.names), **_numbers(belief)}
+    if experiments:
+        content["experiments"] = {name: _numbers(one) for name, one in experiments.items()}
     save_json(path, content)
+
+
+def save_belief_of(path: Path, fit: Fit) -> None:
+    """As `save_belief`, of all that a fit believes of its twin: also in each experiment with parameters of its own."""
+    own = fit.belief.names != fit.twin.belief.names
+    save_belief(path, fit.twin.belief, {name: fit.twin_in(name).belief for name in fit.places} if own else None)
 
 
 def load_belief(path: Path, prior: Belief) -> Belief:
     """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others."""
+    return load_beliefs(path, prior)[""]
+
+
+def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
+    """As `load_belief`, called "", with those in experiments that have parameters of their own, by name."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        mean, covariance = np.asarray(content["mean"]), np.asarray(content["covariance"])
-        names = tuple(content["parameters"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        names, parts = tuple(content["parameters"]), {"": content, **content.get("experiments", {})}
+        tables = {
+            name: (np.asarray(part["mean"], float), np.asarray(part["covariance"], float))
+            for name, part in parts.items()
+        }
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' holds no belief about parameters.") from error
     if names != prior.names:
         raise ValueError(f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}.")
     count = len(prior.mean)
-    if mean.shape != (count,) or covariance.shape != (count, count):
-        raise ValueError(f"'{path}' has {mean.size} numbers for {', '.join(names)}: the twin has {count} of them.")
-    return Belief(prior.parameters, jnp.asarray(mean), jnp.asarray(covariance))
+    for mean, covariance in tables.values():
+        if mean.shape != (count,) or covariance.shape != (count, count):
+            raise ValueError(f"'{path}' has {mean.size} numbers for {', '.join(names)}: the twin has {count} of them.")
+    return {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
+
+
+def _numbers(belief: Belief) -> dict[str, list[Any]]:
+    return {"mean": np.asarray(belief.mean).tolist(), "covariance": np.asarray(belief.covariance).tolist()}
 
 
 def fit_figures(fit: Fit) -> dict[str, Any]:
@@ -136,14 +158,13 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         for row in fit.table()
     }
     arrays = {row.name: {"count": row.count, "determined": row.determined} for row in fit.arrays()}
-    status = fit.status.worst()
     return {
         "units": "SI",
         "parameters": rows,
         "arrays": arrays,
         "steps": fit.steps,
         "costs": np.asarray(fit.costs).tolist(),
-        "status": {"code": int(status), "message": status.message},
+        "status": {"code": int(fit.status.worst()), "message": fit.message},
     }
 
 

@@ -30,7 +30,7 @@ class Code(enum.IntEnum):
 _MESSAGES = {
     Code.SUCCESS: "the tolerance was met.",
     Code.MAX_STEPS: "the limit of iterations was reached before the tolerance was met: "
-    "raise max_steps, loosen the tolerance, or use a stronger preconditioner.",
+    "raise max_steps, loosen the tolerance or, of an iterative linear solver, strengthen the preconditioner.",
     Code.STAGNATION: "the residual stopped falling above the tolerance: "
     "loosen the tolerance, scale the problem, or check that it has enough constraints "
     "(without them only loads in balance have a solution).",

@@ -42,7 +42,8 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path):
         for path in (ROOT / folder).rglob("*.py")
         if (path.parent / "__init__.py").exists()
     }
-    assert modules == expected | {f"gemel/{path.name}" for path in (ROOT / "src/gemel").glob("*.py")}
+    facade = {f"gemel/{path.name}" for path in (ROOT / "src/gemel").glob("*.py")}
+    assert modules == expected | facade | {"gemel_command.py"}
     assert "gemel/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)
     assert not any("tests" in name or "benchmarks" in name for name in names)

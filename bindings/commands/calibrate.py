@@ -17,7 +17,7 @@ from gemel.bindings.report import comparison_table, parameter_table, plot_foreca
 from gemel.bindings.words import time_left
 from gemel.engine import Fit, Forecast, Record, Twin, forecast, judge, simulate
 from gemel.engine.calibration.pace import Pace
-from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief, save_json, save_run
+from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
 from gemel.solvers import Code, SolveError
@@ -42,12 +42,11 @@ def run(path: Path, options: CalibrateOptions) -> None:
 
     Interrupted from the keyboard it ends with code 130; its checkpoint is that of the last step that had ended.
     """
-    until = common.seconds("--until", options.until)
     file, twin = common.load(path)
-    plan = plan_fit(file, None, options.data, options.sensors, until, options.max_steps)
+    plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     for found in plan.reports.values():
         show_warnings(found)
-    plan.problem(twin)  # a mistake leaves no folder behind
+    plan.check(twin)  # a mistake leaves no folder behind
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +57,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
         sys.exit(130)
     report(file, fit, plan, out)
     if fit.status.worst() != Code.SUCCESS:
-        raise SolveError(f"The calibration did not converge: {fit.status.worst().message}")
+        raise SolveError(f"The calibration did not converge: {fit.message}")
 
 
 def fit_with_progress(
@@ -69,7 +68,7 @@ def fit_with_progress(
     Raises `ValueError` where the checkpoint is of another fit.
     """
     with _progress() as progress:
-        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words="compiling")
+        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
         def on_resume(step: int) -> None:
             progress.console.print(f"continuing from step {step}")
@@ -85,7 +84,7 @@ def fit_with_progress(
             fit = resumable_calibrate(
                 twin,
                 plan.fitted,
-                plan.solver,
+                plan.method(twin),
                 plan.sensors,
                 checkpoint,
                 document=file.text,
@@ -94,6 +93,7 @@ def fit_with_progress(
                 on_step=on_step,
                 loss=plan.loss,
                 starts=plan.starts,
+                windows=plan.windows,
                 own=plan.own,
                 start=start,
             )
@@ -116,21 +116,21 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
     unseen = _validation(file, fit)
     judgement = judge(fit, runs, plan.measured, plan.fitted, plan.sensors, unseen, plan.loss)
     figures = fit_figures(fit)
-    figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.reasons)}
+    figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.marked)}
     common.console.print(parameter_table(fit))
     found = {name: _keep_experiment(fit, plan, name, result, out) for name, result in runs.items()}
     if list(found) == [""]:
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
-    save_belief(out / "belief.json", fit.twin.belief)
+    save_belief_of(out / "belief.json", fit)
     save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
     write_page(out / "report.html", fit, plan, runs, judgement, unseen is not None)
     common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
-    for reason in judgement.reasons:
-        common.console.print(f"- {reason}", soft_wrap=True, markup=False)
+    for reason in judgement.marked:
+        common.console.print(reason, soft_wrap=True, markup=False)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
     names = ", ".join(["report.html", "belief.json", "figures.json", *drawn])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
@@ -172,6 +172,13 @@ def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> d
     common.console.print(comparison_table(fit.twin, figures, "Twin against validation data"))
     common.console.print(f"Written to {out}: validation.json, validation.zarr, validation.png", soft_wrap=True)
     return figures
+
+
+def _first_words(plan: FitPlan) -> str:
+    """What a fit does before its first step."""
+    if plan.windows is not None:
+        return f"shooting in {plan.windows} windows"
+    return f"fitting from {plan.starts} starts" if plan.starts > 1 else "compiling"
 
 
 def _progress() -> Progress:

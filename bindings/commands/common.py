@@ -1,18 +1,23 @@
 """What several commands share: the twin file, its data, quantities on the command line, output."""
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from gemel.bindings.application import configure_jax
-from gemel.engine import Belief, Record, Run, Series, Twin, mode_pairs
-from gemel.engine.results import load_belief
+from gemel.engine import DataReport, Record, Run, Series, Twin, mode_pairs
+from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
+from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
 
 console = Console(highlight=False)
+
+_FAR = 4.0
+"""Standard deviations beyond which a value that is given contradicts the belief."""
 
 
 def load(path: Path) -> tuple[TwinFile, Twin]:
@@ -23,14 +28,73 @@ def load(path: Path) -> tuple[TwinFile, Twin]:
         return file, file.build()
 
 
-def optional_record(file: TwinFile, data: Path | None) -> Record | None:
-    """The data given, or those of the document where there are any."""
-    if data is not None:
-        return file.record(data)
+@dataclass(frozen=True)
+class Drive:
+    """What drives a run: the part of a record that it is beside, if any, the inputs, and when the sensors are read."""
+
+    record: Record | None
+    inputs: dict[str, Series]
+    times: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class DriveOptions:
+    """The options that say what drives a run, as typed."""
+
+    until: str | None
+    every: str | None
+    data: Path | None
+    input: list[str]
+    experiment: str | None
+
+
+def drive(file: TwinFile, twin: Twin, options: DriveOptions) -> Drive:
+    """Inputs and times from the data of the document, as far as options do not say them.
+
+    Raises:
+        ValueError: for options that cannot be read, and where an input or the end of the run is not known.
+    """
+    every = seconds("--every", options.every)
+    record, report = optional_record(file, options.data, options.experiment) or (None, DataReport(()))
+    until = _instant("--until", options.until, report)
+    inputs = input_signals(file, record, options.input)
+    _require_drive(file, twin, record, inputs, until, options.data)
+    times = instants(twin, record, until, every)
+    if record is not None and record.times is not None and until is not None and until > float(record.times[0]):
+        record = record.between(float(record.times[0]), until)
+    return Drive(record, inputs, times)
+
+
+def _require_drive(
+    file: TwinFile, twin: Twin, record: Record | None, inputs: dict[str, Series], until: float | None, data: Path | None
+) -> None:
+    """Raise where a document has several experiments, none was named, and the options alone do not drive a run."""
+    experiments = file.document.experiments
+    if record is not None or not experiments:
+        return
+    missing = [name for name in twin.inputs if name not in inputs]
+    if data is not None or missing or (until is None and has_time(twin)):
+        rest = [*(["--until"] if has_time(twin) else []), *(f"--input {name}=QUANTITY" for name in twin.inputs)]
+        instead = f", or give {' and '.join(rest)} for one that has not been made" if rest and data is None else ""
+        raise ValueError(
+            f"{file.source} has the experiments {', '.join(experiments)}: name one with --experiment{instead}."
+        )
+
+
+def optional_record(file: TwinFile, data: Path | None, experiment: str | None) -> tuple[Record, DataReport] | None:
+    """The data given, those of an experiment, or those of the document where there are any, and what was found."""
+    if experiment is not None:
+        try:
+            file.require_experiment(experiment)
+        except ValueError as error:
+            raise ValueError(f"--experiment: {error}") from error
+        return file.inspect(data, experiment=experiment)
     if file.document.data is None:
         return None
+    if data is not None:
+        return file.inspect(data)
     with contextlib.suppress(MissingDataError):
-        return file.record()
+        return file.inspect()
     return None
 
 
@@ -41,6 +105,16 @@ def seconds(option: str, text: str | None) -> float | None:
     try:
         return parse(text, "s")
     except UnitError as error:
+        raise ValueError(f"{option}: {error}") from error
+
+
+def _instant(option: str, text: str | None, report: DataReport) -> float | None:
+    """An instant such as ``1h`` or, where data have time stamps, one like them; raises `ValueError` with the option."""
+    if text is None:
+        return None
+    try:
+        return read_instant(text, report.origin, report.zoned)
+    except ValueError as error:
         raise ValueError(f"{option}: {error}") from error
 
 
@@ -62,8 +136,25 @@ def parameter_values(twin: Twin, texts: list[str]) -> dict[str, float]:
         if name not in twin.parameters:
             known = ", ".join(twin.parameters) or "none"
             raise ValueError(f"--set: unknown parameter '{name}': the twin has {known}.")
+        if twin.parameters[name].shape:
+            raise ValueError(f"--set: parameter '{name}' is {twin.parameters[name].size} numbers, not one.")
         values[name] = _parse("--set", name, quantity, twin.parameters[name].unit)
     return values
+
+
+def far_off(twin: Twin, known: dict[str, float]) -> list[str]:
+    """A sentence for each parameter whose value is far from what is believed of it."""
+    found = []
+    for name, value in known.items():
+        place, belief = twin.belief.places[name], twin.belief
+        z = belief.given({name: value}).mean[place] - belief.mean[place]
+        off = abs(float(z[0])) / float(np.sqrt(belief.covariance[place, place][0, 0]))
+        if off > _FAR:
+            found.append(
+                f"{name} is {off:.0f} standard deviations from what is believed of it: the other parameters move far, "
+                "too; 'gemel simulate --set' changes it alone."
+            )
+    return found
 
 
 def input_signals(file: TwinFile, record: Record | None, texts: list[str]) -> dict[str, Series]:
@@ -88,17 +179,21 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
         return None
     if every is not None and every <= 0:
         raise ValueError(f"--every must be positive, not {every:g} s.")
-    if record is not None and record.times is not None and every is None:
-        part = record if until is None else record.between(float(record.times[0]), until)
-        return np.asarray(part.times)
-    start = 0.0 if record is None or record.times is None else float(record.times[0])
-    end = until if until is not None else None
-    if end is None and record is not None and record.times is not None:
-        end = float(record.times[-1])
+    known = None if record is None or record.times is None else np.asarray(record.times)
+    start = 0.0 if known is None else float(known[0])
+    end = until if until is not None or known is None else float(known[-1])
     if end is None:
         raise ValueError("Give --until, such as '--until 1h': the twin has no data that say how long.")
-    if end <= start:
+    if end < start or (end == start and until is not None):
         raise ValueError(f"--until must be after {start:g} s, not {end:g} s.")
+    if known is not None and every is None:
+        spacing = float(known[-1] - known[-2]) if len(known) > 1 else 0.0
+        if end > known[-1] + spacing:
+            raise ValueError(
+                f"--until: the data end at {known[-1]:g} s, before {end:g} s: give --every to go beyond them, with the "
+                "last values of the inputs."
+            )
+        return known if until is None else known[known < until]
     count = 200 if every is None else max(1, round((end - start) / every))
     return np.linspace(start, end, count + 1)
 
@@ -111,13 +206,20 @@ def has_time(twin: Twin) -> bool:
         return True
 
 
-def believed(twin: Twin, path: Path | None, default: Path) -> tuple[Twin, Path | None]:
-    """The twin with the belief at ``path``, or at ``default`` where there is one; and which was taken."""
+def believed(twin: Twin, path: Path | None, default: Path, experiment: str | None) -> tuple[Twin, str]:
+    """The twin with the belief at ``path``, or at ``default`` where there is one, in an experiment where it has one
+    of it; and in words which was taken.
+    """
     chosen = path or (default if default.is_file() else None)
     if chosen is None:
-        return twin, None
-    belief: Belief = load_belief(chosen, twin.belief)
-    return twin.with_belief(belief.mean, belief.covariance), chosen
+        return twin, "the prior (no calibration found)"
+    beliefs = load_beliefs(chosen, twin.belief)
+    belief, words = beliefs[""], str(chosen)
+    if experiment in beliefs:
+        belief, words = beliefs[experiment], f"{chosen}, in the experiment {experiment}"
+    elif len(beliefs) > 1:
+        words = f"{chosen}, of an experiment to come"
+    return twin.with_belief(belief.mean, belief.covariance), words
 
 
 def show_pairs(twin: Twin, run: Run) -> None:

@@ -2,20 +2,34 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Literal
+
+from rich.markup import escape
 
 from gemel.bindings.addresses import default_address
 from gemel.bindings.application import configure_jax
 from gemel.bindings.client import Client, UnknownNameError
 from gemel.bindings.commands import common
 
+_INTERVAL = 10.0
+"""Seconds between two lines about a job whose state does not change."""
+
 
 def show_all(server: str | None) -> None:
-    """Print a line for each job."""
+    """Print a line for each job: its id, its twin, when it was submitted, how far it is."""
     with _client(server) as client:
-        for job in client.jobs():
-            common.console.print(f"{job.id}  {job.progress().words()}", soft_wrap=True, markup=False)
+        found = [(job.id, job.progress()) for job in client.jobs()]
+    width = max((len(progress.twin) for _, progress in found), default=0)
+    for job, progress in found:
+        when = f"{datetime.fromtimestamp(progress.created):%Y-%m-%d %H:%M}"
+        common.console.print(
+            f"{job}  {progress.twin:{width}}  {when}  {progress.words()}", soft_wrap=True, markup=False
+        )
+    if not found:
+        common.console.print("There are no jobs.")
 
 
 def start(twin: Path, max_steps: int | None, revision: int, server: str | None) -> None:
@@ -26,10 +40,16 @@ def start(twin: Path, max_steps: int | None, revision: int, server: str | None) 
 
 
 def watch(job_id: str, server: str | None) -> None:
-    """Print a line at every change of a job until it has ended."""
-    with _client(server) as client:
+    """Print a line where the state of a job changes, and now and then between, until it has ended; on a terminal its
+    steps are shown in place.
+    """
+    state, told = "", monotonic()
+    with _client(server) as client, common.console.status("") as status:
         for progress in client.job(job_id).watch():
-            common.console.print(progress.words(), soft_wrap=True, markup=False)
+            status.update(escape(progress.words()))
+            if progress.state != state or (not common.console.is_terminal and monotonic() - told > _INTERVAL):
+                common.console.print(progress.words(), soft_wrap=True, markup=False)
+                state, told = progress.state, monotonic()
 
 
 def change(how: Literal["pause", "resume", "cancel"], job_id: str, server: str | None) -> None:

@@ -15,11 +15,8 @@ from gemel.engine.results import save_run
 class SimulateOptions:
     """The options of the command, as typed."""
 
-    until: str | None
-    every: str | None
-    data: Path | None
+    drive: common.DriveOptions
     set: list[str]
-    input: list[str]
     belief: Path | None
     out: Path | None
     plot: Path | None
@@ -27,15 +24,12 @@ class SimulateOptions:
 
 def run(path: Path, options: SimulateOptions) -> None:
     """Simulate a twin and show its readings. Raises `SolveError` where the solve fails."""
-    until, every = common.seconds("--until", options.until), common.seconds("--every", options.every)
     file, twin = common.load(path)
-    twin, _ = common.believed(twin, options.belief, Path())
-    record = common.optional_record(file, options.data)
-    inputs = common.input_signals(file, record, options.input)
-    times = common.instants(twin, record, until, every)
+    drive = common.drive(file, twin, options.drive)
+    twin, _ = common.believed(twin, options.belief, Path(), options.drive.experiment)
     values = common.parameter_values(twin, options.set)
     with common.console.status("Simulating …"):
-        result = simulate(twin, inputs, times, values)
+        result = simulate(twin, drive.inputs, drive.times, values)
         status = result.status.worst()
     out = options.out or Path("runs") / file.name / "run.zarr"
     save_run(out, result)
@@ -43,7 +37,7 @@ def run(path: Path, options: SimulateOptions) -> None:
     common.show_pairs(twin, result)
     common.console.print(f"Run written to {out}")
     if options.plot is not None:
-        plot_forecast(options.plot, twin, _without_band(result), record)
+        plot_forecast(options.plot, twin, _without_band(result), drive.record)
         common.console.print(f"Picture written to {options.plot}")
     if status != 0:
         from gemel.solvers import SolveError

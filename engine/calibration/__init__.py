@@ -27,6 +27,7 @@ from gemel.engine.calibration.shooting import (
     descend_in_batches,
     shoot,
     shooting_residual,
+    shooting_start,
 )
 
 __all__ = [
@@ -68,5 +69,6 @@ __all__ = [
     "sample",
     "shoot",
     "shooting_residual",
+    "shooting_start",
     "stopping_early",
 ]

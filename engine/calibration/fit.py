@@ -25,10 +25,19 @@ from gemel.engine.simulation import check_names, simulate
 from gemel.engine.twin import Twin
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver, LevenbergMarquardt, Linearisation
 from gemel.solvers.linearising import Residual, data_rows, linearise, whitened
-from gemel.solvers.solution import Status
+from gemel.solvers.solution import Code, Status
 
 DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=60)
 """Levenberg-Marquardt until a step lowers the misfit by less than a millionth."""
+
+
+_ENDED = {
+    Code.MAX_STEPS: "the limit of steps was reached before a tolerance was met: raise max_steps, or loosen the "
+    "tolerance.",
+    Code.STAGNATION: "no step lowers the misfit further, though its gradient is above the tolerance: start elsewhere, "
+    "or look for parameters at which runs fail.",
+}
+"""What a fit says of its end where a solve would say something else."""
 
 
 class CalibrationError(RuntimeError):
@@ -50,6 +59,12 @@ class Fit(eqx.Module):
     status: Status
     costs: Float[Array, " steps"]
     steps: int = eqx.field(static=True)
+
+    @property
+    def message(self) -> str:
+        """How the fit ended and what to try, in one sentence."""
+        code = self.status.worst()
+        return _ENDED.get(code, code.message)
 
     def twin_in(self, experiment: str) -> Twin:
         """The twin as it was in one of the experiments. Raises `ValueError` for one that there was not."""

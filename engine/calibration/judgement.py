@@ -82,11 +82,22 @@ class Score:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The scores, a verdict, and the reasons for it, one sentence each."""
+    """The scores, a verdict, and what speaks against the twin and for it, one sentence each."""
 
     verdict: Verdict
-    reasons: tuple[str, ...]
+    against: tuple[str, ...]
+    in_favour: tuple[str, ...]
     scores: tuple[Score, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of both kinds."""
+        return (*self.against, *self.in_favour)
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The reasons with "-" before those against the twin and "+" before those for it."""
+        return (*(f"- {reason}" for reason in self.against), *(f"+ {reason}" for reason in self.in_favour))
 
     @property
     def meaning(self) -> str:
@@ -125,7 +136,7 @@ def judge(
         scores += tuple(_scores(fit, *unseen, next(iter(parts.values())), (), another=True))
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
     if fit.status.worst() != Code.SUCCESS:
-        bad.insert(0, f"The calibration did not converge: {fit.status.worst().message}")
+        bad.insert(0, f"The calibration did not converge: {fit.message}")
     robust = not isinstance(loss, Gaussian | None)
     bad += _without_reading(runs, records)
     care += _of_residuals(fit, scores)
@@ -141,7 +152,7 @@ def judge(
     verdict: Verdict = "not usable" if bad else "usable with care" if care else "usable"
     if not bad and fit.belief.names and len(unknown) == len(fit.belief.names):
         verdict = "not determined"
-    return Judgement(verdict, (*bad, *care, *good), scores)
+    return Judgement(verdict, (*bad, *care), tuple(good), scores)
 
 
 def _alone(given: Any) -> bool:

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from statistics import median
 
-from gemel.solvers.least_squares import FitState, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers import LBFGS, EarlyStopping, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+from gemel.solvers.least_squares import FitState
 
 _KEPT = 12
 """Steps whose times and gradients are looked back on."""
@@ -27,7 +28,9 @@ class Pace:
     @staticmethod
     def of(solver: LeastSquaresSolver) -> "Pace":
         """The pace of a fit by ``solver`` before its first step."""
-        if isinstance(solver, LevenbergMarquardt | GradientDescent):
+        if isinstance(solver, EarlyStopping):  # which ends at these limits, or earlier
+            return Pace.of(solver.solver)
+        if isinstance(solver, LevenbergMarquardt | GradientDescent | LBFGS):
             return Pace(solver.max_steps, float(solver.gtol))
         return Pace()
 

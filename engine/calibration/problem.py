@@ -97,7 +97,7 @@ class CalibrationProblem(eqx.Module):
         if not records:
             raise ValueError("There are no experiments to fit: give a record, or several by name.")
         belief, places = joint_belief(twin.belief, tuple(records), tuple(own))
-        experiments = {name: _experiment(twin, one, sensors, places[name]) for name, one in records.items()}
+        experiments = {name: _named(name, twin, one, sensors, places[name]) for name, one in records.items()}
         if not any(bool(jnp.any(experiment.shares > 0)) for experiment in experiments.values()):
             raise ValueError(f"There is no finite reading to fit '{twin.name}' to.")
         fitted = {name for experiment in experiments.values() for name in experiment.names}
@@ -123,6 +123,16 @@ class CalibrationProblem(eqx.Module):
         for experiment in self.experiments.values():
             start = start.at[np.asarray(experiment.places)].set(jnp.asarray(z, float))
         return start
+
+
+def _named(name: str, twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:
+    """As `_experiment`; the error says which experiment it is."""
+    try:
+        return _experiment(twin, record, sensors, places)
+    except ValueError as error:
+        if not name:
+            raise
+        raise ValueError(f"Experiment '{name}': {error}") from error
 
 
 def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:

@@ -36,6 +36,9 @@ from gemel.solvers.least_squares import FitState, GradientDescent, LeastSquaresS
 from gemel.solvers.linearising import Regularised
 from gemel.solvers.solution import Status
 
+TIGHTNESS = (0.1, 0.01, 0.001)
+"""The jumps that are allowed, one after the other, in units of the scale of the states."""
+
 
 class _Restarted(OdeSystem):
     """A system that starts from a given state."""
@@ -94,20 +97,8 @@ class Shooting(eqx.Module):
             ValueError: for another analysis, several experiments, a sensor with a model error (jumps between windows
                 are one already), too few or too many windows, or a guess or scale that does not fit.
         """
-        analysis = problem.twin.analysis
-        if len(problem.experiments) != 1:
-            raise ValueError(f"Shooting cuts one experiment into windows, not {len(problem.experiments)}.")
-        (record,) = problem.experiments.values()
-        for name in record.names:
-            if problem.twin.sensor(name).noise.error is not None:
-                raise ValueError(
-                    f"Sensor '{name}' has a model error, which shooting has in its jumps: leave one of them."
-                )
-        if not isinstance(analysis, Ode | AdaptiveOde):
-            raise ValueError(f"Shooting starts an Ode or an AdaptiveOde anew, not a {type(analysis).__name__}.")
+        analysis, record = require_windows(problem, windows)
         grid, times = np.asarray(record.grid), np.asarray(record.times)
-        if not 2 <= windows <= len(grid) - 1:
-            raise ValueError(f"A run of {len(grid) - 1} steps has 2 to {len(grid) - 1} windows, not {windows}.")
         n = len(bind(analysis, problem.twin.belief.values()).system.initial())
         scale = np.broadcast_to(np.asarray(scale, float), (n,))
         if np.shape(states) != (len(times), n) or not np.all(np.isfinite(states)):
@@ -140,6 +131,23 @@ class Shooting(eqx.Module):
         """The standardised parameters, and the states at the starts of all windows but the first."""
         count = len(self.problem.twin.belief.mean)
         return x[:count], self.guess + self.scale * x[count:].reshape(self.guess.shape)
+
+
+def require_windows(problem: CalibrationProblem, windows: int) -> tuple[Any, Experiment]:
+    """The analysis and the experiment that are cut into windows. Raises `ValueError` where they cannot be."""
+    analysis = problem.twin.analysis
+    if len(problem.experiments) != 1:
+        raise ValueError(f"Shooting cuts one experiment into windows, not {len(problem.experiments)}.")
+    (record,) = problem.experiments.values()
+    for name in record.names:
+        if problem.twin.sensor(name).noise.error is not None:
+            raise ValueError(f"Sensor '{name}' has a model error, which shooting has in its jumps: leave one of them.")
+    if not isinstance(analysis, Ode | AdaptiveOde):
+        raise ValueError(f"Shooting starts an Ode or an AdaptiveOde anew, not a {type(analysis).__name__}.")
+    steps = len(np.asarray(record.grid)) - 1
+    if not 2 <= windows <= steps:
+        raise ValueError(f"A run of {steps} steps has 2 to {steps} windows, not {windows}.")
+    return analysis, record
 
 
 def _cut(grid: np.ndarray, windows: int) -> np.ndarray:
@@ -219,7 +227,7 @@ def shoot(
     windows: int,
     states: Any,
     scale: Any,
-    tightness: Sequence[float] = (0.1, 0.01, 0.001),
+    tightness: Sequence[float] = TIGHTNESS,
     solver: LeastSquaresSolver = DEFAULT_SOLVER,
     sensors: Sequence[str] | None = None,
     loss: Loss | None = None,
@@ -239,9 +247,52 @@ def shoot(
         ValueError: as `Shooting.of`, or for no tightness.
         CalibrationError: where the fit ends at a point whose run fails.
     """
+    return _shoot(CalibrationProblem.of(twin, record, sensors, loss), windows, states, scale, tightness, solver)
+
+
+def shooting_start(
+    problem: CalibrationProblem, windows: int, solver: LeastSquaresSolver = DEFAULT_SOLVER
+) -> Float[Array, " p"]:
+    """Where multiple shooting ends, for a fit of one run to start from.
+
+    The windows begin where a run at the mean of the belief is; each state moves by its range in that run.
+
+    Args:
+        problem: of a twin whose analysis is an `Ode` or an `AdaptiveOde`.
+        windows: how many.
+        solver: the method.
+
+    Raises:
+        ValueError: as `Shooting.of`, or where the run at the mean of the belief fails.
+        CalibrationError: where shooting ends at a point whose run fails.
+    """
+    analysis, record = require_windows(problem, windows)
+    run = _states(bind(analysis, problem.twin.belief.values()), record)
+    if not bool(run.status.ok):
+        raise ValueError(f"The run of '{problem.twin.name}' at the mean of its belief gives no states to shoot from.")
+    grid, values = np.asarray(record.grid), np.asarray(run.value)
+    states = np.stack([np.interp(np.asarray(record.times), grid, column) for column in values.T], axis=1)
+    moves = np.ptp(values, axis=0)
+    scale = np.where(moves > 0, moves, np.maximum(np.abs(values[0]), 1.0))
+    return _shoot(problem, windows, states, scale, TIGHTNESS, solver).fit.twin.belief.mean
+
+
+@eqx.filter_jit
+def _states(analysis: Any, record: Experiment) -> Any:
+    return analysis.solve(record.inputs, jnp.asarray(record.grid))
+
+
+def _shoot(
+    problem: CalibrationProblem,
+    windows: int,
+    states: Any,
+    scale: Any,
+    tightness: Sequence[float],
+    solver: LeastSquaresSolver,
+) -> ShootingFit:
+    """As `shoot`, of a problem."""
     if not len(tightness):
         raise ValueError("Multiple shooting needs at least one tightness, such as 0.01.")
-    problem = CalibrationProblem.of(twin, record, sensors, loss)
     first, *tighter = (Shooting.of(problem, windows, states, scale, allowed) for allowed in tightness)
     costs: list[Array] = []
     last, state = first, _fitted(first, first.start(), solver, costs)

@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.calibration import CalibrationProblem, Fit, Loss, conclude, multistart, residual
+from gemel.engine.calibration import CalibrationProblem, Fit, Loss, conclude, multistart, residual, shooting_start
 from gemel.engine.signals import Record
 from gemel.engine.store.files import write_atomically
 from gemel.engine.twin import Twin
+from gemel.solvers.early_stopping import EarlyStopping
 from gemel.solvers.least_squares import FitState, LeastSquaresSolver
 
 OnStep = Callable[[FitState], None]
@@ -36,9 +37,9 @@ def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, documen
     The preconditioner of the twin is left out: its set-up may use random numbers and changes no result.
     """
     digest = hashlib.sha256(document.encode())
-    digest.update(_words(solver))
     twin = problem.twin
     method = jax.tree.map(_without_preconditioner, solver, is_leaf=lambda node: isinstance(node, Twin))
+    digest.update(_words(method))
     tree = (twin.analysis, twin.sensors, twin.belief, problem.belief, problem.experiments, repr(problem.loss), method)
     which = [(name, one.names, one.places) for name, one in problem.experiments.items()]
     leaves, structure = jax.tree.flatten((tree, which))
@@ -112,6 +113,7 @@ def resumable_calibrate(
     on_step: OnStep | None = None,
     loss: Loss | None = None,
     starts: int = 1,
+    windows: int | None = None,
     own: Sequence[str] = (),
     start: np.ndarray | None = None,
 ) -> Fit:
@@ -123,8 +125,9 @@ def resumable_calibrate(
         document: text that belongs to the problem, such as the twin file.
         restart: start anew whatever is at ``path``.
         starts: from how many points to fit at once before the best goes on; see `multistart`.
+        windows: begin where multiple shooting with so many ends; see `shooting_start`.
         start: standardised parameters from which to fit, such as those of an earlier fit, instead of from ``starts``
-            points; the prior stays that of the twin.
+            points or ``windows``; the prior stays that of the twin.
         on_resume: called with the step from which the fit continues.
         on_step: called with the state after it is on disk, after the start and after every step.
 
@@ -134,12 +137,16 @@ def resumable_calibrate(
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss, own)
     begin = "" if start is None else f" {np.asarray(start, dtype=float).tolist()}"
-    mark = fingerprint(problem, solver, f"{document} {starts}{begin}")
+    cut = "" if windows is None else f" in {windows} windows"
+    mark = fingerprint(problem, solver, f"{document} {starts}{cut}{begin}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
         if start is not None:
             state = solver.init(residual, problem.start(start), problem)
+        elif windows is not None:
+            inner = solver.solver if isinstance(solver, EarlyStopping) else solver
+            state = solver.init(residual, problem.start(shooting_start(problem, windows, inner)), problem)
         elif starts > 1:
             state = multistart(problem, starts, solver=solver).best
         else:

@@ -130,10 +130,40 @@ def read_window(clocks: Sequence[Clock], table: DataTable, place: Place) -> Wind
     known = [clock.times[~np.isnat(clock.times)] for clock in clocks]
     first = min((times.min() for times in known if len(times)), default=None)
     low, high = (
-        None if text is None else _bound(text, first, zoned, place / key)
+        None if text is None or first is None else with_place(place / key, _bound, text, first, zoned)
         for key, text in (("start", table.start), ("end", table.end))
     )
     return Window(low, high)
+
+
+def read_instant(text: str, origin: np.datetime64 | None, zoned: bool) -> float:
+    """An instant in s of the time of a record, from a duration since its zero or, where it has stamps, one like them.
+
+    Args:
+        text: the instant in words.
+        origin: the stamp that is zero seconds; None where times are numbers.
+        zoned: whether the stamps have a zone.
+
+    Raises:
+        ValueError: for other text, and for a stamp that does not suit the times.
+    """
+    if origin is not None:
+        return float((_bound(text, origin, zoned) - origin) / _SECOND)
+    try:
+        return parse(text, "s")
+    except UnitError as error:
+        if _is_stamp(text):
+            says = f"'{text}' is a time stamp, but the times of the data are numbers: give a time such as '2 h'."
+            raise ValueError(says) from error
+        raise
+
+
+def _is_stamp(text: str) -> bool:
+    try:
+        read_stamp(text)
+    except ValueError:
+        return False
+    return True
 
 
 def goes_back_an_hour(times: np.ndarray) -> bool:
@@ -170,21 +200,22 @@ def _stamp(text: str, where: str, column: str, place: Place) -> tuple[np.datetim
         ) from error
 
 
-def _bound(text: str, first: Any, zoned: bool, place: Place) -> Any:
+def _bound(text: str, first: np.datetime64, zoned: bool) -> np.datetime64:
+    """A bound of data with stamps: a stamp like theirs, or a duration since the first. Raises `ValueError`."""
     try:
         stamp, offset = read_stamp(text)
     except ValueError:
         try:
             seconds = parse(text, "s")
         except UnitError as error:
-            raise place.error(
+            raise ValueError(
                 f"'{text}' is neither a time stamp such as '2024-01-31T12:00' nor a duration since the first sample "
                 "such as '2 h'."
             ) from error
-        return None if first is None else first + np.timedelta64(round(seconds * 1e9), "ns")
+        return first + np.timedelta64(round(seconds * 1e9), "ns")
     if (offset is not None) != zoned:
         says = "has no zone, but the stamps of the data have one" if zoned else "has a zone, but those of the data none"
-        raise place.error(f"the stamp '{text}' {says}.")
+        raise ValueError(f"the stamp '{text}' {says}.")
     return stamp
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
 from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
-from gemel.engine.twinfile.clocks import STAMPS, read_window
+from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document, InputColumnTable
+from gemel.engine.twinfile.schema import CircuitTable, ColumnTable, DataTable, Document, InputColumnTable
 from gemel.engine.twinfile.sources import open_sources
 from gemel.engine.units import compatible, parse, unit_of
 
@@ -58,6 +58,22 @@ def check_experiments(document: Document, place: Place) -> None:
             raise here.error(
                 "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
             )
+
+
+def check_calibration(document: Document, place: Place) -> None:
+    """Raise where keys of ``[calibration]`` do not fit together, or not the model."""
+    table, here = document.calibration, place / "calibration"
+    if table.windows is None:
+        return
+    if not isinstance(document.model, CircuitTable):
+        raise (here / "windows").error(
+            f"windows are for models that are differential equations in steps, such as 'equivalent-circuit', not for "
+            f"'{document.model.physics}'."
+        )
+    if table.starts > 1:
+        raise (here / "windows").error("a fit begins from 'windows' or from several 'starts', not from both.")
+    if len(document.experiments) > 1:
+        raise (here / "windows").error(f"windows cut one record: the file has {len(document.experiments)} experiments.")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
@@ -156,6 +172,43 @@ def _series(times: np.ndarray, values: np.ndarray, keep: np.ndarray, hold: str) 
     earlier = times[: int(np.argmax(keep))]
     before = earlier[-1] if len(earlier) and earlier[-1] < inside[0] else 2 * inside[0] - inside[1]
     return Series(np.concatenate([[before], inside]), np.concatenate([values, values[-1:]]))
+
+
+def before(found: Mapping[str, tuple[Record, DataReport]], until: str | float) -> dict[str, Record]:
+    """The samples of experiments before an instant; one without time is whole.
+
+    Args:
+        found: the record of each and what was found in its files.
+        until: in s, or in words; see `read_instant`.
+
+    Raises:
+        ValueError: for an instant that cannot be read, before which an experiment has no sample, or after which none
+            has any.
+    """
+    says = f"'{until}'" if isinstance(until, str) else f"{until:g} s"
+    ends = {
+        name: read_instant(until, report.origin, report.zoned) if isinstance(until, str) else until
+        for name, (record, report) in found.items()
+        if record.times is not None
+    }
+    if not ends:
+        raise ValueError(f"there is nothing until {says}: the data have no time.")
+    beyond: dict[float, str] = {}
+    for name, end in ends.items():
+        record, report = found[name]
+        first, last = (float(np.asarray(record.times)[k]) for k in (0, -1))
+        which = f" of experiment '{name}'" if name else ""
+        if end <= first:
+            raise ValueError(f"no sample{which} lies before {says}: the first is at {report.instant(first)}.")
+        beyond[end - last] = f"the last one{which} is at {report.instant(last)}"
+    if min(beyond) > 0:
+        raise ValueError(
+            f"{says} lies beyond all samples: {beyond[min(beyond)]}; without 'until' all are fitted, and none held out."
+        )
+    return {
+        name: record.between(float(record.times[0]), ends[name]) if record.times is not None else record
+        for name, (record, _) in found.items()
+    }
 
 
 def thinned(times: np.ndarray, inputs: Iterable[Series], fraction: float) -> np.ndarray:

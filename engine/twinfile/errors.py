@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -38,8 +39,8 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line (from 1) on which the deepest known key of ``path`` is written; None for the empty path."""
-    best, depth = None, 0
+    """The first line (from 1) on which the deepest known key of ``path`` is written; None for the empty path."""
+    best, depth = None, 0.0
     table: tuple[str | int, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -56,8 +57,10 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
             here = (*table, *_split(match.group(1)))
         else:
             continue
-        if len(here) > depth and tuple(path[: len(here)]) == here:
-            best, depth = number, len(here)
+        same = min(len(here), len(path))
+        deep = same if len(here) <= len(path) else same - 0.5  # the header of a table inside it is the next best
+        if deep > depth and tuple(path[:same]) == here[:same]:
+            best, depth = number, deep
     return best
 
 
@@ -75,7 +78,9 @@ def from_validation(error: ValidationError, place: Place, tree: Any, allowed: An
     kind, message = first["type"], first["msg"]
     if kind == "extra_forbidden":
         known = allowed(first["loc"][:-1])
-        return where.error(f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else "."))
+        near = get_close_matches(str(path[-1]), known, 1, 0.75)
+        sentence = f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else ".")
+        return where.error(sentence + (f" Did you mean '{near[0]}'?" if near else ""))
     if kind == "missing":
         return where.error(f"the key '{path[-1]}' is missing.")
     if kind in ("literal_error", "union_tag_invalid"):
@@ -85,7 +90,34 @@ def from_validation(error: ValidationError, place: Place, tree: Any, allowed: An
     if kind == "union_tag_not_found":
         tag = str(first.get("ctx", {}).get("discriminator", "kind")).strip("'")
         return where.error(f"the key '{tag}' is missing.")
-    return where.error(f"{message[0].lower()}{message[1:]} (got {first.get('input')!r}).")
+    if kind in _WANTED:
+        keys = f" with the keys {', '.join(allowed(first['loc']))}" if kind == "model_type" else ""
+        return where.error(f"{_WANTED[kind]}{keys} is wanted, not {_written(first)}.")
+    return where.error(f"{message[0].lower()}{message[1:]} (got {_written(first)}).")
+
+
+_WANTED = {
+    "model_type": "a table",
+    "dict_type": "a table",
+    "list_type": "a list",
+    "string_type": "text in quotes, such as a quantity with its unit,",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+"""What a key takes, by the kind of mistake that pydantic finds."""
+
+
+def _written(mistake: Any) -> str:
+    """What was written, as TOML writes it where it is short."""
+    given = mistake.get("input")
+    if isinstance(given, bool):
+        return str(given).lower()
+    return f'"{given}"' if isinstance(given, str) else repr(given)
 
 
 def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:

@@ -397,7 +397,9 @@ class DataTable(Table):
 class CalibrationTable(Table):
     """How to calibrate: which part of the data, which sensors, which method.
 
-    ``own`` names the parameters of which every experiment has one of its own.
+    ``own`` names the parameters of which every experiment has one of its own. With ``patience`` a fit ends that many
+    steps after the samples from ``until`` on were met best, and is the one there. With ``windows`` it begins where
+    multiple shooting ends.
     """
 
     until: str | None = None
@@ -406,6 +408,8 @@ class CalibrationTable(Table):
     method: Literal["levenberg-marquardt", "l-bfgs", "adam"] = "levenberg-marquardt"
     loss: Literal["gaussian", "huber", "student-t"] = "gaussian"
     starts: int = Field(default=1, ge=1, le=1000)
+    windows: int | None = Field(default=None, ge=2)
+    patience: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=0.05, gt=0)
     max_steps: int = Field(default=40, ge=1)
     tolerance: float = Field(default=1e-6, gt=0)

@@ -1,6 +1,7 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -13,13 +14,12 @@ from gemel.engine.datareport import DataReport
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import check_data, check_experiments, read_data, read_record
+from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import CalibrationTable, Document
-from gemel.engine.units import parse
+from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
 from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
 
 
@@ -60,6 +60,7 @@ class TwinFile:
         for name in ("data", "validation"):
             check_data(document, getattr(document, name), place / name)
         check_experiments(document, place)
+        check_calibration(document, place)
         return TwinFile(text, Path(folder), source, document)
 
     @property
@@ -80,19 +81,39 @@ class TwinFile:
         """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""
         return build_twin(self.document, self._place, self.folder)
 
-    def record(self, path: str | Path | None = None, whole: bool = False) -> Record:
+    def record(self, path: str | Path | None = None, whole: bool = False, experiment: str = "") -> Record:
         """The samples of the measured data, in SI; with ``whole`` also those that ``every`` and ``thin`` leave out.
 
-        Raises `TwinFileError`, of which `MissingDataError` says that a file is absent.
-        """
-        return self.inspect(path, whole)[0]
+        Args:
+            path: a file to read instead of the one, or those, that the table names.
+            whole: whether to keep all samples.
+            experiment: which one, where there are several.
 
-    def inspect(self, path: str | Path | None = None, whole: bool = False) -> tuple[Record, DataReport]:
+        Raises:
+            TwinFileError: for an experiment that is not there or not named, and for data that cannot be read, of which
+                `MissingDataError` says that a file is absent.
+        """
+        return self.inspect(path, whole, experiment)[0]
+
+    def inspect(
+        self, path: str | Path | None = None, whole: bool = False, experiment: str = ""
+    ) -> tuple[Record, DataReport]:
         """As `record`, with what was found in the data: gaps, repeats, outliers, stuck sensors, what was left out."""
-        found = self.inspect_all(path, whole)
-        if list(found) != [""]:
-            raise self._place.error(f"the file has the experiments {', '.join(found)}, but one record is needed.")
-        return found[""]
+        tables = self._tables()
+        if experiment:
+            self.require_experiment(experiment)
+        elif "" not in tables:
+            raise self._place.error(
+                f"the file has the experiments {', '.join(tables)}, but one record is needed: name one."
+            )
+        return self._read(experiment, tables[experiment], path, whole)
+
+    def require_experiment(self, name: str) -> None:
+        """Raise `TwinFileError` where the file has no experiment of that name."""
+        known = self.document.experiments
+        if name not in known:
+            has = ", ".join(known) or "none, but a table [data]"
+            raise self._place.error(f"there is no experiment '{name}': the file has {has}.")
 
     def records(self, path: str | Path | None = None, whole: bool = False) -> dict[str, Record]:
         """As `record`, of all experiments by name; the record of ``[data]`` is called ""."""
@@ -103,23 +124,29 @@ class TwinFile:
 
         Raises `TwinFileError` also where ``path`` is to stand for several files.
         """
-        tables = {"": self.document.data} if self.document.data is not None else dict(self.document.experiments)
-        if not tables:
-            raise self._place.error("the table [data] is missing.")
+        tables = self._tables()
         if path is not None and self.document.data is None:
             raise self._place.error(
                 "the data of experiments are in the files that their tables name: no one file can be given."
             )
+        return {name: self._read(name, table, path, whole) for name, table in tables.items()}
+
+    def _tables(self) -> dict[str, DataTable]:
+        """The tables of measured data by experiment. Raises `TwinFileError` where there are none."""
+        tables = {"": self.document.data} if self.document.data is not None else dict(self.document.experiments)
+        if not tables:
+            raise self._place.error("the table [data] is missing.")
+        return tables
+
+    def _read(self, name: str, table: DataTable, path: str | Path | None, whole: bool) -> tuple[Record, DataReport]:
+        """The record of one table. Raises as `record` does."""
         if path is not None and not Path(path).exists():
             raise MissingDataError(f"the data file '{path}' does not exist.")
-        found = {}
-        for name, table in tables.items():
-            if whole:
-                table = table.model_copy(update={"every": 1, "thin": None})
-            place = self._place / "experiments" / name if name else self._place / "data"
-            record, report = read_data(table, place, self.folder, None if path is None else Path(path))
-            found[name] = with_shapes(self.document, record), report
-        return found
+        if whole:
+            table = table.model_copy(update={"every": 1, "thin": None})
+        place = self._place / "experiments" / name if name else self._place / "data"
+        record, report = read_data(table, place, self.folder, None if path is None else Path(path))
+        return with_shapes(self.document, record), report
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
@@ -132,13 +159,24 @@ class TwinFile:
             None if path is None else Path(path),
         )
 
-    def training(self, record: Record) -> Record:
-        """The part of a record that ``[calibration]`` fits: samples before ``until``."""
+    def training(self, record: Record, report: DataReport | None = None) -> Record:
+        """The part of a record that ``[calibration]`` fits: samples before ``until``.
+
+        Args:
+            record: of `record`.
+            report: of `inspect`, where ``until`` is a time stamp.
+
+        Raises:
+            TwinFileError: where ``until`` does not suit the times of the record.
+        """
+        return self.training_all({"": (record, DataReport(()) if report is None else report)})[""]
+
+    def training_all(self, found: Mapping[str, tuple[Record, DataReport]]) -> dict[str, Record]:
+        """As `training`, of all that `inspect_all` gives."""
         until = self.calibration.until
-        if until is None or record.times is None:
-            return record
-        end = with_place(self._place / "calibration" / "until", parse, until, "s")
-        return with_place(self._place / "calibration" / "until", record.between, float(record.times[0]), end)
+        if until is None:
+            return {name: record for name, (record, _) in found.items()}
+        return with_place(self._place / "calibration" / "until", before, found, until)
 
     def loss(self) -> Loss:
         """What a residual costs by ``[calibration]``."""

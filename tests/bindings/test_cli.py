@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -43,6 +44,28 @@ def test_help_names_every_command(gemel: Gemel) -> None:
     for command in ("simulate", "data", "calibrate", "forecast", "demo", "serve", "jobs", "version"):
         assert command in text
     assert gemel("version")[0].startswith("gemel 0.")
+
+
+INTERRUPTED = """
+import os, signal, sys
+import gemel_command
+
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "gemel":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+sys.meta_path.insert(0, Interrupt())
+gemel_command.main()
+"""
+
+
+def test_an_interrupt_while_it_loads_ends_it_without_a_traceback(run_environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", INTERRUPTED]
+    ended = subprocess.run(command, env=run_environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.slow
@@ -108,6 +131,33 @@ def test_several_experiments_are_fitted_and_shown_together(tmp_path: Path, body:
     assert "Data of body, b" in out
     _, error = gemel("calibrate", body, "--data", body.parent / "a.csv", code=2)
     assert "no one file can be given" in error
+    check_forecasts_in_experiments(body, results, gemel)
+
+
+def check_forecasts_in_experiments(body: Path, results: Path, gemel: Gemel) -> None:
+    """Each has its own start, which one to come has not; there it may be known."""
+    out, _ = gemel("forecast", body, "--experiment", "b", "--until", "1 s")
+    assert "Belief: runs/body/belief.json, in the experiment b" in out
+    found, fitted = load_forecast(results / "forecast-b" / "run.zarr"), load_forecast(results / "forecast-b.zarr")
+    np.testing.assert_allclose(found.predictive["T"], fitted.predictive["T"][:10], rtol=1e-9)
+    np.testing.assert_allclose(found.run.readings["T"], fitted.run.readings["T"][:10], rtol=1e-12)
+    gemel("simulate", body, "--experiment", "b", "--belief", results / "belief.json", "--out", "b.zarr")
+    np.testing.assert_allclose(load_run(Path("b.zarr")).readings["T"], fitted.run.readings["T"], rtol=1e-12)
+    out, _ = gemel("forecast", body, "--until", "1 s")
+    assert "belief.json, of an experiment to come" in out
+    assert load_forecast(results / "forecast" / "run.zarr").parametric["T"][0] == pytest.approx(20.0, rel=1e-3)
+    out, _ = gemel("forecast", body, "--until", "1 s", "--set", "start=350 K")
+    known = load_forecast(results / "forecast" / "run.zarr")
+    assert known.run.readings["T"][0] == pytest.approx(350.0)
+    assert known.parametric["T"][0] == pytest.approx(0.0, abs=1e-9)
+    assert "h is 4" in gemel("forecast", body, "--until", "1 s", "--set", "h=20 W/K")[0]
+    for arguments, sentence in (
+        ([], "has the experiments a, b: name one with --experiment, or give --until for one that has not been made."),
+        (["--data", "a.csv"], "has the experiments a, b: name one with --experiment."),
+        (["--experiment", "c"], "there is no experiment 'c': the file has a, b."),
+        (["--experiment", "a", "--until", "1 h"], "--until: the data end at 2 s, before 3600 s: give --every"),
+    ):
+        assert sentence in gemel("forecast", body, *arguments, code=2)[1]
 
 
 def test_simulate_takes_quantities(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
@@ -140,6 +190,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no data to show": (["data", "{plate}", "--data", "none.csv"], "none.csv"),
     "missing data": (["calibrate", "{plate}", "--data", "none.csv"], "none.csv"),
     "a wrong unit": (["calibrate", "{plate}", "--until", "5 kg"], "--until: '5 kg' has the wrong unit"),
+    "no experiments": (["forecast", "{plate}", "--experiment", "a"], "there is no experiment 'a': the file has none"),
+    "a stamp": (["calibrate", "{plate}", "--until", "2024-01-31T12:00"], "--until: '2024-01-31T12:00' is a time stamp"),
+    "the end": (["calibrate", "{plate}", "--until", "9 d"], "--until: '9 d' lies beyond all samples: the last one is"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),
     "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "--set: unknown parameter 'rho'"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
@@ -163,8 +216,21 @@ def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, gemel:
 @pytest.mark.slow
 def test_a_fit_that_does_not_converge_is_told(tmp_path: Path, bar: Path, gemel: Gemel) -> None:
     _, told = gemel("calibrate", bar, "--max-steps", "2", code=1)
-    assert told.startswith("gemel: The calibration did not converge: the limit of iterations was reached")
+    assert told.startswith("gemel: The calibration did not converge: the limit of steps was reached before")
     assert (tmp_path / "runs" / "bar" / "figures.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_fit_that_stops_early_says_so(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    for file in body.parent.glob("*.csv"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    text = body.read_text()
+    (tmp_path / "early.toml").write_text(text.replace("until =", "patience = 2\nuntil ="))
+    assert "start[a]" in gemel("calibrate", "early.toml")[0]
+    assert "the fit that met the held-out samples best" in (tmp_path / "runs" / "body" / "report.html").read_text()
+    (tmp_path / "all.toml").write_text(text.replace('until = "1.5 s"', "patience = 2"))
+    _, told = gemel("calibrate", "all.toml", code=2)
+    assert told == "gemel: 'patience' stops a fit by samples that are held out, and none are: give '--until'.\n"
 
 
 @pytest.mark.slow
@@ -223,16 +289,19 @@ def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
 def test_jobs_of_a_server_from_the_command_line(server: Any, bar: Path, gemel: Gemel) -> None:
     door = ["--server", server.address]
     job = gemel("jobs", "start", bar, "--max-steps", "300", *door)[0].strip()
-    assert gemel("jobs", "pause", job, *door)[0].startswith("paused, step ")
-    assert any(line.startswith(f"{job}  paused") for line in gemel("jobs", "list", *door)[0].splitlines())
+    assert gemel("jobs", "pause", job, *door)[0].startswith("paused")
+    (line,) = (line for line in gemel("jobs", "list", *door)[0].splitlines() if line.startswith(job))
+    assert re.fullmatch(rf"{job}  bar +\d{{4}}-\d\d-\d\d \d\d:\d\d  paused(, step .*)?", line)
     assert gemel("jobs", "resume", job, *door)[0].startswith(("queued", "running"))
-    assert gemel("jobs", "watch", job, *door)[0].splitlines()[-1].startswith("succeeded, step 300, cost ")
+    watched = gemel("jobs", "watch", job, *door)[0]
+    assert watched.splitlines()[-1].startswith("succeeded, step 300, cost ")
+    assert "nan" not in watched
+    assert len(watched.splitlines()) < 12
     assert gemel("jobs", "cancel", job, *door)[0].startswith("succeeded")
     _, told = gemel("jobs", "pause", "none", *door, code=2)
     assert told == "gemel: The store has no job 'none'.\n"
     _, told = gemel("jobs", "list", "--server", "unix:none.sock", code=1)
-    assert told.startswith("gemel: UNAVAILABLE: ")
-    assert told.count("\n") == 1
+    assert told == "gemel: No server answers at unix:none.sock: 'gemel serve' starts one, and names where it listens.\n"
 
 
 def steps_at(checkpoint: Path) -> int:

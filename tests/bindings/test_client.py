@@ -14,7 +14,7 @@ import pytest
 
 from gemel.bindings.client import Client, ServiceError, UnknownNameError
 from gemel.bindings.proto.generated.gemel.v1 import simulation_pb2, simulation_pb2_grpc
-from gemel.engine import Fit, Forecast, Record, Run, Series, calibrate, forecast, simulate
+from gemel.engine import Fit, Forecast, Record, Run, Series, calibrate, forecast, simulate, stopping_early
 from gemel.engine.store import RunData, Store, write_run
 from gemel.engine.twinfile import TwinFile
 
@@ -143,6 +143,71 @@ def test_several_experiments_are_fitted_on_the_other_side(client: Client, body: 
     times = np.linspace(0.0, 1.0, 5)
     twin = client.twin("body")
     assert_same_forecasts(client.forecast(twin, times=times), forecast(local.twin, times=times))
+    record, there = file.record(experiment="b"), local.twin_in("b")
+    found = client.forecast(twin, use_data=True, experiment="b")
+    assert_same_forecasts(found, forecast(there, record.inputs, record.times))
+    assert_same_runs(client.simulate(twin, {}, times, experiment="b"), simulate(there, {}, times))
+    known = {"start": 350.0}
+    assert_same_forecasts(client.forecast(twin, {}, times, known), forecast(local.twin, {}, times, known))
+    assert client.inspect(remote, "b").channels == file.inspect(experiment="b")[1].channels
+    before = client.twin("body", 1)  # before the data, all experiments are alike
+    assert_same_runs(client.simulate(before, {}, times, experiment="b"), simulate(file.build(), {}, times))
+    with pytest.raises(ValueError, match="has the experiments a, b, but one record is needed: name one"):
+        client.simulate(twin, use_data=True)
+    with pytest.raises(ValueError, match="there is no experiment 'c': the file has a, b"):
+        client.forecast(twin, times=times, experiment="c")
+
+
+@pytest.mark.slow
+def test_fits_that_stop_early_or_begin_with_shooting_are_those_of_the_library(client: Client, body: Path) -> None:
+    """Early stopping gives what the same method gives here; shooting another way to the same minimum."""
+    text = body.read_text().replace('name = "body"', 'name = "early"').replace("own =", 'method = "l-bfgs"\nown =')
+    file = TwinFile.parse(text.replace("until =", "patience = 3\nuntil ="), body.parent)
+    whole, twin = file.records(), file.build()
+    parts = file.training_all(file.inspect_all())
+    early = stopping_early(file.solver(), twin, whole, parts, 3, own=["start"])
+    assert_same_fits(client.calibrate(client.register(file)).result(), calibrate(twin, parts, early, own=["start"]))
+    with pytest.raises(ValueError, match="'patience' stops a fit by samples that are held out, and none are"):
+        client.calibrate("early", whole["a"])
+
+    times = np.arange(0.0, 3600.0, 60.0)
+    amperes = {"current": Series(np.arange(0.0, 3600.0, 600.0), np.array([-5.0, 0.0, -8.0, 0.0, 4.0, -5.0]))}
+    cut = TwinFile.parse(CELL, body.parent)
+    cell = cut.build()
+    clean = simulate(cell, amperes, times, {"R0_1": 3e-3, "R0_2": 2.5e-3}).readings["voltage"]
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(len(times))
+    record = Record(times, {"voltage": np.asarray(clean) + noise}, amperes)
+    job = client.calibrate(client.register(cut), record)
+    one = calibrate(cell, record, cut.solver())
+    np.testing.assert_allclose(job.result().twin.belief.mean, one.twin.belief.mean, atol=2e-3)
+    np.testing.assert_allclose(job.result().twin.belief.covariance, one.twin.belief.covariance, rtol=0.02, atol=1e-9)
+    assert float(job.result().costs[0]) < 1.01 * float(one.costs[-1])
+    with pytest.raises(ValueError, match="A run of 2 steps has 2 to 2 windows, not 4"):
+        client.calibrate("cut", Record(times[:3], {"voltage": record.readings["voltage"][:3]}, amperes))
+
+
+CELL = """
+name = "cut"
+[model]
+physics = "equivalent-circuit"
+step = "60 s"
+current = { input = "current" }
+capacity = "10 Ah"
+open_circuit_voltage = { knots = [0, 1], values = ["3 V", "4 V"] }
+series_resistance = { knots = [0, 1], median = "2 mohm", factor = 2 }
+[[model.pairs]]
+resistance = { knots = [0, 1], values = ["1 mohm", "1 mohm"] }
+time_constant = { knots = [0, 1], values = ["200 s", "200 s"] }
+[inputs.current]
+unit = "A"
+[sensors.voltage]
+kind = "output"
+output = "voltage"
+unit = "V"
+noise = "1 mV"
+[calibration]
+windows = 4
+"""
 
 
 def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
@@ -209,7 +274,7 @@ def test_unknown_names_and_no_server_are_told(client: Client, tmp_path: Path) ->
         client.read_run("none")
     with (
         Client(f"unix:{os.path.relpath(tmp_path / 'x')}") as lost,
-        pytest.raises(ServiceError, match="UNAVAILABLE"),
+        pytest.raises(ServiceError, match=r"No server answers at unix:.*x: 'gemel serve' starts one"),
     ):
         lost.twins()
 

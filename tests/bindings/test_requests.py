@@ -180,7 +180,7 @@ def test_bad_calibrations_are_refused_and_leave_no_job(channel: Any, client: Cli
     assert str(caught.value) == library_sentence(lambda: CalibrationProblem.of(twin, record))
     for request, word in (
         (calibration_pb2.CalibrateRequest(twin="plate", sensors=["T9"]), "T9"),
-        (calibration_pb2.CalibrateRequest(twin="plate", until=-5.0), "No sample lies between"),
+        (calibration_pb2.CalibrateRequest(twin="plate", until=-5.0), "until: no sample lies before -5 s"),
         (calibration_pb2.CalibrateRequest(twin="plate", max_steps=0), "max_steps must be at least 1, not 0"),
         (calibration_pb2.CalibrateRequest(twin="plate", record=types_pb2.Record()), "heater"),
     ):

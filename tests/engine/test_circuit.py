@@ -158,6 +158,16 @@ def test_next_means_that_a_value_held_until_its_sample(tmp_path):
         ('["20 s", "20 s"]', '["20 s", "20 A"]', r"pairs\.0\.time_constant\.values\.1: .*wrong unit"),
         ('output = "voltage"', 'output = "power"', r"unknown output 'power': the model has voltage"),
         ('hold = "next"', 'hold = "late"', r"inputs\.current\.hold: 'late' is not allowed"),
+        (
+            "[validation]",
+            "[calibration]\nwindows = 1\n[validation]",
+            r"calibration\.windows: .*or equal to 2",
+        ),
+        (
+            "[validation]",
+            "[calibration]\nwindows = 3\nstarts = 2\n[validation]",
+            r"calibration\.windows: a fit begins from 'windows' or from several 'starts', not from both",
+        ),
         ("[0, 0.5, 1]", "[0, 1, 0.5]", r"series_resistance: The knots of a curve must increase"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 import gemel as gm
-from gemel.engine.calibration import DEFAULT_SOLVER
+from gemel.engine.calibration import DEFAULT_SOLVER, residual
 from gemel.engine.calibration.experiments import belief_in, belief_in_another, joint_belief
 from gemel.engine.store.checkpoints import fingerprint
 from gemel.engine.twinfile import TwinFile, TwinFileError
@@ -101,6 +101,30 @@ def test_a_belief_that_learnt_nothing_is_the_one_before_in_another_experiment():
     np.testing.assert_allclose(another.covariance, belief.covariance, rtol=1e-10)
 
 
+def test_a_belief_once_some_parameters_are_known_is_that_of_its_precision():
+    """By blocks of the inverse: the covariance of the others is that of their block, whatever the values are."""
+    belief = random_belief(4, 6)
+    known = belief.given({"p1": 0.7, "p3": -2.0})
+    rest, at = [0, 2], [1, 3]
+    precision = np.linalg.inv(np.asarray(belief.covariance))
+    left = np.linalg.inv(precision[np.ix_(rest, rest)])
+    off = np.array([0.7, -2.0]) - np.asarray(belief.mean)[at]
+    mean = np.asarray(belief.mean)[rest] - left @ precision[np.ix_(rest, at)] @ off
+    np.testing.assert_allclose(known.mean, [mean[0], 0.7, mean[1], -2.0], rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(known.covariance)[np.ix_(rest, rest)], left, rtol=1e-10)
+    np.testing.assert_array_equal(np.asarray(known.covariance)[at], 0.0)
+    # A forecast from a known start is sure of it, and of nothing else more than it was.
+    twin = cooling()
+    band = gm.forecast(twin, times=SAMPLES, parameters={"start": 350.0})
+    assert float(band.run.readings["T"][0]) == pytest.approx(350.0)
+    assert float(band.parametric["T"][0]) == pytest.approx(0.0, abs=1e-9)
+    assert float(band.parametric["T"][5]) > 1.0
+    with pytest.raises(ValueError, match=r"'h' cannot be -1.0 \(in SI units\): its prior rules that out"):
+        gm.forecast(twin, times=SAMPLES, parameters={"h": -1.0})
+    with pytest.raises(ValueError, match="Unknown parameter 'k': the twin has h, start"):
+        gm.forecast(twin, times=SAMPLES, parameters={"k": -1.0})
+
+
 def test_all_parameters_may_be_own_ones():
     records = {"a": measured(12.0, 280.0, 0), "b": measured(8.0, 320.0, 1)}
     fit = gm.calibrate(cooling(), records, own=["h", "start"])
@@ -138,7 +162,11 @@ def test_posteriors_of_several_experiments_are_calibrated():
         (measured(12.0, 280.0, 0), ("start",), "Only experiments have parameters of their own"),
         ({"a": gm.Record(SAMPLES, {"T": np.full(21, np.nan)})}, (), "no finite reading to fit 'body' to"),
         ({"a": measured(12.0, 280.0, 0)}, ("begin",), "Unknown parameter 'begin': the twin has h, start"),
-        ({"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})}, (), "Unknown sensor 'U'"),
+        (
+            {"a": measured(12.0, 280.0, 0), "b": gm.Record(SAMPLES, {"U": SAMPLES})},
+            (),
+            "Experiment 'b': Unknown sensor 'U'",
+        ),
     ],
 )
 def test_experiments_that_cannot_be_fitted_are_named(records, own, sentence):
@@ -241,6 +269,11 @@ def test_a_twin_file_names_its_experiments(tmp_path):
     ("old", "new", "sentence"),
     [
         ("own = [", 'own = ["begin", ', r"calibration.own: unknown parameter 'begin': the file has h, start"),
+        (
+            "[calibration]",
+            "[calibration]\nwindows = 4",
+            "calibration.windows: .*not for 'thermal-network'",
+        ),
         ("[calibration]", '[data]\nvalues.T = "1 K"\n[calibration]', "has no .data.: make it one of the experiments"),
         ('std = "0.1 K"', 'std = "0 K"', "model_error: The standard deviation of a model error must be a positive"),
         ('"1 s" }', '"1 K" }', "model_error.correlation_time"),
@@ -326,6 +359,28 @@ def test_an_own_parameter_of_several_numbers_is_told_for_each_experiment():
     rows = {row.name: row for row in fit.arrays()}
     assert list(rows) == ["begin[a]", "begin[b]"]
     assert all(row.count == 2 and row.determined > 0.99 for row in rows.values())
+
+
+@pytest.mark.slow
+def test_held_out_samples_of_all_experiments_stop_a_fit():
+    whole = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1), "c": measured(12.0, 300.0, 2, SAMPLES[:9])}
+    parts = {name: record.between(0.0, 1.0) for name, record in whole.items()}  # all of c
+    twin = cooling()
+    early = gm.stopping_early(DEFAULT_SOLVER, twin, whole, parts, patience=2, own=["start"])
+    problem = gm.CalibrationProblem.of(twin, parts, own=["start"])
+    state, misfits = early.init(residual, problem.start(), problem), []
+    while not bool(state.finished):
+        z = state.memory.inner.z
+        misfits.append(0.0)
+        for name in ("a", "b"):
+            values = twin.belief.values(z[np.asarray(problem.experiments[name].places)])
+            run = np.asarray(gm.simulate(twin, {}, SAMPLES, values).readings["T"])
+            misfits[-1] += 0.5 * np.sum((run - np.asarray(whole[name].readings["T"]))[10:] ** 2) / 0.5**2
+        assert float(state.memory.misfit) == pytest.approx(min(misfits), rel=1e-9)
+        state = early.step(residual, state, problem)
+    assert len(misfits) >= 3
+    with pytest.raises(ValueError, match="No sample of the record is held out"):
+        gm.stopping_early(DEFAULT_SOLVER, twin, parts, parts, patience=2, own=["start"])
 
 
 def test_a_point_of_another_problem_is_named():

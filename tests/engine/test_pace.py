@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from gemel.engine.calibration.pace import Pace
-from gemel.solvers import GradientDescent, LevenbergMarquardt
+from gemel.solvers import LBFGS, EarlyStopping, GradientDescent, LevenbergMarquardt
 from gemel.solvers.least_squares import FitState
 
 
@@ -35,4 +35,7 @@ def test_a_gradient_that_falls_steadily_ends_the_fit_before_its_limit():
     # at step 19 the gradient is 10^-2.75 and falls by 10^-0.25 a step: one step to 10^-3
     assert pace.steps_left == 1
     assert pace.seconds_left == pytest.approx(0.5)
+    quasi = LBFGS(1e-3, 0.0, 30)
+    early = EarlyStopping(quasi, lambda z, args: z, None, patience=5)  # may end earlier still
+    assert Pace.of(quasi) == Pace.of(early) == Pace(30, 1e-3)
     assert Pace.of(LevenbergMarquardt(1e-4, 0.0, 0.0, 3)).after(0.0, state(5, 1.0)).steps_left == 0

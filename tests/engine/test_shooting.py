@@ -1,5 +1,6 @@
 """Multiple shooting and batches of windows, on records that one run from their start cannot be fitted to."""
 
+from pathlib import Path
 from typing import Any
 
 import diffrax
@@ -12,6 +13,7 @@ import pytest
 
 import gemel as gm
 from gemel.engine.calibration import Shooting, batches, residual, shooting_residual
+from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 
 EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
 
@@ -75,6 +77,33 @@ def test_a_chaotic_record_is_fitted_where_one_run_is_not():
         assert row.value == pytest.approx(dict(zip(names, truth, strict=True))[row.name], rel=0.03)
     assert np.abs(found.jumps).max() < 2e-3
     np.testing.assert_allclose(found.states[:, 0], np.interp(found.times, times, np.asarray(clean["x"])), atol=1.0)
+
+
+@pytest.mark.slow
+def test_a_fit_of_one_run_may_begin_where_shooting_ends_and_survives_being_killed(tmp_path: Path):
+    """On seven Lyapunov times, with nothing but the run at the mean of the prior to guess states from."""
+    names, truth = ("sigma", "rho", "beta"), (10.0, 28.0, 8.0 / 3.0)
+    twin = lorenz(*(gm.Parameter(n, gm.LogNormal(m, 2.0)) for n, m in zip(names, (8.0, 22.0, 2.0), strict=True)))
+    times, rng = np.linspace(0.0, 8.0, 81), np.random.default_rng(0)
+    clean = gm.simulate(lorenz(*truth), {}, times).readings
+    record = gm.Record(times, {n: np.asarray(v) + 0.5 * rng.standard_normal(81) for n, v in clean.items()})
+    solver, path = gm.LevenbergMarquardt(1e-4, 1e-4, 1e-6, 60), tmp_path / "checkpoint.npz"
+
+    def stop(state: Any) -> None:
+        if int(state.step) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        resumable_calibrate(twin, record, solver, None, path, windows=20, on_step=stop)
+    resumed: list[int] = []
+    fit = resumable_calibrate(twin, record, solver, None, path, windows=20, on_resume=resumed.append)
+    assert resumed == [2]
+    assert bool(fit.status.ok)
+    for row in fit.table():
+        assert row.value == pytest.approx(dict(zip(names, truth, strict=True))[row.name], rel=0.01)
+    assert float(fit.costs[-1]) < 162 / 2 + 3 * np.sqrt(162 / 2)  # half a chi-square of 162 samples
+    with pytest.raises(OtherProblemError, match="another twin, other data or another solver"):
+        resumable_calibrate(twin, record, solver, None, path)
 
 
 def spring(w: Any, damping: Any = 0.0, step: float = 0.1) -> gm.Twin:

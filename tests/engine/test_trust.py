@@ -267,7 +267,8 @@ def test_a_few_wrong_samples_are_told_from_a_wrong_model():
     ):
         judgement = gm.judge(fit, run, record, fitted, loss=loss)
         sentence = f"3 % of the fitted samples of x lie more than 6 times its noise off: {advice}"
-        assert sentence in judgement.reasons
+        assert sentence in (judgement.against if loss is None else judgement.in_favour)
+        assert f"{'-' if loss is None else '+'} {sentence}" in judgement.marked
         assert judgement.verdict == verdict
         assert not any("the model or the noise is wrong" in reason for reason in judgement.reasons)
 

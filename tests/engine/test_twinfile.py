@@ -273,6 +273,14 @@ def test_a_mistake_in_a_dynamic_model_is_one_sentence(tmp_path, old, new, senten
 
 MISTAKES = [
     ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
+    ("[inputs.heater]", "[input.heater]", "line 43, input: unknown key 'input': allowed are boundaries, "),
+    ("[inputs.heater]", "[input.heater]", "validation. Did you mean 'inputs'?"),
+    (
+        'noise = "0.1 degC"',
+        'noise = "1 K"\nmodel_error = "1 K"',
+        "a table with the keys correlation_time, std is wanted",
+    ),
+    ("cells = [4, 3]", "cells = [4, 3.5]", "mesh.box.cells.1: a whole number is wanted, not 3.5."),
     ('element = "Q1"', 'element = "P2"', "allowed are Q1, Q2, Q3"),
     ('element = "Q1"', "", "model.element: the key 'element' is missing"),
     ('physics = "heat"', 'physics = "flow"', "'flow' is not allowed"),
@@ -331,7 +339,9 @@ DATA_MISTAKES = [
     ('unit = "min"', 'unit = "K"', LOG, "'K' does not fit a quantity in 's'"),
     ("[data.readings.T]", "[data.readings.T2]", LOG, "the twin has no sensor 'T2': it has T"),
     ('column = "T"\nunit = "degC"', 'column = "T"\nunit = "V"', LOG, "'V' does not fit a quantity in 'degC'"),
-    ('until = "2 min"', 'until = "-1 s"', LOG, "No sample lies between"),
+    ('until = "2 min"', 'until = "-1 s"', LOG, "calibration.until: no sample lies before '-1 s': the first is at 0 s"),
+    ('until = "2 min"', 'until = "1 h"', LOG, "'1 h' lies beyond all samples: the last one is at 180 s"),
+    ('until = "2 min"', 'until = "2024-01-31"', LOG, "'2024-01-31' is a time stamp, but the times of the data are"),
 ]
 
 
@@ -345,6 +355,28 @@ def test_a_mistake_in_the_data_is_one_sentence(tmp_path, old, new, log, sentence
 
     with pytest.raises(TwinFileError, match=sentence):
         read()
+
+
+def test_until_may_be_a_time_stamp_as_the_data_have_them(tmp_path):
+    stamps = ["2024-03-05T06:00+01:00", "2024-03-05T06:01+01:00", "2024-03-05T06:02+01:00", "2024-03-05T06:03+01:00"]
+    rows = LOG.splitlines()
+    (tmp_path / "log.csv").write_text(
+        "\n".join([rows[0], *(f"{s}{r[1:]}" for s, r in zip(stamps, rows[1:], strict=True))])
+    )
+    text = PLATE.replace('unit = "min"', 'unit = "datetime"')
+    for until, count in (("2024-03-05T05:02Z", 2), ("2024-03-05T06:02:01+01:00", 3), ("2 min", 2)):
+        file = TwinFile.parse(text.replace("2 min", until), tmp_path)
+        part = file.training(*file.inspect())
+        np.testing.assert_array_equal(part.times, 60.0 * np.arange(count))
+    for until, sentence in (
+        ("2024-03-05T06:02", "the stamp '2024-03-05T06:02' has no zone, but the stamps of the data have one"),
+        ("2024-03-05T05:00Z", "no sample lies before '2024-03-05T05:00Z': the first is at 2024-03-05T05:00:00Z"),
+        ("2025-03-05T05:00Z", "lies beyond all samples: the last one is at 2024-03-05T05:03:00Z"),
+        ("noon", "'noon' is neither a time stamp such as"),
+    ):
+        file = TwinFile.parse(text.replace("2 min", until), tmp_path)
+        with pytest.raises(TwinFileError, match=f"calibration.until: .*{sentence}"):
+            file.training(*file.inspect())
 
 
 def test_a_missing_data_file_is_its_own_error(tmp_path):

@@ -72,7 +72,7 @@ class RunPart(_message.Message):
     def __init__(self, header: _Optional[_Union[RunHeader, _Mapping]] = ..., frame: _Optional[_Union[Frame, _Mapping]] = ..., field: _Optional[_Union[FieldChunk, _Mapping]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ...) -> None: ...
 
 class SimulateRequest(_message.Message):
-    __slots__ = ("twin", "revision", "inputs", "times", "parameters", "fields", "use_data", "discard")
+    __slots__ = ("twin", "revision", "inputs", "times", "parameters", "fields", "use_data", "discard", "experiment")
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +95,7 @@ class SimulateRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     USE_DATA_FIELD_NUMBER: _ClassVar[int]
     DISCARD_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     twin: str
     revision: int
     inputs: _containers.MessageMap[str, _types_pb2.Series]
@@ -103,7 +104,8 @@ class SimulateRequest(_message.Message):
     fields: _containers.RepeatedScalarFieldContainer[str]
     use_data: bool
     discard: bool
-    def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., parameters: _Optional[_Mapping[str, float]] = ..., fields: _Optional[_Iterable[str]] = ..., use_data: _Optional[bool] = ..., discard: _Optional[bool] = ...) -> None: ...
+    experiment: str
+    def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., parameters: _Optional[_Mapping[str, float]] = ..., fields: _Optional[_Iterable[str]] = ..., use_data: _Optional[bool] = ..., discard: _Optional[bool] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class SimulateResponse(_message.Message):
     __slots__ = ("part",)
@@ -126,7 +128,7 @@ class ReadRunResponse(_message.Message):
     def __init__(self, part: _Optional[_Union[RunPart, _Mapping]] = ...) -> None: ...
 
 class ForecastRequest(_message.Message):
-    __slots__ = ("twin", "revision", "inputs", "times", "use_data", "fields")
+    __slots__ = ("twin", "revision", "inputs", "times", "use_data", "fields", "parameters", "experiment")
     class InputsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,19 +136,30 @@ class ForecastRequest(_message.Message):
         key: str
         value: _types_pb2.Series
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Series, _Mapping]] = ...) -> None: ...
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     TWIN_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TIMES_FIELD_NUMBER: _ClassVar[int]
     USE_DATA_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     twin: str
     revision: int
     inputs: _containers.MessageMap[str, _types_pb2.Series]
     times: _types_pb2.Times
     use_data: bool
     fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., use_data: _Optional[bool] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    parameters: _containers.ScalarMap[str, float]
+    experiment: str
+    def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., use_data: _Optional[bool] = ..., fields: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Mapping[str, float]] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class ForecastFrame(_message.Message):
     __slots__ = ("time", "readings", "parametric", "predictive", "model_error")

@@ -156,12 +156,14 @@ class ReadAttachmentResponse(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class InspectDataRequest(_message.Message):
-    __slots__ = ("name", "revision")
+    __slots__ = ("name", "revision", "experiment")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: int
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+    experiment: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class InspectDataResponse(_message.Message):
     __slots__ = ("report",)
