@@ -70,16 +70,20 @@ class Noise(eqx.Module):
         if self.error is not None and self.correlation_time > 0:
             raise ValueError("A noise beside a model error is white: give the correlation time to the model error.")
 
-    def samples_per_independent_one(self, spacing: float) -> float:
-        """How many samples at ``spacing`` s weigh as much as one independent sample."""
-        return _samples_per_independent_one(spacing, self.correlation_time)
+    def shares(self, times: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        r"""What each sample at ``times`` in s weighs, one where it is independent of its neighbours.
+
+        Half of $\tanh(\Delta t / 2\tau)$ of the gap on each side, and half of one at either end: together what samples
+        with the correlation $e^{-\Delta t / \tau}$ tell about a constant, over what an independent one does.
+        """
+        return _shares(times, self.correlation_time)
 
     def worth(self, times: Float[np.ndarray, " n"]) -> float:
         """As how many independent samples those at ``times`` in s count, of a noise whose numbers are known: one at
         least. A model error hangs them together as a correlated noise does.
         """
         memory = self.correlation_time if self.error is None else float(self.error.correlation_time)
-        return max(1.0, len(times) / _samples_per_independent_one(spacing_of(times), memory))
+        return float(_shares(times, memory).sum())
 
     @property
     def uncertain(self) -> bool:
@@ -131,15 +135,11 @@ def innovations(
     return surprises, stds
 
 
-def spacing_of(times: Any) -> float:
-    """The median time in s between neighbouring samples; zero for less than two, and for None."""
-    return 0.0 if times is None or len(times) < 2 else float(np.median(np.diff(times)))
-
-
-def _samples_per_independent_one(spacing: float, memory: float) -> float:
-    if spacing <= 0 or memory <= 0:
-        return 1.0
-    return float(1.0 / np.tanh(0.5 * spacing / memory))
+def _shares(times: Float[np.ndarray, " n"], memory: float) -> Float[np.ndarray, " n"]:
+    if memory <= 0 or len(times) < 2:
+        return np.ones(len(times))
+    halves = np.concatenate([[0.5], 0.5 * np.tanh(0.5 * np.diff(times) / memory), [0.5]])
+    return halves[1:] + halves[:-1]
 
 
 def whitened(

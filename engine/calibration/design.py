@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.noise import Noise, spacing_of, whitened
+from gemel.engine.noise import Noise, whitened
 from gemel.engine.parameters import bind, parameters_of
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
@@ -105,19 +105,20 @@ def _after_each(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any) 
 
 
 def _information(twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any) -> Float[Array, "s p p"]:
-    r"""$J^\top J / \sigma^2 c$ of each sensor."""
+    r"""$J^\top W J / \sigma^2$ of each sensor, with the shares $W$ of its samples."""
     if not twin.parameters:
         raise ValueError(f"Twin '{twin.name}' has no parameters to learn about.")
     check_names("parameter", parameters_of(tuple(sensors)), twin.belief.names, complete=False)
     inputs, host_times, grid = line_up(twin, inputs, times)
-    spacing = spacing_of(host_times)
     watched = Twin(twin.name, twin.analysis, sensors)
     watched = eqx.tree_at(lambda one: one.belief, watched, twin.belief)
-    return _fisher(watched, inputs, host_times, grid, spacing)
+    noises = [sensor.noise for sensor in sensors]
+    shares = jnp.asarray([[1.0] if host_times is None else noise.shares(np.asarray(host_times)) for noise in noises])
+    return _fisher(watched, inputs, host_times, grid, shares)
 
 
 @eqx.filter_jit
-def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, spacing: float) -> Float[Array, "s p p"]:
+def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, shares: Float[Array, "s n"]) -> Float[Array, "s p p"]:
     names = tuple(sensor.name for sensor in twin.sensors)
 
     def readings(z: Array) -> Array:
@@ -126,10 +127,12 @@ def _fisher(twin: Twin, inputs: Any, times: Any, grid: Any, spacing: float) -> F
 
     jacobian = jax.jacfwd(readings)(twin.belief.mean)
     noises = bind(tuple(sensor.noise for sensor in twin.sensors), twin.belief.values())
-    return jnp.stack([_information_of(noise, times, jacobian[:, i], spacing) for i, noise in enumerate(noises)])
+    return jnp.stack([_information_of(noise, times, jacobian[:, i], shares[i]) for i, noise in enumerate(noises)])
 
 
-def _information_of(noise: Noise, times: Any, jacobian: Float[Array, "n p"], spacing: float) -> Float[Array, "p p"]:
+def _information_of(
+    noise: Noise, times: Any, jacobian: Float[Array, "n p"], shares: Float[Array, " n"]
+) -> Float[Array, "p p"]:
     known = jnp.ones(len(jacobian), bool)
     white = jax.vmap(lambda column: whitened(noise, times, column, known), in_axes=1, out_axes=1)(jacobian)
-    return white.T @ white / noise.samples_per_independent_one(spacing)
+    return white.T @ (shares[:, None] * white)

@@ -23,7 +23,6 @@ from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
-from gemel.engine.noise import spacing_of
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
@@ -151,8 +150,10 @@ def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, place
             raise ValueError(f"Sensor '{name}' has a model error, a process in time: its record has no times.")
         column = np.asarray(record.readings[name], dtype=float)
         known = np.isfinite(column)
-        spacing = spacing_of(None if times is None else times[known])
-        shares.append(np.where(known, 1.0 / noise.samples_per_independent_one(spacing), 0.0))
+        weights = known.astype(float)
+        if times is not None:
+            weights[known] = noise.shares(times[known])
+        shares.append(weights)
         columns.append(np.nan_to_num(column))
     data, weights = (jnp.asarray(np.stack(parts, axis=-1)) for parts in (columns, shares))
     return Experiment(dict(record.inputs), times, twin.analysis.grid(times), data, weights, names, places)

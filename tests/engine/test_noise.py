@@ -41,6 +41,18 @@ def test_missing_samples_leave_the_rest_as_it_is():
     assert np.all(np.asarray(surprises)[~known] == 0)
 
 
+def test_shares_of_correlated_samples_add_up_to_what_they_tell_about_a_constant():
+    """1ᵀ C⁻¹ 1 of their correlations; samples far apart, or without memory, are independent."""
+    for memory in (0.01, 2.0, 300.0):
+        shares = gm.Noise(0.3, memory).shares(TIMES)
+        told = np.ones(40) @ np.linalg.solve(covariance(TIMES, 0.0, 1.0, memory), np.ones(40))
+        assert shares.sum() == pytest.approx(told, rel=1e-9)
+        assert np.all((0 < shares) & (shares <= 1))
+    crowded = gm.Noise(0.3, 2.0).shares(np.array([0.0, 50.0, 50.1, 50.2, 100.0]))
+    np.testing.assert_allclose(crowded, [1.0, 0.5, 0.025, 0.5, 1.0], atol=0.02)
+    np.testing.assert_array_equal(gm.Noise(0.3).shares(TIMES), np.ones(40))
+
+
 def rows(log_std, r, floor):
     noise = bind(gm.Noise(gm.Parameter("s", gm.LogNormal(1.0, 2.0))), {"s": jnp.exp(log_std)})
     return likelihood_rows(noise, None, r, jnp.ones(len(r)), jnp.asarray(floor), Gaussian())
@@ -168,7 +180,7 @@ def test_held_out_samples_that_hang_together_count_as_few():
     fit = gm.calibrate(cooling(noise), record.between(0.0, 1.0))
     judged = gm.judge(fit, gm.forecast(fit.twin, times=SAMPLES), record, record.between(0.0, 1.0))
     (held,) = [score for score in judged.scores if score.part == "held out"]
-    assert held.worth == pytest.approx(1.0)
+    assert held.worth == pytest.approx(1.05, rel=1e-3)  # 1 + 40 tanh(0.025 / 20)
     assert any("worth 1.0 independent ones" in reason for reason in judged.reasons)
 
 
