@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.observations import finished
 from gemel.engine.parameters import bind
-from gemel.engine.sensors import FieldSensor, lagged
 from gemel.engine.signals import Series
 from gemel.engine.twin import Twin
 from gemel.solvers import Solution, Status
@@ -85,14 +86,10 @@ def respond(twin: Twin, inputs: Mapping[str, Series], times: Any, grid: Any, val
     times, grid = (None if series is None else jnp.asarray(series) for series in (times, grid))
     solution = analysis.run(twin.prepared, twin.observation, inputs, grid)
     raw, state = solution.value
-    readings: dict[str, Array] = {}
-    for i, sensor in enumerate(sensors):
-        reading = raw[..., i]
-        if grid is not None and isinstance(sensor, FieldSensor) and sensor.lag is not None:
-            reading = lagged(grid, reading, sensor.lag)
-        if isinstance(sensor, FieldSensor) and sensor.offset is not None:
-            reading = reading + sensor.offset
-        readings[sensor.name] = reading if grid is None else jnp.interp(times, grid, reading)
+    shown = [finished(sensor, grid, raw[..., i]) for i, sensor in enumerate(sensors)]
+    if grid is not None and shown:
+        shown = list(jax.vmap(lambda reading: jnp.interp(times, grid, reading))(jnp.stack(shown)))
+    readings = {sensor.name: reading for sensor, reading in zip(sensors, shown, strict=True)}
     return Run(times, readings, state, solution.status, solution.statistics)
 
 

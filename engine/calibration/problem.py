@@ -23,7 +23,7 @@ from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
-from gemel.engine.noise import spacing_of
+from gemel.engine.noise import Noise, spacing_of
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
@@ -75,7 +75,8 @@ class CalibrationProblem(eqx.Module):
         Args:
             twin: the twin; its belief is the prior.
             record: measured readings and inputs, or several by the name of their experiment.
-            sensors: which readings to fit; all in the records by default. The others are held out.
+            sensors: which readings to fit, an image by its name; all in the records by default. The others are held
+                out.
             loss: what a residual costs; `Gaussian` by default.
             own: parameters of which every experiment has one of its own, such as the state it starts from; all
                 experiments share the others.
@@ -137,7 +138,7 @@ def _named(name: str, twin: Twin, record: Record, sensors: Sequence[str] | None,
 
 def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:
     """Line up one record. Raises `ValueError` as `CalibrationProblem.of` does."""
-    names = tuple(record.readings) if sensors is None else tuple(sensors)
+    names = tuple(record.readings) if sensors is None else twin.each(sensors)
     check_names("sensor", dict.fromkeys((*record.readings, *names)), [s.name for s in twin.sensors], complete=False)
     check_names("input", record.inputs, twin.inputs, complete=True)
     absent = [name for name in names if name not in record.readings]
@@ -185,20 +186,26 @@ def compared(
     run: Run, values: Mapping[str, Any], problem: CalibrationProblem, experiment: Experiment
 ) -> Float[Array, " d"]:
     """The weighted misfit of a run with these parameters, one sensor after the other."""
-    difference = run.stacked(experiment.names) - experiment.data
-    rows = [
-        likelihood_rows(
-            bind(problem.twin.sensor(name).noise, values),
-            experiment.times,
-            jnp.atleast_1d(difference[..., i]),
-            jnp.atleast_1d(experiment.shares[..., i]),
-            problem.floors.get(name),
-            problem.loss,
-        )
-        for i, name in enumerate(experiment.names)
-    ]
+    difference = (run.stacked(experiment.names) - experiment.data).T.reshape(len(experiment.names), -1)
+    shares = experiment.shares.T.reshape(difference.shape)
+    sensors = {sensor.name: sensor for sensor in problem.twin.sensors}
+    noises = [bind(sensors[name].noise, values) for name in experiment.names]
+
+    def rows_of(noise: Noise, r: Array, shares: Array, floor: Array | None = None) -> Array:
+        return likelihood_rows(noise, experiment.times, r, shares, floor, problem.loss)
+
+    plain = [i for i, name in enumerate(experiment.names) if name not in problem.floors and noises[i].error is None]
+    rows: dict[int, Array] = {}
+    if plain:  # all at once: an image has hundreds of pixels
+        places = np.asarray(plain)
+        stds = jnp.stack([jnp.asarray(noises[i].std, float) for i in plain])
+        found = jax.vmap(lambda std, r, share: rows_of(Noise(std), r, share))(stds, difference[places], shares[places])
+        rows = dict(zip(plain, found, strict=True))
+    for i, name in enumerate(experiment.names):
+        if i not in rows:
+            rows[i] = rows_of(noises[i], difference[i], shares[i], problem.floors.get(name))
     # A run that failed is no evidence.
-    return jnp.where(run.status.ok, jnp.concatenate(rows), jnp.nan)
+    return jnp.where(run.status.ok, jnp.concatenate([rows[i] for i in range(len(rows))]), jnp.nan)
 
 
 def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:

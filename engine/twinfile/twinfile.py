@@ -1,7 +1,7 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +17,7 @@ from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
+from gemel.engine.twinfile.images import pixel_names, with_pixels
 from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
@@ -145,6 +146,7 @@ class TwinFile:
         if whole:
             table = table.model_copy(update={"every": 1, "thin": None})
         place = self._place / "experiments" / name if name else self._place / "data"
+        table = with_pixels(self.document, table, place, self.folder)
         record, report = read_data(table, place, self.folder, None if path is None else Path(path))
         return with_shapes(self.document, record), report
 
@@ -152,12 +154,17 @@ class TwinFile:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
         if self.document.validation is None:
             return None
+        place = self._place / "validation"
         return read_record(
-            self.document.validation,
-            self._place / "validation",
+            with_pixels(self.document, self.document.validation, place, self.folder),
+            place,
             self.folder,
             None if path is None else Path(path),
         )
+
+    def each(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of sensors, with those of its pixels in place of an image."""
+        return tuple(pixel_names(self.document, names))
 
     def training(self, record: Record, report: DataReport | None = None) -> Record:
         """The part of a record that ``[calibration]`` fits: samples before ``until``.
