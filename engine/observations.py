@@ -120,23 +120,42 @@ class MotionObservation(eqx.Module):
         """The raw readings of a motion."""
         if not self.derivatives:
             return jnp.zeros(0)
-        readings = [self.places.read(part) for part in (motion.u, motion.v, motion.a)]
-        return jnp.stack([readings[order][i] for i, order in enumerate(self.derivatives)])
+        readings = jnp.stack([self.places.read(part) for part in (motion.u, motion.v, motion.a)])
+        return readings[np.array(self.derivatives), np.arange(len(self.derivatives))]
 
 
-def finished(sensor: Sensor, grid: Array | None, raw: Array) -> Array:
-    """What a sensor shows, from raw readings at the times of ``grid``: weighted, behind its lag, with its offset."""
-    origin = sensor.sensor if isinstance(sensor, DerivedSensor) else sensor
-    if isinstance(origin, IntegralSensor):
-        raw = origin.weight * raw
-    if grid is not None and isinstance(sensor, LaggedSensor) and sensor.lag is not None:
-        raw = lagged(grid, raw, sensor.lag)
-    if isinstance(sensor, LaggedSensor) and sensor.offset is not None:
-        raw = raw + sensor.offset
+def finished(sensors: Sequence[Sensor], grid: Array | None, raw: Float[Array, "... n"]) -> Float[Array, "... n"]:
+    """What sensors show, from raw readings at the times of ``grid``: weighted, behind their lag, with their offset.
+
+    Sensors that share these numbers, such as the pixels of an image, are worked on together.
+    """
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    numbers: dict[tuple[Any, ...], tuple[Any, Any, Any]] = {}
+    for place, sensor in enumerate(sensors):
+        found = _numbers(sensor)
+        key = tuple(value if isinstance(value, float | int | None) else id(value) for value in found)
+        groups.setdefault(key, []).append(place)
+        numbers[key] = found
+    for key, places in groups.items():
+        weight, lag, offset = numbers[key]
+        if weight is lag is offset is None:
+            continue
+        mine = raw[..., np.array(places)]
+        mine = mine if weight is None else weight * mine
+        mine = mine if grid is None or lag is None else lagged(grid, mine, lag)
+        mine = mine if offset is None else mine + offset
+        raw = raw.at[..., np.array(places)].set(mine)
     return raw
 
 
-def lagged(times: Float[Array, " n"], raw: Float[Array, " n"], lag: Any) -> Float[Array, " n"]:
+def _numbers(sensor: Sensor) -> tuple[Any, Any, Any]:
+    """The weight, the lag and the offset of a sensor; None where it has none."""
+    origin = sensor.sensor if isinstance(sensor, DerivedSensor) else sensor
+    weight = origin.weight if isinstance(origin, IntegralSensor) else None
+    return (weight, sensor.lag, sensor.offset) if isinstance(sensor, LaggedSensor) else (weight, None, None)
+
+
+def lagged(times: Float[Array, " n"], raw: Float[Array, "n *s"], lag: Any) -> Float[Array, "n *s"]:
     r"""A first-order sensor, $\tau \dot y + y = x$, $y(t_0) = x(t_0)$: exact for $x$ linear between samples."""
     lag = jnp.maximum(jnp.asarray(lag), 1e-9)
 

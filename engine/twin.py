@@ -98,6 +98,11 @@ class Twin(eqx.Module):
         """The noise of a sensor with its numbers at the mean of the belief; raises `ValueError` as `sensor`."""
         return bind(self.sensor(name).noise, self.belief.values())
 
+    def noises(self) -> dict[str, Noise]:
+        """The noises of all sensors by name, as `noise`."""
+        values = self.belief.values()
+        return {sensor.name: bind(sensor.noise, values) for sensor in self.sensors}
+
     def with_belief(self, mean: Array, covariance: Array) -> "Twin":
         """The same twin with another belief about its parameters."""
         belief = Belief(self.belief.parameters, mean, covariance)

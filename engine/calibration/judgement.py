@@ -221,6 +221,7 @@ def _scores(
 ) -> list[Score]:
     """The scores on the parts of a record; ``another`` one, of which nothing was fitted, is one part."""
     found = []
+    noises = (fit.twin_in(experiment) if experiment in fit.places else fit.twin).noises()
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
         read = np.atleast_1d(np.asarray(forecast.run.readings[name]))
@@ -228,7 +229,7 @@ def _scores(
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
         error = read - measured
-        inside, noise = (measured >= low) & (measured <= high), fit.noise(name, experiment)
+        inside, noise = (measured >= low) & (measured <= high), noises[name]
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
         for part, chosen in parts:

@@ -189,23 +189,29 @@ def compared(
     difference = (run.stacked(experiment.names) - experiment.data).T.reshape(len(experiment.names), -1)
     shares = experiment.shares.T.reshape(difference.shape)
     sensors = {sensor.name: sensor for sensor in problem.twin.sensors}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     noises = [bind(sensors[name].noise, values) for name in experiment.names]
+    for place, noise in enumerate(noises):
+        groups.setdefault(_numbers_of(noise), []).append(place)
+    rows, owners = [], []
+    for places in groups.values():  # those of one noise at once: an image has hundreds of pixels
+        noise, floor, chosen = noises[places[0]], problem.floors.get(experiment.names[places[0]]), np.array(places)
 
-    def rows_of(noise: Noise, r: Array, shares: Array, floor: Array | None = None) -> Array:
-        return likelihood_rows(noise, experiment.times, r, shares, floor, problem.loss)
+        def rows_of(r: Array, weight: Array, noise: Noise = noise, floor: Array | None = floor) -> Array:
+            return likelihood_rows(noise, experiment.times, r, weight, floor, problem.loss)
 
-    plain = [i for i, name in enumerate(experiment.names) if name not in problem.floors and noises[i].error is None]
-    rows: dict[int, Array] = {}
-    if plain:  # all at once: an image has hundreds of pixels
-        places = np.asarray(plain)
-        stds = jnp.stack([jnp.asarray(noises[i].std, float) for i in plain])
-        found = jax.vmap(lambda std, r, share: rows_of(Noise(std), r, share))(stds, difference[places], shares[places])
-        rows = dict(zip(plain, found, strict=True))
-    for i, name in enumerate(experiment.names):
-        if i not in rows:
-            rows[i] = rows_of(noises[i], difference[i], shares[i], problem.floors.get(name))
+        found = jax.vmap(rows_of)(difference[chosen], shares[chosen])
+        rows.append(found.reshape(-1))
+        owners.append(np.repeat(chosen, found.shape[1]))
+    order = np.argsort(np.concatenate(owners), kind="stable")
     # A run that failed is no evidence.
-    return jnp.where(run.status.ok, jnp.concatenate([rows[i] for i in range(len(rows))]), jnp.nan)
+    return jnp.where(run.status.ok, jnp.concatenate(rows)[order], jnp.nan)
+
+
+def _numbers_of(noise: Noise) -> tuple[Any, ...]:
+    """What tells a noise from others: its numbers, and which traced ones they are."""
+    leaves, structure = jax.tree.flatten(noise)
+    return (structure, *(leaf if isinstance(leaf, float | int) else id(leaf) for leaf in leaves))
 
 
 def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:

@@ -50,6 +50,12 @@ def _points(table: ImageSensorTable, place: Place) -> np.ndarray:
     return pixel_grid(found[0], found[1], found[2] if len(found) == 3 else None, table.rows, table.columns)
 
 
+def images(document: Document) -> dict[str, list[str]]:
+    """The names of the pixels of each image."""
+    tables = document.sensors.items()
+    return {name: pixel_names(document, [name]) for name, table in tables if isinstance(table, ImageSensorTable)}
+
+
 def pixel_names(document: Document, names: Iterable[str]) -> list[str]:
     """Names of sensors, with those of its pixels in place of an image."""
     found = []

@@ -33,13 +33,13 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
 
     ``mesh`` is that of a model of a field, None for others.
     """
+    _check_kind(table, model, place / "kind")
     with_place(place / "unit", check_unit, table.unit)
     if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
         raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
     noise = _build_noise(table, numbers, place)
     if isinstance(table, ModeSensorTable):
-        if mesh is None or not isinstance(model, ElasticityTable) or model.analysis != "modal":
-            raise (place / "kind").error("only a modal analysis has modes.")
+        assert mesh is not None
         return build_mode_sensors(name, table, noise, mesh.dim, place)
     if isinstance(table, FrequencySensorTable):
         return [
@@ -52,10 +52,7 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
         ]
     if isinstance(table, OutputSensorTable):
         return [OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)]
-    if mesh is None:
-        raise (place / "kind").error(
-            f"the physics '{model.physics}' has no field for a sensor of kind '{table.kind}': use the kind 'output'."
-        )
+    assert mesh is not None
     shared = {
         "name": name,
         "noise": noise,
@@ -64,6 +61,23 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
         "offset": numbers.difference(table.offset, table.unit, place / "offset"),
     }
     return _field_sensors(table, model, mesh, numbers, shared, place)
+
+
+def _check_kind(table: Any, model: Any, place: Place) -> None:
+    """Raise where the model has nothing of the kind that a sensor reads."""
+    elastic = model.analysis if isinstance(model, ElasticityTable) else None
+    if isinstance(table, ModeSensorTable) and elastic != "modal":
+        raise place.error("only a modal analysis has modes.")
+    if isinstance(table, FrequencySensorTable | OutputSensorTable | ModeSensorTable):
+        return
+    if not isinstance(model, HeatTable | ElasticityTable):
+        raise place.error(f"the physics '{model.physics}' has no field to read: use the kind 'output'.")
+    if isinstance(table, FluxSensorTable) and elastic is not None:
+        raise place.error("only a model of heat has fluxes: for a force use the kind 'reaction'.")
+    if isinstance(table, ReactionSensorTable) and elastic in (None, "modal"):
+        raise place.error(
+            "only a static or dynamic analysis of elasticity has reactions: for heat use the kind 'flux'."
+        )
 
 
 def _unit_read(table: Any, model: Any) -> str | None:
@@ -115,7 +129,7 @@ def _field_sensors(
 ) -> list[Sensor]:
     """A sensor of a field, or of its boundary, or the pixels of an image."""
     if isinstance(table, FluxSensorTable | ReactionSensorTable):
-        return [_boundary_sensor(table, model, mesh, shared, place)]
+        return [_boundary_sensor(table, mesh, shared, place)]
     if isinstance(table, StrainSensorTable):
         position = lengths(table.position, place / "position")
         return [with_place(place, lambda: StrainSensor(position=position, direction=tuple(table.direction), **shared))]
@@ -147,16 +161,10 @@ def _integral(table: IntegralSensorTable, model: Any, numbers: Numbers, place: P
     return {"weight": weight, "axisymmetric": turned}
 
 
-def _boundary_sensor(table: Any, model: Any, mesh: Mesh, shared: dict[str, Any], place: Place) -> Sensor:
+def _boundary_sensor(table: Any, mesh: Mesh, shared: dict[str, Any], place: Place) -> Sensor:
     with_place(place / "on", mesh.facets, table.on)
     if isinstance(table, FluxSensorTable):
-        if not isinstance(model, HeatTable):
-            raise (place / "kind").error("only a model of heat has fluxes: for a force use the kind 'reaction'.")
         return FluxSensor(on=table.on, **shared)
-    if not isinstance(model, ElasticityTable) or model.analysis == "modal":
-        raise (place / "kind").error(
-            "only a static or dynamic analysis of elasticity has reactions: for heat use the kind 'flux'."
-        )
     return ReactionSensor(on=table.on, component=_component(table, mesh, place), **shared)
 
 

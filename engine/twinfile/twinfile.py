@@ -10,14 +10,14 @@ import optax
 from pydantic import BaseModel, ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER, Gaussian, Huber, Loss, StudentT
-from gemel.engine.datareport import DataReport
+from gemel.engine.datareport import DataReport, pooled
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
-from gemel.engine.twinfile.images import pixel_names, with_pixels
+from gemel.engine.twinfile.images import images, pixel_names, with_pixels
 from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
@@ -148,7 +148,7 @@ class TwinFile:
         place = self._place / "experiments" / name if name else self._place / "data"
         table = with_pixels(self.document, table, place, self.folder)
         record, report = read_data(table, place, self.folder, None if path is None else Path(path))
-        return with_shapes(self.document, record), report
+        return with_shapes(self.document, record), pooled(report, images(self.document))
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""

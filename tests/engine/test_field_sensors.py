@@ -214,8 +214,13 @@ def test_a_twin_file_has_fluxes_integrals_and_reactions(tmp_path):
         (PAN, 'flux", on = "top", unit = "mW"', 'reaction", on = "top", component = "x", unit = "N"', "kind 'flux'"),
         (TESTER, '"reaction", on = "left", component = "x"', '"flux", on = "left"', "use the kind 'reaction'"),
         (TESTER, 'component = "x"', 'component = "z"', "sensors.cell.component: 'z' does not exist on a 2-D mesh"),
-        (TESTER, ', component = "x"', "", "sensors.cell.reaction.component: the key 'component' is missing"),
-        (TESTER, 'facets = true, component = "normal"', 'component = "normal"', "which only facets have"),
+        (TESTER, ', component = "x"', "", "sensors.cell.component: the key 'component' is missing"),
+        (
+            TESTER,
+            'facets = true, component = "normal"',
+            'component = "normal"',
+            "sensors.bulge.unit: this sensor reads a quantity in m*m^3",
+        ),
     ],
 )
 def test_a_mistake_in_a_twin_file_is_one_sentence(tmp_path, text, old, new, sentence):

@@ -128,7 +128,8 @@ readings.row = { column = "T{}", unit = "degC" }
     file = gm.TwinFile.parse(text, tmp_path)
     expected = {"row.1": [293.15, 298.15, 300.15], "row.2": [293.15, 294.15, 295.15]}
     record, report = file.inspect()
-    assert [channel.name for channel in report.channels] == list(expected)
+    (channel,) = report.channels
+    assert (channel.name, channel.samples, channel.high) == ("row", 6, pytest.approx(300.15))
     for name, values in expected.items():
         np.testing.assert_allclose(np.asarray(record.readings[name]), values)
     group = zarr.open_group(str(tmp_path / "log.zarr"), mode="w")
