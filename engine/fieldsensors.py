@@ -12,7 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from gemel.engine.domains import domains, integral_over
+from gemel.engine.compiling import one_program
+from gemel.engine.domains import Domain, domains, integral_over
 from gemel.engine.fields import Jet, Point
 from gemel.engine.noise import Noise
 from gemel.engine.physics.kinematics import require_half_plane
@@ -213,16 +214,24 @@ class IntegralSensor(FieldSensor):
         if self.axisymmetric:
             require_half_plane(space.mesh)
         parts = domains(space, self.on, self.facets)
-
-        def integrand(u: Jet, point: Point) -> Array:
-            value = u.value @ point.normal if self.component == "normal" else u.value.reshape(-1)[self.component]
-            return 2 * jnp.pi * point.x[0] * value if self.axisymmetric else value
-
-        points = jnp.asarray(space.mesh.points)
-        weights = jax.grad(lambda u: integral_over(parts, integrand, u, points))(jnp.zeros(space.n_dofs))
+        zero, points = jnp.zeros(space.n_dofs), jnp.asarray(space.mesh.points)
+        weights = _integral_weights(parts, self.component, self.axisymmetric, zero, points)
         unknowns = np.unique(np.concatenate([domain.tables[0].dofs().ravel() for domain in parts]))
         chosen = weights[unknowns]
         return unknowns, chosen if isinstance(chosen, Tracer) else np.asarray(chosen)
+
+
+@one_program
+def _integral_weights(
+    parts: tuple[Domain, ...], component: int | str, axisymmetric: bool, zero: Float[Array, " n"], points: Array
+) -> Float[Array, " n"]:
+    """The derivative of an integral by the unknowns, in which it is linear."""
+
+    def integrand(u: Jet, point: Point) -> Array:
+        value = u.value @ point.normal if isinstance(component, str) else u.value.reshape(-1)[component]
+        return 2 * jnp.pi * point.x[0] * value if axisymmetric else value
+
+    return jax.grad(lambda u: integral_over(parts, integrand, u, points))(zero)
 
 
 def functionals(sensors: Sequence[SampledSensor], space: FunctionSpace) -> list[tuple[np.ndarray, np.ndarray | Array]]:
