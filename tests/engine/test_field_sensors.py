@@ -103,7 +103,11 @@ def test_heat_through_a_wall_over_time():
 
 
 @pytest.mark.parametrize(
-    "support", [gm.Dirichlet("left", 0.0), gm.ElasticSupport("left", 1e7)], ids=["clamp", "spring"]
+    "support",
+    [
+        pytest.param(gm.Dirichlet("left", 0.0), id="clamp", marks=pytest.mark.slow),
+        pytest.param(gm.ElasticSupport("left", 1e7), id="spring"),
+    ],
 )
 def test_a_moving_body_keeps_its_momentum(support):
     """Support + load = d/dt of the momentum, with the damping of the mass as a force from outside."""
@@ -125,6 +129,7 @@ def test_a_moving_body_keeps_its_momentum(support):
     np.testing.assert_allclose(run.readings["R"] + outside, run.readings["f"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bar_yields_at_its_yield_stress():
     space = gm.FunctionSpace(gm.box(1, 1, 1, size=(1.0, 0.5, 0.2)), "Q1", (3,))
     ends = [gm.Dirichlet("left", 0.0, 0), gm.Dirichlet("front", 0.0, 1), gm.Dirichlet("bottom", 0.0, 2)]

@@ -74,6 +74,7 @@ def printed(table) -> str:
     return page.getvalue()
 
 
+@pytest.mark.slow
 def test_a_camera_finds_a_conductivity_and_a_film(tmp_path):
     """From one noisy frame in a text file; verdict and tables speak of the camera, not of its 40 pixels."""
     file = gm.TwinFile.parse(PLATE, tmp_path)
