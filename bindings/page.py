@@ -1,7 +1,7 @@
 """The page in which a calibration ends: a verdict with its reasons, pictures and tables, for someone who decides."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,11 @@ def write_page(
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
             for d in identifiability(fit.prior, fit.belief)
         ],
-        shares=[_share_row(forecast, sensor.name, name) for name, forecast in runs.items() for sensor in twin.sensors],
+        shares=[
+            _share_row(forecast, label, members, name)
+            for name, forecast in runs.items()
+            for label, members in twin.grouped([sensor.name for sensor in twin.sensors]).items()
+        ],
         residuals=residuals,
         how=_how(fit, plan),
         version=_version(),
@@ -74,10 +78,12 @@ def file_name(stem: str, experiment: str) -> str:
     return f"{stem}-{experiment}" if experiment else stem
 
 
-def _share_row(forecast: Forecast, sensor: str, experiment: str) -> dict[str, str]:
-    """From where the band of a sensor comes, in per cent of its variance."""
+def _share_row(forecast: Forecast, sensor: str, members: Sequence[str], experiment: str) -> dict[str, str]:
+    """From where the band of a sensor comes, in per cent of its variance; of an image, the mean over its pixels."""
     label = f"{sensor} ({experiment})" if experiment else sensor
-    return {"sensor": label, **{part: f"{100 * share:.0f} %" for part, share in forecast.shares(sensor).items()}}
+    shares = [forecast.shares(member) for member in members]
+    means = {part: np.mean([one[part] for one in shares]) for part in shares[0]}
+    return {"sensor": label, **{part: f"{100 * share:.0f} %" for part, share in means.items()}}
 
 
 def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, experiment: str) -> bool:
@@ -88,7 +94,8 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, ex
     record = plan.fitted[experiment]
     if record.times is None or forecast.run.times is None:
         return False
-    names = [name for name in plan.sensors or tuple(record.readings) if name in record.readings][:6]
+    fitted = [name for name in plan.sensors or tuple(record.readings) if name in record.readings]
+    names = [members[len(members) // 2] for members in twin.grouped(fitted).values()][:6]
     if not names:
         return False
     times, _, unit = time_axis(np.asarray(record.times))
@@ -187,7 +194,7 @@ def _how(fit: Fit, plan: FitPlan) -> str:
     methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
     method = methods.get(type(plan.solver).__name__, "gradient descent")
     loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
-    message = fit.message
+    message, listed = fit.message, ", ".join(fit.twin.grouped(names))
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
     if plan.windows is not None:
         starts = f" from where multiple shooting in {plan.windows} windows ended"
@@ -198,7 +205,7 @@ def _how(fit: Fit, plan: FitPlan) -> str:
             "the twin is not wholly ignorant."
         )
     return (
-        f"{samples} samples of {', '.join(names)}{part}. {method[0].upper()}{method[1:]} with a {loss} loss{starts}: "
+        f"{samples} samples of {listed}{part}. {method[0].upper()}{method[1:]} with a {loss} loss{starts}: "
         f"{fit.steps} steps, the misfit fell from {float(fit.costs[0]):.4g} to {float(fit.costs[-1]):.4g}. "
         f"{message[0].upper()}{message[1:]}{early}"
     )

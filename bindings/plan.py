@@ -15,7 +15,7 @@ from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
 from gemel.engine.twinfile.data import before
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.files import find, locate
-from gemel.engine.twinfile.schema import DataTable
+from gemel.engine.twinfile.schema import DataTable, PictureTable
 from gemel.solvers.least_squares import LeastSquaresSolver
 
 
@@ -94,6 +94,7 @@ def plan_fit(
             raise ValueError(f"{option}: {error}") from error
     else:
         fitted = twin_file.training_all(found) if record is None else measured
+    chosen = None if chosen is None else twin_file.each(chosen)
     solver = twin_file.solver()
     if max_steps is not None:
         solver = dataclasses.replace(solver, max_steps=max_steps)
@@ -128,8 +129,9 @@ def _tables(twin_file: TwinFile) -> dict[str, DataTable]:
 
 def _written(table: DataTable) -> list[str]:
     """The files that a table names."""
+    pictures = [value.file for value in table.values.values() if isinstance(value, PictureTable)]
     if table.values and not table.readings:
-        return []
+        return pictures
     channels = [*table.readings.values(), *table.inputs.values()]
     main = table.files or [table.file or table.url]
     if all(channel.file is not None for channel in channels):
@@ -187,6 +189,10 @@ def _renamed(table: DataTable, names: dict[str, str]) -> DataTable:
             name: channel if channel.file is None else channel.model_copy(update={"file": names[channel.file]})
             for name, channel in channels.items()
         }
+    update["values"] = {
+        name: value.model_copy(update={"file": names[value.file]}) if isinstance(value, PictureTable) else value
+        for name, value in table.values.items()
+    }
     return table.model_copy(update=update)
 
 

@@ -43,12 +43,21 @@ def comparison_table(twin: Twin, figures: dict[str, Any], title: str = "Twin aga
     table.add_column("samples")
     table.add_column("RMSE", justify="right")
     table.add_column("inside the 95 % band", justify="right")
-    for name, parts in figures.items():
+    for name, members in twin.grouped(tuple(figures)).items():
         unit = twin.sensor(name).unit
-        for part, numbers in parts.items():
-            error = f"{number(difference_from_si(numbers['rmse'], unit))} {difference_unit(unit)}"
-            table.add_row(name, part.replace("_", " "), error, f"{100 * numbers['coverage']:.0f} %")
+        for part in dict.fromkeys(part for member in members for part in figures[member]):
+            found = [figures[member][part] for member in members if part in figures[member]]
+            counts = [numbers["samples"] for numbers in found]
+            rmse = np.sqrt(np.average([numbers["rmse"] ** 2 for numbers in found], weights=counts))
+            coverage = np.average([numbers["coverage"] for numbers in found], weights=counts)
+            error = f"{number(difference_from_si(rmse, unit))} {difference_unit(unit)}"
+            table.add_row(_labelled(name, members), part.replace("_", " "), error, f"{100 * coverage:.0f} %")
     return table
+
+
+def _labelled(name: str, members: Sequence[str]) -> str:
+    """A sensor, or an image with the number of its pixels."""
+    return name if members == (name,) else f"{name} ({len(members)} pixels)"
 
 
 def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fitted: Sequence[str]) -> Table:
@@ -58,8 +67,12 @@ def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fit
     for heading in ("measured", "before", "after", "95 % interval", "error after"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    for sensor in twin.sensors:
-        name = sensor.name
+    for image, members in twin.grouped([sensor.name for sensor in twin.sensors]).items():
+        if members != (image,):
+            kind = "fitted" if members[0] in fitted else "predicted"
+            table.add_row(*_image_row(twin, image, members, before, forecast, record), kind)
+            continue
+        name, sensor = image, twin.sensor(image)
         low, high = forecast.band(name)
         numbers = (before.readings[name], forecast.run.readings[name], low, high)
         old, new, least, most = (number(from_si(np.asarray(value), sensor.unit)) for value in numbers)
@@ -73,6 +86,27 @@ def value_table(twin: Twin, before: Run, forecast: Forecast, record: Record, fit
     return table
 
 
+def _image_row(
+    twin: Twin, image: str, members: Sequence[str], before: Run, forecast: Forecast, record: Record
+) -> list[str]:
+    """An image without time: the range of each column over its pixels, and the root-mean-square error."""
+    unit = twin.sensor(image).unit
+
+    def values(readings: Any) -> np.ndarray:
+        return np.asarray([float(np.asarray(readings.get(name, np.nan))) for name in members])
+
+    def span(numbers: np.ndarray) -> str:
+        known = from_si(numbers[np.isfinite(numbers)], unit)
+        return f"{number(known.min())} … {number(known.max())}" if len(known) else ""
+
+    measured, after = values(record.readings), values(forecast.run.readings)
+    off = (after - measured)[np.isfinite(after - measured)]
+    rmse = number(difference_from_si(np.sqrt(np.mean(off**2)), unit)) if len(off) else ""
+    error = f"RMSE {rmse} {written(difference_unit(unit))}" if rmse else ""
+    label = f"{_labelled(image, members)} [{written(unit)}]"
+    return [label, span(measured), span(values(before.readings)), span(after), "", error]
+
+
 def reading_table(twin: Twin, run: Run) -> Table:
     """The readings of a run: first, last, least and greatest, or the one there is."""
     table = Table(title=f"Readings of {twin.name}", title_justify="left")
@@ -81,10 +115,13 @@ def reading_table(twin: Twin, run: Run) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     table.add_column("unit")
-    for sensor in twin.sensors:
-        values = np.atleast_1d(from_si(np.asarray(run.readings[sensor.name]), sensor.unit))
-        numbers = (values[0], values[-1], values.min(), values.max())[: len(headings)]
-        table.add_row(sensor.name, *(number(value) for value in numbers), written(sensor.unit))
+    for name, members in twin.grouped([sensor.name for sensor in twin.sensors]).items():
+        unit = twin.sensor(name).unit
+        values = np.stack([np.atleast_1d(from_si(np.asarray(run.readings[one]), unit)) for one in members])
+        means = values.mean(axis=0)
+        numbers = (means[0], means[-1], values.min(), values.max())[: len(headings)]
+        label = name if len(members) == 1 else f"{name} (mean of {len(members)} pixels)"
+        table.add_row(label, *(number(value) for value in numbers), written(unit))
     return table
 
 
@@ -101,7 +138,7 @@ def difference_unit(unit: str) -> str:
 def plot_forecast(
     path: Path, twin: Twin, forecast: Forecast, record: Record | None = None, fitted: Record | None = None
 ) -> None:
-    """Draw measured, twin and credible band by sensor into a PNG; up to eight sensors.
+    """Draw measured, twin and credible band by sensor into a PNG: up to eight, of an image the pixel in its middle.
 
     Args:
         path: the PNG.
@@ -117,7 +154,7 @@ def plot_forecast(
 
 
 def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None) -> None:
-    sensors = twin.sensors[:8]
+    sensors = [twin.sensor(name) for name in _one_each(twin)[:8]]
     times, scale, unit = time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
     drawing, rows = figure(len(sensors))
@@ -144,14 +181,14 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
     """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
     drawing, ((axis,),) = figure(1)
-    names = [sensor.name for sensor in twin.sensors]
+    names = _one_each(twin)
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
     spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
     measured = np.asarray(
         [float(record.readings[name]) if record and name in record.readings else np.nan for name in names]
     )
     base = np.where(np.isfinite(measured), measured, readings)
-    warm = any(difference_unit(sensor.unit) != sensor.unit for sensor in twin.sensors)
+    warm = any(difference_unit(twin.sensor(name).unit) != twin.sensor(name).unit for name in names)
     scale = np.ones_like(base) if warm else np.abs(base) / 100
     places = np.arange(len(names))
     label = "twin, 95 % credible interval" if _has_band(forecast) else "twin"
@@ -165,6 +202,12 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     axis.legend(loc="best", fontsize=8, frameon=False)
     axis.grid(alpha=0.25, axis="x")
     save(drawing, path)
+
+
+def _one_each(twin: Twin) -> list[str]:
+    """The sensors, one for each image."""
+    groups = twin.grouped([sensor.name for sensor in twin.sensors])
+    return [members[len(members) // 2] for members in groups.values()]
 
 
 def _has_band(forecast: Forecast) -> bool:

@@ -25,6 +25,7 @@ from gemel.engine.analyses import (
     solve,
     unconstrained_modes,
 )
+from gemel.engine.boundarysensors import FluxSensor, ReactionSensor
 from gemel.engine.calibration import (
     ArrayRow,
     CalibrationError,
@@ -88,10 +89,12 @@ from gemel.engine.domains import integrate
 from gemel.engine.elementgroups import ElementGroup, ElementKernel
 from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.fields import Jet, Point, div, grad, inner, sym_grad
+from gemel.engine.fieldsensors import AverageSensor, IntegralSensor, PointSensor, StrainSensor
 from gemel.engine.forecasting import Forecast, forecast
 from gemel.engine.forms import Energy, Form, WeakForm
 from gemel.engine.generalisedforce import GeneralisedForce
 from gemel.engine.history import HistoryForm, HistoryTerm
+from gemel.engine.images import ImageSensor, PixelSensor, pixel_grid
 from gemel.engine.lumping import lumped_mass
 from gemel.engine.materials import (
     DecoupledMaterial,
@@ -166,14 +169,11 @@ from gemel.engine.problems import Contribution, DiscreteProblem, Integral, Summa
 from gemel.engine.reactions import nodal_reactions, reactions
 from gemel.engine.recovery import nodal_average
 from gemel.engine.sensors import (
-    AverageSensor,
     FrequencySensor,
     MotionSensor,
     OutputSensor,
-    PointSensor,
     ResponseSensor,
     Sensor,
-    StrainSensor,
 )
 from gemel.engine.signals import Record, Series
 from gemel.engine.simulation import Run, respond, simulate
@@ -236,6 +236,7 @@ __all__ = [
     "FiniteStrainMaterial",
     "Fit",
     "Flux",
+    "FluxSensor",
     "FollowerPressure",
     "Forecast",
     "Form",
@@ -256,8 +257,10 @@ __all__ = [
     "HistoryTerm",
     "Huber",
     "Hyperelasticity",
+    "ImageSensor",
     "Input",
     "Integral",
+    "IntegralSensor",
     "Isotropic",
     "J2Plasticity",
     "Jet",
@@ -301,6 +304,7 @@ __all__ = [
     "Periodic",
     "PhaseChange",
     "Physics",
+    "PixelSensor",
     "PlaneStress",
     "Point",
     "PointDashpot",
@@ -317,6 +321,7 @@ __all__ = [
     "QuadratureField",
     "Quasistatic",
     "Radiation",
+    "ReactionSensor",
     "RealSpace",
     "Record",
     "Release",
@@ -395,6 +400,7 @@ __all__ = [
     "nodal_values",
     "parameters_of",
     "periodic_nodes",
+    "pixel_grid",
     "profile_likelihood",
     "prolongation",
     "reaction",

@@ -1,7 +1,7 @@
 """What is to be said about measured data: gaps, repeats, outliers, stuck sensors, what was left out and why."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -84,7 +84,7 @@ class DataReport:
     """What reading a record found.
 
     Attributes:
-        channels: one for each reading, then for each input.
+        channels: one for each reading, of an image for all its pixels together, then for each input.
         origin: the time stamp that is zero seconds; None where times are numbers.
         notes: sentences on rows that were put in order, merged or passed over.
         cautions: sentences on what may spoil a calibration, besides those of the channels.
@@ -143,6 +143,41 @@ class DataReport:
                 f"{self.instant(span.end)} while other sensors move: stuck? {done}."
             )
         return found
+
+
+def pooled(report: DataReport, images: Mapping[str, Sequence[str]]) -> DataReport:
+    """A report with one channel for all pixels of each image in place of one for each."""
+    image_of = {pixel: image for image, pixels in images.items() for pixel in pixels}
+    groups: dict[tuple[str, str], list[ChannelReport]] = {}
+    for channel in report.channels:
+        name = image_of.get(channel.name, channel.name) if channel.kind == "reading" else channel.name
+        groups.setdefault((name, channel.kind), []).append(channel)
+    whole = [group[0] if group[0].name == name else _pool(name, group) for (name, _), group in groups.items()]
+    return replace(report, channels=tuple(whole))
+
+
+def _pool(name: str, group: Sequence[ChannelReport]) -> ChannelReport:
+    """Counts of samples are added, the rest is the widest of all; rows are the same for all pixels."""
+    spans = [channel.span for channel in group if channel.span is not None]
+    gaps = [channel.gap for channel in group if channel.gap is not None]
+    known = [channel for channel in group if channel.samples]
+    counts = ("instants", "samples", "missing", "conflicts")
+    reasons = sorted({reason for channel in group for reason in channel.left_out})
+    whole = (
+        Span(min(s.start for s in spans), max(s.end for s in spans), max(s.samples for s in spans)) if spans else None
+    )
+    return replace(
+        group[0],
+        name=name,
+        span=whole,
+        gap=max(gaps, key=lambda gap: gap.end - gap.start, default=None),
+        outliers=tuple(sorted(t for channel in group for t in channel.outliers)),
+        stuck=tuple(span for channel in group for span in channel.stuck),
+        left_out={reason: sum(channel.left_out.get(reason, 0) for channel in group) for reason in reasons},
+        low=min((channel.low for channel in known), default=float("nan")),
+        high=max((channel.high for channel in known), default=float("nan")),
+        **{key: sum(getattr(channel, key) for channel in group) for key in counts},
+    )
 
 
 def _is_long(channel: ChannelReport) -> bool:

@@ -56,7 +56,8 @@ class FieldTable(eqx.Module):
 class Domain(eqx.Module):
     """Cells of one type, or facets of one type of such cells, with quadrature and the tables of fields.
 
-    ``reference`` says which entry of the tables an element uses.
+    ``reference`` says which entry of the tables an element uses, ``local`` which facet of a cell each entry is for; it
+    is None for cells.
     """
 
     tables: tuple[FieldTable, ...]
@@ -69,7 +70,16 @@ class Domain(eqx.Module):
     tangents: Any
     normals: Any
     coefficients: tuple[FieldTable, ...]
-    is_facets: bool = eqx.field(static=True)
+    local: tuple[int, ...] | None = eqx.field(static=True)
+
+    @property
+    def is_facets(self) -> bool:
+        """Whether the elements are facets."""
+        return self.local is not None
+
+    def facets(self) -> np.ndarray:
+        """The facets ``(n_elements, 2)``, each a cell and its facet there; on the host."""
+        return np.stack([np.asarray(self.cells), np.asarray(self.local)[np.asarray(self.reference)]], axis=1)
 
     @property
     def n_elements(self) -> int:
@@ -322,7 +332,7 @@ def _domain(
         tangents=tangents,
         normals=normals,
         coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
-        is_facets=kind is not None,
+        local=None if kind is None else tuple(locals_),
     )
     return on_device(domain)
 
@@ -364,7 +374,7 @@ def node_domains(space: FunctionSpace, coefficients: tuple[FunctionSpace, ...] =
             tangents=np.zeros((1, 0, mesh.dim)),
             normals=np.zeros((1, mesh.dim)),
             coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
-            is_facets=False,
+            local=None,
         )
         found.append(on_device(domain))
     return tuple(found)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.signals import Series
-from gemel.engine.simulation import Run, check_names, line_up, respond
+from gemel.engine.simulation import Readings, Run, check_names, line_up, respond
 from gemel.engine.twin import Twin
 
 
@@ -74,13 +74,13 @@ def forecast(
         given = twin.belief.given(parameters)
         twin = twin.with_belief(given.mean, given.covariance)
     run, spread = _propagate(twin, *line_up(twin, inputs, times))
-    parametric = {sensor.name: spread[..., i] for i, sensor in enumerate(twin.sensors)}
-    noises = {sensor.name: twin.noise(sensor.name) for sensor in twin.sensors}
-    predictive = {name: jnp.hypot(parametric[name], noise.spread) for name, noise in noises.items()}
-    model_error = {
-        name: jnp.full_like(parametric[name], 0.0 if noise.error is None else noise.error.std)
-        for name, noise in noises.items()
-    }
+    noises = twin.noises().values()
+    errors = jnp.array([0.0 if noise.error is None else noise.error.std for noise in noises])
+    noise = jnp.hypot(jnp.array([noise.std for noise in noises]), errors)
+    names = tuple(sensor.name for sensor in twin.sensors)
+    parametric = dict(Readings(names, spread))
+    predictive = dict(Readings(names, jnp.hypot(spread, noise)))
+    model_error = dict(Readings(names, jnp.broadcast_to(errors, spread.shape)))
     return Forecast(run, parametric, predictive, model_error)
 
 

@@ -171,7 +171,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
 def comparison_figures(
     forecast: Forecast, record: Record, fitted: Record | None = None, sensors: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Root-mean-square error (SI units) and coverage of the 95 % band by sensor.
+    """Count of samples, root-mean-square error (SI units) and coverage of the 95 % band by sensor.
 
     Samples that were ``fitted`` and those ``held_out`` are judged apart; where nothing was fitted, ``all`` together.
 
@@ -201,10 +201,11 @@ def save_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
 
 
-def _errors(measured: np.ndarray, twin: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, float]:
+def _errors(measured: np.ndarray, twin: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
     known = np.isfinite(measured)
     inside = (measured >= low) & (measured <= high)
     return {
+        "samples": int(known.sum()),
         "rmse": float(np.sqrt(np.mean((twin - measured)[known] ** 2))),
         "coverage": float(np.mean(inside[known])),
     }

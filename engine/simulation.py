@@ -1,18 +1,37 @@
 """Running a twin forward."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.observations import finished
 from gemel.engine.parameters import bind
-from gemel.engine.sensors import FieldSensor, lagged
 from gemel.engine.signals import Series
 from gemel.engine.twin import Twin
 from gemel.solvers import Solution, Status
+
+
+class Readings(eqx.Module, Mapping[str, Array]):
+    """Arrays by name that are the columns of one table ``(..., n)``: hundreds of pixels are one array to compile."""
+
+    names: tuple[str, ...] = eqx.field(static=True)
+    table: Array
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.table[..., self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 class Run(eqx.Module):
@@ -24,7 +43,7 @@ class Run(eqx.Module):
     """
 
     times: Float[Array, " n"] | None
-    readings: dict[str, Array]
+    readings: Mapping[str, Array]
     state: Any
     status: Status
     statistics: dict[str, Any]
@@ -36,7 +55,11 @@ class Run(eqx.Module):
 
     def stacked(self, names: tuple[str, ...] | None = None) -> Array:
         """The readings of several sensors side by side, ``(..., n_sensors)``."""
-        return jnp.stack([self.readings[name] for name in names or tuple(self.readings)], axis=-1)
+        names = names or tuple(self.readings)
+        if isinstance(self.readings, Readings):
+            known = {name: i for i, name in enumerate(self.readings.names)}
+            return self.readings.table[..., np.array([known[name] for name in names], dtype=int)]
+        return jnp.stack([self.readings[name] for name in names], axis=-1)
 
 
 def simulate(
@@ -85,14 +108,10 @@ def respond(twin: Twin, inputs: Mapping[str, Series], times: Any, grid: Any, val
     times, grid = (None if series is None else jnp.asarray(series) for series in (times, grid))
     solution = analysis.run(twin.prepared, twin.observation, inputs, grid)
     raw, state = solution.value
-    readings: dict[str, Array] = {}
-    for i, sensor in enumerate(sensors):
-        reading = raw[..., i]
-        if grid is not None and isinstance(sensor, FieldSensor) and sensor.lag is not None:
-            reading = lagged(grid, reading, sensor.lag)
-        if isinstance(sensor, FieldSensor) and sensor.offset is not None:
-            reading = reading + sensor.offset
-        readings[sensor.name] = reading if grid is None else jnp.interp(times, grid, reading)
+    table = finished(sensors, grid, raw)
+    if grid is not None:
+        table = jax.vmap(lambda reading: jnp.interp(times, grid, reading), 1, 1)(table)
+    readings = Readings(tuple(sensor.name for sensor in sensors), table)
     return Run(times, readings, state, solution.status, solution.statistics)
 
 

@@ -1,7 +1,7 @@
 """Finite-element spaces: a mesh, an element and the numbering of their nodes."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -154,15 +154,19 @@ class FunctionSpace(eqx.Module):
                 f"The nodes on '{tag}' are not known inside jit: ask a space from outside (in what a path records, "
                 "gm.reaction of the body instead of gm.reactions of the step)."
             )
-        facets = np.asarray(facets)
         found = np.zeros(self.n_nodes, dtype=bool)
+        for _, nodes in self.facet_nodes(np.asarray(facets)):
+            found[nodes] = True
+        return np.flatnonzero(found)
+
+    def facet_nodes(self, facets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of ``facets (n, 2)`` those at one place in their cells after the other: their rows, and their nodes."""
         for number, element in enumerate(self.elements):
             start, end = self.mesh.offsets[number : number + 2]
-            mine = facets[(facets[:, 0] >= start) & (facets[:, 0] < end)] - [start, 0]
-            nodes = np.asarray(self.cell_nodes[number])
+            mine = (facets[:, 0] >= start) & (facets[:, 0] < end)
             for local, closure in enumerate(element.facet_nodes):
-                found[nodes[mine[mine[:, 1] == local, 0]][:, closure]] = True
-        return np.flatnonzero(found)
+                rows = np.flatnonzero(mine & (facets[:, 1] == local))
+                yield rows, np.asarray(self.cell_nodes[number])[facets[rows, 0] - start][:, closure]
 
     def interpolation(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | Array]:
         r"""The rows of the operator that evaluates a function at physical points.
@@ -180,7 +184,7 @@ class FunctionSpace(eqx.Module):
             ValueError: for a point outside the mesh, or where the mesh's points are not known even to `stop_gradient`,
                 as inside ``jit``.
         """
-        nodes, values, _ = self._basis_at(points)
+        nodes, values, *_ = self.basis_at(points)
         return nodes, values
 
     def gradient_rows(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | Array]:
@@ -189,16 +193,18 @@ class FunctionSpace(eqx.Module):
         As `interpolation`, with weights ``(n, n_cell_nodes, dim)`` and $\nabla u(x_i) = \sum_a U_{n_{ia}} w_{ia}$; on a
         facet between cells the gradient is that of one of them.
         """
-        nodes, _, gradients = self._basis_at(points)
+        nodes, _, gradients, _ = self.basis_at(points)
         return nodes, gradients
 
-    def _basis_at(self, points: np.ndarray) -> tuple[np.ndarray, Any, Any]:
-        """The nodes of the cells that hold the points, and the values and gradients of their basis there."""
+    def basis_at(self, points: np.ndarray, strict: bool = True) -> tuple[np.ndarray, Any, Any, np.ndarray]:
+        """The nodes of the cells that hold the points, the values and gradients of their basis there, and which points
+        lie in the mesh: without ``strict`` rows of those outside are zeros. For the rest see `interpolation`.
+        """
         moving = isinstance(self.mesh.points, Tracer)
         known = stop_gradient(self.mesh.points)
         if isinstance(known, Tracer):
             raise ValueError("Points are found in cells outside of jit and vmap: build sensors and point loads there.")
-        cells, reference = map(np.asarray, self.mesh.with_points(known).locate(points))
+        cells, reference = map(np.asarray, self.mesh.with_points(known).locate(points, strict=strict))
         width = max(element.n_nodes for element in self.elements)
         nodes = np.zeros((len(cells), width), dtype=np.int32)
         values: Any = (jnp if moving else np).zeros((len(cells), width))
@@ -220,7 +226,7 @@ class FunctionSpace(eqx.Module):
                     "pad,pab->pdb", np.asarray(corners), self.geometry(number).tabulate(reference[mine])[1]
                 )
                 gradients[filled] = slopes @ np.linalg.pinv(jacobian)
-        return nodes, values, gradients
+        return nodes, values, gradients, cells >= 0
 
 
 def _moving_basis(

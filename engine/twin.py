@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import inputs_of
+from gemel.engine.images import images_of
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
@@ -64,18 +65,43 @@ class Twin(eqx.Module):
         """The names of the input signals that the model takes."""
         return inputs_of(self.analysis)
 
+    @property
+    def images(self) -> Mapping[str, tuple[str, ...]]:
+        """The sensors that are the pixels of each image, by its name."""
+        return images_of(self.sensors)
+
+    def each(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of sensors, with those of its pixels in place of an image."""
+        return tuple(one for name in names for one in self.images.get(name, (name,)))
+
+    def grouped(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Names of sensors by the image that they are pixels of; others by themselves."""
+        image_of = {pixel: image for image, pixels in self.images.items() for pixel in pixels}
+        found: dict[str, list[str]] = {}
+        for name in names:
+            found.setdefault(image_of.get(name, name), []).append(name)
+        return {label: tuple(members) for label, members in found.items()}
+
     def sensor(self, name: str) -> Sensor:
-        """The sensor called ``name``; raises `ValueError` with the names that exist."""
+        """The sensor called ``name``, of an image its first pixel; raises `ValueError` with the names that exist."""
         for sensor in self.sensors:
             if sensor.name == name:
                 return sensor
-        raise ValueError(
-            f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(s.name for s in self.sensors)}."
-        )
+        images = self.images
+        if name in images:
+            return self.sensor(images[name][0])
+        pixels = {pixel for names in images.values() for pixel in names}
+        known = [*(sensor.name for sensor in self.sensors if sensor.name not in pixels), *images]
+        raise ValueError(f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(known)}.")
 
     def noise(self, name: str) -> Noise:
         """The noise of a sensor with its numbers at the mean of the belief; raises `ValueError` as `sensor`."""
         return bind(self.sensor(name).noise, self.belief.values())
+
+    def noises(self) -> dict[str, Noise]:
+        """The noises of all sensors by name, as `noise`."""
+        values = self.belief.values()
+        return {sensor.name: bind(sensor.noise, values) for sensor in self.sensors}
 
     def with_belief(self, mean: Array, covariance: Array) -> "Twin":
         """The same twin with another belief about its parameters."""

@@ -29,6 +29,7 @@ def locate(
     degree: int,
     targets: np.ndarray,
     tolerance: float = 1e-8,
+    strict: bool = True,
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n cell_dim"]]:
     r"""Find cells :math:`c` and reference coordinates :math:`X` with :math:`x_c(X) = x`.
 
@@ -40,12 +41,13 @@ def locate(
         points, blocks, degree: the mesh.
         targets: physical points (n, dim), in metres.
         tolerance: distance that is forgiven, relative to the diagonal of the mesh.
+        strict: whether a point outside of the mesh is an error; else its cell is -1.
 
     Returns:
         Cell numbers (n,) and reference coordinates (n, cell_dim) inside the reference cell.
 
     Raises:
-        MeshError: for a point that lies outside of the mesh, naming it.
+        MeshError: for a point that lies outside of the mesh where that is one, naming it.
     """
     targets = np.asarray(targets, dtype=np.float64)
     if targets.ndim != 2 or targets.shape[1] != points.shape[1]:
@@ -72,7 +74,9 @@ def locate(
         one = np.zeros_like(candidates)
         hit = _closest(points, blocks, degree, targets[number : number + 1], one, candidates)
         if not hit[2][0] <= allowed:
-            raise MeshError(f"Point {number} at {targets[number].tolist()} lies outside of the mesh.")
+            if strict:
+                raise MeshError(f"Point {number} at {targets[number].tolist()} lies outside of the mesh.")
+            hit = (np.array([-1]), np.zeros_like(hit[1]))
         found[number], reference[number] = hit[0][0], hit[1][0]
     return found, reference
 

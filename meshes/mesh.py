@@ -303,11 +303,11 @@ class Mesh(eqx.Module):
         return self._with_tags("node_tags", name, ALL, nodes)
 
     def locate(
-        self, points: Float[Array | np.ndarray, "n dim"], tolerance: float = 1e-8
+        self, points: Float[Array | np.ndarray, "n dim"], tolerance: float = 1e-8, strict: bool = True
     ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n cell_dim"]]:
         """Cells and reference coordinates of physical points; see `gemel.meshes.locate`."""
         mine = np.asarray(self.points, dtype=np.float64)
-        return locate(mine, self._host_blocks(), self.degree, np.asarray(points), tolerance)
+        return locate(mine, self._host_blocks(), self.degree, np.asarray(points), tolerance, strict)
 
     def _volume_of(self, number: int, tag: str) -> Any:
         """Volume of the cells of a tag in one block; masked, not selected, so that the tag may be traced."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,11 +20,12 @@ from gemel.engine.analyses.motion import (
     structural_matrices,
 )
 from gemel.engine.analyses.steps import check_step, equal_steps, marching_solver
+from gemel.engine.boundarysensors import BodyObservation, BoundaryObservation
 from gemel.engine.coefficients import undriven
 from gemel.engine.compiling import sharing
 from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
-from gemel.engine.sensors import MotionObservation, Sensor
+from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series
 from gemel.solvers import (
     CentralDifference,
@@ -105,9 +107,9 @@ class Dynamic(Analysis):
         self.linear_solver = linear_solver or marching_solver(physics, rtol, max_steps)
         self.newton_steps = newton_steps
 
-    def observe(self, sensors: Sequence[Sensor]) -> MotionObservation:
-        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
-        return MotionObservation.of(self.physics.problem.space, sensors)
+    def observe(self, sensors: Sequence[Sensor]) -> BodyObservation:
+        """What the sensors read. Raises `ValueError` for one that reads neither fields nor boundaries."""
+        return BodyObservation.of(self.physics.problem, sensors, moving=True, damping=self.physics.damping)
 
     def prepare(self) -> Any:
         """The state of the linear solver at the bound parameters, with inputs at zero."""
@@ -122,13 +124,36 @@ class Dynamic(Analysis):
         return equal_steps(times, self.step, "A dynamic analysis")
 
     def run(
-        self, prepared: Any, observation: MotionObservation, inputs: Mapping[str, Series], grid: Any
+        self, prepared: Any, observation: BodyObservation, inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
         """The raw readings at every step, ``(m, n_sensors)``, and ``u``, ``v`` and ``a`` at the last one."""
-        solution = self.solve(prepared, inputs, grid, lambda t, motion: observation.read(motion))
+        boundary, times = observation.boundary, jnp.asarray(grid)
+        (reference, _), _ = self._start(self._integrator())
+        structure = self._structure(inputs, times[0], times[-1], reference)
+
+        def keep(t: Array, motion: Motion) -> Array:
+            forces = None if boundary is None else self._forces(boundary, structure, reference, t, motion)
+            return observation.moving(motion, forces)
+
+        solution = self.solve(prepared, inputs, grid, keep)
         readings, motion = solution.value
         state = {"u": motion.u, "v": motion.v, "a": motion.a}
         return Solution((readings, state), solution.status, solution.statistics)
+
+    def _forces(
+        self, boundary: BoundaryObservation, structure: Structure, reference: Array, t: Array, motion: Motion
+    ) -> Float[Array, " n_sensors"]:
+        """What the conditions on the facets of sensors put in, with the dampings of these conditions."""
+        inertia = structure.mass.mv(motion.a)
+        if structure.damping is not None:
+            inertia = inertia + structure.damping.mv(motion.v)
+        forces = boundary.read(structure.at(t), motion.u, inertia)
+        if self.physics.damping is not None:
+            forces = forces + boundary.damped(self.physics.damping, motion.v)
+        if not is_zero(self.rayleigh[1]):
+            rest, velocity = undriven(self.physics.problem), self.rayleigh[1] * motion.v
+            forces = forces + jax.jvp(lambda u: boundary.pushed.read(rest, u), (reference,), (velocity,))[1]
+        return forces
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any

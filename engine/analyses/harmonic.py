@@ -12,8 +12,9 @@ from jaxtyping import Array, Complex, Float
 from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.motion import check_structure, is_zero, structural_matrices
 from gemel.engine.coefficients import drive
+from gemel.engine.observations import FieldObservation
 from gemel.engine.physics import Physics
-from gemel.engine.sensors import FieldObservation, ResponseSensor, Sensor
+from gemel.engine.sensors import ResponseSensor, Sensor
 from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     HarmonicDirect,

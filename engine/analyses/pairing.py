@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gemel.engine.measuredmodes import MeasuredShape
-from gemel.engine.sensors import FieldObservation
+from gemel.engine.observations import Rows
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.meshes import MeshError
 
@@ -27,7 +27,7 @@ _BLIND = 1e-6
 class ShapePlaces(eqx.Module):
     """A measured shape on a space: the rows that read it, and what was measured."""
 
-    rows: FieldObservation
+    rows: Rows
     parts: Float[Array | np.ndarray, "n parts"]
     least_mac: float = eqx.field(static=True)
     close: float = eqx.field(static=True)
@@ -49,7 +49,7 @@ class ShapePlaces(eqx.Module):
         unknowns = first + nodes[:, :, None] * part.n_components + np.arange(dim)
         projected = weights[:, :, None] * np.asarray(shape.directions)[:, None, :]
         count = len(shape.points)
-        rows = FieldObservation(unknowns.reshape(count, -1).astype(np.int32), projected.reshape(count, -1))
+        rows = Rows(unknowns.reshape(count, -1).astype(np.int32), projected.reshape(count, -1))
         return ShapePlaces(rows, shape.parts, shape.least_mac, shape.close)
 
     def at(self, vectors: Float[Array, "n_dofs k"]) -> Float[Array, "n k"]:

@@ -13,11 +13,12 @@ from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held, tangent_at_rest
+from gemel.engine.boundarysensors import BodyObservation
 from gemel.engine.coefficients import drive
 from gemel.engine.history import advance_history, history_of, with_history
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
-from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     Code,
@@ -101,9 +102,9 @@ class Quasistatic(Analysis):
         self.max_steps = max_steps
         self.linear_solver = linear_solver or elliptic_solver(physics, rtol, 500)
 
-    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
-        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
-        return FieldObservation.of(self.physics.problem.space, sensors)
+    def observe(self, sensors: Sequence[Sensor]) -> BodyObservation:
+        """What the sensors read. Raises `ValueError` for one that reads neither fields nor boundaries."""
+        return BodyObservation.of(self.physics.problem, sensors)
 
     def prepare(self) -> Any:
         """The multigrid hierarchy at the bound parameters, in the undeformed state.
@@ -127,13 +128,13 @@ class Quasistatic(Analysis):
     def run(
         self,
         prepared: Any,
-        observation: FieldObservation,
+        observation: BodyObservation,
         inputs: Mapping[str, Series],
         grid: Float[Array, " m"] | None,
     ) -> Solution[tuple[Array, Any]]:
         """The readings at each time, and the last flat field."""
         assert grid is not None
-        solution = self.follow(prepared, dict(inputs), grid, lambda _, u: observation.read(u))
+        solution = self.follow(prepared, dict(inputs), grid, observation.read)
         return Solution((solution.value.records, solution.value.state), solution.status, solution.statistics)
 
     def follow(

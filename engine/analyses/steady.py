@@ -11,12 +11,13 @@ from gemel.engine.analyses.analysis import Analysis, check_call
 from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
+from gemel.engine.boundarysensors import BodyObservation
 from gemel.engine.coefficients import drive, undriven
 from gemel.engine.compiling import sharing
 from gemel.engine.initial import initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
-from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series, at_time
 from gemel.solvers import (
     AssembledOperator,
@@ -68,9 +69,9 @@ class Steady(Analysis):
         self.newton_steps = newton_steps
         self.initial = initial
 
-    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
-        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
-        return FieldObservation.of(self.physics.problem.space, sensors)
+    def observe(self, sensors: Sequence[Sensor]) -> BodyObservation:
+        """What the sensors read. Raises `ValueError` for one that reads neither fields nor boundaries."""
+        return BodyObservation.of(self.physics.problem, sensors)
 
     def prepare(self) -> Any:
         """The multigrid hierarchy at the bound parameters.
@@ -87,11 +88,11 @@ class Steady(Analysis):
             raise ValueError("A steady analysis has no time: leave 'times' out.")
 
     def run(
-        self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any = None
+        self, prepared: Any, observation: BodyObservation, inputs: Mapping[str, Series], grid: Any = None
     ) -> Solution[tuple[Array, Any]]:
         """The readings and the flat field."""
         solution = self.solve(prepared, inputs)
-        readings = observation.read(solution.value)
+        readings = observation.read(drive(self.physics.problem, at_time(inputs, 0.0)), solution.value)
         return Solution((readings, solution.value), solution.status, solution.statistics)
 
     def solve(self, prepared: Any, inputs: Mapping[str, Series] | None = None) -> Solution[Float[Array, " n_dofs"]]:

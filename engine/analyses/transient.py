@@ -14,12 +14,13 @@ from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.content import ContentSystem
 from gemel.engine.analyses.loads import Loads
 from gemel.engine.analyses.steps import check_increasing, check_step, equal_steps, marching_solver
+from gemel.engine.boundarysensors import BodyObservation, rates
 from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.compiling import sharing
 from gemel.engine.initial import check_initial, initial_field
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
-from gemel.engine.sensors import FieldObservation, Sensor
+from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series, at_time, interval_means
 from gemel.engine.spaces import MixedSpace
 from gemel.solvers import (
@@ -108,9 +109,19 @@ class Transient(Analysis):
         self.linear_solver = linear_solver or _default_solver(physics, rtol, max_steps)
         self.newton_steps = newton_steps
 
-    def observe(self, sensors: Sequence[Sensor]) -> FieldObservation:
-        """The functionals of the sensors. Raises `ValueError` for one that does not read fields."""
-        return FieldObservation.of(self.physics.problem.space, sensors)
+    def observe(self, sensors: Sequence[Sensor]) -> BodyObservation:
+        """What the sensors read.
+
+        Raises `ValueError` for one that reads neither fields nor boundaries, or prescribed values between steps that a
+        control chooses.
+        """
+        observation = BodyObservation.of(self.physics.problem, sensors)
+        if self.control is not None and observation.boundary is not None and observation.boundary.any_held:
+            raise ValueError(
+                "What goes through facets of prescribed values needs rates over equal steps: leave the control of the "
+                "analysis out, or read facets with a convection or a flux."
+            )
+        return observation
 
     def prepare(self) -> Any:
         """The state of the linear solver at the bound parameters, with inputs at zero."""
@@ -126,12 +137,26 @@ class Transient(Analysis):
         return equal_steps(times, self.step, "A transient analysis")
 
     def run(
-        self, prepared: Any, observation: FieldObservation, inputs: Mapping[str, Series], grid: Any
+        self, prepared: Any, observation: BodyObservation, inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
         """The raw readings at every step, ``(m, n_sensors)``, and the state at the last one: the flat field, or what
         a `BDF2` remembers of it.
         """
-        return self.solve(prepared, inputs, grid, lambda t, u: observation.read(u))
+        problem, seen = self.physics.problem, self._all_seen(inputs, jnp.asarray(grid))
+        inertia: Any = self.physics.inertia
+        boundary = observation.boundary
+
+        def keep(t: Array, u: Array) -> Any:
+            contents = None if boundary is None else boundary.content(inertia, u)
+            return observation.read(_driven(problem, seen, t), u), contents
+
+        solution = self.solve(prepared, inputs, grid, keep)
+        (readings, contents), state = solution.value
+        if contents is not None:
+            fields = readings.shape[-1] - contents.shape[-1]
+            added = jnp.pad(rates(contents, jnp.asarray(grid)), ((0, 0), (fields, 0)))
+            readings = readings + added[:, observation.order]
+        return Solution((readings, state), solution.status, solution.statistics)
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any
@@ -142,8 +167,7 @@ class Transient(Analysis):
         """
         grid, problem = jnp.asarray(grid), self.physics.problem
         integrator, system = self._integrator(), self._system()
-        moving = inputs_of(problem.constraint)
-        seen = {name: series if name in moving else self._seen(series, grid) for name, series in inputs.items()}
+        seen = self._all_seen(inputs, grid)
         args = (problem, self.physics.inertia, seen, self._scale())
         start, memory = self.start(inputs, grid[0]), self._memory()
 
@@ -184,6 +208,11 @@ class Transient(Analysis):
             xtol = min(self.rtol, 1e-8)
             solver = Newton(solver, self.rtol, 0.0, self.newton_steps, Backtracking(_HALVINGS), xtol)
         return dataclasses.replace(self.method, solver=solver)
+
+    def _all_seen(self, inputs: Mapping[str, Series], grid: Array) -> dict[str, Series]:
+        """The signals as the method should see them: those that move prescribed values as they are."""
+        moving = inputs_of(self.physics.problem.constraint)
+        return {name: series if name in moving else self._seen(series, grid) for name, series in inputs.items()}
 
     def _seen(self, series: Series, grid: Array) -> Series:
         """A signal as the method should see it."""

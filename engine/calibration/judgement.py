@@ -122,18 +122,20 @@ def judge(
             twin in it.
         record: all that was measured, or that by experiment.
         fitted: the part of it that was fitted, or those.
-        sensors: which readings were fitted; None for all.
+        sensors: which readings were fitted, an image by its name; None for all.
         unseen: a free run at the times of another record, and that record.
         loss: what a residual cost in the fit; `Gaussian` by default.
     """
     given: tuple[Any, ...] = (forecast, record, fitted)
     runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in given)
+    sensors = None if sensors is None else fit.twin.each(sensors)
     scores: tuple[Score, ...] = ()
     for name, part in parts.items():
         found = _scores(fit, runs[name], records[name], part, sensors, experiment=name)
         scores += tuple(found if part.times is not None else _with_guesses_before(found, fit, records[name]))
     if unseen is not None:
         scores += tuple(_scores(fit, *unseen, next(iter(parts.values())), (), another=True))
+    scores = pooled(scores, fit.twin.images)
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
     if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.message}")
@@ -159,6 +161,44 @@ def _alone(given: Any) -> bool:
     return isinstance(given, Forecast | Record)
 
 
+def pooled(scores: Sequence[Score], images: Mapping[str, Sequence[str]]) -> tuple[Score, ...]:
+    """Scores with one for all pixels of an image in place of one for each: means weighted by samples.
+
+    Of pixels with few samples each ``spread`` is that by the median over pixels.
+    """
+    image_of = {pixel: image for image, pixels in images.items() for pixel in pixels}
+    groups: dict[tuple[str, Part, str], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((image_of.get(score.sensor, score.sensor), score.part, score.experiment), []).append(score)
+    return tuple(group[0] if group[0].sensor == name else _pool(name, group) for (name, _, _), group in groups.items())
+
+
+def _pool(name: str, group: Sequence[Score]) -> Score:
+    counts = np.array([score.samples for score in group], dtype=float)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.average(values, weights=counts))
+
+    def root(values: Sequence[float]) -> float:
+        return float(np.sqrt(mean(np.square(values).tolist())))
+
+    few = len(group) > _FEW and counts.max() <= _FEW
+    spreads = [score.spread for score in group]
+    kinds = [kind for kind in group[0].naive if all(kind in score.naive for score in group)]
+    return replace(
+        group[0],
+        sensor=name,
+        samples=int(counts.sum()),
+        rmse=root([score.rmse for score in group]),
+        coverage=mean([score.coverage for score in group]),
+        correlation=mean([score.correlation for score in group]),
+        spread=1.4826 * float(np.median(spreads)) if few else root(spreads),
+        far=mean([score.far for score in group]),
+        worth=sum(score.worth for score in group),
+        naive={kind: root([score.naive[kind] for score in group]) for kind in kinds},
+    )
+
+
 def _without_reading(runs: Mapping[str, Forecast], records: Mapping[str, Record]) -> list[str]:
     """Which sensors were measured where the twin reads nothing, such as a mode that it does not have."""
     found = []
@@ -181,6 +221,7 @@ def _scores(
 ) -> list[Score]:
     """The scores on the parts of a record; ``another`` one, of which nothing was fitted, is one part."""
     found = []
+    noises = (fit.twin_in(experiment) if experiment in fit.places else fit.twin).noises()
     for name, values in record.readings.items():
         measured = np.atleast_1d(np.asarray(values, dtype=float))
         read = np.atleast_1d(np.asarray(forecast.run.readings[name]))
@@ -188,7 +229,7 @@ def _scores(
         used = samples_of(record, fitted) & (sensors is None or name in sensors) & (not another)
         low, high = (np.atleast_1d(np.asarray(side)) for side in forecast.band(name, 0.9))
         error = read - measured
-        inside, noise = (measured >= low) & (measured <= high), fit.noise(name, experiment)
+        inside, noise = (measured >= low) & (measured <= high), noises[name]
         rest: Part = "another record" if another else "held out"
         parts: tuple[tuple[Part, np.ndarray], ...] = (("fitted", used & known), (rest, ~used & known))
         for part, chosen in parts:
@@ -306,12 +347,13 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
                     f"On {what} of {score.label} the error is {100 * score.gain:.0f} % under that of the best "
                     f"naive guess ({kind})."
                 )
-        if timed and not _honest(score):
+        many = timed or score.samples > 1
+        if many and not _honest(score):
             much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
             care.append(
                 f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
             )
-        elif timed:
+        elif many:
             held_by = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
             few = HONEST[0] <= score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
             good.append(f"{held_by}." if few else f"{held_by}, which are worth {score.worth:.1f} independent ones.")

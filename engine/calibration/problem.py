@@ -23,6 +23,7 @@ from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.losses import Gaussian, Loss
+from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
@@ -74,7 +75,8 @@ class CalibrationProblem(eqx.Module):
         Args:
             twin: the twin; its belief is the prior.
             record: measured readings and inputs, or several by the name of their experiment.
-            sensors: which readings to fit; all in the records by default. The others are held out.
+            sensors: which readings to fit, an image by its name; all in the records by default. The others are held
+                out.
             loss: what a residual costs; `Gaussian` by default.
             own: parameters of which every experiment has one of its own, such as the state it starts from; all
                 experiments share the others.
@@ -136,7 +138,7 @@ def _named(name: str, twin: Twin, record: Record, sensors: Sequence[str] | None,
 
 def _experiment(twin: Twin, record: Record, sensors: Sequence[str] | None, places: tuple[int, ...]) -> Experiment:
     """Line up one record. Raises `ValueError` as `CalibrationProblem.of` does."""
-    names = tuple(record.readings) if sensors is None else tuple(sensors)
+    names = tuple(record.readings) if sensors is None else twin.each(sensors)
     check_names("sensor", dict.fromkeys((*record.readings, *names)), [s.name for s in twin.sensors], complete=False)
     check_names("input", record.inputs, twin.inputs, complete=True)
     absent = [name for name in names if name not in record.readings]
@@ -186,20 +188,32 @@ def compared(
     run: Run, values: Mapping[str, Any], problem: CalibrationProblem, experiment: Experiment
 ) -> Float[Array, " d"]:
     """The weighted misfit of a run with these parameters, one sensor after the other."""
-    difference = run.stacked(experiment.names) - experiment.data
-    rows = [
-        likelihood_rows(
-            bind(problem.twin.sensor(name).noise, values),
-            experiment.times,
-            jnp.atleast_1d(difference[..., i]),
-            jnp.atleast_1d(experiment.shares[..., i]),
-            problem.floors.get(name),
-            problem.loss,
-        )
-        for i, name in enumerate(experiment.names)
-    ]
+    difference = (run.stacked(experiment.names) - experiment.data).T.reshape(len(experiment.names), -1)
+    shares = experiment.shares.T.reshape(difference.shape)
+    sensors = {sensor.name: sensor for sensor in problem.twin.sensors}
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    noises = [bind(sensors[name].noise, values) for name in experiment.names]
+    for place, noise in enumerate(noises):
+        groups.setdefault(_numbers_of(noise), []).append(place)
+    rows, owners = [], []
+    for places in groups.values():  # those of one noise at once: an image has hundreds of pixels
+        noise, floor, chosen = noises[places[0]], problem.floors.get(experiment.names[places[0]]), np.array(places)
+
+        def rows_of(r: Array, weight: Array, noise: Noise = noise, floor: Array | None = floor) -> Array:
+            return likelihood_rows(noise, experiment.times, r, weight, floor, problem.loss)
+
+        found = jax.vmap(rows_of)(difference[chosen], shares[chosen])
+        rows.append(found.reshape(-1))
+        owners.append(np.repeat(chosen, found.shape[1]))
+    order = np.argsort(np.concatenate(owners), kind="stable")
     # A run that failed is no evidence.
-    return jnp.where(run.status.ok, jnp.concatenate(rows), jnp.nan)
+    return jnp.where(run.status.ok, jnp.concatenate(rows)[order], jnp.nan)
+
+
+def _numbers_of(noise: Noise) -> tuple[Any, ...]:
+    """What tells a noise from others: its numbers, and which traced ones they are."""
+    leaves, structure = jax.tree.flatten(noise)
+    return (structure, *(leaf if isinstance(leaf, float | int) else id(leaf) for leaf in leaves))
 
 
 def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:

@@ -8,43 +8,27 @@ import numpy as np
 from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
-from gemel.engine.noise import ModelError, Noise
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
-from gemel.engine.sensors import (
-    AverageSensor,
-    FrequencySensor,
-    MotionSensor,
-    OutputSensor,
-    PointSensor,
-    Sensor,
-    StrainSensor,
-)
 from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
-from gemel.engine.twinfile.conditions import AXES, build_conditions
+from gemel.engine.twinfile.conditions import build_conditions
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.modes import build_mode_sensors
 from gemel.engine.twinfile.network import build_network
-from gemel.engine.twinfile.numbers import Numbers, with_place
+from gemel.engine.twinfile.numbers import Numbers, lengths, with_place
 from gemel.engine.twinfile.schema import (
-    AverageSensorTable,
     CircuitTable,
     Document,
     ElasticityTable,
-    FrequencySensorTable,
     HeatTable,
     MeshTable,
-    ModeSensorTable,
     NetworkTable,
-    OutputSensorTable,
-    PointSensorTable,
     RegionTable,
-    SensorBase,
-    StrainSensorTable,
 )
-from gemel.engine.units import check_unit, compatible, parse
+from gemel.engine.twinfile.sensors import build_sensors
+from gemel.engine.twinfile.sensortables import FrequencySensorTable, ModeSensorTable
+from gemel.engine.units import parse
 from gemel.meshes import Mesh, grid, read_mesh
 from gemel.meshes import box as box_mesh
 from gemel.meshes import rectangle as rectangle_mesh
@@ -68,19 +52,18 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     """The twin that a document describes; every mistake is a `TwinFileError` with its place."""
     numbers = Numbers(document.parameters, document.inputs, place)
     _refuse_foreign_tables(document, place)
-    dim = 0
+    mesh = None
     if isinstance(document.model, CircuitTable):
         analysis = build_circuit(document.model, numbers, place / "model")
     elif isinstance(document.model, NetworkTable):
         analysis = build_network(document, numbers, place)
     else:
         mesh = build_mesh(document.mesh, place / "mesh", folder)
-        dim = mesh.dim
         analysis = _build_field_analysis(document, mesh, numbers, place)
     sensors = [
         sensor
         for name, table in document.sensors.items()
-        for sensor in _build_sensors(name, table, document.model, dim, numbers, place / "sensors" / name)
+        for sensor in build_sensors(name, table, document.model, mesh, numbers, place / "sensors" / name)
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
     if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
@@ -118,7 +101,7 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
     else:
         lines = table.grid
         assert lines is not None
-        axes = [_lengths(axis, place / "grid" / key) for key, axis in lines if key != "cell" and axis is not None]
+        axes = [lengths(axis, place / "grid" / key) for key, axis in lines if key != "cell" and axis is not None]
         mesh = with_place(place / "grid", lambda: grid(*map(np.asarray, axes), cell=lines.cell))
     for kind, tags in (("cell_tags", table.cell_tags), ("facet_tags", table.facet_tags)):
         for name, region in tags.items():
@@ -127,21 +110,17 @@ def build_mesh(table: MeshTable | None, place: Place, folder: Path) -> Mesh:
 
 
 def _box(table: Any, place: Place) -> Mesh:
-    size = _lengths(table.size, place / "size")
+    size = lengths(table.size, place / "size")
     if len(table.cells) != len(size):
         raise (place / "cells").error(f"{len(size)} numbers are needed, one for each size, not {len(table.cells)}.")
-    origin = _lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
+    origin = lengths(table.origin, place / "origin") if table.origin else (0.0,) * len(size)
     make: Any = rectangle_mesh if len(size) == 2 else box_mesh
     cell = table.cell or ("quadrilateral" if len(size) == 2 else "hexahedron")
     return with_place(place, lambda: make(*table.cells, size=size, origin=origin, cell=cell))
 
 
-def _lengths(values: Any, place: Place) -> tuple[float, ...]:
-    return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))
-
-
 def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) -> Mesh:
-    low, high = _lengths(region.low, place / "low"), _lengths(region.high, place / "high")
+    low, high = lengths(region.low, place / "low"), lengths(region.high, place / "high")
     if not len(low) == len(high) == mesh.dim:
         raise place.error(f"'low' and 'high' need {mesh.dim} coordinates each.")
     slack = 1e-9 * float(np.max(np.abs(np.asarray(mesh.bounding_box))))
@@ -284,81 +263,3 @@ def _require(materials: dict[str, Any], keys: list[str], place: Place) -> None:
     for key in keys:
         if key not in materials:
             raise (place / "materials").error(f"the property '{key}' is missing: give it in [materials.all].")
-
-
-_FIELD_UNITS = {"field": "m", "velocity": "m/s", "acceleration": "m/s^2"}
-
-
-def _unit_read(table: Any, model: Any) -> str | None:
-    """The SI unit of what a sensor reads; None for the outputs of a circuit, which differ."""
-    if isinstance(table, OutputSensorTable):
-        return "K" if isinstance(model, NetworkTable) else None
-    if isinstance(table, FrequencySensorTable | ModeSensorTable):
-        return "Hz"
-    if isinstance(table, StrainSensorTable):
-        return ""
-    return "K" if isinstance(model, HeatTable) else _FIELD_UNITS[table.reads]
-
-
-def _build_noise(table: SensorBase, numbers: Numbers, place: Place) -> Noise:
-    std = numbers.difference(table.noise, table.unit, place / "noise")
-    if isinstance(std, float) and std <= 0:
-        raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
-    time, given = 0.0, table.model_error
-    if table.correlation_time is not None:
-        time = with_place(place / "correlation_time", parse, table.correlation_time, "s")
-    if given is None:
-        return with_place(place / "noise", Noise, std, time)
-    here = place / "model_error"
-    spread = numbers.difference(given.std, table.unit, here / "std")
-    error = with_place(here, ModelError, spread, numbers.read(given.correlation_time, "s", here / "correlation_time"))
-    return with_place(here, Noise, std, time, error)
-
-
-def _build_sensors(name: str, table: Any, model: Any, dim: int, numbers: Numbers, place: Place) -> list[Sensor]:
-    """The sensors of a table: one, or several of a measured mode with its shape."""
-    with_place(place / "unit", check_unit, table.unit)
-    if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
-        raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
-    noise = _build_noise(table, numbers, place)
-    if not isinstance(table, ModeSensorTable):
-        return [_build_sensor(name, table, noise, model, dim, numbers, place)]
-    if not isinstance(model, ElasticityTable) or model.analysis != "modal":
-        raise (place / "kind").error("only a modal analysis has modes.")
-    return build_mode_sensors(name, table, noise, dim, place)
-
-
-def _build_sensor(name: str, table: Any, noise: Noise, model: Any, dim: int, numbers: Numbers, place: Place) -> Sensor:
-    if isinstance(table, FrequencySensorTable):
-        return with_place(
-            place,
-            lambda: FrequencySensor(
-                name=name, mode=table.mode, noise=noise, direction=table.direction, unit=table.unit
-            ),
-        )
-    if isinstance(table, OutputSensorTable):
-        return OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)
-    shared = {
-        "name": name,
-        "noise": noise,
-        "unit": table.unit,
-        "lag": numbers.optional(table.lag, "s", place / "lag"),
-        "offset": numbers.difference(table.offset, table.unit, place / "offset"),
-    }
-    if isinstance(table, StrainSensorTable):
-        position = _lengths(table.position, place / "position")
-        return with_place(place, lambda: StrainSensor(position=position, direction=tuple(table.direction), **shared))
-    component = AXES[table.component]
-    if component is not None and component >= dim:
-        raise (place / "component").error(f"'{table.component}' does not exist on a {dim}-D mesh.")
-    shared["component"] = component or 0
-    if isinstance(table, PointSensorTable):
-        sensor = PointSensor(position=_lengths(table.position, place / "position"), **shared)
-    else:
-        assert isinstance(table, AverageSensorTable)
-        sensor = AverageSensor(on=table.on, facets=table.facets, **shared)
-    if table.reads == "field":
-        return sensor
-    if not isinstance(model, ElasticityTable) or model.analysis != "dynamic":
-        raise (place / "reads").error(f"only a dynamic analysis has a {table.reads}.")
-    return MotionSensor(sensor, 1 if table.reads == "velocity" else 2)

@@ -1,6 +1,7 @@
 """Columns of data files as they come: CSV, parquet and zarr."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,8 @@ class Sheet:
 def read_sheet(path: Path, names: Iterable[str], place: Place, separator: str = ",") -> Sheet:
     """Named columns of a file, whose suffix says its format: ``.parquet``, ``.zarr``, all else is CSV in UTF-8.
 
-    A CSV starts with a line of names; blank lines are passed over. A zarr group holds one array a column.
+    A CSV starts with a line of names; blank lines are passed over. A zarr group holds one array a
+    column, or one of images whose first axis is time: a column for each pixel.
 
     Raises:
         TwinFileError: for a file that cannot be read, has no rows, or lacks a column.
@@ -205,17 +207,32 @@ def _zarr(path: Path, names: list[str], place: Place) -> Sheet:
     import zarr
 
     def read() -> Sheet:
-        group = zarr.open_group(str(path), mode="r")
-        _check_names(sorted(group.array_keys()), names, path, place)
-        return Sheet(path.name, {name: _zarr_cells(group[name], name, path, place) for name in names})
+        group: Any = zarr.open_group(str(path), mode="r")
+        arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, names)}
+        known = sorted(name for key in group.array_keys() for name in _zarr_names(key, group[key].shape))
+        _check_names([*known, *arrays], names, path, place)
+        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, place) for name in names})
 
     return _guarded(path, place, read)
 
 
-def _zarr_cells(array: Any, name: str, path: Path, place: Place) -> np.ndarray:
-    if array.ndim != 1:
-        raise place.error(f"column '{name}' of '{path.name}' has {array.ndim} dimensions, not 1.")
-    values = np.asarray(array[...])
+def _zarr_names(key: str, shape: tuple[int, ...]) -> list[str]:
+    """The columns of an array: itself or, of images, one a pixel, row by row: ``key.1``, ``key.2``, ..."""
+    return [f"{key}.{i + 1}" for i in range(math.prod(shape[1:]))] if len(shape) > 1 else [key]
+
+
+def _holds(key: str, names: Sequence[str]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") for name in names)
+
+
+def _zarr_cells(arrays: Mapping[str, np.ndarray], name: str, path: Path, place: Place) -> np.ndarray:
+    if name in arrays:
+        values = arrays[name]
+    else:
+        key, _, number = name.rpartition(".")
+        values = arrays[key].reshape(len(arrays[key]), -1)[:, int(number) - 1]
+    if values.ndim != 1:
+        raise place.error(f"column '{name}' of '{path.name}' has {values.ndim} dimensions, not 1.")
     if values.dtype.kind == "M":
         return values.astype("datetime64[ns]")
     if values.dtype.kind in "UTO":

@@ -1,7 +1,8 @@
 """Measured data named in a twin file: read, put in order, looked over, converted to SI."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,14 @@ from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import CircuitTable, ColumnTable, DataTable, Document, InputColumnTable
+from gemel.engine.twinfile.schema import (
+    CircuitTable,
+    ColumnTable,
+    DataTable,
+    Document,
+    InputColumnTable,
+    PictureTable,
+)
 from gemel.engine.twinfile.sources import open_sources
 from gemel.engine.units import compatible, parse, unit_of
 
@@ -32,12 +40,25 @@ def check_data(document: Document, table: DataTable | None, place: Place) -> Non
             if name not in known:
                 kind = "input" if key == "inputs" else "sensor"
                 raise here.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
-            column = isinstance(entry, ColumnTable)
-            _same_dimension(here, entry.unit if column else with_place(here, unit_of, entry), known[name].unit)
-            if column and entry.time is not None:
+            for unit in _units(entry, here):
+                _same_dimension(here, unit, known[name].unit)
+            if isinstance(entry, ColumnTable) and entry.time is not None:
                 _check_time(here / "time", entry.time.unit)
     if table.time is not None:
         _check_time(place / "time", table.time.unit)
+
+
+def _units(entry: Any, place: Place) -> Iterator[str]:
+    """The units of a column, a picture, a quantity or several; a missing value has none."""
+    if isinstance(entry, ColumnTable | PictureTable):
+        yield entry.unit
+    for value in entry if isinstance(entry, list) else [entry]:
+        if isinstance(value, str | float | int) and not _is_nan(value):
+            yield with_place(place, unit_of, value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def check_experiments(document: Document, place: Place) -> None:
@@ -280,6 +301,10 @@ def _single_values(table: DataTable, place: Place) -> tuple[Record, DataReport]:
     readings, reports = {}, []
     for name, text in table.values.items():
         here = place / "values" / name
+        if _is_nan(text):
+            readings[name] = np.nan
+            reports.append(ChannelReport(name, "reading", "", 1, 0, missing=1))
+            continue
         unit = with_place(here, unit_of, text)
         value: Any = with_place(here, parse, text, unit)
         readings[name] = value

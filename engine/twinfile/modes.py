@@ -10,7 +10,8 @@ from gemel.engine.sensors import Noise, Sensor
 from gemel.engine.signals import Record
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import Document, ModeSensorTable
+from gemel.engine.twinfile.schema import Document
+from gemel.engine.twinfile.sensortables import ModeSensorTable
 from gemel.engine.units import parse
 
 

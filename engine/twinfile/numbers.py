@@ -1,14 +1,15 @@
 """From the text of a twin file to numbers, parameters and inputs, with their units checked."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gemel.engine.coefficients import Input
 from gemel.engine.parameters import Multiple, Parameter
 from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.schema import InputTable, InputValue, Number, ParameterTable
+from gemel.engine.twinfile.schema import InputTable, ParameterTable
+from gemel.engine.twinfile.tables import InputValue, Number
 from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, unit_of
 
 _PRIORS: dict[tuple[str, str], type[Prior]] = {
@@ -108,6 +109,11 @@ def parameter(name: str, table: ParameterTable, place: Place) -> Parameter:
 
 def _second(key: str) -> Any:
     return parse_difference if key == "std" else parse
+
+
+def lengths(values: Sequence[str], place: Place) -> tuple[float, ...]:
+    """Several lengths in m, each with its place."""
+    return tuple(with_place(place / i, parse, value, "m") for i, value in enumerate(values))
 
 
 def with_place(place: Place, function: Any, *arguments: Any) -> Any:

@@ -2,29 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Table(BaseModel):
-    """A table of a twin file; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class InputValue(Table):
-    """A number that follows an input: ``{ input = "heater", gain = "$alpha", offset = "0 W" }``.
-
-    A list of inputs stands for their product.
-    """
-
-    input: str | list[str]
-    gain: str | float = 1.0
-    offset: str | float | None = None
-
-
-Number = str | float | InputValue
-"""A quantity with its unit, a bare number where there is no unit, ``"$name"`` for a parameter, or an input."""
-
+from gemel.engine.twinfile.sensortables import SensorTable
+from gemel.engine.twinfile.tables import Number, Table
 
 Knotted = str | float | list[str | float]
 """One quantity, or a list with one for each knot of a curve."""
@@ -229,102 +210,6 @@ class InputTable(Table):
     description: str = ""
 
 
-class ModelErrorTable(Table):
-    """What the model gets wrong at a sensor: a process with a spread, forgotten over a time."""
-
-    std: str | float
-    correlation_time: str
-
-
-class SensorBase(Table):
-    """What all sensors have."""
-
-    unit: str
-    noise: str | float
-    correlation_time: str | None = None
-    model_error: ModelErrorTable | None = None
-
-
-Reading = Literal["field", "velocity", "acceleration"]
-
-
-class PointSensorTable(SensorBase):
-    """Reads the field at a point."""
-
-    kind: Literal["point"]
-    position: list[str]
-    reads: Reading = "field"
-    component: Literal["x", "y", "z"] | None = None
-    lag: Number | None = None
-    offset: Number | None = None
-
-
-class StrainSensorTable(SensorBase):
-    """Reads the strain along a direction at a point."""
-
-    kind: Literal["strain"]
-    position: list[str]
-    direction: list[float]
-    lag: Number | None = None
-    offset: Number | None = None
-
-
-class AverageSensorTable(SensorBase):
-    """Reads the mean of the field over cells or facets."""
-
-    kind: Literal["average"]
-    on: str
-    facets: bool = False
-    reads: Reading = "field"
-    component: Literal["x", "y", "z"] | None = None
-    lag: Number | None = None
-    offset: Number | None = None
-
-
-class FrequencySensorTable(SensorBase):
-    """Reads a natural frequency."""
-
-    kind: Literal["frequency"]
-    mode: int = Field(ge=1)
-    direction: Literal["x", "y", "z"] | None = None
-
-
-class ModeSensorTable(SensorBase):
-    """Reads the natural frequency of the mode that resembles a measured ``shape`` most.
-
-    ``directions`` is an axis for all ``points``, or a list with one axis or vector for all or for each. The shape is
-    real but for its ``imaginary`` part. With ``shape_noise``, in the unit of the shape, its components are readings,
-    too: NAME.1, NAME.2, ..., measured where the frequency is.
-    """
-
-    kind: Literal["mode"]
-    points: list[list[str]] = Field(min_length=2)
-    directions: str | list[str | list[float]]
-    shape: list[float]
-    imaginary: list[float] | None = None
-    shape_noise: float | None = Field(default=None, gt=0)
-    least_mac: float = Field(default=0.5, ge=0, lt=1)
-    close: float = Field(default=1e-3, ge=0, lt=1)
-
-
-class OutputSensorTable(SensorBase):
-    """Reads an output of an ODE model."""
-
-    kind: Literal["output"]
-    output: str
-
-
-SensorTable = Annotated[
-    PointSensorTable
-    | StrainSensorTable
-    | AverageSensorTable
-    | FrequencySensorTable
-    | ModeSensorTable
-    | OutputSensorTable,
-    Field(discriminator="kind"),
-]
-
-
 class TimeTable(Table):
     """The column that holds the time: numbers in ``unit``, or, where that is ``datetime``, stamps as in ISO 8601."""
 
@@ -367,8 +252,18 @@ class InputColumnTable(ColumnTable):
     fill: Literal["previous", "linear"] | None = None
 
 
+class PictureTable(Table):
+    """One image without time: a file of text with a row of numbers for each row of pixels."""
+
+    file: str
+    unit: str
+    scale: float = 1.0
+
+
 class DataTable(Table):
     """Measured data: a file with columns, several with parts of one record, or single values.
+
+    An image has a column for each pixel, or as many values in a list or a picture.
 
     ``every`` keeps one reading in so many. ``thin`` keeps those further from the last kept one than this
     fraction of the time since an input last jumped, and those next to a jump; inputs stay whole. ``flag`` is that
@@ -391,7 +286,7 @@ class DataTable(Table):
     outliers: Literal["keep", "drop"] = "keep"
     readings: dict[str, ColumnTable] = {}
     inputs: dict[str, InputColumnTable] = {}
-    values: dict[str, str | float] = {}
+    values: dict[str, str | float | list[str | float] | PictureTable] = {}
 
 
 class CalibrationTable(Table):

@@ -1,7 +1,7 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -10,13 +10,14 @@ import optax
 from pydantic import BaseModel, ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER, Gaussian, Huber, Loss, StudentT
-from gemel.engine.datareport import DataReport
+from gemel.engine.datareport import DataReport, pooled
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
 from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
 from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
+from gemel.engine.twinfile.images import images, pixel_names, with_pixels
 from gemel.engine.twinfile.modes import with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
@@ -145,19 +146,25 @@ class TwinFile:
         if whole:
             table = table.model_copy(update={"every": 1, "thin": None})
         place = self._place / "experiments" / name if name else self._place / "data"
+        table = with_pixels(self.document, table, place, self.folder)
         record, report = read_data(table, place, self.folder, None if path is None else Path(path))
-        return with_shapes(self.document, record), report
+        return with_shapes(self.document, record), pooled(report, images(self.document))
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""
         if self.document.validation is None:
             return None
+        place = self._place / "validation"
         return read_record(
-            self.document.validation,
-            self._place / "validation",
+            with_pixels(self.document, self.document.validation, place, self.folder),
+            place,
             self.folder,
             None if path is None else Path(path),
         )
+
+    def each(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Names of sensors, with those of its pixels in place of an image."""
+        return tuple(pixel_names(self.document, names))
 
     def training(self, record: Record, report: DataReport | None = None) -> Record:
         """The part of a record that ``[calibration]`` fits: samples before ``until``.

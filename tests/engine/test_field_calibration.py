@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gemel as gm
-from gemel.engine.sensors import FieldObservation
+from gemel.engine.observations import FieldObservation
 from gemel.solvers import Code
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gemel as gm
-from gemel.engine.sensors import FieldObservation
+from gemel.engine.observations import FieldObservation
 
 
 def heated_plate(law=False):

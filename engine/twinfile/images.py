@@ -1,0 +1,111 @@
+"""Images in twin files: their pixels as sensors, and what was measured of them as readings."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemel.engine.images import ImageSensor, PixelSensor, pixel_grid
+from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.files import find
+from gemel.engine.twinfile.numbers import lengths, with_place
+from gemel.engine.twinfile.schema import ColumnTable, DataTable, Document, PictureTable
+from gemel.engine.twinfile.sensortables import ImageSensorTable
+from gemel.engine.units import parse
+
+
+def build_pixels(table: ImageSensorTable, shared: dict[str, Any], component: int, place: Place) -> list[PixelSensor]:
+    """A sensor for each pixel; ``shared`` is what all sensors of fields have."""
+    points = _points(table, place)
+    blur = 0.0 if table.blur is None else with_place(place / "blur", parse, table.blur, "m")
+    direction = None if table.direction is None else tuple(table.direction)
+    image = with_place(
+        place,
+        lambda: ImageSensor(points=points, component=component, direction=direction, blur=blur, **shared),
+    )
+    return image.sensors()
+
+
+def _points(table: ImageSensorTable, place: Place) -> np.ndarray:
+    if (table.points is None) == (table.corners is None):
+        raise place.error("give either 'points' or 'corners' with 'columns' (and 'rows'), not both or none.")
+    key, places = ("points", table.points) if table.corners is None else ("corners", table.corners)
+    assert places is not None
+    found = [lengths(one, place / key / i) for i, one in enumerate(places)]
+    if len({len(one) for one in found}) > 1:
+        raise (place / key).error("all places need the same number of coordinates.")
+    if table.corners is None:
+        for extra in ("rows", "columns"):
+            if extra in table.model_fields_set:
+                raise (place / extra).error(f"'{extra}' goes with 'corners', not with 'points'.")
+        return np.asarray(found)
+    if table.columns is None:
+        raise place.error("the key 'columns' is missing: say how many pixels lie between the first two corners.")
+    if (len(found) == 3) != (table.rows > 1):
+        raise (place / "corners").error(
+            "several rows need three corners: the first pixel, the last one of its row, the first one of the last "
+            "row; one row needs two."
+        )
+    return pixel_grid(found[0], found[1], found[2] if len(found) == 3 else None, table.rows, table.columns)
+
+
+def images(document: Document) -> dict[str, list[str]]:
+    """The names of the pixels of each image."""
+    tables = document.sensors.items()
+    return {name: pixel_names(document, [name]) for name, table in tables if isinstance(table, ImageSensorTable)}
+
+
+def pixel_names(document: Document, names: Iterable[str]) -> list[str]:
+    """Names of sensors, with those of its pixels in place of an image."""
+    found = []
+    for name in names:
+        sensor = document.sensors.get(name)
+        count = sensor.count if isinstance(sensor, ImageSensorTable) else 0
+        found += [f"{name}.{i}" for i in range(1, count + 1)] or [name]
+    return found
+
+
+def with_pixels(document: Document, table: DataTable, place: Place, folder: Path) -> DataTable:
+    """A data table with a column, or a value, for each pixel in place of those of an image.
+
+    A column is called as its sign ``{}`` says, replaced by the number of the pixel, or else ``COLUMN.1``, ...
+
+    Raises `TwinFileError` for an image of another size.
+    """
+    columns: dict[str, ColumnTable] = {}
+    for name, column in table.readings.items():
+        pixels = pixel_names(document, [name])
+        for i, pixel in enumerate(pixels, 1):
+            own = column.column.replace("{}", str(i)) if "{}" in column.column else f"{column.column}.{i}"
+            columns[pixel] = column if pixels == [name] else column.model_copy(update={"column": own})
+    values: dict[str, Any] = {}
+    for name, value in table.values.items():
+        pixels, here = pixel_names(document, [name]), place / "values" / name
+        if pixels == [name] and not isinstance(document.sensors[name], ImageSensorTable):
+            if not isinstance(value, str | float | int):
+                raise here.error("one quantity is needed: only an image has several values.")
+            values[name] = value
+            continue
+        measured = _measured(value, table, here, folder)
+        if len(measured) != len(pixels):
+            raise here.error(f"the image has {len(pixels)} pixels, but {len(measured)} values are given.")
+        values |= dict(zip(pixels, measured, strict=True))
+    return table.model_copy(update={"readings": columns, "values": values})
+
+
+def _measured(value: Any, table: DataTable, place: Place, folder: Path) -> list[str | float]:
+    """The values of all pixels, as quantities."""
+    if not isinstance(value, PictureTable):
+        return value if isinstance(value, list) else [value]
+    path = find(value.file, place / "file", folder)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = [line.split(table.separator) for line in text.splitlines() if line.strip()]
+        numbers = np.array([[float(cell.replace(table.decimal, ".")) for cell in row] for row in rows])
+    except (OSError, ValueError) as error:
+        raise (place / "file").error(
+            f"'{value.file}' is no picture: rows of numbers, as many in each, with '{table.separator}' in between."
+        ) from error
+    found = (value.scale * numbers.ravel()).tolist()
+    return [f"{number!r} {value.unit}".strip() if np.isfinite(number) else np.nan for number in found]

@@ -1,0 +1,24 @@
+"""What all tables of a twin file are made of."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Table(BaseModel):
+    """A table of a twin file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputValue(Table):
+    """A number that follows an input: ``{ input = "heater", gain = "$alpha", offset = "0 W" }``.
+
+    A list of inputs stands for their product.
+    """
+
+    input: str | list[str]
+    gain: str | float = 1.0
+    offset: str | float | None = None
+
+
+Number = str | float | InputValue
+"""A quantity with its unit, a bare number where there is no unit, ``"$name"`` for a parameter, or an input."""

@@ -1,0 +1,195 @@
+"""Images of fields: what a pixel reads, a camera that finds a conductivity and a film, their data and their figures."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+import zarr
+from rich.console import Console
+
+import gemel as gm
+from gemel.bindings.report import comparison_table, reading_table, value_table
+from gemel.engine.observations import FieldObservation
+from gemel.engine.results import comparison_figures
+
+GRID = gm.pixel_grid((0.5, 0.5), (1.5, 0.5), (0.5, 0.9), 3, 5)
+
+
+def test_a_pixel_is_a_mean_over_its_blur():
+    """Gaussian means of a polynomial: x² + σ²; at a rim the half inside; a fibre reads the strain along it."""
+    space = gm.FunctionSpace(gm.rectangle(4, 2, size=(2.0, 1.0)), "Q2")
+    u = space.flatten(space.interpolate(lambda x: x[0] ** 2 + 3 * x[0] * x[1]))
+    camera = gm.ImageSensor("camera", GRID, 0.1, blur=0.05)
+    assert camera.shape == (3, 5)
+    x, y = GRID[..., 0], GRID[..., 1]
+    pixels = camera.sensors()
+    mixed = [pixels[0], gm.PointSensor(name="p", position=(1.0, 0.5), noise=1.0), *pixels[1:]]
+    found = np.asarray(FieldObservation.of(space, mixed).read(u))
+    assert found[1] == pytest.approx(2.5)
+    np.testing.assert_allclose(np.delete(found, 1).reshape(3, 5), x**2 + 0.05**2 + 3 * x * y, rtol=1e-12)
+    rim = gm.ImageSensor("rim", gm.pixel_grid((0.0, 0.5), (1.0, 0.5), None, 1, 3), 0.1, blur=0.1)
+    at = np.sqrt(3) * 0.1
+    first = FieldObservation.of(space, rim.sensors()).read(u)[0]
+    assert float(first) == pytest.approx((at**2 + 1.5 * at) / 5, rel=1e-9)
+    solid = gm.FunctionSpace(gm.rectangle(2, 2), "Q2", (2,))
+    bent = solid.flatten(solid.interpolate(lambda x: jax.numpy.stack([x[0] * x[1], 0.0 * x[0]])))
+    fibre = gm.ImageSensor("fibre", np.array([[0.2, 0.3], [0.4, 0.6]]), 1e-6, direction=(2.0, 0.0))
+    np.testing.assert_allclose(FieldObservation.of(solid, fibre.sensors()).read(bent), [0.3, 0.6], rtol=1e-12)
+
+
+PLATE = """
+name = "plate"
+mesh.box = { size = ["40 mm", "30 mm"], cells = [8, 6] }
+mesh.cell_tags.chip = { low = ["0 mm", "0 mm"], high = ["10 mm", "10 mm"] }
+model = { physics = "heat", element = "Q1", analysis = "steady" }
+materials.all = { conductivity = "$k" }
+conditions = [
+  { kind = "convection", on = "boundary", coefficient = "$h", ambient = "20 degC" },
+  { kind = "power", on = "chip", value = "30 W" },
+]
+sensors.corner = { kind = "point", position = ["40 mm", "0 mm"], unit = "degC", noise = "0.1 K" }
+parameters.k = { median = "3 W/m/K", factor = 3 }
+parameters.h = { median = "20 W/m^2/K", factor = 3 }
+data.values.corner = "35 degC"
+data.values.camera = { file = "frame.csv", unit = "degC" }
+calibration.sensors = ["camera"]
+
+[sensors.camera]
+kind = "image"
+corners = [["2 mm", "2 mm"], ["38 mm", "2 mm"], ["2 mm", "28 mm"]]
+rows = 5
+columns = 8
+blur = "1 mm"
+unit = "degC"
+noise = "0.2 degC"
+"""
+
+TRUTH = {"k": 5.0, "h": 35.0}
+
+
+def printed(table) -> str:
+    page = io.StringIO()
+    Console(file=page, width=200).print(table)
+    return page.getvalue()
+
+
+@pytest.mark.slow
+def test_a_camera_finds_a_conductivity_and_a_film(tmp_path):
+    """From one noisy frame in a text file; verdict and tables speak of the camera, not of its 40 pixels."""
+    file = gm.TwinFile.parse(PLATE, tmp_path)
+    twin = file.build()
+    assert list(twin.images) == ["camera"]
+    assert len(twin.images["camera"]) == 40
+    clean = gm.simulate(twin, parameters=TRUTH).stacked(twin.each(["camera"]))
+    frame = np.asarray(clean) - 273.15 + 0.2 * np.random.default_rng(0).standard_normal(40)
+    frame[17] = np.nan
+    (tmp_path / "frame.csv").write_text("\n".join(",".join(map(repr, row)) for row in frame.reshape(5, 8).tolist()))
+    record = file.record()
+    assert np.isnan(record.readings["camera.18"])
+    fit = gm.calibrate(twin, record, sensors=["camera"])
+    found = {row.name: row for row in fit.table()}
+    for name, truth in TRUTH.items():
+        assert found[name].interval[0] < truth < found[name].interval[1]
+        assert found[name].interval[1] / found[name].interval[0] < 1.2
+    runs = gm.forecast(fit.twin)
+    judged = gm.judge(fit, runs, record, record, ["camera"])
+    assert {score.sensor: score.samples for score in judged.scores} == {"camera": 39, "corner": 1}
+    camera = next(score for score in judged.scores if score.sensor == "camera")
+    off = np.array([runs.run.readings[name] - record.readings[name] for name in twin.images["camera"]])
+    assert camera.rmse == pytest.approx(np.sqrt(np.nanmean(off**2)))
+    assert 0.15 < camera.rmse < 0.25
+    assert "camera.1" not in " ".join(judged.reasons)
+    table = printed(value_table(twin, gm.simulate(fit.twin_before()), runs, record, file.each(["camera"])))
+    assert table.count("camera") == 1
+    assert "camera (40 pixels) [°C]" in table
+    assert "RMSE 0.1" in table or "RMSE 0.2" in table
+    figures = comparison_figures(runs, record, record, file.each(["camera"]))
+    assert printed(comparison_table(twin, figures)).count("camera (40 pixels)") == 1
+    assert "camera (mean of 40 pixels)" in printed(reading_table(twin, gm.simulate(twin)))
+    with pytest.raises(ValueError, match="it has corner, camera"):
+        twin.sensor("camera.41")
+
+
+def test_images_over_time_come_from_columns_and_arrays(tmp_path):
+    text = """
+name = "bar"
+mesh.box = { size = ["40 mm", "10 mm"], cells = [4, 1] }
+model = { physics = "heat", element = "Q1", analysis = "transient", step = "10 s", initial = "20 degC" }
+materials.all = { conductivity = "5 W/m/K", capacity = "$c" }
+conditions = [ { kind = "flux", on = "left", value = "1 kW/m^2" } ]
+sensors.row = { kind = "image", points = [["0 mm", "5 mm"], ["20 mm", "5 mm"]], unit = "degC", noise = "1 K" }
+parameters.c = { median = "2 MJ/m^3/K", factor = 2 }
+[data]
+file = "log.csv"
+time = { column = "t", unit = "s" }
+readings.row = { column = "T{}", unit = "degC" }
+"""
+    (tmp_path / "log.csv").write_text("t,T1,T2\n0,20,20\n30,25,21\n60,27,22\n")
+    file = gm.TwinFile.parse(text, tmp_path)
+    expected = {"row.1": [293.15, 298.15, 300.15], "row.2": [293.15, 294.15, 295.15]}
+    record, report = file.inspect()
+    (channel,) = report.channels
+    assert (channel.name, channel.samples, channel.high) == ("row", 6, pytest.approx(300.15))
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.asarray(record.readings[name]), values)
+    group = zarr.open_group(str(tmp_path / "log.zarr"), mode="w")
+    group.create_array("t", data=np.array([0.0, 30.0, 60.0]))
+    group.create_array("frames", data=np.array([[[20.0, 20.0]], [[25.0, 21.0]], [[27.0, 22.0]]]))
+    stored = text.replace('"log.csv"', '"log.zarr"').replace("T{}", "frames")
+    again = gm.TwinFile.parse(stored, tmp_path).record()
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.asarray(again.readings[name]), values)
+    row = gm.ImageSensor("row", np.array([[0.0, 0.005], [0.02, 0.005]]), 1.0)
+    table = row.values(record.readings)
+    assert table.shape == (3, 2)
+    np.testing.assert_allclose(row.readings(table)["row.2"], expected["row.2"])
+    assert gm.simulate(file.build(), times=[0.0, 30.0]).readings["row.2"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("rows = 5", "rows = 1", "sensors.camera.corners: several rows need three corners"),
+        ("columns = 8\n", "", "sensors.camera: the key 'columns' is missing"),
+        ("rows = 5", 'points = [["1 mm", "1 mm"]]\nrows = 5', "sensors.camera: give either 'points' or 'corners'"),
+        ('["38 mm", "2 mm"]', '["48 mm", "2 mm"]', "Sensor 'camera.7' at (0.04142"),
+        ('blur = "1 mm"', 'blur = "-1 mm"', "sensors.camera: The blur of image 'camera' must be a length in m"),
+        ('blur = "1 mm"', "direction = [1, 0]", "sensors.camera.unit: this sensor reads a quantity in no unit"),
+        ('"2 mm"], ["38 mm", "2 mm"]', '"2 mm"], ["38 mm"]', "sensors.camera.corners: all places need the same number"),
+        ('{ file = "frame.csv", unit = "degC" }', '["1 K", "2 K"]', "the image has 40 pixels, but 2 values are given"),
+        ('corner = "35 degC"', 'corner = ["35 degC"]', "data.values.corner: one quantity is needed"),
+        ('unit = "degC" }\ncal', 'unit = "V" }\ncal', "data.values.camera: the unit 'V' does not fit"),
+        ('"frame.csv"', '"words.csv"', "data.values.camera.file: 'words.csv' is no picture"),
+        ('"frame.csv"', '"none.csv"', "data.values.camera.file: the data file 'none.csv' does not exist"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, old, new, sentence):
+    (tmp_path / "words.csv").write_text("1,2\n3,hot\n")
+    (tmp_path / "frame.csv").write_text("\n".join(["1,2,3,4,5,6,7,8"] * 5))
+    assert old in PLATE
+
+    def read() -> None:
+        file = gm.TwinFile.parse(PLATE.replace(old, new, 1), tmp_path)
+        file.build()
+        file.record()
+
+    with pytest.raises(gm.TwinFileError) as caught:
+        read()
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: gm.ImageSensor("i", np.zeros(3), 1.0), "not an array of shape"),
+        (lambda: gm.ImageSensor("i", np.zeros((3, 2)), 1.0, blur=0.1), "give the points in a grid"),
+        (lambda: gm.ImageSensor("i", GRID, 1.0, direction=(0.0, 0.0)), "has no length"),
+        (lambda: gm.ImageSensor("i", GRID, 1.0).readings(np.zeros((5, 3))), "has the shape (3, 5), not (5, 3)"),
+        (lambda: gm.pixel_grid((0, 0), (1, 0), None, 2, 2), "a corner for rows"),
+    ],
+)
+def test_a_wrong_image_is_refused(build, sentence):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        build()
+    assert sentence in str(caught.value)
