@@ -86,7 +86,8 @@ def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
         np.testing.assert_allclose(here.toarray(), there.toarray(), atol=1e-12)
     even = [Chunks.made(m + jnp.swapaxes(m, 0, 1)) for m in matrices]
     half, whole = (mine_sum([[one] for one in even], None, symmetric) for symmetric in (True, False))
-    assert half.shape == lattice.half and whole.shape == lattice.shape
+    assert half.shape == lattice.half
+    assert whole.shape == lattice.shape
     here, there = (mine.operator(values, free, 3.0, symmetric=True).to_scipy() for values in (half, whole))
     np.testing.assert_allclose(here.toarray(), there.toarray(), atol=1e-12)
     there = other.operator(other_sum([[one] for one in even]), free, 3.0, symmetric=True).to_scipy()

@@ -47,7 +47,7 @@ def test_shares_of_correlated_samples_add_up_to_what_they_tell_about_a_constant(
         shares = gm.Noise(0.3, memory).shares(TIMES)
         told = np.ones(40) @ np.linalg.solve(covariance(TIMES, 0.0, 1.0, memory), np.ones(40))
         assert shares.sum() == pytest.approx(told, rel=1e-9)
-        assert np.all((0 < shares) & (shares <= 1))
+        assert np.all((shares > 0) & (shares <= 1))
     crowded = gm.Noise(0.3, 2.0).shares(np.array([0.0, 50.0, 50.1, 50.2, 100.0]))
     np.testing.assert_allclose(crowded, [1.0, 0.5, 0.025, 0.5, 1.0], atol=0.02)
     np.testing.assert_array_equal(gm.Noise(0.3).shares(TIMES), np.ones(40))
