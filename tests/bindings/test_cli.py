@@ -50,6 +50,7 @@ INTERRUPTED = """
 import os, signal, sys
 import gemel_command
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it runs in the background ignore it
 
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
