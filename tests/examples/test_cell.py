@@ -34,3 +34,6 @@ def test_the_cell_predicts_a_discharge_it_has_not_seen(data_folder):
     # A quick 2-RC fit by others leaves 12.3 mV on the pulse test and 17 mV on the discharge.
     assert rmse(fit.twin, whole) < 4e-3
     assert rmse(fit.twin, discharge) < 10e-3
+    low, high = gm.forecast(fit.twin, discharge.inputs, discharge.times).band("voltage", 0.9)
+    inside = (discharge.readings["voltage"] >= np.asarray(low)) & (discharge.readings["voltage"] <= np.asarray(high))
+    assert 0.8 <= inside.mean() <= 0.97
