@@ -95,15 +95,15 @@ def load_forecast(path: Path) -> Forecast:
 
 
 def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | None = None) -> None:
-    """Write the mean and covariance of a belief, with the names of its parameters, as JSON: 20 bytes a number of the
-    covariance, 20 MB for the weights of a network of a thousand.
+    """Write the mean and covariance of a belief, with the names of its parameters and what tells their priors from
+    others, as JSON: 20 bytes a number of the covariance, 20 MB for the weights of a network of a thousand.
 
     Args:
         path: the file.
         belief: of the twin.
         experiments: what is believed of it in each experiment, where parameters are an experiment's own.
     """
-    content = {"parameters": list(belief.names), **_numbers(belief)}
+    content = {"parameters": list(belief.names), "priors": _told_of_priors(belief), **_numbers(belief)}
     if experiments:
         content["experiments"] = {name: _numbers(one) for name, one in experiments.items()}
     save_json(path, content)
@@ -116,7 +116,9 @@ def save_belief_of(path: Path, fit: Fit) -> None:
 
 
 def load_belief(path: Path, prior: Belief) -> Belief:
-    """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others."""
+    """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others, or was found with
+    another prior, which its numbers are relative to.
+    """
     return load_beliefs(path, prior)[""]
 
 
@@ -137,7 +139,25 @@ def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
     for mean, covariance in tables.values():
         if mean.shape != (count,) or covariance.shape != (count, count):
             raise ValueError(f"'{path}' has {mean.size} numbers for {', '.join(names)}: the twin has {count} of them.")
+    told = _told_of_priors(prior)
+    for name, numbers in content.get("priors", told).items():
+        if not np.allclose(numbers, told[name], rtol=1e-6, atol=0.0):
+            raise ValueError(
+                f"'{path}' was found with another prior of {name}, which its numbers are relative to: calibrate again, "
+                "or give it the prior back."
+            )
     return {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
+
+
+def _told_of_priors(belief: Belief) -> dict[str, list[float]]:
+    """For each parameter its value a standard deviation below the middle of its prior, there, and one above; the norm
+    of an array.
+    """
+    found = {}
+    for p in belief.parameters:
+        values = [np.asarray(p.prior.value(jnp.full(p.shape, z))) for z in (-1.0, 0.0, 1.0)]
+        found[p.name] = [float(np.linalg.norm(value) if p.shape else value) for value in values]
+    return found
 
 
 def _numbers(belief: Belief) -> dict[str, list[Any]]:

@@ -348,15 +348,16 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
                     f"naive guess ({kind})."
                 )
         many = timed or score.samples > 1
+        holds = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
+        worth = f"{holds}, which are worth {score.worth:.1f} independent ones"
         if many and not _honest(score):
             much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
-            care.append(
-                f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples: {much}."
-            )
+            care.append(f"{holds}: {much}.")
+        elif many and score.coverage < HONEST[0]:
+            care.append(f"{worth}: too few to tell whether it is too narrow.")
         elif many:
-            held_by = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
-            few = HONEST[0] <= score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
-            good.append(f"{held_by}." if few else f"{held_by}, which are worth {score.worth:.1f} independent ones.")
+            plain = score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
+            good.append(f"{holds}." if plain else f"{worth}.")
         elif score.coverage < 1:
             care.append(f"The held-out reading of {score.label} lies outside its 90 % band.")
         else:

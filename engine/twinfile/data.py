@@ -221,6 +221,8 @@ def before(found: Mapping[str, tuple[Record, DataReport]], until: str | float) -
         which = f" of experiment '{name}'" if name else ""
         if end <= first:
             raise ValueError(f"no sample{which} lies before {says}: the first is at {report.instant(first)}.")
+        if np.sum(np.asarray(record.times) < end) == 1:
+            raise ValueError(f"only one sample{which} lies before {says}, and a run in time has two or more.")
         beyond[end - last] = f"the last one{which} is at {report.instant(last)}"
     if min(beyond) > 0:
         raise ValueError(

@@ -167,6 +167,17 @@ def test_a_belief_about_weights_comes_back_from_a_file(tmp_path: Path, hybrid: g
         load_belief(tmp_path / "belief.json", wider)
 
 
+def test_a_belief_is_of_the_prior_that_it_was_found_with(tmp_path: Path):
+    """Its numbers are relative to that one; one that is written otherwise but is the same will do."""
+    priors = (gm.LogNormal(5.0, 2.0), gm.LogNormal(6.0, 2.0), gm.LogNormal(5.0, 2.5), gm.Normal(5.0, 1.0))
+    first, *others = (gm.Belief.prior({"power": gm.Parameter("power", prior, "W")}) for prior in priors)
+    save_belief(tmp_path / "belief.json", first)
+    np.testing.assert_array_equal(load_belief(tmp_path / "belief.json", first).mean, first.mean)
+    for other in others:
+        with pytest.raises(ValueError, match="found with another prior of power"):
+            load_belief(tmp_path / "belief.json", other)
+
+
 def test_information_of_experiments_and_profiles_know_their_parameters(record: gm.Record, hybrid: gm.Fit):
     twin = hybrid.twin
     told = [float(gm.expected_information(twin, twin.sensors, POWER, TIMES, about=[name])) for name in ("law", "loss")]
