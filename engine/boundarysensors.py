@@ -164,6 +164,11 @@ def _own(problem: DiscreteProblem, sensor: BoundarySensor) -> np.ndarray:
     part, first = field_of(problem.space, sensor.field)
     if not isinstance(part, FunctionSpace):
         raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")
+    if isinstance(sensor, FluxSensor) != (part.shape == ()):
+        raise ValueError(
+            f"Sensor '{sensor.name}' is a {type(sensor).__name__} of a field of shape {part.shape}: a FluxSensor reads "
+            "heat where the field is a temperature, a ReactionSensor forces where it is a displacement."
+        )
     if not 0 <= sensor.axis < part.n_components:
         raise ValueError(
             f"Sensor '{sensor.name}' reads component {sensor.axis}: the field has 0 to {part.n_components - 1}."
@@ -176,7 +181,9 @@ def _own(problem: DiscreteProblem, sensor: BoundarySensor) -> np.ndarray:
 def _held_row(problem: DiscreteProblem, sensor: BoundarySensor) -> tuple[np.ndarray, np.ndarray]:
     """The share of the sensor's facets in each prescribed or tied unknown of theirs.
 
-    A condition holds a facet where it holds all of its nodes. A node is shared evenly among the facets that are held.
+    A condition holds a facet where it holds all of its nodes, ties hold it, together with the conditions, where they
+    have a node of it. A node is shared evenly among the facets that conditions hold, of which there are none among
+    those that ties hold.
     """
     part, first = field_of(problem.space, sensor.field)
     assert isinstance(part, FunctionSpace)
@@ -184,28 +191,36 @@ def _held_row(problem: DiscreteProblem, sensor: BoundarySensor) -> tuple[np.ndar
     facets = np.concatenate([mine, np.asarray(part.mesh.facets("boundary"))])
     facets = facets[np.unique(_numbered(facets), return_index=True)[1]]
     own = np.isin(_numbered(facets), _numbered(mine))
-    all_, ours = np.zeros(part.n_nodes), np.zeros(part.n_nodes)
-    conditions = _held(problem)
+    all_, ours = np.zeros((2, part.n_nodes)), np.zeros((2, part.n_nodes))
+    conditions, tied = _held(problem)
     for rows, nodes in part.facet_nodes(facets):
         unknowns = first + nodes * part.n_components + sensor.axis
-        held = np.any([condition[unknowns].all(axis=1) for condition in conditions], axis=0) & bool(conditions)
-        np.add.at(all_, nodes[held], 1.0)
-        np.add.at(ours, nodes[held & own[rows]], 1.0)
-    chosen = np.flatnonzero(ours)
-    return first + chosen * part.n_components + sensor.axis, sensor.sign * ours[chosen] / all_[chosen]
+        held = np.zeros(len(nodes), dtype=bool)
+        for condition in conditions:
+            held |= condition[unknowns].all(axis=1)
+        by_ties = np.zeros(len(nodes), dtype=bool)
+        if tied is not None:
+            by_ties = np.any([tied, *conditions], axis=0)[unknowns].all(axis=1) & tied[unknowns].any(axis=1)
+        for kind, facets_held in enumerate((held, by_ties)):
+            np.add.at(all_[kind], nodes[facets_held], 1.0)
+            np.add.at(ours[kind], nodes[facets_held & own[rows]], 1.0)
+    share = np.where(all_[0] > 0, ours[0] / np.maximum(all_[0], 1.0), ours[1] / np.maximum(all_[1], 1.0))
+    chosen = np.flatnonzero(share)
+    return first + chosen * part.n_components + sensor.axis, sensor.sign * share[chosen]
 
 
-def _held(problem: DiscreteProblem) -> list[np.ndarray]:
-    """Which unknowns ``(n_dofs,)`` each condition prescribes, which ones are tied, and which ones they are tied to."""
-    constraint, found = problem.constraint, []
-    tables = [group.dofs for group in constraint.groups]
-    if constraint.ties is not None:
-        tables += [constraint.ties.unknowns, constraint.ties.masters]
-    for table in tables:
+def _held(problem: DiscreteProblem) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Which unknowns ``(n_dofs,)`` each condition prescribes, and which ones are tied or others are tied to."""
+
+    def marked(*tables: Any) -> np.ndarray:
         held = np.zeros(problem.space.n_dofs, dtype=bool)
-        held[np.asarray(table)] = True
-        found.append(held)
-    return found
+        for table in tables:
+            held[np.asarray(table)] = True
+        return held
+
+    ties = problem.constraint.ties
+    tied = None if ties is None else marked(ties.unknowns, ties.masters)
+    return [marked(group.dofs) for group in problem.constraint.groups], tied
 
 
 class BoundaryObservation(eqx.Module):

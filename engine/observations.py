@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.fieldsensors import IntegralSensor, SampledSensor, functionals
-from gemel.engine.sensors import DerivedSensor, FieldSensor, LaggedSensor, MotionSensor, Sensor
+from gemel.engine.sensors import DerivedSensor, FieldSensor, LaggedSensor, MotionSensor, ResponseSensor, Sensor
 from gemel.engine.spaces import FunctionSpace, Space, field_of
 from gemel.solvers import Motion
 
@@ -130,29 +130,38 @@ def finished(sensors: Sequence[Sensor], grid: Array | None, raw: Float[Array, ".
     Sensors that share these numbers, such as the pixels of an image, are worked on together.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
-    numbers: dict[tuple[Any, ...], tuple[Any, Any, Any]] = {}
+    numbers: dict[tuple[Any, ...], tuple[Any, Any, Any, str]] = {}
     for place, sensor in enumerate(sensors):
         found = _numbers(sensor)
-        key = tuple(value if isinstance(value, float | int | None) else id(value) for value in found)
+        key = tuple(value if isinstance(value, float | int | str | None) else id(value) for value in found)
         groups.setdefault(key, []).append(place)
         numbers[key] = found
     for key, places in groups.items():
-        weight, lag, offset = numbers[key]
+        weight, lag, offset, quantity = numbers[key]
         if weight is lag is offset is None:
             continue
         mine = raw[..., np.array(places)]
-        mine = mine if weight is None else weight * mine
+        mine = mine if weight is None else _weighted(mine, weight, quantity)
         mine = mine if grid is None or lag is None else lagged(grid, mine, lag)
         mine = mine if offset is None else mine + offset
         raw = raw.at[..., np.array(places)].set(mine)
     return raw
 
 
-def _numbers(sensor: Sensor) -> tuple[Any, Any, Any]:
-    """The weight, the lag and the offset of a sensor; None where it has none."""
+def _weighted(raw: Array, weight: Any, quantity: str) -> Array:
+    """A reading times a weight: of a complex amplitude its magnitude, or its phase, which a negative weight turns."""
+    if quantity == "phase":
+        return jnp.where(weight < 0, raw - jnp.pi * jnp.where(raw > 0, 1.0, -1.0), raw)
+    return (jnp.abs(weight) if quantity == "amplitude" else weight) * raw
+
+
+def _numbers(sensor: Sensor) -> tuple[Any, Any, Any, str]:
+    """The weight, the lag and the offset of a sensor, None where it has none, and the quantity that it shows."""
     origin = sensor.sensor if isinstance(sensor, DerivedSensor) else sensor
     weight = origin.weight if isinstance(origin, IntegralSensor) else None
-    return (weight, sensor.lag, sensor.offset) if isinstance(sensor, LaggedSensor) else (weight, None, None)
+    quantity = sensor.quantity if isinstance(sensor, ResponseSensor) else ""
+    lag, offset = (sensor.lag, sensor.offset) if isinstance(sensor, LaggedSensor) else (None, None)
+    return weight, lag, offset, quantity
 
 
 def lagged(times: Float[Array, " n"], raw: Float[Array, "n *s"], lag: Any) -> Float[Array, "n *s"]:

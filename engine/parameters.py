@@ -184,7 +184,7 @@ class Belief(eqx.Module):
         at = np.concatenate(places)
         rest = np.setdiff1d(np.arange(len(mean)), at)
         cross = self.covariance[np.ix_(rest, at)]
-        gain = jnp.linalg.solve(self.covariance[np.ix_(at, at)], cross.T).T
+        gain = cross @ jnp.linalg.pinv(self.covariance[np.ix_(at, at)], hermitian=True)  # of what is certain zero
         mean = mean.at[rest].add(gain @ (mean - self.mean)[at])
         left = self.covariance[np.ix_(rest, rest)] - gain @ cross.T
         covariance = jnp.zeros_like(self.covariance).at[np.ix_(rest, rest)].set(0.5 * (left + left.T))

@@ -1,8 +1,8 @@
 r"""What a calibration minimises: a twin, measured data of one or several experiments, and how far apart they are.
 
-With standardised parameters $z$ (see `Prior`), noise $\sigma_s$ of a sensor and $c_s$ samples to an independent one,
+With standardised parameters $z$ (see `Prior`), noise $\sigma_s$ of a sensor and `Noise.shares` $w_{si}$,
 
-$$ \Phi(z) = \sum_{s,i} \frac{1}{c_s} \rho\left(\frac{y_s(t_i; z) - d_{si}}{\sigma_s}\right)
+$$ \Phi(z) = \sum_{s,i} w_{si}\, \rho\left(\frac{y_s(t_i; z) - d_{si}}{\sigma_s}\right)
    + \tfrac12 \|L^{-1}(z - m)\|^2 $$
 
 is minimised, with $m$ and $L L^\top$ the mean and covariance of the belief before the data, and $\rho$ a `Loss`,

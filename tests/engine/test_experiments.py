@@ -105,6 +105,8 @@ def test_a_belief_once_some_parameters_are_known_is_that_of_its_precision():
     """By blocks of the inverse: the covariance of the others is that of their block, whatever the values are."""
     belief = random_belief(4, 6)
     known = belief.given({"p1": 0.7, "p3": -2.0})
+    again = known.given({"p1": 0.7})  # what is certain already says nothing more
+    np.testing.assert_allclose(again.mean, known.mean, atol=1e-12)
     rest, at = [0, 2], [1, 3]
     precision = np.linalg.inv(np.asarray(belief.covariance))
     left = np.linalg.inv(precision[np.ix_(rest, rest)])

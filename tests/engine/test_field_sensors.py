@@ -79,6 +79,23 @@ def test_supports_carry_what_is_loaded():
         np.testing.assert_allclose(found, [-600.0, 240.0, 600.0, -240.0], rtol=1e-7)
 
 
+def test_heat_past_periodic_sides():
+    """A gradient of (3, 1) over a doubly periodic square, and a strip between two temperatures: what goes in comes out,
+    and ties take nothing from what prescribed sides read.
+    """
+    space = gm.FunctionSpace(gm.rectangle(8, 8), "Q1")
+    cell = [gm.Periodic("right", "left", jump=(3.0, 1.0)), gm.Periodic("top", "bottom", jump=(3.0, 1.0))]
+    strip = [gm.Periodic("top", "bottom"), gm.Dirichlet("left", 0.0), gm.Dirichlet("right", 1.0)]
+    sensors = [gm.FluxSensor(name=on, on=on, noise=1.0) for on in ("left", "right")]
+    for conditions, flux, close in (([*cell, gm.Dirichlet((0.0, 0.0), 0.0)], 6.0, 0.07), (strip, 2.0, 1e-8)):
+        body = gm.Heat(space, 2.0, conditions=conditions)
+        found = gm.simulate(
+            gm.Twin("sides", gm.Steady(body, linear_solver=gm.SparseDirect(rtol=1e-10)), sensors)
+        ).readings
+        assert float(found["left"]) == pytest.approx(flux, rel=close)
+        assert float(found["right"]) == pytest.approx(-float(found["left"]), rel=1e-8)
+
+
 def test_heat_through_a_wall_over_time():
     """T = sin πx between faces at 0: π e^{-π² t} A leaves through each; what has left is what it held."""
     space = gm.FunctionSpace(gm.rectangle(8, 1, size=(1.0, 0.25)), "Q2")
@@ -147,7 +164,10 @@ def test_a_bar_yields_at_its_yield_stress():
     [
         (lambda: gm.FluxSensor(name="q", on="top", noise=1.0), "'q' reads what goes through 'top', but no condition"),
         (lambda: gm.FluxSensor(name="q", on="lid", noise=1.0), "'lid'"),
-        (lambda: gm.ReactionSensor(name="q", on="left", component=1, noise=1.0), "component 1: the field has 0 to 0"),
+        (
+            lambda: gm.ReactionSensor(name="q", on="left", component=1, noise=1.0),
+            "is a ReactionSensor of a field of shape",
+        ),
         (lambda: gm.IntegralSensor(name="q", on="all", component="normal", noise=1.0), "which only facets have"),
         (
             lambda: gm.IntegralSensor(name="q", on="left", facets=True, component="normal", noise=1.0),
