@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.noise import Noise
-from gemel.engine.observations import FieldObservation, MotionObservation, SparseRows
+from gemel.engine.noise import Noise, as_noise
+from gemel.engine.observations import FieldObservation, MotionObservation, SparseRows, places_of
 from gemel.engine.problems import DiscreteProblem, Integral
 from gemel.engine.sensors import LaggedSensor, Sensor
-from gemel.engine.spaces import FunctionSpace, field_of
+from gemel.engine.spaces import FunctionSpace
 from gemel.solvers import Motion
 
 
@@ -65,7 +65,7 @@ class FluxSensor(BoundarySensor):
 
     name: str = eqx.field(static=True)
     on: str = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="W")
     lag: Any = None
     offset: Any = None
@@ -102,7 +102,7 @@ class ReactionSensor(BoundarySensor):
     name: str = eqx.field(static=True)
     on: str = eqx.field(static=True)
     component: int = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="N")
     lag: Any = None
     offset: Any = None
@@ -142,7 +142,9 @@ class _Pushed(eqx.Module):
 
 def _pushed_row(problem: DiscreteProblem, chosen: Sequence[int], sensor: BoundarySensor) -> tuple[np.ndarray, Any]:
     """Minus one at each element residual on the sensor's facets, of its unknowns."""
-    mine, own = _numbered(np.asarray(problem.space.mesh.facets(sensor.on))), _own(problem, sensor)
+    mine, (field, start) = _numbered(np.asarray(problem.space.mesh.facets(sensor.on))), _part(problem, sensor)
+    own = np.zeros(problem.space.n_dofs, dtype=bool)
+    own[start + sensor.axis : start + field.n_dofs : field.n_components] = True
     found, first = [], 0
     for i in chosen:
         part: Any = problem.contributions[i]
@@ -159,11 +161,9 @@ def _numbered(facets: np.ndarray) -> np.ndarray:
     return facets[:, 0].astype(np.int64) * 8 + facets[:, 1]
 
 
-def _own(problem: DiscreteProblem, sensor: BoundarySensor) -> np.ndarray:
-    """Which unknowns ``(n_dofs,)`` belong to the component of the field that a sensor reads."""
-    part, first = field_of(problem.space, sensor.field)
-    if not isinstance(part, FunctionSpace):
-        raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")
+def _part(problem: DiscreteProblem, sensor: BoundarySensor) -> tuple[FunctionSpace, int]:
+    """The space of the field that a sensor reads, and its first unknown. Raises `ValueError` for a wrong one."""
+    part, first = places_of(problem.space, sensor)
     if isinstance(sensor, FluxSensor) != (part.shape == ()):
         raise ValueError(
             f"Sensor '{sensor.name}' is a {type(sensor).__name__} of a field of shape {part.shape}: a FluxSensor reads "
@@ -173,26 +173,24 @@ def _own(problem: DiscreteProblem, sensor: BoundarySensor) -> np.ndarray:
         raise ValueError(
             f"Sensor '{sensor.name}' reads component {sensor.axis}: the field has 0 to {part.n_components - 1}."
         )
-    own = np.zeros(problem.space.n_dofs, dtype=bool)
-    own[first + sensor.axis : first + part.n_dofs : part.n_components] = True
-    return own
+    return part, first
 
 
-def _held_row(problem: DiscreteProblem, sensor: BoundarySensor) -> tuple[np.ndarray, np.ndarray]:
+def _held_row(
+    problem: DiscreteProblem, sensor: BoundarySensor, conditions: Sequence[np.ndarray], tied: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """The share of the sensor's facets in each prescribed or tied unknown of theirs.
 
     A condition holds a facet where it holds all of its nodes, ties hold it, together with the conditions, where they
     have a node of it. A node is shared evenly among the facets that conditions hold, of which there are none among
     those that ties hold.
     """
-    part, first = field_of(problem.space, sensor.field)
-    assert isinstance(part, FunctionSpace)
+    part, first = _part(problem, sensor)
     mine = np.asarray(part.mesh.facets(sensor.on))
     facets = np.concatenate([mine, np.asarray(part.mesh.facets("boundary"))])
     facets = facets[np.unique(_numbered(facets), return_index=True)[1]]
     own = np.isin(_numbered(facets), _numbered(mine))
     all_, ours = np.zeros((2, part.n_nodes)), np.zeros((2, part.n_nodes))
-    conditions, tied = _held(problem)
     for rows, nodes in part.facet_nodes(facets):
         unknowns = first + nodes * part.n_components + sensor.axis
         held = np.zeros(len(nodes), dtype=bool)
@@ -236,9 +234,8 @@ class BoundaryObservation(eqx.Module):
         problem: DiscreteProblem, sensors: Sequence[BoundarySensor], damping: DiscreteProblem | None = None
     ) -> "BoundaryObservation":
         """Find the conditions. Raises `ValueError` for facets without any, and a field or component not there."""
-        for sensor in sensors:
-            _own(problem, sensor)
-        held = [_held_row(problem, sensor) for sensor in sensors]
+        conditions = _held(problem)
+        held = [_held_row(problem, sensor, *conditions) for sensor in sensors]
         pushed, acts = _Pushed.of(problem, sensors)
         dashpots, damps = (None, [False] * len(sensors)) if damping is None else _Pushed.of(damping, sensors)
         for sensor, (columns, _), *others in zip(sensors, held, acts, damps, strict=True):

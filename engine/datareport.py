@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from gemel.engine.images import image_by_pixel
+
 _LONG_GAP = 10.0
 """A gap is worth a warning where it is so many times the usual spacing of its channel, and ..."""
 _GAP_SHARE = 0.02
@@ -147,7 +149,7 @@ class DataReport:
 
 def pooled(report: DataReport, images: Mapping[str, Sequence[str]]) -> DataReport:
     """A report with one channel for all pixels of each image in place of one for each."""
-    image_of = {pixel: image for image, pixels in images.items() for pixel in pixels}
+    image_of = image_by_pixel(images)
     groups: dict[tuple[str, str], list[ChannelReport]] = {}
     for channel in report.channels:
         name = image_of.get(channel.name, channel.name) if channel.kind == "reading" else channel.name

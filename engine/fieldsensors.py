@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from gemel.engine.compiling import one_program
 from gemel.engine.domains import Domain, domains, integral_over
 from gemel.engine.fields import Jet, Point
-from gemel.engine.noise import Noise
+from gemel.engine.noise import Noise, as_noise
 from gemel.engine.physics.kinematics import require_half_plane
 from gemel.engine.sensors import FieldSensor, Sensor, floats
 from gemel.engine.spaces import FunctionSpace
@@ -67,7 +67,7 @@ class PointSensor(SampledSensor):
 
     name: str = eqx.field(static=True)
     position: tuple[float, ...] = eqx.field(static=True, converter=floats)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
@@ -106,7 +106,7 @@ class StrainSensor(SampledSensor):
     name: str = eqx.field(static=True)
     position: tuple[float, ...] = eqx.field(static=True, converter=floats)
     direction: tuple[float, ...] = eqx.field(static=True, converter=floats)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     lag: Any = None
     offset: Any = None
@@ -142,7 +142,7 @@ class AverageSensor(FieldSensor):
 
     name: str = eqx.field(static=True)
     on: str = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     facets: bool = eqx.field(static=True, default=False)
     component: int = eqx.field(static=True, default=0)
@@ -188,7 +188,7 @@ class IntegralSensor(FieldSensor):
 
     name: str = eqx.field(static=True)
     on: str = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     facets: bool = eqx.field(static=True, default=False)
     component: int | Literal["normal"] = eqx.field(static=True, default=0)

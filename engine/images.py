@@ -17,7 +17,7 @@ from gemel.engine.fieldsensors import (
     strain_functional,
     value_functional,
 )
-from gemel.engine.noise import Noise
+from gemel.engine.noise import Noise, as_noise
 from gemel.engine.sensors import DerivedSensor, Sensor
 from gemel.engine.spaces import FunctionSpace
 
@@ -46,7 +46,7 @@ class PixelSensor(SampledSensor):
     image: str = eqx.field(static=True)
     points: tuple[tuple[float, ...], ...] = eqx.field(static=True)
     shares: tuple[float, ...] = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
     direction: tuple[float, ...] | None = eqx.field(static=True, default=None)
@@ -97,7 +97,7 @@ class ImageSensor(eqx.Module):
 
     name: str = eqx.field(static=True)
     points: Float[np.ndarray, "*shape dim"] = eqx.field(converter=lambda points: np.asarray(points, dtype=float))
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
     component: int = eqx.field(static=True, default=0)
     direction: tuple[float, ...] | None = eqx.field(static=True, default=None)
@@ -207,6 +207,11 @@ def pixel_grid(first: Any, right: Any, below: Any, rows: int, columns: int) -> F
     down = np.zeros_like(start) if below is None else np.asarray(below, dtype=float) - start
     i, j = np.linspace(0, 1, rows)[:, None, None], np.linspace(0, 1, columns)[:, None]
     return start + i * down + j * across
+
+
+def image_by_pixel(images: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The image that each pixel is of, from the names of the pixels of each image."""
+    return {pixel: image for image, pixels in images.items() for pixel in pixels}
 
 
 def images_of(sensors: Sequence[Sensor]) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Inexact
 
-from gemel.engine.sensors import Noise, Sensor
+from gemel.engine.noise import Noise, as_noise
+from gemel.engine.sensors import Sensor
 
 AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -118,7 +119,7 @@ class ModeSensor(Sensor):
 
     name: str = eqx.field(static=True)
     shape: MeasuredShape
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="Hz")
 
 
@@ -143,7 +144,7 @@ class ShapeSensor(Sensor):
     name: str = eqx.field(static=True)
     shape: MeasuredShape
     point: int = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
 
     def __check_init__(self) -> None:

@@ -142,6 +142,11 @@ def _shares(times: Float[np.ndarray, " n"], memory: float) -> Float[np.ndarray, 
     return halves[1:] + halves[:-1]
 
 
+def as_noise(noise: Any) -> Noise:
+    """A noise, from one or from its standard deviation; the converter of the fields of sensors."""
+    return noise if isinstance(noise, Noise) else Noise(noise)
+
+
 def whitened(
     noise: Noise, times: Any, r: Float[Array, " n"], known: Bool[Array, " n"] | np.ndarray
 ) -> Float[Array, " n"]:

@@ -81,12 +81,12 @@ class FieldObservation(eqx.Module):
             if isinstance(sensor, SampledSensor):
                 sampled.setdefault(sensor.field, []).append(number)
             else:
-                part, first = _places(space, sensor)
+                part, first = places_of(space, sensor)
                 columns, weights = sensor.functional(part)
                 rows[number] = (first + columns, weights)
         for numbers in sampled.values():
             mine: Any = [sensors[number] for number in numbers]
-            part, first = _places(space, mine[0])
+            part, first = places_of(space, mine[0])
             for number, (columns, weights) in zip(numbers, functionals(mine, part), strict=True):
                 rows[number] = (first + columns, weights)
         return FieldObservation(SparseRows.of([row for row in rows if row is not None]))
@@ -96,7 +96,8 @@ class FieldObservation(eqx.Module):
         return self.rows.read(u)
 
 
-def _places(space: Space, sensor: FieldSensor) -> tuple[FunctionSpace, int]:
+def places_of(space: Space, sensor: Any) -> tuple[FunctionSpace, int]:
+    """The space of the field that a sensor reads, and its first unknown. Raises `ValueError` for one without places."""
     part, first = field_of(space, sensor.field)
     if not isinstance(part, FunctionSpace):
         raise ValueError(f"Sensor '{sensor.name}' reads the field '{sensor.field}', which has no places.")

@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array
 
-from gemel.engine.noise import Noise
+from gemel.engine.noise import Noise, as_noise
 from gemel.engine.spaces import FunctionSpace
 
 
@@ -144,7 +144,7 @@ class FrequencySensor(Sensor):
 
     name: str = eqx.field(static=True)
     mode: int = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     direction: str | None = eqx.field(static=True, default=None)
     unit: str = eqx.field(static=True, default="Hz")
 
@@ -167,5 +167,5 @@ class OutputSensor(Sensor):
 
     name: str = eqx.field(static=True)
     output: str = eqx.field(static=True)
-    noise: Noise = eqx.field(converter=lambda noise: noise if isinstance(noise, Noise) else Noise(noise))
+    noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")

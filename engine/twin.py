@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import inputs_of
-from gemel.engine.images import images_of
+from gemel.engine.images import image_by_pixel, images_of
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
@@ -72,11 +72,12 @@ class Twin(eqx.Module):
 
     def each(self, names: Sequence[str]) -> tuple[str, ...]:
         """Names of sensors, with those of its pixels in place of an image."""
-        return tuple(one for name in names for one in self.images.get(name, (name,)))
+        images = self.images
+        return tuple(one for name in names for one in images.get(name, (name,)))
 
     def grouped(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Names of sensors by the image that they are pixels of; others by themselves."""
-        image_of = {pixel: image for image, pixels in self.images.items() for pixel in pixels}
+        image_of = image_by_pixel(self.images)
         found: dict[str, list[str]] = {}
         for name in names:
             found.setdefault(image_of.get(name, name), []).append(name)
@@ -90,7 +91,7 @@ class Twin(eqx.Module):
         images = self.images
         if name in images:
             return self.sensor(images[name][0])
-        pixels = {pixel for names in images.values() for pixel in names}
+        pixels = image_by_pixel(images)
         known = [*(sensor.name for sensor in self.sensors if sensor.name not in pixels), *images]
         raise ValueError(f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(known)}.")
 

@@ -36,7 +36,7 @@ class LatticeMatrix(NamedTuple):
     @property
     def steps(self) -> Int[np.ndarray, " offsets"]:
         """How many nodes each stored offset leads on."""
-        return self.lattice.steps[-len(self.values) :]
+        return self.lattice.steps[self.lattice.stored(self.symmetric)]
 
     def centre(self) -> Float[np.ndarray, "components nodes"]:
         """The diagonal by component and node."""
@@ -97,7 +97,7 @@ def _halved(matrix: LatticeMatrix, centre: Float[np.ndarray, "..."], axis: int) 
     lattice, c, count = matrix.lattice, matrix.lattice.components, matrix.lattice.nodes[axis]
     nodes = tuple((size + 1) // 2 if k == axis else size for k, size in enumerate(lattice.nodes))
     before, width = (int(np.prod(part)) for part in (nodes[:axis], nodes[axis + 1 :]))
-    offsets, pairs = lattice.offsets[-len(matrix.values) :], list(np.ndindex(c, c))
+    offsets, pairs = lattice.offsets[lattice.stored(matrix.symmetric)], list(np.ndindex(c, c))
     shifts = np.asarray([offset[axis] for offset in offsets])
     sources, mirrored = (np.zeros((len(offsets), 3), kind) for kind in (np.int64, np.bool_))
     for number, offset in enumerate(offsets):
@@ -123,7 +123,7 @@ def _between(matrix: LatticeMatrix, free: Float[np.ndarray, "components *nodes"]
     """The entries between free unknowns, the others zero."""
     nodes, values = free.shape[1:], matrix.values
     padded, found = np.pad(free, [(0, 0)] + [(1, 1)] * len(nodes)), np.empty_like(values)
-    for k, offset in enumerate(matrix.lattice.offsets[-len(values) :]):
+    for k, offset in enumerate(matrix.lattice.offsets[matrix.lattice.stored(matrix.symmetric)]):
         window = tuple(slice(1 + o, 1 + o + size) for o, size in zip(offset, nodes, strict=True))
         np.multiply(values[k], free[:, None] * padded[(slice(None), *window)], out=found[k])
     return found

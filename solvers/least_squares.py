@@ -46,10 +46,15 @@ class LeastSquaresSolver(eqx.Module):
             state = self.step(fn, state, args)
             yield state
 
+    def end(self, fn: Residual, state: FitState, args: Any) -> FitState:
+        """The state that is finished."""
+        while not bool(state.finished):
+            state = self.step(fn, state, args)
+        return state
+
     def solve(self, fn: Residual, z: Float[Array, " p"], args: Any = None) -> Solution[Array]:
         """Step until the state says it is finished."""
-        start = self.init(fn, z, args)
-        *_, state = start, *self.steps(fn, start, args)
+        state = self.end(fn, self.init(fn, z, args), args)
         statistics = {"steps": state.step, "cost": state.cost, "gradient_norm": state.gradient_norm}
         return Solution(state.z, Status(state.code), statistics)
 

@@ -78,6 +78,10 @@ class Lattice(NamedTuple):
         """The shape of those of a symmetric one, which from the middle offset on are enough."""
         return (self.middle + 1, *self.shape[1:])
 
+    def stored(self, symmetric: bool) -> slice:
+        """Which of the offsets have values."""
+        return slice(self.middle if symmetric else 0, None)
+
     @property
     def unfolded(self) -> tuple[int, ...]:
         """The shape of all values with the offsets along each axis apart."""
@@ -142,7 +146,7 @@ class StencilOperator(LinearOperator):
     def of(lattice: Lattice, values: Float[Array, "..."], symmetric: bool) -> "StencilOperator":
         """The operator with these values at all offsets; of a symmetric matrix those from the middle one on will do."""
         if symmetric and values.shape != lattice.half:
-            values = values[lattice.middle :]
+            values = values[lattice.stored(True)]
         return StencilOperator(lattice, values, symmetric)
 
     @property
@@ -201,7 +205,7 @@ class StencilOperator(LinearOperator):
         """Return the matrix with the rows and columns that are not free replaced by ``diagonal`` on the diagonal."""
         lattice = self.lattice
         mine = lattice.split(free)
-        others = neighbours_of(mine, lattice.nodes)[-len(self.values) :]
+        others = neighbours_of(mine, lattice.nodes)[lattice.stored(self.symmetric)]
         values = jnp.where(others[:, None] & mine[:, None], self.values, 0.0)
         for a in range(lattice.components):
             values = values.at[self.middle, a, a].add(jnp.where(mine[a], 0.0, diagonal))
@@ -233,12 +237,12 @@ class _OnLattice(Storage):
     @property
     def offsets(self) -> list[tuple[int, ...]]:
         """The stored ones."""
-        return self.lattice.offsets[self.lattice.middle if self.symmetric else 0 :]
+        return self.lattice.offsets[self.lattice.stored(self.symmetric)]
 
     @property
     def steps(self) -> list[int]:
         """How many nodes they lead on."""
-        return self.lattice.steps[self.lattice.middle if self.symmetric else 0 :].tolist()
+        return self.lattice.steps[self.lattice.stored(self.symmetric)].tolist()
 
     def apply(self, values: Values, x: Array, at_once: bool = False) -> Array:
         """A x; in loops, or as one sum."""

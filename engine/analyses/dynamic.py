@@ -1,7 +1,8 @@
 r"""Dynamic analysis, of second order in time: $M\ddot u + C\dot u + r(t, u) = 0$."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -127,23 +128,26 @@ class Dynamic(Analysis):
         self, prepared: Any, observation: BodyObservation, inputs: Mapping[str, Series], grid: Any
     ) -> Solution[tuple[Array, Any]]:
         """The raw readings at every step, ``(m, n_sensors)``, and ``u``, ``v`` and ``a`` at the last one."""
-        boundary, times = observation.boundary, jnp.asarray(grid)
-        (reference, _), _ = self._start(self._integrator())
-        structure = self._structure(inputs, times[0], times[-1], reference)
-
-        def keep(t: Array, motion: Motion) -> Array:
-            forces = None if boundary is None else self._forces(boundary, structure, reference, t, motion)
-            return observation.moving(motion, forces)
-
-        solution = self.solve(prepared, inputs, grid, keep)
+        forces = self._forces(observation.boundary, inputs, jnp.asarray(grid))
+        solution = self.solve(prepared, inputs, grid, lambda t, motion: observation.moving(motion, forces(t, motion)))
         readings, motion = solution.value
         state = {"u": motion.u, "v": motion.v, "a": motion.a}
         return Solution((readings, state), solution.status, solution.statistics)
 
     def _forces(
+        self, boundary: BoundaryObservation | None, inputs: Mapping[str, Series], grid: Array
+    ) -> Callable[[Array, Motion], Array | None]:
+        """What the conditions on the facets of sensors put in; None where no sensor reads it."""
+        if boundary is None:
+            return lambda t, motion: None
+        (reference, _), _ = self._start(self._integrator())
+        structure = self._structure(inputs, grid[0], grid[-1], reference)
+        return partial(self._forces_at, boundary, structure, reference)
+
+    def _forces_at(
         self, boundary: BoundaryObservation, structure: Structure, reference: Array, t: Array, motion: Motion
     ) -> Float[Array, " n_sensors"]:
-        """What the conditions on the facets of sensors put in, with the dampings of these conditions."""
+        """The same at one time, with the dampings of these conditions."""
         inertia = structure.mass.mv(motion.a)
         if structure.damping is not None:
             inertia = inertia + structure.damping.mv(motion.v)

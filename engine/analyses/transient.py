@@ -142,21 +142,20 @@ class Transient(Analysis):
         """The raw readings at every step, ``(m, n_sensors)``, and the state at the last one: the flat field, or what
         a `BDF2` remembers of it.
         """
-        problem, seen = self.physics.problem, self._all_seen(inputs, jnp.asarray(grid))
+        problem, boundary = self.physics.problem, observation.boundary
+        if boundary is None:
+            return self.solve(prepared, inputs, grid, lambda t, u: observation.read(problem, u))
         inertia: Any = self.physics.inertia
-        boundary = observation.boundary
+        seen = self._all_seen(inputs, jnp.asarray(grid))
 
-        def keep(t: Array, u: Array) -> Any:
-            contents = None if boundary is None else boundary.content(inertia, u)
-            return observation.read(_driven(problem, seen, t), u), contents
+        def keep(t: Array, u: Array) -> tuple[Array, Array]:
+            return observation.read(_driven(problem, seen, t), u), boundary.content(inertia, u)
 
         solution = self.solve(prepared, inputs, grid, keep)
         (readings, contents), state = solution.value
-        if contents is not None:
-            fields = readings.shape[-1] - contents.shape[-1]
-            added = jnp.pad(rates(contents, jnp.asarray(grid)), ((0, 0), (fields, 0)))
-            readings = readings + added[:, observation.order]
-        return Solution((readings, state), solution.status, solution.statistics)
+        fields = readings.shape[-1] - contents.shape[-1]
+        added = jnp.pad(rates(contents, jnp.asarray(grid)), ((0, 0), (fields, 0)))
+        return Solution((readings + added[:, observation.order], state), solution.status, solution.statistics)
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any

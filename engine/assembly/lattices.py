@@ -142,7 +142,7 @@ class LatticeMatrixSum(MatrixSum):
         parts = _along(blocks.reshape(*blocks.shape[:3], *lattice.cells), 0)
         pairs = dict(zip(numbers, parts, strict=True))
         stencil = []
-        for offset in lattice.offsets[lattice.middle if symmetric else 0 :]:
+        for offset in lattice.offsets[lattice.stored(symmetric)]:
             ends = [tuple(x + step for x, step in zip(corner, offset, strict=True)) for corner in corners]
             found = [(a, corners.index(end)) for a, end in enumerate(ends) if end in corners]
             stencil.append(functools.reduce(operator.add, (_at_corner(pairs[a, b], corners[a]) for a, b in found)))

@@ -12,6 +12,7 @@ from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.forecasting import Forecast
+from gemel.engine.images import image_by_pixel
 from gemel.engine.noise import Noise, whitened
 from gemel.engine.signals import Record, samples_of
 from gemel.engine.simulation import simulate
@@ -166,7 +167,7 @@ def pooled(scores: Sequence[Score], images: Mapping[str, Sequence[str]]) -> tupl
 
     Of pixels with few samples each ``spread`` is that by the median over pixels.
     """
-    image_of = {pixel: image for image, pixels in images.items() for pixel in pixels}
+    image_of = image_by_pixel(images)
     groups: dict[tuple[str, Part, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((image_of.get(score.sensor, score.sensor), score.part, score.experiment), []).append(score)

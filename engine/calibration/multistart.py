@@ -70,11 +70,7 @@ def multistart(
 
 def _in_turn(solver: LeastSquaresSolver, z: Float[Array, "n p"], problem: CalibrationProblem) -> FitState:
     """The ends of all fits, side by side, one fit after the other: the programs are those of `calibrate`."""
-    ends = []
-    for start in z:
-        begin = solver.init(residual, start, problem)
-        *_, end = begin, *solver.steps(residual, begin, problem)
-        ends.append(end)
+    ends = [solver.end(residual, solver.init(residual, start, problem), problem) for start in z]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *ends)
 
 
