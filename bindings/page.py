@@ -12,7 +12,7 @@ import numpy as np
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
 from gemel.engine import Fit, Forecast, Judgement, Score, Twin, identifiability
-from gemel.engine.calibration.judgement import FAR, correlations
+from gemel.engine.calibration.scores import FAR, correlations
 from gemel.engine.noise import whitened
 from gemel.engine.store.files import write_atomically
 from gemel.engine.units import difference_from_si, from_si

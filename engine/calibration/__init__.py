@@ -13,12 +13,13 @@ from gemel.engine.calibration.fit import (
     conclude,
 )
 from gemel.engine.calibration.identifiability import Direction, identifiability
-from gemel.engine.calibration.judgement import Judgement, Score, judge
+from gemel.engine.calibration.judgement import Judgement, judge
 from gemel.engine.calibration.losses import Gaussian, Huber, Loss, StudentT
 from gemel.engine.calibration.multistart import Starts, multistart
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.calibration.profiles import LikelihoodProfile, profile_likelihood
 from gemel.engine.calibration.sampling import Draws, agrees_with_laplace, sample
+from gemel.engine.calibration.scores import Score
 from gemel.engine.calibration.shooting import (
     Shooting,
     ShootingFit,
