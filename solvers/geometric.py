@@ -60,10 +60,11 @@ class Levels(eqx.Module):
 class Multigrid(Preconditioner):
     r"""One symmetric V-cycle: geometric for a `StencilOperator`, else that of ``algebraic``.
 
-    Axes are halved while their numbers of cells are even, those with finer spacing first; interpolation is linear along
-    each, $A_c = P^\top A P$, and unknowns that couple with no other (prescribed ones) stay out of it. Smoothing is by
-    Chebyshev polynomials. The coarsest level is inverted where it has at most ``coarse`` unknowns, and handed to
-    ``algebraic`` where it has more, which needs known values: then call ``init`` outside jit.
+    Axes are halved, those with finer spacing first, down to two cells; of an odd number the last coarse cell reaches
+    beyond the lattice by half. Interpolation is linear along each, $A_c = P^\top A P$, and unknowns that couple with no
+    other (prescribed ones) stay out of it. Smoothing is by Chebyshev polynomials. The coarsest level is inverted where
+    it has at most ``coarse`` unknowns, and handed to ``algebraic`` where it has more, which needs known values: then
+    call ``init`` outside jit.
 
     - ``degree``: of the smoothing polynomial.
     - ``coarse``: largest size of the coarsest level that is inverted densely.
@@ -209,15 +210,14 @@ def _size(operator: StencilOperator) -> Float[Array, ""]:
 
 
 def _halved(lattice: Lattice) -> tuple[int, ...]:
-    """The axes along which the next level has half as many cells; none where no fine axis has an even number."""
+    """The axes along which the next level has half as many cells; none where a fine axis has two or fewer."""
     finest = min(lattice.spacing)
-    fine = [axis for axis, spacing in enumerate(lattice.spacing) if spacing <= _ALIKE * finest]
-    even = tuple(axis for axis in fine if lattice.nodes[axis] % 2 == 1 and lattice.nodes[axis] > 3)
-    return even if len(even) == len(fine) else ()
+    fine = tuple(axis for axis, spacing in enumerate(lattice.spacing) if spacing <= _ALIKE * finest)
+    return fine if all(lattice.nodes[axis] > 3 for axis in fine) else ()
 
 
 def _coarser(lattice: Lattice, axes: tuple[int, ...]) -> Lattice:
-    nodes = tuple((n + 1) // 2 if axis in axes else n for axis, n in enumerate(lattice.nodes))
+    nodes = tuple(n // 2 + 1 if axis in axes else n for axis, n in enumerate(lattice.nodes))
     spacing = tuple(2 * h if axis in axes else h for axis, h in enumerate(lattice.spacing))
     return Lattice(nodes, lattice.components, spacing)
 
@@ -271,6 +271,7 @@ def _between(values: Array, free: Float[Array, "components *nodes"]) -> Array:
 
 def _halve(values: Array, offsets: int, nodes: int) -> Array:
     r"""Galerkin's product along one axis, $\sum_{ab} w_a w_b A(2I + a, 2J + b)$ with weights 1/2, 1, 1/2."""
+    values = _evened(values, nodes)
     even, odd = _strided(values, nodes, 0), _strided(values, nodes, 1)
     sides = [(0, 0)] * values.ndim
     before, after = list(sides), list(sides)
@@ -299,9 +300,16 @@ def _strided(values: Array, axis: int, start: int) -> Array:
     return jax.lax.slice_in_dim(values, start, None, 2, axis=axis)
 
 
+def _evened(field: Array, axis: int, mode: Any = "constant") -> Array:
+    """The field with another node at the end of an axis that has an odd number of cells, by default of zero."""
+    missing = 1 - field.shape[axis] % 2
+    return jnp.pad(field, [(0, missing if k == axis else 0) for k in range(field.ndim)], mode) if missing else field
+
+
 def _every_other(field: Array, axes: tuple[int, ...]) -> Array:
+    """The field at the nodes of the next level; at one beyond the lattice what is at the last inside."""
     for axis in axes:
-        field = _strided(field, axis + 1, 0)
+        field = _strided(_evened(field, axis + 1, "edge"), axis + 1, 0)
     return field
 
 
@@ -309,8 +317,10 @@ def _injected(level: Level, modes: Float[np.ndarray, "n k"]) -> Float[np.ndarray
     """The rows of modes at the nodes of the next level: interpolation is exact for those that are linear in space."""
     lattice = level.operator.lattice
     table = modes.reshape(*lattice.nodes, lattice.components, -1)
-    kept = tuple(slice(None, None, 2 if axis in level.axes else 1) for axis in range(len(lattice.nodes)))
-    return table[kept].reshape(-1, table.shape[-1])
+    for axis in level.axes:
+        beyond = 2 * table.take([-1], axis) - table.take([-2], axis)
+        table = np.concatenate([table, beyond], axis=axis)[(slice(None),) * axis + (slice(None, None, 2),)]
+    return table.reshape(-1, table.shape[-1])
 
 
 def _restrict(level: Level, r: Array) -> Array:
@@ -318,6 +328,7 @@ def _restrict(level: Level, r: Array) -> Array:
     lattice = level.operator.lattice
     field = lattice.split(r) * level.free
     for axis in level.axes:
+        field = _evened(field, axis + 1)
         even, odd = _strided(field, axis + 1, 0), 0.5 * _strided(field, axis + 1, 1)
         sides = [(0, 0)] * field.ndim
         after, before = list(sides), list(sides)
@@ -340,5 +351,5 @@ def _prolong(level: Level, x: Array) -> Array:
         sides[axis + 1] = (0, 1)
         pairs = jnp.stack([field, jnp.pad(middle, sides)], axis=axis + 2)
         shape = (*field.shape[: axis + 1], 2 * size, *field.shape[axis + 2 :])
-        field = jax.lax.slice_in_dim(pairs.reshape(shape), 0, 2 * size - 1, axis=axis + 1)
+        field = jax.lax.slice_in_dim(pairs.reshape(shape), 0, lattice.nodes[axis], axis=axis + 1)
     return lattice.join(field * level.free)

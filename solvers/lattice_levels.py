@@ -77,7 +77,7 @@ class LatticeMatrix(NamedTuple):
             centre = matrix.values[self.middle]
         for axis in axes:
             matrix = _halved(matrix, centre, axis)
-            centre, field = matrix.values[self.middle], field[(slice(None),) * (axis + 1) + (slice(None, None, 2),)]
+            centre, field = matrix.values[self.middle], _every_other(field, axis + 1)
         values = _between(matrix, field)
         values[self.middle, range(c), range(c)] += size * (1.0 - field)
         return LatticeMatrix(coarse, values, self.symmetric)
@@ -95,7 +95,7 @@ def _halved(matrix: LatticeMatrix, centre: Float[np.ndarray, "..."], axis: int) 
     themselves.
     """
     lattice, c, count = matrix.lattice, matrix.lattice.components, matrix.lattice.nodes[axis]
-    nodes = tuple((size + 1) // 2 if k == axis else size for k, size in enumerate(lattice.nodes))
+    nodes = tuple(size // 2 + 1 if k == axis else size for k, size in enumerate(lattice.nodes))
     before, width = (int(np.prod(part)) for part in (nodes[:axis], nodes[axis + 1 :]))
     offsets, pairs = lattice.offsets[lattice.stored(matrix.symmetric)], list(np.ndindex(c, c))
     shifts = np.asarray([offset[axis] for offset in offsets])
@@ -117,6 +117,13 @@ def _halved(matrix: LatticeMatrix, centre: Float[np.ndarray, "..."], axis: int) 
         max(1, 2**16 // (at_once * width)),
     )
     return LatticeMatrix(Lattice(nodes, c, lattice.spacing), found.reshape(-1, c, c, *nodes), matrix.symmetric)
+
+
+def _every_other(field: np.ndarray, axis: int) -> np.ndarray:
+    """The field at the nodes of the next level; at one beyond the lattice what is at the last inside."""
+    if field.shape[axis] % 2 == 0:
+        field = np.concatenate([field, field.take([-1], axis)], axis=axis)
+    return field[(slice(None),) * axis + (slice(None, None, 2),)]
 
 
 def _between(matrix: LatticeMatrix, free: Float[np.ndarray, "components *nodes"]) -> np.ndarray:
@@ -168,9 +175,10 @@ def _halve(
 ):
     """What the entry from 2I + a to 2I + a + o = 2J + b adds to that from I to J, over all a and b.
 
-    Some rows of one offset and pair of components at a time; mirrored entries stand where their step leads from.
+    Some rows of one offset and pair of components at a time; mirrored entries stand where their step leads from. Where
+    the number of cells is odd, the last row is of a node beyond the lattice.
     """
-    half = (count + 1) // 2
+    half = count // 2 + 1
     groups = (half + at_once - 1) // at_once
     before = found.shape[2] // (half * width)
     for item in range(first, last):
@@ -180,7 +188,7 @@ def _halve(
         total = found[number, pair]
         start, end = part * at_once, min((part + 1) * at_once, half)
         for a in range(-1, 2):
-            begin, stop = max(start, 1 if a < 0 else 0), min(end, half - 1 if a > 0 else half)
+            begin, stop = max(start, 1 if a < 0 else 0), min(end, (count - a + 1) // 2)
             for b in range(-1, 2):
                 o = 2 * shifts[number] + b - a
                 if o < -1 or o > 1:

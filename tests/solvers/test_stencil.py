@@ -129,7 +129,13 @@ def steps_of(operator, preconditioner, rtol=1e-8):
 
 @SYMMETRIC
 @pytest.mark.parametrize(
-    "lattice", [pytest.param(LARGE, marks=pytest.mark.slow), Lattice((5, 9), 2, (1.0, 1.0))], ids=str
+    "lattice",
+    [
+        pytest.param(LARGE, marks=pytest.mark.slow),
+        pytest.param(Lattice((5, 9), 2, (1.0, 1.0)), marks=pytest.mark.slow),
+        Lattice((6, 9), 2, (1.0, 1.0)),
+    ],
+    ids=str,
 )
 def test_coarse_operators_are_galerkins(lattice, symmetric):
     """Against P as a matrix; restriction is its transpose, and prescribed unknowns stay apart."""
@@ -149,9 +155,9 @@ def test_coarse_operators_are_galerkins(lattice, symmetric):
 
 @pytest.mark.slow
 def test_steps_do_not_grow_with_the_lattice():
-    counts = [steps_of(diffusion((n + 1,) * 3), Multigrid(coarse=130)) for n in (8, 16, 32)]
-    assert counts[-1] <= counts[0] + 1
-    assert counts[-1] <= 8
+    counts = [steps_of(diffusion((n + 1,) * 3), Multigrid(coarse=130)) for n in (8, 16, 25, 27, 31, 32)]
+    assert max(counts) <= counts[0] + 1
+    assert max(counts) <= 8
 
 
 @pytest.mark.slow
@@ -166,15 +172,15 @@ def test_slender_cells_are_coarsened_along_their_short_sides_first():
 
 
 def test_a_lattice_that_does_not_halve_goes_on_algebraically():
-    """30 cells halve once: 16 nodes a side remain."""
-    operator = diffusion((31, 31))
-    assert steps_of(operator, Multigrid(coarse=100)) <= 14
+    """Of six cells by 100 two by 25 are left."""
+    operator = diffusion((7, 101))
+    assert steps_of(operator, Multigrid(coarse=70)) <= 14
 
     @jax.jit
     def inside(values):
-        return Multigrid(coarse=100).init(StencilOperator(operator.lattice, values, True)).coarse
+        return Multigrid(coarse=70).init(StencilOperator(operator.lattice, values, True)).coarse
 
-    with pytest.raises(ValueError, match="coarsest lattice has 256 unknowns"):
+    with pytest.raises(ValueError, match="coarsest lattice has 78 unknowns"):
         inside(operator.values)
 
 
@@ -244,7 +250,7 @@ def test_a_smoother_without_steps_is_refused():
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("components", [1, 2])
 def test_levels_on_the_host_are_those_of_the_device(symmetric: bool, components: int):
-    lattice = Lattice((9, 9, 17), components, (1.0, 1.0, 1.0))
+    lattice = Lattice((9, 8, 18), components, (1.0, 1.0, 1.0))
     rng, operator = np.random.default_rng(5), random_operator(lattice, 5, symmetric, 30.0)
     operator = operator.restricted(jnp.asarray(rng.random(lattice.n) > 0.1), 3.0)
     levels, last, size = _form_on_host(operator, 20, "float64")
