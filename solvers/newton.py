@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -57,6 +57,56 @@ class Backtracking(eqx.Module):
     decrease: float = 1e-4
     patience: int = eqx.field(static=True, default=0)
 
+    def search(
+        self,
+        residual: Callable[[Array], tuple[Array, Any]],
+        u: Array,
+        d: Array,
+        norm: Array,
+        patience: Array,
+        most: Any,
+    ) -> "Searched":
+        """Search along ``d`` from u, where ‖r(u)‖ is ``norm``; ``residual(u)`` gives r and whatever comes with it.
+
+        At most ``most`` halvings and ``max_halvings``. One loop for the full step as well, so that the residual is
+        compiled once.
+        """
+
+        def good(alpha: Array, r: Array) -> Array:
+            return jnp.linalg.norm(r) <= (1 - self.decrease * alpha) * norm
+
+        def proceed(carry: Any) -> Array:
+            alpha, (r, _), _, halvings = carry
+            return (halvings < 0) | (~good(alpha, r) & (halvings < jnp.minimum(most, self.max_halvings)))
+
+        def halve(carry: Any) -> Any:
+            alpha, _, full, halvings = carry
+            alpha = jnp.where(halvings < 0, 1.0, alpha / 2)
+            found = residual(u + alpha * d)
+            full = jax.tree.map(lambda old, new: jnp.where(halvings < 0, new, old), full, found)
+            return alpha, found, full, halvings + 1
+
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(residual, u))
+        start = (jnp.ones((), u.dtype), empty, empty, jnp.full((), -1, jnp.int32))
+        alpha, (r, beside), full, _ = jax.lax.while_loop(proceed, halve, start)
+        found = good(alpha, r)
+        bold = ~found & (patience > 0) & jnp.all(jnp.isfinite(full[0]))
+        alpha = jnp.where(bold, 1.0, alpha)
+        r, beside = jax.tree.map(lambda full, last: jnp.where(bold, full, last), full, (r, beside))
+        return Searched(u + alpha * d, r, beside, found | bold, patience - bold)
+
+
+class Searched(NamedTuple):
+    """Where a line search ends: the point, its residual with what comes with it, whether it is acceptable, and the
+    patience that is left.
+    """
+
+    u: Array
+    r: Array
+    beside: Any
+    found: Array
+    patience: Array
+
 
 class Newton(NonlinearSolver):
     """Newton's method: A(u) d = −r(u), u ← u + α d, with α = 1 or from a backtracking line search.
@@ -98,11 +148,7 @@ class Newton(NonlinearSolver):
             new_norm = jnp.linalg.norm(new_r)
             short = jnp.linalg.norm(linear.value) <= self.xtol * jnp.linalg.norm(new_u)
             done = short & (self.xtol > 0) & linear.status.ok
-            code = jnp.where(found | done | (new_norm <= target), Code.SUCCESS, Code.STAGNATION)
-            code = jnp.where(new_norm > 1e8 * first, Code.DIVERGENCE, code)
-            code = jnp.where(jnp.isfinite(new_norm), code, Code.NOT_FINITE)
-            lost = (linear.status.code == Code.BREAKDOWN) | (linear.status.code == Code.NOT_FINITE)
-            code = jnp.where(lost & ~(new_norm <= target), linear.status.code, code).astype(jnp.int32)
+            code = step_code(new_norm, first, target, found | done, linear)
             linear_steps += linear.statistics["steps"]
             return new_u, new_r, new_norm, step + 1, linear_steps, code, done, patience
 
@@ -120,28 +166,23 @@ class Newton(NonlinearSolver):
         self, residual: Residual, args: Any, u: Array, d: Array, norm: Array, patience: Array
     ) -> tuple[Array, Array, Array, Array]:
         """Return the new point, its residual, whether it is acceptable, and the patience that is left."""
-        full = residual(u + d, args)
         if self.line_search is None:
-            return u + d, full, jnp.ones((), bool), patience
-        search = self.line_search
+            return u + d, residual(u + d, args), jnp.ones((), bool), patience
+        end = self.line_search.search(
+            lambda u: (residual(u, args), ()), u, d, norm, patience, self.line_search.max_halvings
+        )
+        return end.u, end.r, end.found, end.patience
 
-        def good(alpha, r):
-            return jnp.linalg.norm(r) <= (1 - search.decrease * alpha) * norm
 
-        def proceed(carry):
-            alpha, r, halvings = carry
-            return ~good(alpha, r) & (halvings < search.max_halvings)
-
-        def halve(carry):
-            alpha, _, halvings = carry
-            return alpha / 2, residual(u + alpha / 2 * d, args), halvings + 1
-
-        start = (jnp.ones((), u.dtype), full, jnp.zeros((), jnp.int32))
-        alpha, r, _ = jax.lax.while_loop(proceed, halve, start)
-        found = good(alpha, r)
-        bold = ~found & (patience > 0) & jnp.all(jnp.isfinite(full))
-        alpha, r = jnp.where(bold, 1.0, alpha), jnp.where(bold, full, r)
-        return u + alpha * d, r, found | bold, patience - bold
+def step_code(norm: Array, first: Array, target: Array, accepted: Array, linear: Solution[Array]) -> Array:
+    """The `Code` after one step: by the norm of its residual, that of the first one and the target, whether the step is
+    acceptable, and how its linear solve ended.
+    """
+    code = jnp.where(accepted | (norm <= target), Code.SUCCESS, Code.STAGNATION)
+    code = jnp.where(norm > 1e8 * first, Code.DIVERGENCE, code)
+    code = jnp.where(jnp.isfinite(norm), code, Code.NOT_FINITE)
+    lost = (linear.status.code == Code.BREAKDOWN) | (linear.status.code == Code.NOT_FINITE)
+    return jnp.where(lost & ~(norm <= target), linear.status.code, code).astype(jnp.int32)
 
 
 class _MatrixFree(eqx.Module):

@@ -1,7 +1,7 @@
 """Newton's method for the equilibrium of a discrete problem with prescribed values."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +10,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.problems import DiscreteProblem
-from gemel.solvers import Backtracking, Code, LinearSolver, Newton, NonlinearSolver, Solution, Status
+from gemel.solvers import (
+    AssembledOperator,
+    Backtracking,
+    Code,
+    LinearSolver,
+    NonlinearSolver,
+    Solution,
+    Status,
+)
+from gemel.solvers.newton import step_code
 
 _PATIENCE = 3
 """Full steps that a solve may take without a decrease: where yielding starts or ends, the residual has a kink."""
@@ -28,7 +37,10 @@ class EquilibriumNewton(NonlinearSolver):
     ``rtol`` times the norm of the sums of the magnitudes of element forces, which does not vanish where a body is
     in balance, or where a full step is shorter than ``xtol`` times the field. Where these forces are rounding
     themselves, as without any load, what stagnates below the force that moves an unknown by a rounding of the size of
-    the body counts as converged. ``problem_of(args)`` gives the problem.
+    the body counts as converged. ``problem_of(args)`` gives the problem, whose residual and tangent are solved with.
+
+    All of it is one loop, the predictor its first round, so that the tangent, the linear solve and the element forces
+    are compiled once each; loads that do not depend on the field are evaluated once.
     """
 
     linear_solver: LinearSolver
@@ -39,39 +51,128 @@ class EquilibriumNewton(NonlinearSolver):
     max_halvings: int = eqx.field(static=True)
 
     def compute(self, residual: Any, tangent: Any, u0: Float[Array, " n"], args: Any, state: Any) -> Solution[Array]:
-        """Iterate from the better of the lifted ``u0`` and the predictor."""
+        """Iterate from the better of the lifted ``u0`` and the predictor. The statistics count the linear steps of the
+        predictor too.
+        """
         problem = self.problem_of(args)
-        lifted = problem.constraint.lift(u0)
-        predicted, rounding = self._predict(problem, u0, lifted, state)
-        errors = [jnp.linalg.norm(residual(u, args)) for u in (lifted, predicted)]
-        better = jnp.isfinite(errors[1]) & ~(errors[0] < errors[1])  # the other may be NaN, of inverted cells
-        start = jnp.where(better, predicted, lifted)
-        atol = self.rtol * force_scale(problem, start)
-        search = Backtracking(self.max_halvings, patience=_PATIENCE)
-        newton = Newton(self.linear_solver, 0.0, 0.0, self.max_steps, search, self.xtol)
-        newton = eqx.tree_at(lambda solver: solver.atol, newton, atol)
-        found = newton.compute(residual, tangent, start, args, state)
-        rounded = (found.status.code == Code.STAGNATION) & (found.statistics["residual"] <= rounding)
-        return Solution(found.value, Status(jnp.where(rounded, Code.SUCCESS, found.status.code)), found.statistics)
-
-    def _predict(self, problem: DiscreteProblem, u: Array, lifted: Array, state: Any) -> tuple[Array, Array]:
-        """The predictor, and the size of the residual that rounding of a displacement makes."""
-        constraint = problem.constraint
-        value, change = jax.jvp(problem.unconstrained, (u,), (lifted - u,))
-        operator = constraint.operator(
-            problem.layout, problem.matrix_values(u, problem.symmetric), 1.0, symmetric=problem.symmetric
+        forces = _Forces.of(problem)
+        if state is None:
+            state = self.linear_solver.init(_tangent(problem, u0)[0])
+        begun = self._begun(problem, forces, u0)
+        end = jax.lax.while_loop(
+            lambda now: self._goes_on(now), lambda now: self._advanced(problem, forces, state, now), begun
         )
-        state = self.linear_solver.init(operator) if state is None else self.linear_solver.update(state, operator)
-        increment = self.linear_solver.compute(state, operator, -constraint.reduce(value + change)).value
-        size = jnp.linalg.norm(jnp.ptp(jnp.asarray(problem.space.mesh.points), axis=0))
-        rounding = _ROUNDING * size * jnp.linalg.norm(operator.diagonal())
-        return constraint.lift(lifted + increment), rounding
+        missed = (end.norm > end.target) & ~end.done & (end.code == Code.SUCCESS)
+        code = jnp.where(missed, Code.MAX_STEPS, end.code)
+        code = jnp.where(jnp.isfinite(end.norm), code, jnp.where(code == 0, Code.NOT_FINITE, code))
+        rounded = (code == Code.STAGNATION) & (end.norm <= end.rounding)
+        code = jnp.where(rounded, Code.SUCCESS, code).astype(jnp.int32)
+        statistics = {"steps": jnp.maximum(end.step, 0), "linear_steps": end.linear_steps, "residual": end.norm}
+        return Solution(end.u, Status(code), statistics)
+
+    def _begun(self, problem: DiscreteProblem, forces: "_Forces", u0: Array) -> "_Iterate":
+        """Before the predictor: at the supports' new places, linearised where the step starts."""
+        lifted = problem.constraint.lift(u0)
+        (before, r), (_, size) = jax.lax.map(lambda u: forces(u), jnp.stack([u0, lifted]))
+        zero, nothing, no = jnp.zeros((), jnp.int32), jnp.zeros((), u0.dtype), jnp.zeros((), bool)
+        norm = jnp.linalg.norm(r)
+        return _Iterate(lifted, r, norm, size, u0, before, zero - 1, zero, zero, no, zero, nothing, nothing, nothing)
+
+    def _goes_on(self, now: "_Iterate") -> Array:
+        """While the predictor or another step is due."""
+        due = (now.norm > now.target) & (now.step < self.max_steps) & (now.code == Code.SUCCESS)
+        return (now.step < 0) | (due & ~now.done)
+
+    def _advanced(self, problem: DiscreteProblem, forces: "_Forces", state: Any, now: "_Iterate") -> "_Iterate":
+        """After one linear solve: with the predictor, or with a step of Newton's method."""
+        predicts, lift = now.step < 0, problem.constraint.lift
+        operator, whole = _tangent(problem, now.at)
+        moved = problem.constraint.reduce(whole.mv(now.u - now.at))
+        linear = self.linear_solver.compute(self.linear_solver.update(state, operator), operator, -(now.before + moved))
+        search = Backtracking(self.max_halvings, patience=_PATIENCE)
+        norm = jnp.where(jnp.isfinite(now.norm), now.norm, jnp.inf)  # it may be NaN before the predictor
+        most = jnp.where(predicts, 0, self.max_halvings)
+        end = search.search(lambda u: forces(lift(u)), now.u, linear.value, norm, now.patience, most)
+        stays = predicts & ~end.found
+        ends = ((now.u, lift(end.u)), (now.r, end.r), (now.size, end.beside))
+        u, r, size = (jnp.where(stays, old, new) for old, new in ends)
+        norm = jnp.linalg.norm(r)
+        target = jnp.where(predicts, self.rtol * size, now.target)
+        first = jnp.where(predicts, norm, now.first)
+        rounding = jnp.where(predicts, _rounding(problem, operator), now.rounding)
+        short = jnp.linalg.norm(linear.value) <= self.xtol * jnp.linalg.norm(u)
+        done = ~predicts & short & (self.xtol > 0) & linear.status.ok
+        code = jnp.where(predicts, Code.SUCCESS, step_code(norm, first, target, end.found | done, linear))
+        steps = now.linear_steps + linear.statistics["steps"]
+        patience = jnp.where(predicts, _PATIENCE, end.patience)
+        return _Iterate(
+            u, r, norm, size, u, r, now.step + 1, steps, code.astype(jnp.int32), done, patience, first, target, rounding
+        )
 
 
-def force_scale(problem: DiscreteProblem, u: Float[Array, " n"]) -> Float[Array, ""]:
-    """The norm of the assembled magnitudes of all element residuals at ``u``."""
+class _Iterate(NamedTuple):
+    """Where the iteration stands: the field, its residual with norm and size of the forces in it, where the next round
+    is linearised and the residual there, how many rounds there were and linear steps in them, and what the rounds are
+    judged by.
+    """
+
+    u: Array
+    r: Array
+    norm: Array
+    size: Array
+    at: Array
+    before: Array
+    step: Array
+    linear_steps: Array
+    code: Array
+    done: Array
+    patience: Array
+    first: Array
+    target: Array
+    rounding: Array
+
+
+class _Forces(eqx.Module):
+    """The residual of a problem at a field that meets its constraints, and the norm of the assembled magnitudes of all
+    element residuals.
+    """
+
+    problem: DiscreteProblem
+    live: tuple[bool, ...] = eqx.field(static=True)
+    dead: tuple[Array, Array]
+
+    @staticmethod
+    def of(problem: DiscreteProblem) -> "_Forces":
+        """With the loads that do not depend on the field evaluated."""
+        live = tuple(part.has_tangent for part in problem.contributions)
+        nowhere = jnp.zeros(problem.space.n_dofs)
+        return _Forces(problem, live, _summed(problem, nowhere, tuple(not each for each in live)))
+
+    def __call__(self, u: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+        total, size = (a + b for a, b in zip(_summed(self.problem, u, self.live), self.dead, strict=True))
+        return self.problem.constraint.reduce(total), jnp.linalg.norm(size)
+
+
+def _summed(problem: DiscreteProblem, u: Array, chosen: tuple[bool, ...]) -> tuple[Array, Array]:
+    """The element residuals of some contributions and their magnitudes, assembled."""
     points = jnp.asarray(problem.space.mesh.points)
-    total = jnp.zeros_like(u)
-    for part, gather in zip(problem.contributions, problem.to_vector, strict=True):
-        total = total + gather([jnp.abs(local) for local in part.residuals(u, points)])
-    return jnp.linalg.norm(total)
+    total, size = jnp.zeros_like(u), jnp.zeros_like(u)
+    for part, gather, counts in zip(problem.contributions, problem.to_vector, chosen, strict=True):
+        if counts:
+            local = part.residuals(u, points)
+            total, size = total + gather(local), size + gather([jnp.abs(each) for each in local])
+    return total, size
+
+
+def _tangent(problem: DiscreteProblem, u: Array) -> tuple[AssembledOperator, AssembledOperator]:
+    """The tangent at ``u``, and what it is before constraints."""
+    layout, symmetric = problem.layout, problem.symmetric
+    values = problem.matrix_values(u, symmetric)
+    constrained = problem.constraint.operator(layout, values, 1.0, symmetric=symmetric)
+    return constrained, layout.operator(values, symmetric=symmetric)
+
+
+def _rounding(problem: DiscreteProblem, operator: AssembledOperator) -> Array:
+    """The size of the residual that rounding of a displacement makes."""
+    size = jnp.linalg.norm(jnp.ptp(jnp.asarray(problem.space.mesh.points), axis=0))
+    return _ROUNDING * size * jnp.linalg.norm(operator.diagonal())
