@@ -1,7 +1,7 @@
 """The Chebyshev smoother of multigrid cycles."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +26,30 @@ class Chebyshev(NamedTuple):
     degree: int
     span: float
 
-    def before(self, b: Float[Array, " n"]) -> tuple[Array, Array]:
-        """Smooth from zero: x and its residual."""
-        first = self._factors()[1][0] * self.inverse_diagonal * b
-        x, r, _ = self._steps(1, jnp.zeros_like(b), b, first)
-        return x, r
+    def around(self, b: Float[Array, " n"], correction: Callable[[Array], Array]) -> Float[Array, " n"]:
+        """Smooth from zero, add the ``correction`` of the residual, and smooth again.
 
-    def after(self, x: Float[Array, " n"], r: Float[Array, " n"], change: Float[Array, " n"]) -> Array:
-        """Add a change to x, whose residual is r before that, and smooth."""
-        x, _, last = self._steps(0, x, r, change)
-        return x + last
+        On a CPU one loop, so that the product is compiled once.
+        """
+        factors = self._factors()
+        begun = jnp.zeros_like(b), b, factors[1][0] * self.inverse_diagonal * b
+        if not short_loops_pay():
+            x, r, _ = self._steps(factors, 1, *begun)
+            x, _, d = self._steps(factors, 0, x, r, correction(r))
+            return x + d
 
-    def _steps(self, first: int, x: Array, r: Array, d: Array) -> tuple[Array, Array, Array]:
-        """``degree`` times: take step d, and find the next one. On a CPU one loop, so that the product is compiled
-        once."""
-        old, new = self._factors()
+        def phase(number: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            x, r, d = self._steps(factors, 1 - number, *carry)
+            return x, r, jax.lax.cond(number == 0, lambda r, d: correction(r), lambda r, d: d, r, d)
+
+        x, _, d = jax.lax.fori_loop(0, 2, phase, begun)
+        return x + d
+
+    def _steps(
+        self, factors: tuple[Array, Array], first: Any, x: Array, r: Array, d: Array
+    ) -> tuple[Array, Array, Array]:
+        """``degree`` times: take step d, and find the next one."""
+        old, new = factors
 
         def step(k: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             x, r, d = carry

@@ -142,8 +142,7 @@ class Multigrid(Preconditioner):
             return state.coarse @ b if isinstance(state.coarse, jax.Array) else self.algebraic.apply(state.coarse, b)
         level = state.levels[depth]
         smoother = Chebyshev(level.operator.mv, level.inverse_diagonal, level.largest, self.degree, _SPAN)
-        x, r = smoother.before(b)
-        return smoother.after(x, r, _prolong(level, self._cycle(state, depth + 1, _restrict(level, r))))
+        return smoother.around(b, lambda r: _prolong(level, self._cycle(state, depth + 1, _restrict(level, r))))
 
 
 def _on_host(operator: StencilOperator) -> bool:

@@ -164,8 +164,11 @@ class AMG(Preconditioner):
             return state.coarse_inverse @ b
         level = state.levels[depth]
         smoother = Chebyshev(level.matrix.mv, level.inverse_diagonal, level.largest, self.degree, 8.0)
-        x, r = smoother.before(b)
-        return smoother.after(x, r, level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r))))
+
+        def correction(r: Array) -> Array:
+            return level.prolongation.mv(self._cycle(state, depth + 1, level.restriction.mv(r)))
+
+        return smoother.around(b, correction)
 
 
 def check_finite(values: np.ndarray | Array, method: str) -> None:
