@@ -10,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.linalg import lapack
 
-from gemel.loops import compiled, in_parts, index, require_32_bits
+from gemel.loops import compiled, in_parts, index, one_thread, require_32_bits
 from gemel.solvers.patterns import transposed_entries
 
 _AT_A_TIME = 2**26
@@ -139,20 +139,25 @@ def largest_eigenvalue(
     """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
     root = np.sqrt(np.abs(inverse_diagonal))
     v = np.random.default_rng(0).standard_normal(len(root))
-    v /= np.linalg.norm(v)
+    v /= np.sqrt(_dot(v, v))
     before, beta = np.zeros_like(v), 0.0
     alphas, betas = [], []
     for _ in range(min(steps, len(v))):
         w = root * product(root * v) - beta * before
-        alpha = float(v @ w)
+        alpha = _dot(v, w)
         w -= alpha * v
         alphas.append(alpha)
-        beta = float(np.linalg.norm(w))
+        beta = float(np.sqrt(_dot(w, w)))
         if beta <= 1e-12 * abs(alpha):
             break
         betas.append(beta)
         before, v = v, w / beta
     return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])
+
+
+def _dot(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+    """The scalar product, without BLAS: its threads go on waiting on the cores that the products need."""
+    return float(np.einsum("i,i", a, b))
 
 
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -165,6 +170,11 @@ def generalised_inverse(matrix: Float[np.ndarray, "n n"], symmetric: bool) -> Fl
 
     By Cholesky's factors where they exist and show no singularity, which takes a tenth of the time.
     """
+    with one_thread():
+        return _generalised_inverse(matrix, symmetric)
+
+
+def _generalised_inverse(matrix: np.ndarray, symmetric: bool) -> np.ndarray:
     root = np.sqrt(np.abs(inverse_of(matrix.diagonal())))
     if not symmetric:
         return root[:, None] * scipy.linalg.pinv(root[:, None] * matrix * root) * root

@@ -1,15 +1,17 @@
 """Loops over tables on the host: compiled, and spread over the cores."""
 
+import contextlib
 import functools
 import inspect
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 _MOST = 8
 """Threads at the most: the memory has no more to give."""
@@ -84,6 +86,23 @@ def in_parts(count: int, work: Callable[[int, int], Any], least: int = _LEAST) -
     parts = max(1, min(cores(), count // least))
     edges = [count * k // parts for k in range(parts + 1)]
     return at_once(*(lambda k=k: work(edges[k], edges[k + 1]) for k in range(parts)))
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+_limiting = threading.Lock()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """BLAS on one core, for small matrices: when it has finished, its threads wait busily for more on the cores that
+    other loops need, which costs ten times what a second thread gains.
+    """
+    with _limiting, _blas().limit(limits=1):
+        yield
 
 
 @compiled
