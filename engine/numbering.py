@@ -26,6 +26,8 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
     for vertices in corners:
         used[vertices] = True
     rank = None if used.all() else np.cumsum(used) - 1
+    if rank is None and mesh.degree == 1 and all(_as_cells(e, c) for e, c in zip(elements, corners, strict=True)):
+        return tuple(np.asarray(block.cells) for block in mesh.blocks), mesh.n_points
     numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int32) for c, e in zip(corners, elements, strict=True)]
     for table, vertices, element in zip(numbers, corners, elements, strict=True):
         table[:, [local[0] for local in element.entity_nodes[0]]] = vertices if rank is None else rank[vertices]
@@ -34,6 +36,12 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
         if any(any(element.entity_nodes[dim]) for element in elements):
             count = _number_inside(mesh.blocks, elements, corners, numbers, dim, mesh.cell_dim, count)
     return tuple(numbers), int(count)
+
+
+def _as_cells(element: LagrangeElement, vertices: np.ndarray) -> bool:
+    """Whether the nodes of an element are the vertices of its cells, in their order."""
+    alone = [[node] for node in range(element.n_nodes)]
+    return vertices.dtype == np.int32 and [list(local) for local in element.entity_nodes[0]] == alone
 
 
 def _separate(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple[np.ndarray, ...], int]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from gemel.engine.elements import LagrangeElement, Powers, lagrange
 from gemel.engine.numbering import number_nodes
 from gemel.engine.precision import require_double
+from gemel.loops import compiled, index
 from gemel.meshes import Mesh
 from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
@@ -21,10 +22,17 @@ from gemel.solvers.placing import on_device
 
 def _first_places(cell_nodes: Sequence[np.ndarray], n_nodes: int) -> np.ndarray:
     """Where each node first stands among the nodes of all cells."""
-    nodes = np.concatenate([table.ravel() for table in cell_nodes])
-    places = np.empty(n_nodes, dtype=np.int64)
-    places[nodes[::-1]] = np.arange(len(nodes) - 1, -1, -1)  # of several numbers for a node the last one stays
+    places, first = np.empty(n_nodes, dtype=np.int64), sum(table.size for table in cell_nodes)
+    for table in reversed(cell_nodes):  # of several numbers for a node the last one stays
+        first -= table.size
+        _fill_places(table.ravel(), first, places)
     return places
+
+
+@compiled
+def _fill_places(nodes, first, places):
+    for k in range(len(nodes) - 1, -1, -1):
+        places[index(nodes[index(k)])] = first + k
 
 
 class FunctionSpace(eqx.Module):

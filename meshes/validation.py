@@ -6,7 +6,7 @@ import basix
 import numpy as np
 from jaxtyping import Float, Int
 
-from gemel.loops import in_parts
+from gemel.loops import compiled, in_parts, index
 from gemel.meshes import topology
 from gemel.meshes.blocks import CellBlock, block_offsets
 from gemel.meshes.errors import MeshError
@@ -28,6 +28,9 @@ _PARALLEL = 1e-9
 
 _CHUNK = 8192
 """Cells checked at a time, few enough to stay in cache."""
+
+_UNKNOWN = 2
+"""Where a sign is still to be found."""
 
 
 def check_blocks(blocks: Sequence[CellBlock], dim: int) -> None:
@@ -120,38 +123,66 @@ def orientations(
     the lengths of the Jacobian's columns, so that thin but valid cells pass at any scale. A line embedded in
     2-D or 3-D has the sign 1 unless it has no length or turns back on itself.
     """
-    sign = np.zeros(len(cells), dtype=np.int64)
+    sign = _affine_signs(points, cells, cell_type, degree)
+    left, samples = np.flatnonzero(sign == _UNKNOWN), _samples(cell_type, degree)
     components = np.ascontiguousarray(points.T)
     size = float(np.linalg.norm(np.ptp(points, axis=0)))
 
     def look(first: int, last: int) -> None:
         for start in range(first, last, _CHUNK):
-            nodes = np.take(components, cells[start : min(start + _CHUNK, last)].T, axis=1)  # cells last: numpy is fast
-            constant = _affine(nodes, cell_type, degree)
-            for chosen, samples in ((constant, _middle(cell_type)), (~constant, _samples(cell_type, degree))):
-                rows = np.flatnonzero(chosen)
-                if len(rows):
-                    mine = nodes if len(rows) == len(chosen) else nodes[:, :, rows]
-                    sign[start + rows] = _sign_at(mine, cell_type, degree, samples, size)
+            rows = left[start : min(start + _CHUNK, last)]
+            nodes = np.take(components, cells[rows].T, axis=1)  # cells last: numpy is fast
+            sign[rows] = _sign_at(nodes, cell_type, degree, samples, size)
 
-    in_parts(len(cells), look, _CHUNK)
+    in_parts(len(left), look, _CHUNK)
     return sign
 
 
-def _affine(nodes: Float[np.ndarray, "dim n c"], cell_type: str, degree: int) -> np.ndarray:
-    """Which cells of degree 1 are affine images of the reference cell to rounding, so that J is constant."""
-    if degree > 1 or cell_type in ("interval", "triangle", "tetrahedron"):
-        return np.full(nodes.shape[2], degree == 1)
-    vertices = basix_vertices(cell_type)
-    axes = [int(np.flatnonzero((vertices == unit).all(axis=1))[0]) for unit in np.eye(vertices.shape[1])]
-    offsets = nodes - nodes[:, :1]
-    edges = offsets[:, axes]
-    gap = np.abs(offsets - vertices @ edges).max(axis=(0, 1))
-    return gap <= _PARALLEL * np.abs(edges).max(axis=0).min(axis=0)
+def _affine_signs(points: np.ndarray, cells: np.ndarray, cell_type: str, degree: int) -> Int[np.ndarray, " n_cells"]:
+    """The sign in cells that are affine images of the reference cell to rounding, so that J is constant."""
+    sign = np.full(len(cells), _UNKNOWN)
+    if degree == 1 and cell_dim(cell_type) == points.shape[1]:
+        vertices = basix_vertices(cell_type)
+        axes = np.asarray([np.flatnonzero((vertices == unit).all(axis=1))[0] for unit in np.eye(vertices.shape[1])])
+        tables = (np.ascontiguousarray(points), np.ascontiguousarray(cells), np.ascontiguousarray(vertices), axes)
+        in_parts(len(cells), lambda first, last: _find_signs(first, last, *tables, sign), _CHUNK)
+    return sign
 
 
-def _middle(cell_type: str) -> Float[np.ndarray, "1 dim"]:
-    return basix_vertices(cell_type).mean(axis=0, keepdims=True)
+@compiled
+def _find_signs(first, last, points, cells, vertices, axes, sign):
+    dim = len(axes)
+    edges = np.empty((3, 3))
+    for cell in range(first, last):
+        origin = points[cells[cell, 0]]
+        shortest, floor = np.inf, _ROUNDING
+        for k in range(dim):
+            longest, squares = 0.0, 0.0
+            end = points[cells[cell, axes[k]]]
+            for d in range(dim):
+                edges[k, d] = end[index(d)] - origin[index(d)]
+                longest, squares = max(longest, abs(edges[k, d])), squares + edges[k, d] ** 2
+            shortest, floor = min(shortest, longest), floor * np.sqrt(squares)
+        gap = 0.0
+        for v in range(len(vertices)):
+            vertex = points[cells[cell, v]]
+            for d in range(dim):
+                off = vertex[index(d)] - origin[index(d)]
+                for k in range(dim):
+                    off -= vertices[v, k] * edges[k, d]
+                gap = max(gap, abs(off))
+        if gap > _PARALLEL * shortest:
+            continue
+        determinant = edges[0, 0]
+        if dim == 2:
+            determinant = edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0]
+        elif dim == 3:
+            determinant = (
+                edges[0, 0] * (edges[1, 1] * edges[2, 2] - edges[1, 2] * edges[2, 1])
+                + edges[0, 1] * (edges[1, 2] * edges[2, 0] - edges[1, 0] * edges[2, 2])
+                + edges[0, 2] * (edges[1, 0] * edges[2, 1] - edges[1, 1] * edges[2, 0])
+            )
+        sign[cell] = int(determinant > floor) - int(determinant < -floor)
 
 
 def _samples(cell_type: str, degree: int) -> Float[np.ndarray, "n dim"]:

@@ -19,10 +19,20 @@ def on_device(tree: Any) -> Any:
     """The arrays of numpy in a pytree as arrays of JAX; they must not be written to afterwards.
 
     A plain transfer: ``jnp.asarray`` compiles a program for every new shape, about 20 ms each, which was most of the
-    time that it took to plan a small problem. Inside ``jit`` they are constants, not traced.
+    time that it took to plan a small problem. Inside ``jit`` they are constants, not traced. An array that occurs
+    several times is moved once.
     """
+    moved: dict[int, Array] = {}
+
+    def move(leaf: Any) -> Any:
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        if id(leaf) not in moved:
+            moved[id(leaf)] = jax.device_put(leaf)
+        return moved[id(leaf)]
+
     with jax.ensure_compile_time_eval():
-        return jax.tree.map(lambda leaf: jax.device_put(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+        return jax.tree.map(move, tree)
 
 
 def short_loops_pay() -> bool:
