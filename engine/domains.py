@@ -1,6 +1,6 @@
 """Quadrature over sets of cells or facets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -120,6 +120,26 @@ class Domain(eqx.Module):
         """Element residuals of a form at the flat vector of unknowns ``u``."""
         return self.map(lambda *a: element_residual(self.names, *a), form, u, points, group)
 
+    def residuals_together(
+        self, forms: Sequence[tuple["Domain", Form, Any]], u: Array, points: Array, group: int = 0
+    ) -> Float[Array, "n_elements n_local"]:
+        """The sum of the residuals of several forms, each with the domain that is `alike` this one and a factor."""
+        localised = tuple(domain._localised(form, group) for domain, form, _ in forms)
+
+        def kernel(localised: Any, local: tuple[Array, ...], at: Frame) -> Array:
+            parts = [element_residual(self.names, form, local, at) for form in localised]
+            return sum(scale * part for (*_, scale), part in zip(forms, parts, strict=True))  # pyright: ignore[reportReturnType]
+
+        return self._over(kernel, localised, u, points).joined()
+
+    def alike(self, other: "Domain") -> bool:
+        """Whether both have the same elements with the same points and fields, so that one frame serves both."""
+        if self.names != other.names or self.local != other.local:
+            return False
+        mine, others = ((one.cells, one.reference, one.weights) for one in (self, other))
+        nodes = ((a.nodes, b.nodes) for a, b in zip(self.tables, other.tables, strict=True))
+        return all(np.array_equal(a, b) for a, b in (*zip(mine, others, strict=True), *nodes))
+
     def tangents_of(self, form: Form, scale: Any, u: Array, points: Array, group: int = 0) -> Chunks:
         """Element tangents ``(n_local, n_local, n)`` of a form at ``u`` times ``scale``, not computed yet."""
 
@@ -151,7 +171,10 @@ class Domain(eqx.Module):
 
     def _mapped(self, kernel: Any, form: Any, u: Array, points: Array, group: int, last: bool = False) -> Chunks:
         """The same for chunks of elements, whose axis stays the last one where ``last`` is true."""
-        form = self._localised(form, group)
+        return self._over(kernel, self._localised(form, group), u, points, last)
+
+    def _over(self, kernel: Any, form: Any, u: Array, points: Array, last: bool = False) -> Chunks:
+        """The same for a form whose values are by element and by point already."""
         rows, shared = eqx.partition(form, _has_rows, is_leaf=_has_rows)
         fields = tuple(table.gather(u) for table in self.tables)
 
@@ -323,7 +346,7 @@ def _domain(
     values, gradients = _tabulated(LagrangeElement(cell_type, mesh.degree), samples)
     domain = Domain(
         tables=tuple(_table(name, part, first, block, cells, samples) for name, part, first in chosen),
-        corners=np.asarray(mesh.blocks[block].cells)[cells],
+        corners=_rows(mesh.blocks[block].cells, cells),
         cells=rows[:, 0].astype(np.int32),
         reference=reference,
         weights=weights,
@@ -344,8 +367,15 @@ def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, sam
         nodes = np.zeros((len(cells), 1), dtype=np.int32)
         return FieldTable(nodes, ones, np.zeros((*ones.shape, samples.shape[2])), name, space.shape, 1, first)
     values, gradients = _tabulated(space.elements[block], samples)
-    nodes = np.asarray(space.cell_nodes[block])[cells]
+    nodes = _rows(space.cell_nodes[block], cells)
     return FieldTable(nodes, values, gradients, name, space.shape, space.n_nodes, first)
+
+
+def _rows(table: Any, chosen: np.ndarray) -> np.ndarray:
+    """Some rows of a table; the table itself for all of them in order, which needs no memory."""
+    table = np.asarray(table)
+    everything = len(chosen) == len(table) and bool((np.diff(chosen) == 1).all())
+    return table if everything else table[chosen]
 
 
 def _tabulated(element: LagrangeElement, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Discrete problems: a space, contributions to its residual, and constraints."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -112,6 +113,22 @@ class Integral(Contribution):
         scale = self.scale(points)
         return [scale * part.residuals(self.form, u, points, k) for k, part in enumerate(self.domains)]
 
+    @staticmethod
+    def residuals_together(parts: "Sequence[Integral]", u: Float[Array, " n"], points: Array) -> list[Array]:
+        """The sums of the element residuals of forms on domains that are alike: points are mapped once for all."""
+        scales = [part.scale(points) for part in parts]
+        found = []
+        for k, domain in enumerate(parts[0].domains):
+            forms = [(part.domains[k], part.form, scale) for part, scale in zip(parts, scales, strict=True)]
+            found.append(domain.residuals_together(forms, u, points, k))
+        return found
+
+    def alike(self, other: Contribution) -> bool:
+        """Whether another contribution is a form on the same elements and points."""
+        if not isinstance(other, Integral) or len(self.domains) != len(other.domains):
+            return False
+        return all(mine.alike(others) for mine, others in zip(self.domains, other.domains, strict=True))
+
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """The element tangents of the form."""
         scale = self.scale(points)
@@ -156,6 +173,8 @@ class DiscreteProblem(eqx.Module):
     to_vector: tuple[ElementSum, ...]
     to_matrix: MatrixPlan
     constraint: Constraint
+    beside: tuple[int, ...] = eqx.field(static=True)
+    """For each contribution the number of the first one on the same elements and points."""
 
     @staticmethod
     def of(space: Space, summands: Sequence[Summand], conditions: Sequence[Condition] = ()) -> "DiscreteProblem":
@@ -189,9 +208,11 @@ class DiscreteProblem(eqx.Module):
         """
         points = jnp.asarray(self.space.mesh.points)
         total = jnp.zeros_like(u)
-        for number, (part, gather) in enumerate(zip(self.contributions, self.to_vector, strict=True)):
-            if chosen is None or chosen[number]:
-                total = total + gather(part.residuals(u, points))
+        numbers = [k for k in range(len(self.contributions)) if chosen is None or chosen[k]]
+        for first in dict.fromkeys(self.beside[k] for k in numbers):
+            parts: list[Any] = [self.contributions[k] for k in numbers if self.beside[k] == first]
+            local = parts[0].residuals(u, points) if len(parts) == 1 else Integral.residuals_together(parts, u, points)
+            total = total + self.to_vector[first](local)
         return total
 
     def residual(
@@ -228,6 +249,10 @@ def discretise(
     planned = [tuple(summand.plan(space) for summand in group) for group in groups]
     parts = [part for group in planned for part in group]
     distinct, which = _distinct([part.dofs() for part in parts])
+    beside = _beside(parts, which)
+    parts = [_sharing(part, parts[first]) for part, first in zip(parts, beside, strict=True)]
+    remaining = iter(parts)
+    planned = [tuple(next(remaining) for _ in group) for group in planned]
     bent = sorted({number for number, part in zip(which, parts, strict=True) if _may_bend(part)})
     width = space.n_components if isinstance(space, FunctionSpace) else 1
     couplings = [distinct[number] for number in bent]
@@ -237,7 +262,7 @@ def discretise(
     sums = dict(zip(bent, planned_sums, strict=True))
     constraint = Constraint.of(space, conditions, layout)
     vectors = [layout.plan_vector(dofs) for dofs in distinct]
-    numbers = iter(which)
+    numbers, firsts = iter(which), iter(beside)
     problems = []
     for group in planned:
         mine = tuple(next(numbers) for _ in group)
@@ -245,8 +270,32 @@ def discretise(
         own = tuple(used.index(n) if _may_bend(part) else None for n, part in zip(mine, group, strict=True))
         to_matrix = MatrixPlan(tuple(sums[number] for number in used), own, layout.shape)
         to_vector = tuple(vectors[number] for number in mine)
-        problems.append(DiscreteProblem(space, layout, group, to_vector, to_matrix, constraint))
+        alike = [next(firsts) for _ in group]
+        inside = tuple(alike.index(first) for first in alike)
+        problems.append(DiscreteProblem(space, layout, group, to_vector, to_matrix, constraint, inside))
     return tuple(problems)
+
+
+def _beside(parts: Sequence[Contribution], unknowns: Sequence[int]) -> list[int]:
+    """For each contribution the number of the first one on the same elements and points; ``unknowns`` numbers their
+    groups of elements.
+    """
+    found: list[int] = []
+    for k, part in enumerate(parts):
+        firsts = (j for j in dict.fromkeys(found) if unknowns[j] == unknowns[k])
+        found.append(next((j for j in firsts if isinstance(part, Integral) and part.alike(parts[j])), k))
+    return found
+
+
+def _sharing(part: Contribution, first: Contribution) -> Contribution:
+    """A contribution with the tables of the first one on the same elements."""
+    if part is first:
+        return part
+    assert isinstance(part, Integral)
+    assert isinstance(first, Integral)
+    both = zip(part.domains, first.domains, strict=True)
+    domains = tuple(dataclasses.replace(theirs, coefficients=mine.coefficients) for mine, theirs in both)
+    return dataclasses.replace(part, domains=domains)
 
 
 def _may_bend(part: Contribution) -> bool:
