@@ -33,6 +33,12 @@ class Chunks(NamedTuple):
         # a loop takes longer to compile
         return Chunks(function, items, number, None if number <= 4 * chunk else _even(chunk, number))
 
+    def in_units(self, unit: int) -> "Chunks":
+        """The same in chunks of so many elements or of a multiple of it, of which there is a whole number."""
+        if self.size is None:
+            return self
+        return self._replace(size=unit * _even(max(1, self.size // unit), self.number // unit))
+
     @staticmethod
     def made(values: Array) -> "Chunks":
         """One chunk: arrays ``(..., elements)`` that are there."""

@@ -99,7 +99,11 @@ class LatticeVectorSum(ElementSum):
 
 
 class LatticeMatrixSum(MatrixSum):
-    """The assembly of element matrices on a lattice."""
+    """The assembly of element matrices on a lattice.
+
+    Where all cells are elements they are added plane by plane, as their matrices are computed: together those need two
+    to three times the memory of the sums.
+    """
 
     lattice: Lattice = eqx.field(static=True)
     groups: tuple[LatticeGroup, ...]
@@ -108,38 +112,62 @@ class LatticeMatrixSum(MatrixSum):
         self, groups: Sequence[Sequence[Chunks]], total: Array | None = None, symmetric: bool = False
     ) -> Float[Array, "..."]:
         """The values of the `StencilOperator`."""
+        lattice = self.lattice
+        total = jnp.zeros(lattice.half if symmetric else lattice.shape) if total is None else total
+        left: list[tuple[LatticeGroup, Sequence[Chunks]]] = []
+        for group, mine in zip(self.groups, groups, strict=True):
+            if isinstance(group, LatticeCells) and group.where is None:
+                for chunks in mine:
+                    planes = chunks.in_units(math.prod(lattice.cells[1:]))
+                    total = planes.folded(total, functools.partial(self._add, symmetric))
+            else:
+                left.append((group, mine))
+        return self._with_others(total, left, symmetric) if left else total
+
+    def _add(self, symmetric: bool, total: Array, matrices: Array, first: Any) -> Array:
+        """``total`` with the matrices of whole planes of cells, from the one with number ``first`` on."""
+        part = self._of_cells(self._packed(matrices, symmetric), symmetric)
+        if part.shape == total.shape:
+            return total + part
+        at, axis = first // math.prod(self.lattice.cells[1:]), part.ndim - len(self.lattice.nodes)
+        here = jax.lax.dynamic_slice_in_dim(total, at, part.shape[axis], axis)
+        return jax.lax.dynamic_update_slice_in_dim(total, here + part, at, axis)
+
+    def _with_others(
+        self, total: Array, left: Sequence[tuple[LatticeGroup, Sequence[Chunks]]], symmetric: bool
+    ) -> Float[Array, "..."]:
+        """``total`` with groups that are some of the cells, and others."""
         packed = [
             [chunks.then(lambda one: self._packed(one, symmetric)) for chunks in mine]
             if isinstance(group, LatticeCells)
             else mine
-            for group, mine in zip(self.groups, groups, strict=True)
+            for group, mine in left
         ]
-        values = self._sum(together(packed), symmetric)
-        return values if total is None else total + values
+        return self._sum(total, tuple(group for group, _ in left), together(packed), symmetric)
 
     @one_program
-    def _sum(self, local: Sequence[Float[Array, "..."]], symmetric: bool) -> Float[Array, "..."]:
-        lattice = self.lattice
-        total = jnp.zeros(lattice.half if symmetric else lattice.shape)
-        cells = _spread(self.groups, local, 3)
+    def _sum(
+        self, total: Array, groups: tuple[LatticeGroup, ...], local: Sequence[Float[Array, "..."]], symmetric: bool
+    ) -> Float[Array, "..."]:
+        lattice, cells = self.lattice, _spread(groups, local, 3)
         if cells is not None:
-            total = self._of_cells(cells, symmetric)
+            total = total + self._of_cells(cells, symmetric)
         left_out = math.prod(lattice.shape[1:]) * lattice.middle if symmetric else 0
-        return _with_entries(total, self.groups, local, left_out)
+        return _with_entries(total, groups, local, left_out)
 
     def _packed(self, matrices: Float[Array, "_ _ m"], symmetric: bool) -> Float[Array, "pairs c c m"]:
-        """The blocks of pairs of corners, of symmetric matrices those on and above the diagonal: what is kept of all
-        cells is most of the memory that assembling takes.
-        """
+        """The blocks of pairs of corners, of symmetric matrices those on and above the diagonal."""
         k, c = len(self.lattice.corners), self.lattice.components
         blocks = jnp.moveaxis(matrices.reshape(k, c, k, c, -1), 2, 1)
         return jnp.concatenate([blocks[a, a if symmetric else 0 :] for a in range(k)])
 
-    def _of_cells(self, blocks: Array, symmetric: bool) -> Array:
-        """A pair of corners of a cell adds to the offset between them, at the first one."""
+    def _of_cells(self, blocks: Float[Array, "pairs c c m"], symmetric: bool) -> Array:
+        """The sums over whole planes of cells, at their nodes: a pair of corners of a cell adds to the offset between
+        them, at the first one.
+        """
         lattice, corners = self.lattice, self.lattice.corners
         numbers = [(a, b) for a in range(len(corners)) for b in range(a if symmetric else 0, len(corners))]
-        parts = _along(blocks.reshape(*blocks.shape[:3], *lattice.cells), 0)
+        parts = _along(blocks.reshape(*blocks.shape[:3], -1, *lattice.cells[1:]), 0)
         pairs = dict(zip(numbers, parts, strict=True))
         stencil = []
         for offset in lattice.offsets[lattice.stored(symmetric)]:
