@@ -48,6 +48,16 @@ def in_no_order(n: int, shape: tuple[int, ...] = ()) -> gm.FunctionSpace:
     return gm.FunctionSpace(dataclasses.replace(gm.box(n, n, n), shape=None), "Q1", shape)
 
 
+def on_a_lattice() -> gm.FunctionSpace:
+    """91 planes of 63 cells, of which four fit into a chunk and three are left over."""
+    return gm.FunctionSpace(gm.box(7, 9, 91), "Q1")
+
+
+PLACES = pytest.mark.parametrize(
+    "place", [lambda: in_no_order(20), pytest.param(on_a_lattice, marks=pytest.mark.slow)], ids=["no order", "lattice"]
+)
+
+
 @pytest.fixture
 def short_chunks(monkeypatch):
     """Chunks of 256 elements, so that a small problem needs a loop of them and a rest."""
@@ -60,22 +70,25 @@ def conduction(space: gm.FunctionSpace) -> tuple[DiscreteProblem, jax.Array]:
     return heat.problem, k
 
 
-def values(problem: DiscreteProblem, k: jax.Array) -> Any:
+def values(problem: DiscreteProblem, k: jax.Array, symmetric: bool = False) -> Any:
     other = eqx.tree_at(lambda p: p.contributions[0].form.coefficient, problem, PerCell(k))
-    return other.matrix_values(jnp.zeros(other.space.n_dofs))
+    return other.matrix_values(jnp.zeros(other.space.n_dofs), symmetric)
 
 
-def test_chunks_of_elements_add_up_to_the_matrix_of_all(short_chunks, monkeypatch):
-    problem, k = conduction(in_no_order(11))
-    assert 11**3 > 4 * 256
-    some = values(problem, k)
+@pytest.mark.parametrize("place", [lambda: in_no_order(11), on_a_lattice], ids=["no order", "lattice"])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_chunks_of_elements_add_up_to_the_matrix_of_all(place, symmetric, short_chunks, monkeypatch):
+    problem, k = conduction(place())
+    assert problem.space.mesh.n_cells > 4 * 256
+    some = values(problem, k, symmetric)
     monkeypatch.setattr(chunking, "_BYTES", 2**30)
-    np.testing.assert_allclose(some, values(problem, k), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(some, values(problem, k, symmetric), rtol=1e-13, atol=1e-13)
 
 
-def test_the_derivative_of_a_matrix_in_chunks(short_chunks):
+@PLACES
+def test_the_derivative_of_a_matrix_in_chunks(place, short_chunks):
     """Remainders of Taylor series are of second order; reverse and forward mode agree."""
-    problem, k = conduction(in_no_order(11))
+    problem, k = conduction(place())
     rng = np.random.default_rng(2)
     weights = jnp.asarray(rng.standard_normal(problem.layout.shape))
     direction = jnp.asarray(rng.standard_normal(k.shape))
@@ -88,14 +101,39 @@ def test_the_derivative_of_a_matrix_in_chunks(short_chunks):
     np.testing.assert_allclose(np.diff(np.log2(rest)), -2.0, atol=0.05)
 
 
+@PLACES
 @pytest.mark.parametrize("derivative", [False, True])
-def test_element_matrices_are_not_kept(derivative, short_chunks):
+def test_element_matrices_are_not_kept(place, derivative, short_chunks):
     """Neither while a matrix is formed, nor by its derivative in reverse mode."""
-    problem, k = conduction(in_no_order(20))
+    problem, k = conduction(place())
     call = jax.jit(lambda k: jnp.sum(values(problem, k) ** 2))
     program = (jax.jit(jax.grad(call)) if derivative else call).lower(k).compile()
     memory = program.memory_analysis()
     assert memory is not None
     stored = 8 * int(np.prod(problem.layout.shape))
-    matrices = 8 * 64 * 20**3
-    assert memory.temp_size_in_bytes < (2 if derivative else 1) * stored + matrices / 4
+    matrices = 8 * 64 * problem.space.mesh.n_cells
+    assert memory.temp_size_in_bytes < (3 if derivative else 1) * stored + matrices / 4
+
+
+def test_forms_on_the_same_points_are_summed_together():
+    """Each alone gives the same, also where some are left out, and totals are over the domain of each."""
+    mesh = gm.rectangle(3, 3).tag_cells("half", lambda x: x[:, 0] < 0.5)
+    space = gm.FunctionSpace(mesh, "Q1")
+    conditions = [
+        gm.HeatSource("all", gm.Profile(lambda x: x[0])),
+        gm.Power("half", 3.0),
+        gm.Power("all", 2.0),
+        gm.Convection("top", 3.0, 1.0),
+        gm.Flux("top", 4.0),
+    ]
+    problem = gm.Heat(space, gm.Profile(lambda x: 1 + x[1]), conditions=conditions).problem
+    assert problem.beside == (0, 0, 2, 0, 4, 4)
+    first, third = (problem.contributions[k].domains[0].corners for k in (0, 3))
+    assert first is third
+    u = jnp.asarray(np.random.default_rng(3).standard_normal(space.n_dofs))
+    count = len(problem.contributions)
+    alone = [problem.unconstrained(u, tuple(k == j for k in range(count))) for j in range(count)]
+    np.testing.assert_allclose(problem.unconstrained(u), sum(alone), atol=1e-13)
+    assert [float(jnp.sum(each)) for each in (alone[2], alone[3])] == pytest.approx([-3.0, -2.0])
+    some = (False, True, True, True, False, True)
+    np.testing.assert_allclose(problem.unconstrained(u, some), sum(alone[k] for k in (1, 2, 3, 5)), atol=1e-13)
