@@ -51,6 +51,7 @@ def write_page(
         title=twin.name,
         description=twin.description,
         judgement=judgement,
+        data=plan.remarks(),
         colour=_COLOURS[judgement.verdict],
         naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
         held=[_score_row(twin, score) for score in held],

@@ -46,6 +46,12 @@ class FitPlan:
             require_windows(problem, self.windows)
         self.method(twin)
 
+    def remarks(self) -> list[str]:
+        """A sentence for each finding in the data that may spoil the fit, of several experiments after its name."""
+        return [
+            f"{name}: {line}" if name else line for name, report in self.reports.items() for line in report.warnings()
+        ]
+
     def method(self, twin: Twin) -> LeastSquaresSolver:
         """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
         if self.patience is None:

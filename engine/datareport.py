@@ -55,6 +55,7 @@ class ChannelReport:
         conflicts: times with several values that differ, of which the mean is taken.
         out_of_order: rows that come after a row of a later time.
         outliers: the times of samples that look like outliers.
+        suspects: those of samples at the ends that lie far from their neighbours: wrong, or part of a step.
         stuck: stretches in which the sensor repeats one value while others move.
         left_out: how many samples were left out, by the key of `REASONS`.
         low: the least value kept; NaN where there is none.
@@ -75,6 +76,7 @@ class ChannelReport:
     conflicts: int = 0
     out_of_order: int = 0
     outliers: tuple[float, ...] = ()
+    suspects: tuple[float, ...] = ()
     stuck: tuple[Span, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     low: float = float("nan")
@@ -106,6 +108,10 @@ class DataReport:
         stamp = self.origin + np.timedelta64(round(t * 1e9), "ns")
         return str(stamp.astype("datetime64[ms]")).removesuffix(".000") + ("Z" if self.zoned else "")
 
+    def _instants(self, times: Sequence[float]) -> str:
+        """The first few times in words."""
+        return ", ".join([*map(self.instant, times[:_NAMED]), *(["…"] if len(times) > _NAMED else [])])
+
     def left_out(self) -> list[str]:
         """A sentence for each channel and reason for which samples were left out or filled."""
         lines = []
@@ -135,9 +141,15 @@ class DataReport:
         if channel.outliers:
             count, done = len(channel.outliers), "left out" if "outliers" in channel.left_out else "kept"
             lie = "sample lies" if count == 1 else "samples lie"
-            where = ", ".join(self.instant(t) for t in channel.outliers[:_NAMED])
-            more = ", …" if count > _NAMED else ""
-            found.append(f"{count} {lie} far from the neighbours, at {where}{more}: {done}.")
+            found.append(f"{count} {lie} far from the neighbours, at {self._instants(channel.outliers)}: {done}.")
+        if channel.suspects:
+            count = len(channel.suspects)
+            lie, them = ("lies", "it") if count == 1 else ("lie", "them")
+            found.append(
+                f"suspect: {count} of the first or last samples {lie} far from the neighbours, at "
+                f"{self._instants(channel.suspects)}: wrong or part of a step, which cannot be told there; kept "
+                f"('start' or 'end' would leave {them} out)."
+            )
         for span in channel.stuck:
             done = "left out" if "stuck" in channel.left_out else "kept"
             found.append(
@@ -174,6 +186,7 @@ def _pool(name: str, group: Sequence[ChannelReport]) -> ChannelReport:
         span=whole,
         gap=max(gaps, key=lambda gap: gap.end - gap.start, default=None),
         outliers=tuple(sorted(t for channel in group for t in channel.outliers)),
+        suspects=tuple(sorted(t for channel in group for t in channel.suspects)),
         stuck=tuple(span for channel in group for span in channel.stuck),
         left_out={reason: sum(channel.left_out.get(reason, 0) for channel in group) for reason in reasons},
         low=min((channel.low for channel in known), default=float("nan")),

@@ -1,4 +1,4 @@
-"""Samples that look wrong: outliers and stuck sensors, found without a model of the device."""
+"""Samples that look wrong: outliers, suspects at the ends and stuck sensors, found without a model of the device."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def outliers(values: np.ndarray, width: int = 11, limit: float = 6.0) -> np.ndar
     times the median of |v - m| in that window and of the median size of the changes between neighbours, of those that
     are not zero: steps between the levels of a coarse sensor, or of one that is read more often than it is renewed,
     are no outliers. Samples at the ends, with fewer than half of ``width`` on one side, are not judged: there
-    a spike cannot be told from a step.
+    a spike cannot be told from a step; see `suspects`.
 
     Args:
         values: ``(n,)``; NaN marks missing samples, which are passed over.
@@ -42,6 +42,40 @@ def outliers(values: np.ndarray, width: int = 11, limit: float = 6.0) -> np.ndar
     spread = 1.4826 * np.median(np.abs(windows - middle[:, None]), axis=1)
     judged = slice(width // 2, width // 2 + len(windows))
     found[places[judged]] = np.abs(known[judged] - middle) > limit * np.maximum(spread, _change(known, 0.5))
+    return found
+
+
+def suspects(values: np.ndarray, width: int = 11, limit: float = 4.0) -> np.ndarray:
+    """Which samples at the ends, where `outliers` judges none, lie far from those next to them: wrong or a step.
+
+    Judged from inside outward, a sample is one where the change from the nearest sample that is no suspect, divided by
+    the places between, is greater than ``limit`` times the changes between the ``width`` neighbours next to it and the
+    median of those that are not zero, and than all changes between neighbours away from the ends. So a course that
+    begins steeply passes, and so does a step like others of the record; outliers do not count.
+
+    Args:
+        values: ``(n,)``; NaN marks missing samples, which are passed over.
+        width: odd, that of `outliers`.
+        limit: in such changes.
+
+    Returns:
+        ``(n,)`` booleans, all False where fewer than one and a half ``width`` of samples are there.
+    """
+    found = np.zeros(len(values), dtype=bool)
+    places = np.flatnonzero(np.isfinite(values) & ~outliers(values, width))
+    known, half = values[places], width // 2
+    if len(known) < half + width:
+        return found
+    for at, course in ((places, known), (places[::-1], known[::-1])):
+        steps = np.abs(np.diff(course[half : max(len(course) - half, half + width)]))
+        inner, greatest = half, float(steps.max())
+        usual = max(float(steps[: width - 1].max()), _change(known, 0.5))
+        for i in reversed(range(half)):
+            change = float(abs(course[i] - course[inner])) / (inner - i)
+            if change > max(limit * usual, greatest):
+                found[at[i]] = True
+            else:
+                inner, usual = i, max(usual, change)
     return found
 
 

@@ -44,8 +44,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     """
     file, twin = common.load(path)
     plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
-    for found in plan.reports.values():
-        show_warnings(found)
+    show_warnings(plan.remarks())
     plan.check(twin)  # a mistake leaves no folder behind
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name

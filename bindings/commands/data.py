@@ -1,5 +1,6 @@
 """``gemel data``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,12 @@ def _show(title: str, record: Record, report: DataReport) -> None:
         common.console.print(f"The record has {len(times)} times from {span}.", soft_wrap=True)
     for line in (*report.notes, *report.left_out()):
         common.console.print(line, soft_wrap=True, markup=False)
-    show_warnings(report)
+    show_warnings(report.warnings())
 
 
-def show_warnings(report: DataReport) -> None:
-    """Print a line for each finding that may spoil a calibration."""
-    for line in report.warnings():
+def show_warnings(lines: Sequence[str]) -> None:
+    """Print findings that may spoil a calibration."""
+    for line in lines:
         common.console.print(f"Data: {line}", style="yellow", soft_wrap=True, markup=False)
 
 

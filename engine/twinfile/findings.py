@@ -7,17 +7,18 @@ from typing import Literal
 import numpy as np
 
 from gemel.engine.datareport import ChannelReport, Span, count_of
-from gemel.engine.screening import outliers, stuck
+from gemel.engine.screening import outliers, stuck, suspects
 from gemel.engine.twinfile.channels import Channel, Part
 from gemel.engine.twinfile.clocks import goes_back_an_hour
 
 
 @dataclass(frozen=True)
 class Flaws:
-    """What looks wrong with a reading in the window: ``(m,)`` whether a sample is an outlier; first and last samples
-    of the stretches in which the sensor seems stuck."""
+    """What looks wrong with a reading in the window: ``(m,)`` whether a sample is an outlier, and whether a suspect at
+    an end; first and last samples of the stretches in which the sensor seems stuck."""
 
     outliers: np.ndarray
+    suspects: np.ndarray
     stuck: tuple[tuple[int, int], ...]
 
 
@@ -29,7 +30,7 @@ def find_flaws(parts: Sequence[Part]) -> dict[str, Flaws]:
     found = {}
     for name, (times, values) in courses.items():
         others = [course for other, course in courses.items() if other != name]
-        found[name] = Flaws(outliers(values), tuple(stuck(times, values, others)))
+        found[name] = Flaws(outliers(values), suspects(values), tuple(stuck(times, values, others)))
     return found
 
 
@@ -72,6 +73,7 @@ def channel_report(
         conflicts=int(channel.conflicting[inside].sum()),
         out_of_order=int((part.source.late & rows).sum()),
         outliers=() if flaws is None else tuple(times[flaws.outliers].tolist()),
+        suspects=() if flaws is None else tuple(times[flaws.suspects].tolist()),
         stuck=() if flaws is None else tuple(_span(times, *stretch) for stretch in flaws.stuck),
         left_out=channel.left_out,
         low=float(known.min()) if len(known) else float("nan"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gemel as gm
-from gemel.engine.screening import outliers, stuck
+from gemel.engine.screening import outliers, stuck, suspects
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
 from gemel.engine.twinfile.channels import filled, merged
 
@@ -336,6 +336,26 @@ def test_spikes_are_outliers_and_steps_are_not():
     assert not outliers(values[:10]).any()
 
 
+def test_samples_at_the_ends_are_suspects_where_nothing_like_them_is_in_the_record():
+    """A spike or a step at an end is one; a steep beginning, a level among others and another spike are none."""
+    t, values = course()
+    for ends in ([0], [-1], [3, -2], [0, -1]):
+        wild = values.copy()
+        wild[ends] += 8
+        wild[200] += 20
+        assert np.flatnonzero(suspects(wild)).tolist() == sorted(i % 400 for i in ends)
+        assert np.flatnonzero(outliers(wild)).tolist() == [200]
+    assert np.flatnonzero(suspects(np.where(t < 2, values + 8, values))).tolist() == [0, 1]
+    assert np.flatnonzero(suspects(np.where(t < 1, values + 8, values)[:16])).tolist() == [0]
+    rng = np.random.default_rng(0)
+    cooling = 20 + 60 * np.exp(-t / 3) + rng.normal(0, 0.05, 400)
+    for usual in (values, cooling, np.round(cooling), np.where((t + 1) % 40 < 9, values + 8, values)):
+        assert not suspects(usual).any()
+    assert not suspects(np.where(t < 1, values + 8, values)[:15]).any()
+    for noise in rng.normal(0, 1, (200, 60)):
+        assert not suspects(noise).any()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.01, 0.5, 1.0]))
 def test_noise_alone_has_hardly_any_outliers(seed, step):
@@ -390,6 +410,12 @@ def test_outliers_and_stuck_sensors_are_kept_unless_the_file_says_drop(tmp_path)
     assert np.flatnonzero(np.isnan(celsius(record, "B"))).tolist() == list(range(100, 180))
     assert channel(report, "B").left_out == {"stuck": 80}
     assert report.warnings()[0].endswith("left out.")
+    log = log.replace(f"\n0,{a[0]:.17g}", "\n0,85")
+    record, report = inspect(tmp_path, CSV + 'outliers = "drop"\n', log=log)
+    assert celsius(record, "A")[0] == pytest.approx(85.0)  # a suspect is told, not dropped
+    assert channel(report, "A").left_out == {"outliers": 1}
+    assert report.warnings()[1].startswith("A: suspect: 1 of the first or last samples lies far from the neighbours")
+    assert "at 0 s: wrong or part of a step, which cannot be told there; kept" in report.warnings()[1]
 
 
 def test_every_and_thin_do_not_touch_the_report(tmp_path):

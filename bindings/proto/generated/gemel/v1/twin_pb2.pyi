@@ -182,7 +182,7 @@ class TimeSpan(_message.Message):
     def __init__(self, start: _Optional[float] = ..., end: _Optional[float] = ..., samples: _Optional[int] = ...) -> None: ...
 
 class ChannelReport(_message.Message):
-    __slots__ = ("name", "kind", "unit", "instants", "samples", "missing", "filled", "spacing", "span", "gap", "duplicates", "conflicts", "out_of_order", "outliers", "stuck", "left_out", "low", "high")
+    __slots__ = ("name", "kind", "unit", "instants", "samples", "missing", "filled", "spacing", "span", "gap", "duplicates", "conflicts", "out_of_order", "outliers", "stuck", "left_out", "low", "high", "suspects")
     class LeftOutEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -208,6 +208,7 @@ class ChannelReport(_message.Message):
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     LOW_FIELD_NUMBER: _ClassVar[int]
     HIGH_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: ChannelKind
     unit: str
@@ -226,7 +227,8 @@ class ChannelReport(_message.Message):
     left_out: _containers.ScalarMap[str, int]
     low: float
     high: float
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ChannelKind, str]] = ..., unit: _Optional[str] = ..., instants: _Optional[int] = ..., samples: _Optional[int] = ..., missing: _Optional[int] = ..., filled: _Optional[int] = ..., spacing: _Optional[float] = ..., span: _Optional[_Union[TimeSpan, _Mapping]] = ..., gap: _Optional[_Union[TimeSpan, _Mapping]] = ..., duplicates: _Optional[int] = ..., conflicts: _Optional[int] = ..., out_of_order: _Optional[int] = ..., outliers: _Optional[_Iterable[float]] = ..., stuck: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ..., left_out: _Optional[_Mapping[str, int]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+    suspects: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ChannelKind, str]] = ..., unit: _Optional[str] = ..., instants: _Optional[int] = ..., samples: _Optional[int] = ..., missing: _Optional[int] = ..., filled: _Optional[int] = ..., spacing: _Optional[float] = ..., span: _Optional[_Union[TimeSpan, _Mapping]] = ..., gap: _Optional[_Union[TimeSpan, _Mapping]] = ..., duplicates: _Optional[int] = ..., conflicts: _Optional[int] = ..., out_of_order: _Optional[int] = ..., outliers: _Optional[_Iterable[float]] = ..., stuck: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ..., left_out: _Optional[_Mapping[str, int]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., suspects: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class DataReport(_message.Message):
     __slots__ = ("channels", "origin", "zoned", "notes", "cautions", "left_out", "warnings", "record")
