@@ -40,24 +40,29 @@ class Sheet:
         return f"row {row + 1} of '{self.file}'" if self.lines is None else f"line {self.lines[row]} of '{self.file}'"
 
 
-def read_sheet(path: Path, names: Iterable[str], place: Place, separator: str = ",") -> Sheet:
+def read_sheet(path: Path, places: Mapping[str, Place], place: Place, separator: str = ",") -> Sheet:
     """Named columns of a file, whose suffix says its format: ``.parquet``, ``.zarr``, all else is CSV in UTF-8.
 
     A CSV starts with a line of names; blank lines are passed over. A zarr group holds one array a
     column, or one of images whose first axis is time: a column for each pixel.
 
+    Args:
+        path: the file.
+        places: the columns, and where each is named, for errors about it.
+        place: where the file is named.
+        separator: of a CSV.
+
     Raises:
         TwinFileError: for a file that cannot be read, has no rows, or lacks a column.
     """
-    wanted = list(dict.fromkeys(names))
     readers = {".parquet": _parquet, ".pq": _parquet, ".zarr": _zarr}
     suffix = path.suffix.lower()
-    sheet = readers[suffix](path, wanted, place) if suffix in readers else _text(path, wanted, place, separator)
+    sheet = readers[suffix](path, places, place) if suffix in readers else _text(path, places, place, separator)
     sizes = {name: len(cells) for name, cells in sheet.cells.items()}
-    first = wanted[0]
+    first = next(iter(places))
     for name, size in sizes.items():
         if size != sizes[first]:
-            raise place.error(
+            raise places[name].error(
                 f"column '{name}' of '{path.name}' has {size} rows where column '{first}' has {sizes[first]}."
             )
     if not sizes[first]:
@@ -107,9 +112,9 @@ def _maybe(cell: Any) -> float | None:
         return None
 
 
-def _text(path: Path, names: list[str], place: Place, separator: str) -> Sheet:
+def _text(path: Path, places: Mapping[str, Place], place: Place, separator: str) -> Sheet:
     lines: list[int] = []
-    columns: list[list[str]] = [[] for _ in names]
+    columns: list[list[str]] = [[] for _ in places]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=separator)
@@ -118,7 +123,7 @@ def _text(path: Path, names: list[str], place: Place, separator: str) -> Sheet:
                 raise place.error(f"the data file '{path.name}' is not text: {_FORMATS}.")
             if not header:
                 raise place.error(f"the data file '{path.name}' holds no samples.")
-            positions = [_position(header, name, path, place, separator) for name in names]
+            positions = _positions(header, places, path, separator)
             for row in reader:
                 if any(cell.strip() for cell in row):
                     lines.append(reader.line_num)
@@ -130,19 +135,20 @@ def _text(path: Path, names: list[str], place: Place, separator: str) -> Sheet:
         raise place.error(f"the data file '{path}' cannot be read ({error.strerror}).") from error
     except csv.Error as error:
         raise place.error(f"the data file '{path.name}' cannot be read as CSV ({error}).") from error
-    cells = {name: np.array(column, dtype=object) for name, column in zip(names, columns, strict=True)}
+    cells = {name: np.array(column, dtype=object) for name, column in zip(places, columns, strict=True)}
     return Sheet(path.name, cells, lines=lines)
 
 
-def _position(header: list[str], name: str, path: Path, place: Place, separator: str) -> int:
-    _check_names(header, [name], path, place, separator)
-    if header.count(name) > 1:
-        raise place.error(f"the data file '{path.name}' has {header.count(name)} columns '{name}'.")
-    return header.index(name)
+def _positions(header: list[str], places: Mapping[str, Place], path: Path, separator: str) -> list[int]:
+    _check_names(header, places, path, separator)
+    for name, place in places.items():
+        if header.count(name) > 1:
+            raise place.error(f"the data file '{path.name}' has {header.count(name)} columns '{name}'.")
+    return [header.index(name) for name in places]
 
 
-def _check_names(known: Sequence[str], names: Iterable[str], path: Path, place: Place, separator: str = "") -> None:
-    for name in names:
+def _check_names(known: Sequence[str], places: Mapping[str, Place], path: Path, separator: str = "") -> None:
+    for name, place in places.items():
         if name in known:
             continue
         others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
@@ -169,7 +175,7 @@ def _guarded(path: Path, place: Place, read: Callable[[], Sheet]) -> Sheet:
         raise place.error(f"the data file '{path.name}' cannot be read as {path.suffix.lower()} ({reason}).") from error
 
 
-def _parquet(path: Path, names: list[str], place: Place) -> Sheet:
+def _parquet(path: Path, places: Mapping[str, Place], place: Place) -> Sheet:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
@@ -177,10 +183,10 @@ def _parquet(path: Path, names: list[str], place: Place) -> Sheet:
 
     def read() -> Sheet:
         with pyarrow.parquet.ParquetFile(path) as file:
-            _check_names(list(file.schema_arrow.names), names, path, place)
-            table = file.read(columns=names)
-        cells = {name: _arrow_cells(table.column(name), name, path, place) for name in names}
-        kinds = {name: table.column(name).type for name in names}
+            _check_names(list(file.schema_arrow.names), places, path)
+            table = file.read(columns=list(places))
+        cells = {name: _arrow_cells(table.column(name), name, path, here) for name, here in places.items()}
+        kinds = {name: table.column(name).type for name in places}
         zoned = frozenset(name for name, kind in kinds.items() if getattr(kind, "tz", None) is not None)
         return Sheet(path.name, cells, zoned)
 
@@ -203,15 +209,15 @@ def _arrow_cells(column: Any, name: str, path: Path, place: Place) -> np.ndarray
     raise place.error(_unusable(name, path, str(kind)))
 
 
-def _zarr(path: Path, names: list[str], place: Place) -> Sheet:
+def _zarr(path: Path, places: Mapping[str, Place], place: Place) -> Sheet:
     import zarr
 
     def read() -> Sheet:
         group: Any = zarr.open_group(str(path), mode="r")
-        arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, names)}
+        arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, places)}
         known = sorted(name for key in group.array_keys() for name in _zarr_names(key, group[key].shape))
-        _check_names([*known, *arrays], names, path, place)
-        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, place) for name in names})
+        _check_names([*known, *arrays], places, path)
+        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, here) for name, here in places.items()})
 
     return _guarded(path, place, read)
 
@@ -221,7 +227,7 @@ def _zarr_names(key: str, shape: tuple[int, ...]) -> list[str]:
     return [f"{key}.{i + 1}" for i in range(math.prod(shape[1:]))] if len(shape) > 1 else [key]
 
 
-def _holds(key: str, names: Sequence[str]) -> bool:
+def _holds(key: str, names: Iterable[str]) -> bool:
     return any(name == key or name.startswith(f"{key}.") for name in names)
 
 

@@ -37,7 +37,7 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     if not entries:
         raise place.error("the table names no data: give 'readings', 'inputs' or 'values'.")
     sheets = {
-        file: _sheets(file, _names(entries, file), table, place, folder, path)
+        file: _sheets(file, _places(entries, file, table, place), table, place, folder, path)
         for file in dict.fromkeys(file for file, _ in entries)
     }
     sources = []
@@ -47,25 +47,28 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     return sources
 
 
-def _names(entries: Mapping[_Key, _Group], file: str | None) -> list[str]:
-    """The columns that are needed of a file."""
-    names = []
+def _places(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, place: Place) -> dict[str, Place]:
+    """The columns that are needed of a file, and where each is first named."""
+    found: dict[str, Place] = {}
     for (other, time), group in entries.items():
-        if other == file:
-            names.append(time.column)
-            for column, flag, _ in (*group["readings"].values(), *group["inputs"].values()):
-                names += [column.column] if flag is None else [column.column, flag.column]
-    return names
+        if other != file:
+            continue
+        found.setdefault(time.column, _time_place(group, table, place) / "column")
+        for column, flag, here in (*group["readings"].values(), *group["inputs"].values()):
+            found.setdefault(column.column, here / "column")
+            if flag is not None:
+                found.setdefault(flag.column, (here if column.flag is not None else place) / "flag" / "column")
+    return found
 
 
 def _sheets(
-    file: str | None, names: list[str], table: DataTable, place: Place, folder: Path, path: Path | None
+    file: str | None, places: Mapping[str, Place], table: DataTable, place: Place, folder: Path, path: Path | None
 ) -> tuple[Sheet, ...]:
     if file is not None:
         paths = [find(file, place, folder)]
     else:
         paths = locate(table, place, folder) if path is None else [path]
-    return tuple(read_sheet(one, names, place, table.separator) for one in paths)
+    return tuple(read_sheet(one, places, place, table.separator) for one in paths)
 
 
 def _time_place(group: _Group, table: DataTable, place: Place) -> Place:

@@ -437,7 +437,16 @@ def test_values_without_time_have_a_report(tmp_path):
 
 S = STAMPS
 MISTAKES = {
-    "no column": (CSV.replace('"A", unit', '"C", unit'), LOG, "has no column 'C': it has t, A, B, u."),
+    "no column": (
+        CSV.replace('"A", unit', '"C", unit'),
+        LOG,
+        "line 15, data.readings.A.column: the data file 'log.csv' has no column 'C': it has t, A, B, u.",
+    ),
+    "no column of flags": (
+        CSV + 'flag = { column = "q", good = [0] }\n',
+        LOG,
+        "line 18, data.flag.column: the data file 'log.csv' has no column 'q'",
+    ),
     "the wrong separator": (CSV, LOG.replace(",", ";"), "Is its separator ';'?"),
     "the wrong decimal sign": (
         CSV,
@@ -445,7 +454,7 @@ MISTAKES = {
         "holds '20,5' in column 'A', which is no number. Is",
     ),
     "a sign for thousands": (CSV + 'decimal = ","\n', LOG, "holds '20.5' in column 'A', which is no number."),
-    "two columns": (CSV, LOG.replace("A,B", "A,A"), "has 2 columns 'A'"),
+    "two columns": (CSV, LOG.replace("A,B", "A,A,B"), "data.readings.A.column: the data file 'log.csv' has 2 col"),
     "an empty file": (CSV, "", "the data file 'log.csv' holds no samples."),
     "a heading alone": (CSV, "t,A,B,u\n\n\n", "the data file 'log.csv' holds no samples."),
     "a text": (CSV, LOG.replace("\n2,", "\n\n2,").replace("21,22", "hot,22"), "line 5 of 'log.csv' holds 'hot'"),
@@ -549,5 +558,5 @@ def test_columns_of_a_group_that_do_not_fit(tmp_path):
     data = CSV.replace("log.csv", "log.zarr")
     with pytest.raises(TwinFileError, match=r"column 'B' of 'log.zarr' has 2 dimensions, not 1"):
         inspect(tmp_path, data)
-    with pytest.raises(TwinFileError, match=r"column 'A' of 'log.zarr' has 4 rows where column 't' has 5"):
+    with pytest.raises(TwinFileError, match=r"readings.A.+column 'A' of 'log.zarr' has 4 rows where column 't' has 5"):
         inspect(tmp_path, data.replace('column = "B"', 'column = "A"'))
