@@ -198,13 +198,19 @@ def pixel_grid(first: Any, right: Any, below: Any, rows: int, columns: int) -> F
         columns: how many.
 
     Raises:
-        ValueError: for less than one row or column, or several rows without ``below``.
+        ValueError: for less than one row or column, or several rows without ``below``; where a row or column of one
+            pixel has two different ends, or one of several pixels has both ends in one place.
     """
     if rows < 1 or columns < 1 or (below is None and rows > 1):
         raise ValueError(f"An image of {rows} rows and {columns} columns needs one of each, and a corner for rows.")
     start = np.asarray(first, dtype=float)
     across = np.asarray(right, dtype=float) - start
     down = np.zeros_like(start) if below is None else np.asarray(below, dtype=float) - start
+    for count, what, line, way in ((columns, "column", "row", across), (rows, "row", "column", down)):
+        if (count > 1) != bool(np.any(way)):
+            number = f"{count} {what}{'s' * (count > 1)}"
+            where = "one place, not in two" if count == 1 else "two places, not in one"
+            raise ValueError(f"An image of {number} has the first and the last pixel of a {line} in {where}.")
     i, j = np.linspace(0, 1, rows)[:, None, None], np.linspace(0, 1, columns)[:, None]
     return start + i * down + j * across
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,14 @@ class Sheet:
         return f"row {row + 1} of '{self.file}'" if self.lines is None else f"line {self.lines[row]} of '{self.file}'"
 
 
-def read_sheet(path: Path, places: Mapping[str, Place], place: Place, separator: str = ",") -> Sheet:
+class Wanted(NamedTuple):
+    """Columns that a file must have, and those that it must not have, with where each is named."""
+
+    places: Mapping[str, Place]
+    absent: Mapping[str, Place]
+
+
+def read_sheet(path: Path, wanted: Wanted, place: Place, separator: str = ",") -> Sheet:
     """Named columns of a file, whose suffix says its format: ``.parquet``, ``.zarr``, all else is CSV in UTF-8.
 
     A CSV starts with a line of names; blank lines are passed over. A zarr group holds one array a
@@ -48,21 +55,21 @@ def read_sheet(path: Path, places: Mapping[str, Place], place: Place, separator:
 
     Args:
         path: the file.
-        places: the columns, and where each is named, for errors about it.
+        wanted: the columns.
         place: where the file is named.
         separator: of a CSV.
 
     Raises:
-        TwinFileError: for a file that cannot be read, has no rows, or lacks a column.
+        TwinFileError: for a file that cannot be read, has no rows, or other columns than are wanted.
     """
     readers = {".parquet": _parquet, ".pq": _parquet, ".zarr": _zarr}
     suffix = path.suffix.lower()
-    sheet = readers[suffix](path, places, place) if suffix in readers else _text(path, places, place, separator)
+    sheet = readers[suffix](path, wanted, place) if suffix in readers else _text(path, wanted, place, separator)
     sizes = {name: len(cells) for name, cells in sheet.cells.items()}
-    first = next(iter(places))
+    first = next(iter(wanted.places))
     for name, size in sizes.items():
         if size != sizes[first]:
-            raise places[name].error(
+            raise wanted.places[name].error(
                 f"column '{name}' of '{path.name}' has {size} rows where column '{first}' has {sizes[first]}."
             )
     if not sizes[first]:
@@ -112,9 +119,9 @@ def _maybe(cell: Any) -> float | None:
         return None
 
 
-def _text(path: Path, places: Mapping[str, Place], place: Place, separator: str) -> Sheet:
+def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
     lines: list[int] = []
-    columns: list[list[str]] = [[] for _ in places]
+    columns: list[list[str]] = [[] for _ in wanted.places]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=separator)
@@ -123,7 +130,7 @@ def _text(path: Path, places: Mapping[str, Place], place: Place, separator: str)
                 raise place.error(f"the data file '{path.name}' is not text: {_FORMATS}.")
             if not header:
                 raise place.error(f"the data file '{path.name}' holds no samples.")
-            positions = _positions(header, places, path, separator)
+            positions = _positions(header, wanted, path, separator)
             for row in reader:
                 if any(cell.strip() for cell in row):
                     lines.append(reader.line_num)
@@ -135,20 +142,23 @@ def _text(path: Path, places: Mapping[str, Place], place: Place, separator: str)
         raise place.error(f"the data file '{path}' cannot be read ({error.strerror}).") from error
     except csv.Error as error:
         raise place.error(f"the data file '{path.name}' cannot be read as CSV ({error}).") from error
-    cells = {name: np.array(column, dtype=object) for name, column in zip(places, columns, strict=True)}
+    cells = {name: np.array(column, dtype=object) for name, column in zip(wanted.places, columns, strict=True)}
     return Sheet(path.name, cells, lines=lines)
 
 
-def _positions(header: list[str], places: Mapping[str, Place], path: Path, separator: str) -> list[int]:
-    _check_names(header, places, path, separator)
-    for name, place in places.items():
+def _positions(header: list[str], wanted: Wanted, path: Path, separator: str) -> list[int]:
+    _check_names(header, wanted, path, separator)
+    for name, place in wanted.places.items():
         if header.count(name) > 1:
             raise place.error(f"the data file '{path.name}' has {header.count(name)} columns '{name}'.")
-    return [header.index(name) for name in places]
+    return [header.index(name) for name in wanted.places]
 
 
-def _check_names(known: Sequence[str], places: Mapping[str, Place], path: Path, separator: str = "") -> None:
-    for name, place in places.items():
+def _check_names(known: Sequence[str], wanted: Wanted, path: Path, separator: str = "") -> None:
+    for name, place in wanted.absent.items():
+        if name in known:
+            raise place.error(f"the data file '{path.name}' has a column '{name}', beyond the last pixel of the image.")
+    for name, place in wanted.places.items():
         if name in known:
             continue
         others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
@@ -175,7 +185,7 @@ def _guarded(path: Path, place: Place, read: Callable[[], Sheet]) -> Sheet:
         raise place.error(f"the data file '{path.name}' cannot be read as {path.suffix.lower()} ({reason}).") from error
 
 
-def _parquet(path: Path, places: Mapping[str, Place], place: Place) -> Sheet:
+def _parquet(path: Path, wanted: Wanted, place: Place) -> Sheet:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
@@ -183,10 +193,10 @@ def _parquet(path: Path, places: Mapping[str, Place], place: Place) -> Sheet:
 
     def read() -> Sheet:
         with pyarrow.parquet.ParquetFile(path) as file:
-            _check_names(list(file.schema_arrow.names), places, path)
-            table = file.read(columns=list(places))
-        cells = {name: _arrow_cells(table.column(name), name, path, here) for name, here in places.items()}
-        kinds = {name: table.column(name).type for name in places}
+            _check_names(list(file.schema_arrow.names), wanted, path)
+            table = file.read(columns=list(wanted.places))
+        cells = {name: _arrow_cells(table.column(name), name, path, here) for name, here in wanted.places.items()}
+        kinds = {name: table.column(name).type for name in wanted.places}
         zoned = frozenset(name for name, kind in kinds.items() if getattr(kind, "tz", None) is not None)
         return Sheet(path.name, cells, zoned)
 
@@ -209,15 +219,15 @@ def _arrow_cells(column: Any, name: str, path: Path, place: Place) -> np.ndarray
     raise place.error(_unusable(name, path, str(kind)))
 
 
-def _zarr(path: Path, places: Mapping[str, Place], place: Place) -> Sheet:
+def _zarr(path: Path, wanted: Wanted, place: Place) -> Sheet:
     import zarr
 
     def read() -> Sheet:
         group: Any = zarr.open_group(str(path), mode="r")
-        arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, places)}
+        arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, wanted.places)}
         known = sorted(name for key in group.array_keys() for name in _zarr_names(key, group[key].shape))
-        _check_names([*known, *arrays], places, path)
-        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, here) for name, here in places.items()})
+        _check_names([*known, *arrays], wanted, path)
+        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, here) for name, here in wanted.places.items()})
 
     return _guarded(path, place, read)
 

@@ -15,6 +15,13 @@ from gemel.engine.twinfile.sensortables import ImageSensorTable
 from gemel.engine.units import parse
 
 
+class PixelColumn(ColumnTable):
+    """The column of a pixel of an ``image``, made from that of the image; ``beyond`` is that of one pixel more."""
+
+    image: str
+    beyond: str
+
+
 def build_pixels(table: ImageSensorTable, shared: dict[str, Any], component: int, place: Place) -> list[PixelSensor]:
     """A sensor for each pixel; ``shared`` is what all sensors of fields have."""
     points = _points(table, place)
@@ -47,7 +54,8 @@ def _points(table: ImageSensorTable, place: Place) -> np.ndarray:
             "several rows need three corners: the first pixel, the last one of its row, the first one of the last "
             "row; one row needs two."
         )
-    return pixel_grid(found[0], found[1], found[2] if len(found) == 3 else None, table.rows, table.columns)
+    below = found[2] if len(found) == 3 else None
+    return with_place(place / "corners", pixel_grid, found[0], found[1], below, table.rows, table.columns)
 
 
 def images(document: Document) -> dict[str, list[str]]:
@@ -71,14 +79,18 @@ def with_pixels(document: Document, table: DataTable, place: Place, folder: Path
 
     A column is called as its sign ``{}`` says, replaced by the number of the pixel, or else ``COLUMN.1``, ...
 
-    Raises `TwinFileError` for an image of another size.
+    Raises `TwinFileError` for values of an image of another size; for columns see `read_data`.
     """
     columns: dict[str, ColumnTable] = {}
     for name, column in table.readings.items():
         pixels = pixel_names(document, [name])
-        for i, pixel in enumerate(pixels, 1):
-            own = column.column.replace("{}", str(i)) if "{}" in column.column else f"{column.column}.{i}"
-            columns[pixel] = column if pixels == [name] else column.model_copy(update={"column": own})
+        if pixels == [name]:
+            columns[name] = column
+            continue
+        pattern = column.column if "{}" in column.column else f"{column.column}.{{}}"
+        own = [pattern.replace("{}", str(i)) for i in range(1, len(pixels) + 2)]
+        for pixel, one in zip(pixels, own, strict=False):
+            columns[pixel] = PixelColumn(**{**dict(column), "column": one, "image": name, "beyond": own[-1]})
     values: dict[str, Any] = {}
     for name, value in table.values.items():
         pixels, here = pixel_names(document, [name]), place / "values" / name
@@ -87,14 +99,14 @@ def with_pixels(document: Document, table: DataTable, place: Place, folder: Path
                 raise here.error("one quantity is needed: only an image has several values.")
             values[name] = value
             continue
-        measured = _measured(value, table, here, folder)
+        measured = _measured(value, document.sensors[name], table, here, folder)
         if len(measured) != len(pixels):
             raise here.error(f"the image has {len(pixels)} pixels, but {len(measured)} values are given.")
         values |= dict(zip(pixels, measured, strict=True))
     return table.model_copy(update={"readings": columns, "values": values})
 
 
-def _measured(value: Any, table: DataTable, place: Place, folder: Path) -> list[str | float]:
+def _measured(value: Any, sensor: Any, table: DataTable, place: Place, folder: Path) -> list[str | float]:
     """The values of all pixels, as quantities."""
     if not isinstance(value, PictureTable):
         return value if isinstance(value, list) else [value]
@@ -107,5 +119,10 @@ def _measured(value: Any, table: DataTable, place: Place, folder: Path) -> list[
         raise (place / "file").error(
             f"'{value.file}' is no picture: rows of numbers, as many in each, with '{table.separator}' in between."
         ) from error
+    if isinstance(sensor, ImageSensorTable) and sensor.corners is not None and numbers.size == sensor.count:
+        wanted = (sensor.rows, sensor.columns)
+        if numbers.shape != wanted:
+            has, needs = ("{} rows and {} columns".format(*shape) for shape in (numbers.shape, wanted))
+            raise (place / "file").error(f"'{value.file}' has {has}, but the image {needs}.")
     found = (value.scale * numbers.ravel()).tolist()
     return [f"{number!r} {value.unit}".strip() if np.isfinite(number) else np.nan for number in found]

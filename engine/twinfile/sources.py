@@ -5,9 +5,10 @@ from pathlib import Path
 
 from gemel.engine.twinfile.channels import Entry, Source, make_source
 from gemel.engine.twinfile.clocks import read_clock
-from gemel.engine.twinfile.columns import Sheet, read_sheet
+from gemel.engine.twinfile.columns import Sheet, Wanted, read_sheet
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.files import find, locate
+from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.schema import DataTable, TimeTable
 
 _Group = dict[str, dict[str, Entry]]
@@ -27,7 +28,7 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     entries: dict[_Key, _Group] = {}
     for kind, columns in (("readings", table.readings), ("inputs", table.inputs)):
         for name, column in columns.items():
-            here = place / kind / name
+            here = place / kind / (column.image if isinstance(column, PixelColumn) else name)
             time = column.time or table.time
             if time is None:
                 raise place.error("the key 'time' is missing: name the column that holds the time.")
@@ -37,7 +38,7 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     if not entries:
         raise place.error("the table names no data: give 'readings', 'inputs' or 'values'.")
     sheets = {
-        file: _sheets(file, _places(entries, file, table, place), table, place, folder, path)
+        file: _sheets(file, _wanted(entries, file, table, place), table, place, folder, path)
         for file in dict.fromkeys(file for file, _ in entries)
     }
     sources = []
@@ -47,9 +48,10 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     return sources
 
 
-def _places(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, place: Place) -> dict[str, Place]:
-    """The columns that are needed of a file, and where each is first named."""
+def _wanted(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, place: Place) -> Wanted:
+    """The columns that are needed of a file, with where each is first named, and those of pixels beyond an image."""
     found: dict[str, Place] = {}
+    beyond: dict[str, Place] = {}
     for (other, time), group in entries.items():
         if other != file:
             continue
@@ -58,17 +60,19 @@ def _places(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, 
             found.setdefault(column.column, here / "column")
             if flag is not None:
                 found.setdefault(flag.column, (here if column.flag is not None else place) / "flag" / "column")
-    return found
+            if isinstance(column, PixelColumn):
+                beyond[column.beyond] = here / "column"
+    return Wanted(found, {name: here for name, here in beyond.items() if name not in found})
 
 
 def _sheets(
-    file: str | None, places: Mapping[str, Place], table: DataTable, place: Place, folder: Path, path: Path | None
+    file: str | None, wanted: Wanted, table: DataTable, place: Place, folder: Path, path: Path | None
 ) -> tuple[Sheet, ...]:
     if file is not None:
         paths = [find(file, place, folder)]
     else:
         paths = locate(table, place, folder) if path is None else [path]
-    return tuple(read_sheet(one, places, place, table.separator) for one in paths)
+    return tuple(read_sheet(one, wanted, place, table.separator) for one in paths)
 
 
 def _time_place(group: _Group, table: DataTable, place: Place) -> Place:

@@ -140,6 +140,11 @@ readings.row = { column = "T{}", unit = "degC" }
     again = gm.TwinFile.parse(stored, tmp_path).record()
     for name, values in expected.items():
         np.testing.assert_allclose(np.asarray(again.readings[name]), values)
+    less = '[["0 mm", "5 mm"]]'  # one pixel fewer than the data have
+    for one in (text, stored):
+        fewer = gm.TwinFile.parse(one.replace('[["0 mm", "5 mm"], ["20 mm", "5 mm"]]', less), tmp_path)
+        with pytest.raises(gm.TwinFileError, match=r"data.readings.row.column: .* column '\w+\.?2', beyond the last"):
+            fewer.record()
     row = gm.ImageSensor("row", np.array([[0.0, 0.005], [0.02, 0.005]]), 1.0)
     table = row.values(record.readings)
     assert table.shape == (3, 2)
@@ -153,6 +158,9 @@ readings.row = { column = "T{}", unit = "degC" }
         ("rows = 5", "rows = 1", "sensors.camera.corners: several rows need three corners"),
         ("columns = 8\n", "", "sensors.camera: the key 'columns' is missing"),
         ("rows = 5", 'points = [["1 mm", "1 mm"]]\nrows = 5', "sensors.camera: give either 'points' or 'corners'"),
+        ("columns = 8", "columns = 1", "camera.corners: An image of 1 column has the first and the last pixel"),
+        ('["2 mm", "28 mm"]', '["2 mm", "2 mm"]', "An image of 5 rows has the first and the last pixel of a column"),
+        ("rows = 5\ncolumns = 8", "rows = 8\ncolumns = 5", "has 5 rows and 8 columns, but the image 8 rows and 5 col"),
         ('["38 mm", "2 mm"]', '["48 mm", "2 mm"]', "Sensor 'camera.7' at (0.04142"),
         ('blur = "1 mm"', 'blur = "-1 mm"', "sensors.camera: The blur of image 'camera' must be a length in m"),
         ('blur = "1 mm"', "direction = [1, 0]", "sensors.camera.unit: this sensor reads a quantity in no unit"),
