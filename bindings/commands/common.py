@@ -129,17 +129,29 @@ def assignments(option: str, texts: list[str]) -> dict[str, str]:
     return pairs
 
 
-def parameter_values(twin: Twin, texts: list[str]) -> dict[str, float]:
+def parameter_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, float]:
     """The values of ``--set`` in SI units."""
     values = {}
     for name, quantity in assignments("--set", texts).items():
         if name not in twin.parameters:
-            known = ", ".join(twin.parameters) or "none"
-            raise ValueError(f"--set: unknown parameter '{name}': the twin has {known}.")
+            raise ValueError(f"--set: unknown parameter '{name}': {_known_parameters(file, twin, name)}.")
         if twin.parameters[name].shape:
             raise ValueError(f"--set: parameter '{name}' is {twin.parameters[name].size} numbers, not one.")
         values[name] = _parse("--set", name, quantity, twin.parameters[name].unit)
     return values
+
+
+def _known_parameters(file: TwinFile, twin: Twin, name: str) -> str:
+    """What to write in place of a name that is none, such as ``start[monday]``, which a fit calls an own parameter."""
+    base, _, experiment = name.removesuffix("]").partition("[")
+    experiments = file.document.experiments
+    if base not in twin.parameters or not name.endswith("]"):
+        return f"the twin has {', '.join(twin.parameters) or 'none'}"
+    if base not in file.calibration.own:
+        return f"'{base}' is no experiment's own, give it as {base}=QUANTITY"
+    if experiment not in experiments:
+        return f"there is no experiment '{experiment}', the file has {', '.join(experiments)}"
+    return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY"
 
 
 def far_off(twin: Twin, known: dict[str, float]) -> list[str]:

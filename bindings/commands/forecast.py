@@ -29,7 +29,7 @@ def run(path: Path, options: ForecastOptions) -> None:
     out = options.out or folder / file_name("forecast", experiment or "")
     twin, belief = common.believed(twin, options.belief, folder / "belief.json", experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
-    known = common.parameter_values(twin, options.set)
+    known = common.parameter_values(file, twin, options.set)
     for sentence in common.far_off(twin, known):
         common.console.print(sentence, style="yellow", soft_wrap=True, markup=False)
     with common.console.status("Forecasting …"):

@@ -27,7 +27,7 @@ def run(path: Path, options: SimulateOptions) -> None:
     file, twin = common.load(path)
     drive = common.drive(file, twin, options.drive)
     twin, _ = common.believed(twin, options.belief, Path(), options.drive.experiment)
-    values = common.parameter_values(twin, options.set)
+    values = common.parameter_values(file, twin, options.set)
     with common.console.status("Simulating …"):
         result = simulate(twin, drive.inputs, drive.times, values)
         status = result.status.worst()

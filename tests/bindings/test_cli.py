@@ -156,6 +156,9 @@ def check_forecasts_in_experiments(body: Path, results: Path, gemel: Gemel) -> N
         ([], "has the experiments a, b: name one with --experiment, or give --until for one that has not been made."),
         (["--data", "a.csv"], "has the experiments a, b: name one with --experiment."),
         (["--experiment", "c"], "there is no experiment 'c': the file has a, b."),
+        (["--until", "1 s", "--set", "start[b]=1 K"], "'start', give --experiment b and --set start=QUANTITY."),
+        (["--until", "1 s", "--set", "start[c]=1 K"], "there is no experiment 'c', the file has a, b."),
+        (["--until", "1 s", "--set", "h[b]=1 W/K"], "'h' is no experiment's own, give it as h=QUANTITY."),
         (["--experiment", "a", "--until", "1 h"], "--until: the data end at 2 s, before 3600 s: give --every"),
     ):
         assert sentence in gemel("forecast", body, *arguments, code=2)[1]
@@ -195,7 +198,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "a stamp": (["calibrate", "{plate}", "--until", "2024-01-31T12:00"], "--until: '2024-01-31T12:00' is a time stamp"),
     "the end": (["calibrate", "{plate}", "--until", "9 d"], "--until: '9 d' lies beyond all samples: the last one is"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),
-    "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "--set: unknown parameter 'rho'"),
+    "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "unknown parameter 'rho': the twin has h, k."),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
     "an unknown input": (["simulate", "{plate}", "--input", "fan=1"], "--input: unknown input 'fan'"),
     "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "T9"),
