@@ -9,6 +9,7 @@ import numpy as np
 
 from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin, stopping_early
 from gemel.engine.calibration.shooting import require_windows
+from gemel.engine.datareport import without_samples
 from gemel.engine.signals import samples_of
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
@@ -24,7 +25,8 @@ class FitPlan:
     """The arguments of a calibration besides the twin.
 
     ``measured`` and ``fitted`` hold by experiment all samples and those that are fitted; the only record of a twin file
-    or a request is called "". ``reports`` say what was found in the files. ``solver`` takes the steps of `method`,
+    or a request is called "". ``reports`` say what was found in the files, ``unmeasured`` of which sensors there are no
+    data at all. ``solver`` takes the steps of `method`,
     which with a ``patience`` stops early; with ``windows`` a fit begins where multiple shooting ends.
     """
 
@@ -38,6 +40,7 @@ class FitPlan:
     reports: dict[str, DataReport] = dataclasses.field(default_factory=dict)
     windows: int | None = None
     patience: int | None = None
+    unmeasured: tuple[str, ...] = ()
 
     def check(self, twin: Twin) -> None:
         """Raise `ValueError` where the data do not fit the twin, or the method not the data."""
@@ -47,10 +50,13 @@ class FitPlan:
         self.method(twin)
 
     def remarks(self) -> list[str]:
-        """A sentence for each finding in the data that may spoil the fit, of several experiments after its name."""
-        return [
+        """A sentence for each finding in the data that may spoil the fit, of several experiments after its name, and
+        one on sensors without any.
+        """
+        found = [
             f"{name}: {line}" if name else line for name, report in self.reports.items() for line in report.warnings()
         ]
+        return [*found, *without_samples(self.unmeasured)]
 
     def method(self, twin: Twin) -> LeastSquaresSolver:
         """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
@@ -109,7 +115,17 @@ def plan_fit(
     if table.patience is not None and not any(_held_out(one, fitted[name]) for name, one in measured.items()):
         raise ValueError(f"'patience' stops a fit by samples that are held out, and none are: give '{option}'.")
     return FitPlan(
-        measured, fitted, chosen, solver, twin_file.loss(), table.starts, own, reports, table.windows, table.patience
+        measured,
+        fitted,
+        chosen,
+        solver,
+        twin_file.loss(),
+        table.starts,
+        own,
+        reports,
+        table.windows,
+        table.patience,
+        tuple(twin_file.unmeasured(measured.values())),
     )
 
 

@@ -90,7 +90,7 @@ class DataReport:
     Attributes:
         channels: one for each reading, of an image for all its pixels together, then for each input.
         origin: the time stamp that is zero seconds; None where times are numbers.
-        notes: sentences on rows that were put in order, merged or passed over.
+        notes: sentences on rows that were put in order, merged or passed over, and on sensors without data.
         cautions: sentences on what may spoil a calibration, besides those of the channels.
         zoned: whether the origin is in UTC; else it is in the zone of the file, which is not known.
     """
@@ -200,6 +200,13 @@ def _is_long(channel: ChannelReport) -> bool:
         return False
     length, whole = channel.gap.end - channel.gap.start, channel.span.end - channel.span.start
     return length > _LONG_GAP * channel.spacing and length > _GAP_SHARE * whole
+
+
+def without_samples(sensors: Sequence[str]) -> list[str]:
+    """A sentence on sensors of which nothing was measured; none where there are none."""
+    if not sensors:
+        return []
+    return [f"No data of the sensor{'s' if len(sensors) > 1 else ''} {', '.join(sensors)} of the twin."]
 
 
 def count_of(number: int, thing: str) -> str:

@@ -1,16 +1,18 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import optax
 from pydantic import BaseModel, ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER, Gaussian, Huber, Loss, StudentT
-from gemel.engine.datareport import DataReport, pooled
+from gemel.engine.datareport import DataReport, pooled, without_samples
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
@@ -148,7 +150,18 @@ class TwinFile:
         place = self._place / "experiments" / name if name else self._place / "data"
         table = with_pixels(self.document, table, place, self.folder)
         record, report = read_data(table, place, self.folder, None if path is None else Path(path))
-        return with_shapes(self.document, record), pooled(report, images(self.document))
+        record, report = with_shapes(self.document, record), pooled(report, images(self.document))
+        return record, replace(report, notes=(*report.notes, *without_samples(self.unmeasured([record]))))
+
+    def unmeasured(self, records: Iterable[Record]) -> list[str]:
+        """The sensors, images by their names, of which no record has a sample."""
+        seen = {
+            name
+            for record in records
+            for name, values in record.readings.items()
+            if np.any(np.isfinite(np.asarray(values, dtype=float)))
+        }
+        return [name for name in self.document.sensors if not seen.intersection(self.each([name]))]
 
     def validation(self, path: str | Path | None = None) -> Record | None:
         """The record of ``[validation]``, kept out of every fit, in SI; None where the file has no such table."""

@@ -135,6 +135,28 @@ def test_several_experiments_are_fitted_and_shown_together(tmp_path: Path, body:
     check_forecasts_in_experiments(body, results, gemel)
 
 
+@pytest.mark.slow
+def test_what_stands_out_in_the_data_is_told(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    """A sensor without data, and a wild sample in the last row: by the data, by the fit, and on its page."""
+    text = body.read_text().replace(
+        "[calibration]", '[sensors.T2]\nkind = "output"\noutput = "body"\nunit = "K"\nnoise = "1 K"\n[calibration]'
+    )
+    (tmp_path / "twin.toml").write_text(text)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text((body.parent / name).read_text())
+    *rows, last = (tmp_path / "b.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join([*rows, f"{last.split(',')[0]},999"]) + "\n")
+    nothing, wild = "No data of the sensor T2 of the twin.", "T: suspect: 1 of the first or last samples lies far from"
+    out, _ = gemel("data", "twin.toml")
+    assert out.count(nothing) == 2
+    assert f"Data: {wild}" in out
+    out, _ = gemel("calibrate", "twin.toml", "--max-steps", "1", code=1)
+    assert out.count(f"Data: {nothing}") == out.count(f"Data: b: {wild}") == 1
+    page = (tmp_path / "runs" / "body" / "report.html").read_text()
+    assert f"<li>{nothing}</li>" in page
+    assert f"<li>b: {wild}" in page
+
+
 def check_forecasts_in_experiments(body: Path, results: Path, gemel: Gemel) -> None:
     """Each has its own start, which one to come has not; there it may be known."""
     out, _ = gemel("forecast", body, "--experiment", "b", "--until", "1 s")

@@ -431,6 +431,7 @@ def test_values_without_time_have_a_report(tmp_path):
     assert record.times is None
     assert channel(report, "A").low == pytest.approx(293.15)
     assert report.warnings() == report.left_out() == []
+    assert report.notes == ("No data of the sensor B of the twin.",)
 
 
 # Mistakes
