@@ -107,22 +107,36 @@ def _image_row(
     return [label, span(measured), span(values(before.readings)), span(after), "", error]
 
 
-def reading_table(twin: Twin, run: Run) -> Table:
-    """The readings of a run: first, last, least and greatest, or the one there is."""
+def reading_table(twin: Twin, found: Run | Forecast) -> Table:
+    """The readings of a run: first, last, least and greatest, or the one there is.
+
+    Of a forecast also the least and the greatest distance from them to the ends of the 95 % band.
+    """
+    run = found.run if isinstance(found, Forecast) else found
     table = Table(title=f"Readings of {twin.name}", title_justify="left")
     headings = ("value",) if run.times is None else ("first", "last", "least", "greatest")
     table.add_column("sensor")
     for heading in headings:
         table.add_column(heading, justify="right")
     table.add_column("unit")
+    if isinstance(found, Forecast):
+        table.add_column("95 % band", justify="right")
     for name, members in twin.grouped([sensor.name for sensor in twin.sensors]).items():
         unit = twin.sensor(name).unit
         values = np.stack([np.atleast_1d(from_si(np.asarray(run.readings[one]), unit)) for one in members])
         means = values.mean(axis=0)
         numbers = (means[0], means[-1], values.min(), values.max())[: len(headings)]
         label = name if len(members) == 1 else f"{name} (mean of {len(members)} pixels)"
-        table.add_row(label, *(number(value) for value in numbers), written(unit))
+        band = [_half_width(found, members, unit)] if isinstance(found, Forecast) else []
+        table.add_row(label, *(number(value) for value in numbers), written(unit), *band)
     return table
+
+
+def _half_width(forecast: Forecast, members: Sequence[str], unit: str) -> str:
+    """How far the band reaches to either side: the least and the greatest distance, in the unit of differences."""
+    far = [np.asarray(forecast.band(one)[1] - forecast.run.readings[one]) for one in members]
+    ends = [number(difference_from_si(end, unit)) for end in (np.min(far), np.max(far))]
+    return f"± {' … '.join(dict.fromkeys(ends))} {written(difference_unit(unit))}".rstrip()
 
 
 def written(unit: str) -> str:

@@ -37,7 +37,7 @@ def run(path: Path, options: ForecastOptions) -> None:
         status = result.run.status.worst()
     out.mkdir(parents=True, exist_ok=True)
     save_run(out / "run.zarr", result)
-    common.console.print(reading_table(twin, result.run))
+    common.console.print(reading_table(twin, result))
     if drive.record is not None and asked.every is None and not asked.input:
         measured = drive.record
         figures = comparison_figures(result, measured)

@@ -108,6 +108,8 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
 
     out, _ = gemel("forecast", plate, "--until", "1 min")
     assert "Belief: runs/plate/belief.json" in out
+    predictive = 1.96 * np.asarray(load_forecast(results / "forecast" / "run.zarr").predictive["T1"])
+    assert f"± {predictive.min():.4g} … {predictive.max():.4g} K" in out
     times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
