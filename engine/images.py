@@ -25,6 +25,10 @@ _HERMITE = np.array([0.0, -np.sqrt(3.0), np.sqrt(3.0)]), np.array([4.0, 1.0, 1.0
 """Gauss's rule for the normal distribution, exact to degree 5; the centre first."""
 
 
+_PARALLEL = 1e-9
+"""The sine of an angle between rows and columns that is none."""
+
+
 class PixelSensor(SampledSensor):
     """One pixel of an image: reads a weighted mean over a few points; made by `ImageSensor.sensors`.
 
@@ -91,8 +95,8 @@ class ImageSensor(eqx.Module):
         field: which field of a mixed space.
 
     Raises:
-        ValueError: for points of another shape, a direction without length, or a blur that is negative or of points
-            without rows and columns.
+        ValueError: for points of another shape, a direction without length, or a blur that is negative, of points
+            without rows and columns, or of rows that run along the columns.
     """
 
     name: str = eqx.field(static=True)
@@ -118,6 +122,8 @@ class ImageSensor(eqx.Module):
             raise ValueError(f"The blur of image '{self.name}' must be a length in m, not {self.blur}.")
         if self.blur > 0 and (self.points.ndim == 2 or max(self.shape) < 2):
             raise ValueError(f"Image '{self.name}' is blurred along its rows and columns: give the points in a grid.")
+        if self.blur > 0:
+            self._axes()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -146,20 +152,35 @@ class ImageSensor(eqx.Module):
             for number, points in enumerate(places, 1)
         ]
 
+    def _axes(self) -> list[np.ndarray]:
+        """Unit vectors ``(*shape, dim)`` along each row, and across the rows in the plane of both.
+
+        Raises `ValueError` where two neighbours are in one place, or rows run along columns.
+        """
+        found: list[np.ndarray] = []
+        for axis in (1, 0):
+            if self.shape[axis] < 2:
+                continue
+            along = np.gradient(self.points, axis=axis)
+            across = along
+            for other in found:
+                across = along - np.sum(along * other, axis=-1, keepdims=True) * other
+            length, size = (np.linalg.norm(vectors, axis=-1, keepdims=True) for vectors in (across, along))
+            if np.any(length <= _PARALLEL * size):
+                raise ValueError(
+                    f"Image '{self.name}' is blurred along its rows and columns: they must run in different "
+                    "directions, and no two neighbouring pixels may lie in one place."
+                )
+            found.append(across / length)
+        return found
+
     def _spread(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the points of each pixel lie from its centre ``(*shape, q, dim)`` (one pixel for all), and shares."""
         steps, shares = np.zeros((1, 1, self.points.shape[-1])), np.ones(1)
         if self.blur == 0:
             return steps, shares
-        first: Any = None
-        for axis in (1, 0):
-            if self.shape[axis] < 2:
-                continue
-            along = np.gradient(self.points, axis=axis)
-            if first is not None:
-                along = along - np.sum(along * first, axis=-1, keepdims=True) * first
-            first = along / np.linalg.norm(along, axis=-1, keepdims=True)
-            moves = self.blur * _HERMITE[0][:, None] * first[..., None, :]
+        for axis in self._axes():
+            moves = self.blur * _HERMITE[0][:, None] * axis[..., None, :]
             steps = (steps[..., :, None, :] + moves[..., None, :, :]).reshape(*self.shape, -1, steps.shape[-1])
             shares = np.outer(shares, _HERMITE[1]).ravel()
         return steps, shares

@@ -162,6 +162,7 @@ readings.row = { column = "T{}", unit = "degC" }
         ('["2 mm", "28 mm"]', '["2 mm", "2 mm"]', "An image of 5 rows has the first and the last pixel of a column"),
         ("rows = 5\ncolumns = 8", "rows = 8\ncolumns = 5", "has 5 rows and 8 columns, but the image 8 rows and 5 col"),
         ('["38 mm", "2 mm"]', '["48 mm", "2 mm"]', "Sensor 'camera.7' at (0.04142"),
+        ('["2 mm", "28 mm"]', '["38 mm", "2 mm"]', "sensors.camera: Image 'camera' is blurred along its rows and col"),
         ('blur = "1 mm"', 'blur = "-1 mm"', "sensors.camera: The blur of image 'camera' must be a length in m"),
         ('blur = "1 mm"', "direction = [1, 0]", "sensors.camera.unit: this sensor reads a quantity in no unit"),
         ('"2 mm"], ["38 mm", "2 mm"]', '"2 mm"], ["38 mm"]', "sensors.camera.corners: all places need the same number"),
@@ -192,6 +193,11 @@ def test_a_mistake_is_one_sentence(tmp_path, old, new, sentence):
     [
         (lambda: gm.ImageSensor("i", np.zeros(3), 1.0), "not an array of shape"),
         (lambda: gm.ImageSensor("i", np.zeros((3, 2)), 1.0, blur=0.1), "give the points in a grid"),
+        (
+            lambda: gm.ImageSensor("i", gm.pixel_grid((0, 0.1), (1, 0.3), (2, 0.5), 3, 4), 1.0, blur=0.1),
+            "rows and columns: they must run in different directions",
+        ),
+        (lambda: gm.ImageSensor("i", np.ones((1, 3, 2)), 1.0, blur=0.1), "no two neighbouring pixels"),
         (lambda: gm.ImageSensor("i", GRID, 1.0, direction=(0.0, 0.0)), "has no length"),
         (lambda: gm.ImageSensor("i", GRID, 1.0).readings(np.zeros((5, 3))), "has the shape (3, 5), not (5, 3)"),
         (lambda: gm.pixel_grid((0, 0), (1, 0), None, 2, 2), "a corner for rows"),
