@@ -106,7 +106,7 @@ def Radiation(on: str, emissivity: Any, ambient: Any) -> Term:
 
 
 def Flux(on: str, value: Any) -> Term:
-    """Heat flux into the body on facets, W/m²."""
+    """Heat flux into the body on facets, W/m²; for a total in W see `Power`."""
     return Term(Load(value), on, facets=True)
 
 
@@ -115,9 +115,15 @@ def HeatSource(on: str, density: Any) -> Term:
     return Term(Load(density), on)
 
 
-def Power(on: str, value: Any) -> Term:
-    """Heat released in all of a region of cells, W, spread evenly over its volume."""
-    return Term(Load(value), on, total=True)
+def Power(on: str, value: Any, facets: bool = False) -> Term:
+    r"""Heat put into all of a region, spread evenly over its measure: $q = Q / |\Omega|$, or $q_n = Q / |\Gamma|$.
+
+    Args:
+        on: a tag of cells, in which it is released, or of facets, through which it flows in.
+        value: $Q$ in W (per m of depth in 2-D): a number, parameter or input; negative where heat is taken out.
+        facets: whether ``on`` names facets.
+    """
+    return Term(Load(value), on, facets=facets, total=True)
 
 
 def MovingSource(on: str, power: Any, position: Sequence[Any], radius: Any, facets: bool = True) -> Term:

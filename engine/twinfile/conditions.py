@@ -27,7 +27,10 @@ AXES = {"x": 0, "y": 1, "z": 2, None: None}
 
 
 class _Kind:
-    """One kind: the keys it takes with their units, and what it builds; ``mass`` kinds add to the inertia."""
+    """One kind: the keys it takes with their units, and what it builds.
+
+    ``mass`` kinds add to the inertia, ``either`` kinds act on cells or, with ``facets = true``, on facets.
+    """
 
     def __init__(
         self,
@@ -37,8 +40,15 @@ class _Kind:
         vector: bool = False,
         axis: bool = False,
         mass: bool = False,
+        either: bool = False,
     ) -> None:
         self.build, self.units, self.vector, self.axis, self.mass = build, units, vector, axis, mass
+        self.either = either
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys that it takes besides ``kind`` and ``on``."""
+        return [*self.units, *(["component"] if self.axis else []), *(["facets"] if self.either else [])]
 
 
 KINDS: dict[str, dict[str, _Kind]] = {
@@ -48,7 +58,7 @@ KINDS: dict[str, dict[str, _Kind]] = {
         "radiation": _Kind(Radiation, {"emissivity": "", "ambient": "K"}),
         "flux": _Kind(Flux, {"value": "W/m^2"}),
         "source": _Kind(HeatSource, {"value": "W/m^3"}),
-        "power": _Kind(Power, {"value": "W"}),
+        "power": _Kind(Power, {"value": "W"}, either=True),
         "capacitance": _Kind(Capacitance, {"value": "J/K"}, mass=True),
     },
     "elasticity": {
@@ -77,27 +87,30 @@ def build_conditions(
         kind = kinds[table.kind]
         _check_keys(table, kind, here)
         values = [_value(table, key, unit, kind, mesh.dim, numbers, here / key) for key, unit in kind.units.items()]
-        extra = {"component": _axis(table.component, mesh.dim, here)} if kind.axis else {}
+        extra: dict[str, Any] = {"component": _axis(table.component, mesh.dim, here)} if kind.axis else {}
+        extra |= {"facets": table.facets} if kind.either else {}
         built = kind.build(table.on, *values, **extra)
-        _check_tag(mesh, table, isinstance(built, Dirichlet) or built.facets, here / "on")
+        _check_tag(mesh, table, kind, isinstance(built, Dirichlet) or built.facets, here / "on")
         (masses if kind.mass else conditions).append(built)
     return conditions, masses
 
 
-def _check_tag(mesh: Mesh, table: ConditionTable, facets: bool, place: Place) -> None:
+def _check_tag(mesh: Mesh, table: ConditionTable, kind: _Kind, facets: bool, place: Place) -> None:
     """Raise where a condition names a tag that is not there, or one of the other kind."""
     own, other = (mesh.facet_tags, mesh.cell_tags) if facets else (mesh.cell_tags, mesh.facet_tags)
     if table.on in other and table.on not in own:
         kinds = ("facets", "cells") if facets else ("cells", "facets")
-        raise place.error(f"a condition of kind '{table.kind}' acts on {kinds[0]}, but '{table.on}' names {kinds[1]}.")
+        hint = f" Give 'facets = {str(not facets).lower()}'." if kind.either else ""
+        raise place.error(
+            f"a condition of kind '{table.kind}' acts on {kinds[0]}, but '{table.on}' names {kinds[1]}.{hint}"
+        )
     with_place(place, mesh.facets if facets else mesh.cells_of, table.on)
 
 
 def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
-    allowed = {*kind.units, *(["component"] if kind.axis else [])}
     given = {key for key in table.model_fields_set if key not in ("kind", "on")}
-    if extra := sorted(given - allowed):
-        listed = ", ".join(sorted(allowed)) or "no further key"
+    if extra := sorted(given.difference(kind.keys)):
+        listed = ", ".join(sorted(kind.keys)) or "no further key"
         raise (place / extra[0]).error(
             f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {listed}."
         )

@@ -33,6 +33,43 @@ def test_power_is_a_total_and_leaves_through_the_only_way_out():
     assert float(out) == pytest.approx(7.0, rel=1e-8)
 
 
+FOIL = """
+name = "bar"
+mesh.grid = { x = ["0 mm", "100 mm", "200 mm"], y = ["0 mm", "2 mm", "10 mm"] }
+model = { physics = "heat", element = "Q1", analysis = "steady" }
+materials.all = { conductivity = "20 W/m/K" }
+conditions = [
+  { kind = "power", on = "left", facets = true, value = "$P" },
+  { kind = "convection", on = "right", coefficient = "50 W/m^2/K", ambient = "300 K" },
+]
+parameters.P = { median = "10 W", factor = 30 }
+sensors.T = { kind = "average", on = "left", facets = true, unit = "K", noise = "0.01 K" }
+sensors.in = { kind = "flux", on = "left", unit = "W", noise = "1 W" }
+sensors.out = { kind = "flux", on = "right", unit = "W", noise = "1 W" }
+data.values.T = "390 K"
+calibration.sensors = ["T"]
+"""
+
+
+def test_a_power_through_facets_is_a_total_that_is_found(tmp_path):
+    """A bar heated at one end, cooled at the other: T = 300 K + Q (1/h + L/k) / A, of a foil on two unlike facets."""
+    file = gm.TwinFile.parse(FOIL, tmp_path)
+    twin, rise = file.build(), (1 / 50 + 0.2 / 20) / 0.01  # K for each W, one metre deep
+    run = gm.simulate(twin, parameters={"P": 7.0})
+    assert float(run.readings["T"]) == pytest.approx(300 + 7 * rise, rel=1e-9)
+    assert float(run.readings["in"]) == pytest.approx(-7.0, rel=1e-9)
+    assert float(run.readings["out"]) == pytest.approx(7.0, rel=1e-9)
+    (row,) = gm.calibrate(twin, file.record(), sensors=["T"]).table()
+    assert row.value == pytest.approx(90 / rise, rel=1e-4)
+    assert row.interval[1] - row.interval[0] == pytest.approx(2 * 1.96 * 0.01 / rise, rel=1e-3)  # by the derivative
+    for old, new, sentence in (
+        (", facets = true, value", ", value", "acts on cells, but 'left' names facets. Give 'facets = true'."),
+        ('on = "right", co', 'on = "right", facets = true, co', "does not take 'facets': it takes ambient"),
+    ):
+        with pytest.raises(gm.TwinFileError, match=sentence):
+            gm.TwinFile.parse(FOIL.replace(old, new), tmp_path).build()
+
+
 @pytest.mark.slow
 def test_conductivity_that_depends_on_temperature():
     """k = 1 + T: with Kirchhoff's transform T + T²/2 is linear between the ends."""
