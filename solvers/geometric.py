@@ -162,9 +162,9 @@ def _form_on_host(
     size = float((free.reshape(magnitude.shape) * magnitude).sum() / max(free.sum(), 1.0)) or 1.0
     levels = []
     while matrix.lattice.n > coarse and (axes := _halved(matrix.lattice)):
-        lattice, largest = matrix.lattice, np.asarray(matrix.largest_eigenvalue(), dtype)
-        values = np.empty(matrix.values.shape, dtype)  # new memory is dear: no other copy of the values
-        np.multiply(matrix.values, 1.0 / size, out=values, casting="same_kind")
+        lattice, values = matrix.lattice, np.empty(matrix.values.shape, dtype)
+        np.multiply(matrix.values, 1.0 / size, out=values, casting="same_kind")  # new memory is dear: no other copy
+        largest = np.asarray(matrix._replace(values=values).largest_eigenvalue(), dtype)
         inverse = inverse_of(matrix.centre().T.ravel() / size)
         values, inverse, kept = on_device((values, inverse.astype(dtype), free.astype(dtype)))
         mine = StencilOperator(lattice, values, operator.symmetric)
