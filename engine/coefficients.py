@@ -106,8 +106,9 @@ class Law(eqx.Module):
     r"""A number that depends on state and place: ``function(u, x, *parameters)``; the problem becomes nonlinear.
 
     Args:
-        function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m.
-        parameters: numbers or parameters handed to it.
+        function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m. In a
+            `ThermalNetwork` ``u`` is a dictionary of the nodes' temperatures in K, and ``x`` is None.
+        parameters: numbers, parameters or inputs handed to it.
     """
 
     function: Callable[..., Array] = eqx.field(static=True)
@@ -179,6 +180,15 @@ def resolve(tree: Tree, u: Jet, point: Point) -> Tree:
 
     kinds = (Law, Profile, PerCell, PerPoint, Vector)
     return jax.tree.map(at, tree, is_leaf=lambda node: isinstance(node, kinds))
+
+
+def settle(tree: Tree, state: Mapping[str, Any]) -> Tree:
+    """Replace every `Law` in ``tree`` by its number, given a state without places by name."""
+
+    def at(node: Any) -> Any:
+        return jnp.asarray(node.function(state, None, *node.parameters)) if isinstance(node, Law) else node
+
+    return jax.tree.map(at, tree, is_leaf=lambda node: isinstance(node, Law))
 
 
 def drive(tree: Tree, signals: Mapping[str, Any]) -> Tree:

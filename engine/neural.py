@@ -1,8 +1,8 @@
 r"""Neural terms: a network with trainable weights, where a model has a law that nobody knows.
 
 A `NeuralTerm` stands in a model where a callable stands, as an attribute of an `OdeSystem` or in the parameters of a
-`Law`; its weights are a `Parameter` of many numbers with a normal prior, so that they are fitted together with the
-physical parameters, and the band of a forecast holds what is not known of the law.
+`Law`, such as `NeuralTerm.law` makes; its weights are a `Parameter` of many numbers with a normal prior, so that they
+are fitted together with the physical parameters, and the band of a forecast holds what is not known of the law.
 
 The prior's mean is the network as it is given. `NeuralTerm.between` gives one whose output layer is zero: before data
 the model is physics alone, yet its derivatives by the weights are not zero, as they would be at weights that are all
@@ -12,7 +12,8 @@ Source: Neal, *Bayesian Learning for Neural Networks*, 1996, chapter 2; a prior 
 al., *Uncertainty in Neural Networks: Approximately Bayesian Ensembling*, AISTATS 2020.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.coefficients import Input, Law
 from gemel.engine.parameters import Parameter
 from gemel.engine.priors import Normal
 
@@ -38,6 +40,7 @@ class NeuralTerm(eqx.Module):
         std: the standard deviation of the prior of each weight: a number, or a pytree of numbers and arrays in the
             structure of the network's weights.
         description: one line for tables.
+        meaning: what tells the network from others of as many weights; see `Parameter`.
 
     Raises:
         ValueError: for a network without weights, or standard deviations that are not positive or not one a weight.
@@ -47,7 +50,7 @@ class NeuralTerm(eqx.Module):
     structure: Any = eqx.field(static=True)
     leaves: tuple[Any, ...] = eqx.field(static=True)
 
-    def __init__(self, name: str, network: Any, std: Any, description: str = "") -> None:
+    def __init__(self, name: str, network: Any, std: Any, description: str = "", meaning: str = "") -> None:
         given, self.structure = jax.tree.flatten(network)
         weights = [np.asarray(leaf, float) for leaf in given if eqx.is_inexact_array(leaf)]
         if not weights:
@@ -60,7 +63,8 @@ class NeuralTerm(eqx.Module):
             raise ValueError(f"The network of '{name}' has {len(weights)} arrays of weights, not {len(spreads)}.")
         mean = np.concatenate([leaf.ravel() for leaf in weights])
         flat = [np.broadcast_to(one, leaf.shape).ravel() for one, leaf in zip(spreads, weights, strict=True)]
-        self.weights = Parameter(name, Normal(mean, np.concatenate(flat)), description=description)
+        prior = Normal(mean, np.concatenate(flat))
+        self.weights = Parameter(name, prior, description=description, meaning=meaning)
 
     @staticmethod
     def between(
@@ -72,6 +76,7 @@ class NeuralTerm(eqx.Module):
         depth: int = 1,
         seed: int = 0,
         description: str = "",
+        of: str = "",
     ) -> "NeuralTerm":
         """A network of tanh units for inputs between two ends, which is zero before data.
 
@@ -85,6 +90,8 @@ class NeuralTerm(eqx.Module):
             depth: hidden layers.
             seed: of their first weights.
             description: one line for tables.
+            of: what its inputs are, which a belief that is kept in a file is then told apart by, as it is by the ends
+                and the scale.
 
         Raises:
             ValueError: for ends that are not in order, or a scale, width or depth that is not positive.
@@ -110,7 +117,28 @@ class NeuralTerm(eqx.Module):
         )
         # With the mean square of a tanh unit near 0.6, the output has a variance near 0.6 + 0.6² = 1.
         stds = [(1.0, 1.0), *[(width**-0.5, 0.3)] * (depth - 1), (width**-0.5, 0.6)]
-        return NeuralTerm(name, network, stds, description)
+        spans = ", ".join(f"{a:.9g} … {b:.9g}" for a, b in zip(*ends, strict=True))
+        meaning = f"{of} in {spans} with a scale of {', '.join(f'{one:.9g}' for one in scales)}".strip()
+        return NeuralTerm(name, network, stds, description, meaning)
+
+    def law(self, *inputs: "str | int | Input", mean: Any = None, median: Any = None) -> Law:
+        r"""A coefficient that the network $n$ corrects: $\mu + n$ about a mean, or $m\,e^{n}$ about a positive median.
+
+        Args:
+            inputs: what the network is asked with: the name of a field or node (any one where there is one field), the
+                number of a coordinate, or an input signal.
+            mean: $\mu$: a number, parameter or input.
+            median: $m$, instead of it; the scale of the network is then that of a logarithm.
+
+        Raises:
+            ValueError: unless exactly one of the two is given.
+        """
+        if (mean is None) == (median is None):
+            raise ValueError("A law that a network corrects needs either a mean or a median.")
+        signals = tuple(each for each in inputs if isinstance(each, Input))
+        places = tuple(None if isinstance(each, Input) else each for each in inputs)
+        middle = mean if median is None else median
+        return Law(_Corrected(places, median is not None), (middle, self, *signals))
 
     def __call__(self, *inputs: Any) -> Array:
         """What the network gives. Raises `ValueError` where its weights have no values yet."""
@@ -132,6 +160,25 @@ class NeuralTerm(eqx.Module):
             found.append(self.weights[start : start + count].reshape(leaf))
             start += count
         return jax.tree.unflatten(self.structure, found)
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """The function of a `Law` about a middle; ``inputs`` are names of fields, coordinates, and None for a signal."""
+
+    inputs: tuple[str | int | None, ...]
+    positive: bool
+
+    def __call__(self, u: Any, x: Any, middle: Any, network: NeuralTerm, *signals: Any) -> Array:
+        following = iter(signals)
+        values = [next(following) if each is None else self._of(each, u, x) for each in self.inputs]
+        correction = network(jnp.stack([jnp.asarray(value, float) for value in values]))
+        return middle * jnp.exp(correction) if self.positive else middle + correction
+
+    def _of(self, each: str | int, u: Any, x: Any) -> Any:
+        if isinstance(each, int):
+            return x[each]
+        return u[each] if isinstance(u, Mapping) else u
 
 
 class _Kept:

@@ -28,12 +28,15 @@ class Parameter(eqx.Module):
         prior: what is believed before data, in SI units; it has the shape of the parameter.
         unit: the unit it is shown in, such as "W/m/K".
         description: one line for tables.
+        meaning: what its numbers stand for, where name and prior do not say it: the inputs and the scale of a network.
+            A belief that was kept in a file is not read back where it has become another.
     """
 
     name: str = eqx.field(static=True)
     prior: Prior
     unit: str = eqx.field(static=True, default="")
     description: str = eqx.field(static=True, default="")
+    meaning: str = eqx.field(static=True, default="")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -104,6 +104,8 @@ def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | 
         experiments: what is believed of it in each experiment, where parameters are an experiment's own.
     """
     content = {"parameters": list(belief.names), "priors": _told_of_priors(belief), **_numbers(belief)}
+    if meanings := _meanings(belief):
+        content["meanings"] = meanings
     if experiments:
         content["experiments"] = {name: _numbers(one) for name, one in experiments.items()}
     save_json(path, content)
@@ -146,7 +148,17 @@ def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
                 f"'{path}' was found with another prior of {name}, which its numbers are relative to: calibrate again, "
                 "or give it the prior back."
             )
+    meant = _meanings(prior)
+    for name, meaning in content.get("meanings", {}).items():
+        if meaning != meant.get(name):
+            raise ValueError(
+                f"'{path}' was found with another network of {name}, {meaning}: calibrate again, or give it that back."
+            )
     return {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
+
+
+def _meanings(belief: Belief) -> dict[str, str]:
+    return {parameter.name: parameter.meaning for parameter in belief.parameters if parameter.meaning}
 
 
 def _told_of_priors(belief: Belief) -> dict[str, list[float]]:

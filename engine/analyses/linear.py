@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.analyses.ode import checked_times, divided, finite_status, outputs_of, value_before, with_readings
+from gemel.engine.coefficients import is_constant
 from gemel.engine.physics import LinearSystem
 from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Series, interval_means
@@ -35,7 +36,7 @@ class LinearOde(Analysis):
         step: longest step in s; None makes each interval between requested times one step.
 
     Raises:
-        ValueError: for a step that is not positive.
+        ValueError: for a step that is not positive, and for a system with laws of its state.
 
     Source: Hochbruck, Ostermann, *Exponential integrators*, Acta Numerica 19, 2010, section 2.
     """
@@ -46,6 +47,8 @@ class LinearOde(Analysis):
     def __check_init__(self) -> None:
         if self.step is not None and not (np.isfinite(self.step) and self.step > 0):
             raise ValueError(f"The time step must be positive, not {self.step} s.")
+        if not is_constant(self.system):
+            raise ValueError("A system with laws of its state is not linear: march it with Ode.")
 
     def observe(self, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         """The output of each sensor. Raises `ValueError` for one that the system does not have."""

@@ -7,6 +7,8 @@ parameters are believed independently, as in a prior.
 Source: Gelman et al., *Bayesian Data Analysis*, 2013, chapter 5.
 """
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -93,4 +95,4 @@ def _slope(belief: Belief, own_places: np.ndarray) -> tuple[Float[Array, "o s"],
 def _copy(parameter: Parameter, experiment: str | None) -> Parameter:
     if experiment is None:
         return parameter
-    return Parameter(f"{parameter.name}[{experiment}]", parameter.prior, parameter.unit, parameter.description)
+    return replace(parameter, name=f"{parameter.name}[{experiment}]")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import drive, inputs_of
+from gemel.engine.coefficients import drive, inputs_of, is_constant, settle
 from gemel.engine.materials.ranges import require_finite, require_not_negative, require_positive
 from gemel.engine.physics.system import LinearSystem
 
@@ -84,6 +84,9 @@ class ThermalNetwork(LinearSystem):
     The state and the outputs are the nodes' temperatures in K, under the nodes' names. March it with `LinearOde`,
     which has no error of the time step; nodes without an initial temperature start there from the steady state.
 
+    Capacities, conductances, resistances, heats and given temperatures may be a `Law` of the nodes' temperatures, such
+    as a `NeuralTerm` makes. The network is then nonlinear: march it with `Ode`, from initial temperatures.
+
     Args:
         nodes: the bodies by name.
         links: the conductances.
@@ -92,7 +95,8 @@ class ThermalNetwork(LinearSystem):
 
     Raises:
         ValueError: for no nodes, a name that is both a node and a boundary, and links or heats between names that
-            do not exist, from a node to itself or between two boundaries.
+            do not exist, from a node to itself or between two boundaries; for a node without an initial temperature
+            where there are laws.
 
     Source: Incropera, DeWitt, *Fundamentals of Heat and Mass Transfer*, 6th edition, 2007, chapters 3 and 5 (thermal
     circuits, lumped capacitance); Bacher, Madsen, *Identifying suitable models for the heat dynamics of buildings*,
@@ -137,6 +141,11 @@ class ThermalNetwork(LinearSystem):
         for heat in self.heats:
             if heat.node not in self.output_names:
                 raise ValueError(f"Heat flows into '{heat.node}': the nodes are {', '.join(self.output_names)}.")
+        for name, node in zip(self.output_names, self.nodes, strict=True):
+            if node.initial is None and not is_constant(self):
+                raise ValueError(
+                    f"Node '{name}' needs an initial temperature: a network with laws of temperatures starts from them."
+                )
 
     @property
     def matrix_inputs(self) -> tuple[str, ...]:
@@ -177,7 +186,8 @@ class ThermalNetwork(LinearSystem):
 
     def rate(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> Float[Array, " n"]:
         """The equations above."""
-        return self.matrix(inputs) @ y + self.forcing(inputs)
+        now = settle(drive(self, inputs), dict(zip(self.output_names, y, strict=True)))
+        return now.matrix(inputs) @ y + now.forcing(inputs)
 
     def outputs(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> dict[str, Array]:
         """The nodes' temperatures in K."""

@@ -16,6 +16,7 @@ from gemel.engine.twinfile.circuit import build_circuit
 from gemel.engine.twinfile.conditions import build_conditions
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.network import build_network
+from gemel.engine.twinfile.neural import Coefficients
 from gemel.engine.twinfile.numbers import Numbers, lengths, with_place
 from gemel.engine.twinfile.schema import (
     CircuitTable,
@@ -50,26 +51,26 @@ _RANGES = {
 
 def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     """The twin that a document describes; every mistake is a `TwinFileError` with its place."""
-    numbers = Numbers(document.parameters, document.inputs, place)
+    numbers = Numbers(document.parameters, document.inputs, place, document.neural)
     _refuse_foreign_tables(document, place)
     mesh = None
     if isinstance(document.model, CircuitTable):
         analysis = build_circuit(document.model, numbers, place / "model")
     elif isinstance(document.model, NetworkTable):
-        analysis = build_network(document, numbers, place)
+        analysis = build_network(document, Coefficients(document, numbers, 0, place), place)
     else:
         mesh = build_mesh(document.mesh, place / "mesh", folder)
-        analysis = _build_field_analysis(document, mesh, numbers, place)
+        analysis = _build_field_analysis(document, mesh, Coefficients(document, numbers, mesh.dim, place), place)
     sensors = [
         sensor
         for name, table in document.sensors.items()
         for sensor in build_sensors(name, table, document.model, mesh, numbers, place / "sensors" / name)
     ]
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
-    if unused := sorted(set(document.parameters) - set(parameters_of((analysis, twin.sensors)))):
-        raise (place / "parameters" / unused[0]).error(
-            f"parameter '{unused[0]}' is used nowhere: write '${unused[0]}'."
-        )
+    used = parameters_of((analysis, twin.sensors))
+    for table, kind in (("parameters", "parameter"), ("neural", "neural term")):
+        if unused := sorted(set(getattr(document, table)) - set(used)):
+            raise (place / table / unused[0]).error(f"{kind} '{unused[0]}' is used nowhere: write '${unused[0]}'.")
     if unused := sorted(set(document.inputs) - {*twin.inputs}):
         raise (place / "inputs" / unused[0]).error(f"input '{unused[0]}' is used nowhere.")
     return twin
@@ -145,15 +146,15 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     return with_place(place, add, name, chosen)
 
 
-def _build_field_analysis(document: Document, mesh: Mesh, numbers: Numbers, place: Place) -> Analysis:
-    model = document.model
+def _build_field_analysis(document: Document, mesh: Mesh, coefficients: Coefficients, place: Place) -> Analysis:
+    model, numbers = document.model, coefficients.numbers
     assert isinstance(model, HeatTable | ElasticityTable)
     shape = () if isinstance(model, HeatTable) else (mesh.dim,)
     space = with_place(place / "model" / "element", FunctionSpace, mesh, model.element, shape)
     for region in document.materials:
         with_place(place / "materials" / region, mesh.cells_of, region)
-    materials = _materials(document, model.physics, numbers, place)
-    conditions, masses = build_conditions(document.conditions, model.physics, mesh, numbers, place)
+    materials = _materials(document, model.physics, coefficients, place)
+    conditions, masses = build_conditions(document.conditions, model.physics, mesh, coefficients, place)
     if isinstance(model, HeatTable):
         _require(materials, ["conductivity", *(["capacity"] if model.analysis == "transient" else [])], place)
         physics = with_place(
@@ -244,7 +245,7 @@ def _modes_needed(document: Document) -> int:
     return max(needed, default=6)
 
 
-def _materials(document: Document, physics: str, numbers: Numbers, place: Place) -> dict[str, Any]:
+def _materials(document: Document, physics: str, coefficients: Coefficients, place: Place) -> dict[str, Any]:
     """For each property a number, or a mapping from tags to numbers."""
     found: dict[str, dict[str, Any]] = {}
     units = _MATERIALS[physics]
@@ -253,7 +254,8 @@ def _materials(document: Document, physics: str, numbers: Numbers, place: Place)
             here = place / "materials" / region / key
             if key not in units:
                 raise here.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
-            number = numbers.read(getattr(table, key), units[key], here)
+            reader = coefficients if key == "conductivity" and region == "all" else coefficients.numbers
+            number = reader.read(getattr(table, key), units[key], here)
             with_place(here, _RANGES[key], f"The property '{key}'", number)
             found.setdefault(key, {})[region] = number
     return {key: values["all"] if set(values) == {"all"} else values for key, values in found.items()}

@@ -19,6 +19,7 @@ from gemel.engine.physics import (
     Traction,
 )
 from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.neural import Coefficients
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import ConditionTable
 from gemel.meshes import Mesh
@@ -29,7 +30,8 @@ AXES = {"x": 0, "y": 1, "z": 2, None: None}
 class _Kind:
     """One kind: the keys it takes with their units, and what it builds.
 
-    ``mass`` kinds add to the inertia, ``either`` kinds act on cells or, with ``facets = true``, on facets.
+    ``mass`` kinds add to the inertia, ``either`` kinds act on cells or, with ``facets = true``, on facets, and the
+    numbers of ``law`` kinds may depend on the state.
     """
 
     def __init__(
@@ -41,9 +43,10 @@ class _Kind:
         axis: bool = False,
         mass: bool = False,
         either: bool = False,
+        law: bool = False,
     ) -> None:
         self.build, self.units, self.vector, self.axis, self.mass = build, units, vector, axis, mass
-        self.either = either
+        self.either, self.law = either, law
 
     @property
     def keys(self) -> list[str]:
@@ -54,11 +57,11 @@ class _Kind:
 KINDS: dict[str, dict[str, _Kind]] = {
     "heat": {
         "temperature": _Kind(Dirichlet, {"value": "K"}),
-        "convection": _Kind(Convection, {"coefficient": "W/m^2/K", "ambient": "K"}),
-        "radiation": _Kind(Radiation, {"emissivity": "", "ambient": "K"}),
-        "flux": _Kind(Flux, {"value": "W/m^2"}),
-        "source": _Kind(HeatSource, {"value": "W/m^3"}),
-        "power": _Kind(Power, {"value": "W"}, either=True),
+        "convection": _Kind(Convection, {"coefficient": "W/m^2/K", "ambient": "K"}, law=True),
+        "radiation": _Kind(Radiation, {"emissivity": "", "ambient": "K"}, law=True),
+        "flux": _Kind(Flux, {"value": "W/m^2"}, law=True),
+        "source": _Kind(HeatSource, {"value": "W/m^3"}, law=True),
+        "power": _Kind(Power, {"value": "W"}, either=True, law=True),
         "capacitance": _Kind(Capacitance, {"value": "J/K"}, mass=True),
     },
     "elasticity": {
@@ -75,7 +78,11 @@ KINDS: dict[str, dict[str, _Kind]] = {
 
 
 def build_conditions(
-    tables: list[ConditionTable], physics: str, mesh: Mesh, numbers: Numbers, place: Place
+    tables: list[ConditionTable],
+    physics: str,
+    mesh: Mesh,
+    coefficients: Coefficients,
+    place: Place,
 ) -> tuple[list[Any], list[Any]]:
     """The conditions and the masses that the tables describe."""
     conditions, masses = [], []
@@ -86,7 +93,8 @@ def build_conditions(
             raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
         kind = kinds[table.kind]
         _check_keys(table, kind, here)
-        values = [_value(table, key, unit, kind, mesh.dim, numbers, here / key) for key, unit in kind.units.items()]
+        reader = coefficients if kind.law else coefficients.numbers
+        values = [_value(table, key, unit, kind, mesh.dim, reader, here / key) for key, unit in kind.units.items()]
         extra: dict[str, Any] = {"component": _axis(table.component, mesh.dim, here)} if kind.axis else {}
         extra |= {"facets": table.facets} if kind.either else {}
         built = kind.build(table.on, *values, **extra)
@@ -120,7 +128,9 @@ def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
         )
 
 
-def _value(table: ConditionTable, key: str, unit: str, kind: _Kind, dim: int, numbers: Numbers, place: Place) -> Any:
+def _value(
+    table: ConditionTable, key: str, unit: str, kind: _Kind, dim: int, numbers: Coefficients | Numbers, place: Place
+) -> Any:
     value = getattr(table, key)
     if not kind.vector:
         if isinstance(value, list):

@@ -1,7 +1,7 @@
 """From the text of a twin file to numbers, parameters and inputs, with their units checked."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gemel.engine.coefficients import Input
@@ -23,14 +23,21 @@ class Numbers:
     """Reads quantities, ``"$name"`` references and inputs."""
 
     def __init__(
-        self, parameters: Mapping[str, ParameterTable], inputs: Mapping[str, InputTable], place: Place
+        self,
+        parameters: Mapping[str, ParameterTable],
+        inputs: Mapping[str, InputTable],
+        place: Place,
+        neural: Iterable[str] = (),
     ) -> None:
         self.parameters = {
             name: parameter(name, table, place / "parameters" / name) for name, table in parameters.items()
         }
-        self.inputs = dict(inputs)
+        self.inputs, self.neural = dict(inputs), tuple(neural)
         for name, table in inputs.items():
             with_place(place / "inputs" / name / "unit", check_unit, table.unit)
+        for name in self.neural:
+            if name in parameters:
+                raise (place / "neural" / name).error(f"'{name}' is also a parameter: give one of them another name.")
 
     def read(self, value: Number, unit: str, place: Place) -> Any:
         """A float in SI, a `Parameter` or an `Input`, with the dimension of ``unit``."""
@@ -67,6 +74,8 @@ class Numbers:
         return Input(tuple(names), gain, offset)
 
     def _reference(self, name: str, factor: float, unit: str, place: Place) -> Parameter | Multiple:
+        if name in self.neural:
+            raise place.error(f"the neural term '${name}' cannot stand here: {NEURAL_PLACES}")
         if name not in self.parameters:
             raise place.error(
                 f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
@@ -76,6 +85,12 @@ class Numbers:
             raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
         return found if factor == 1.0 else Multiple(factor, found)
 
+
+NEURAL_PLACES = (
+    "it may stand, as it is, in the conductivity of all of a body and in convection, radiation, flux, source and power "
+    "of a model of heat, and in the capacities, links, heats and boundaries of a thermal network."
+)
+"""Where a neural term may be used."""
 
 _REFERENCE = re.compile(r"^\s*(?P<sign>[+-]?)\s*((?P<factor>[0-9.eE+-]+)\s*\*\s*)?\$(?P<name>\w+)\s*$")
 """``$name``, ``-$name`` or ``0.5 * $name``."""

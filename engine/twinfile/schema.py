@@ -204,6 +204,25 @@ class ParameterTable(Table):
     unit: str | None = None
 
 
+class NeuralTable(Table):
+    """A number that depends on others as a network learns it: about a positive ``median``, of which 95 % lie between
+    median/factor and median·factor before data, or about a ``mean``, with a standard deviation ``std``.
+
+    ``inputs`` gives the least and the greatest value of each input: of a model of heat ``temperature``, ``x``, ``y``,
+    ``z``, of a network its nodes, and the inputs of the file.
+    """
+
+    description: str = ""
+    inputs: dict[str, list[str | float]] = Field(min_length=1)
+    median: Number | None = None
+    factor: float | None = Field(default=None, gt=1)
+    mean: Number | None = None
+    std: str | float | None = None
+    width: int = Field(default=16, ge=1)
+    depth: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
 class InputTable(Table):
     """An input signal."""
 
@@ -325,6 +344,7 @@ class Document(Table):
     links: list[LinkTable] = []
     heats: list[HeatInTable] = []
     parameters: dict[str, ParameterTable] = {}
+    neural: dict[str, NeuralTable] = {}
     inputs: dict[str, InputTable] = {}
     sensors: dict[str, SensorTable] = {}
     data: DataTable | None = None
