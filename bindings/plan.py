@@ -2,12 +2,25 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from gemel.engine import CalibrationProblem, DataReport, Gaussian, Loss, Record, Twin, stopping_early
+from gemel.engine import (
+    CalibrationProblem,
+    DataReport,
+    Fit,
+    Forecast,
+    Gaussian,
+    Judgement,
+    Loss,
+    Record,
+    Twin,
+    forecast,
+    judge,
+    stopping_early,
+)
 from gemel.engine.calibration.shooting import require_windows
 from gemel.engine.datareport import without_samples
 from gemel.engine.signals import samples_of
@@ -57,6 +70,14 @@ class FitPlan:
             f"{name}: {line}" if name else line for name, report in self.reports.items() for line in report.warnings()
         ]
         return [*found, *without_samples(self.unmeasured)]
+
+    def runs(self, fit: Fit) -> dict[str, Forecast]:
+        """A free run at the times of each experiment, of the twin in it."""
+        return {name: forecast(fit.twin_in(name), one.inputs, one.times) for name, one in self.measured.items()}
+
+    def judge(self, fit: Fit, runs: Mapping[str, Forecast], unseen: tuple[Forecast, Record] | None = None) -> Judgement:
+        """Judge a fit by its `runs`, and by one over a record of which nothing was fitted."""
+        return judge(fit, runs, self.measured, self.fitted, self.sensors, unseen, self.loss)
 
     def method(self, twin: Twin) -> LeastSquaresSolver:
         """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
@@ -139,8 +160,23 @@ def data_names(twin_file: TwinFile) -> dict[str, str]:
     It is the name as written where that is a plain relative path, else its last part: a document may name a
     file by an environment variable or by a URL.
     """
-    written = [name for table in _tables(twin_file).values() for name in _written(table)]
-    return {name: _attached_name(name) for name in written}
+    return _names([*_tables(twin_file).values(), *_validation(twin_file)])
+
+
+def _names(tables: Sequence[DataTable]) -> dict[str, str]:
+    return {name: _attached_name(name) for table in tables for name in _written(table)}
+
+
+def _validation(twin_file: TwinFile) -> list[DataTable]:
+    """The table of validation data, unless a file of it and one of the data would have one name: it stays behind."""
+    table, data = twin_file.document.validation, list(_tables(twin_file).values())
+    if table is None:
+        return []
+    return [table] if _clashes(_names([*data, table])) == _clashes(_names(data)) else []
+
+
+def _clashes(names: Mapping[str, str]) -> int:
+    return len(names) - len(set(names.values()))
 
 
 def _tables(twin_file: TwinFile) -> dict[str, DataTable]:
@@ -171,10 +207,21 @@ def _attached_name(written: str) -> str:
 
 def has_data(twin_file: TwinFile) -> bool:
     """Whether an attached document has its data: all of its data files, or values in itself."""
-    tables, names = _tables(twin_file), data_names(twin_file).values()
-    if not tables or not (names or all(table.values for table in tables.values())):
+    tables = _tables(twin_file).values()
+    written = [name for table in tables for name in _written(table)]
+    if not tables or not (written or all(table.values for table in tables)):
         return False
-    return all(_is_attached(twin_file, name) for name in names)
+    return _all_attached(twin_file, written)
+
+
+def attached_validation(twin_file: TwinFile) -> Record | None:
+    """The record of ``[validation]`` of an attached document; None where there is none, or its files are not there."""
+    written = [name for table in _validation(twin_file) for name in _written(table)]
+    return _renamed_tables(twin_file).validation() if _all_attached(twin_file, written) else None
+
+
+def _all_attached(twin_file: TwinFile, written: Sequence[str]) -> bool:
+    return all(_is_attached(twin_file, _attached_name(name)) for name in written)
 
 
 def with_attached_data(twin_file: TwinFile) -> TwinFile:
@@ -183,15 +230,18 @@ def with_attached_data(twin_file: TwinFile) -> TwinFile:
     Raises:
         TwinFileError: where a data file is not attached.
     """
-    names, document = data_names(twin_file), twin_file.document
-    for name in names.values():
+    for name in (_attached_name(one) for table in _tables(twin_file).values() for one in _written(table)):
         if not _is_attached(twin_file, name):
             raise TwinFileError(f"{twin_file.source}: the data file '{name}' is not attached to the twin.")
-    if not names:
-        return twin_file
+    return _renamed_tables(twin_file)
+
+
+def _renamed_tables(twin_file: TwinFile) -> TwinFile:
+    """The document with the names that its files have as attachments."""
+    names, document = data_names(twin_file), twin_file.document
     tables: dict[str, object] = {"experiments": {n: _renamed(one, names) for n, one in document.experiments.items()}}
-    if document.data is not None:
-        tables["data"] = _renamed(document.data, names)
+    tables["data"] = None if document.data is None else _renamed(document.data, names)
+    tables["validation"] = next((_renamed(table, names) for table in _validation(twin_file)), None)
     return TwinFile(twin_file.text, twin_file.folder, twin_file.source, document.model_copy(update=tables))
 
 
@@ -245,11 +295,12 @@ def attachments_of(twin_file: TwinFile) -> dict[str, bytes]:
     if mesh is not None and mesh.file is not None:
         found[mesh.file] = _bytes(twin_file, twin_file.folder / mesh.file)
     names = data_names(twin_file)
-    if len(set(names.values())) < len(names):
+    if _clashes(names):
         raise TwinFileError(f"{twin_file.source}: two data files have one name, so they cannot both be attached.")
     whole = Place(twin_file.source, twin_file.text)
-    for experiment, table in _tables(twin_file).items():
-        place = whole / "experiments" / experiment if experiment else whole / "data"
+    tables = [(whole / "experiments" / n if n else whole / "data", one) for n, one in _tables(twin_file).items()]
+    tables += [(whole / "validation", one) for one in _validation(twin_file)]
+    for place, table in tables:
         for written in _written(table):
             with contextlib.suppress(MissingDataError):
                 if table.files is None and written in (table.file, table.url):

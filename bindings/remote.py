@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from gemel.bindings import convert
 from gemel.bindings.connection import Connection, ServiceError
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2
+from gemel.bindings.verdicts import judgement_from
 from gemel.bindings.words import time_left
-from gemel.engine import Fit, Twin
+from gemel.engine import Fit, Judgement, Twin
 
 _ENDED = {
     calibration_pb2.JOB_STATE_SUCCEEDED,
@@ -113,6 +114,20 @@ class RemoteJob:
 
     def result(self) -> Fit:
         """Wait for the fit, also while it is paused. Raises `ServiceError` where the job failed or was cancelled."""
+        job = self._ended()
+        return convert.fit_from(job.fit, self._revision(job.twin, job.revision).build())
+
+    def judgement(self) -> Judgement | None:
+        """Wait for the fit and give the verdict on it with its reasons and scores, as `gemel.judge` makes it.
+
+        The twin runs freely over all that was measured, and over the data of ``[validation]`` in its document. None for
+        a job that ended before its server gave verdicts. Raises as `result` does.
+        """
+        job = self._ended()
+        return judgement_from(job.fit.judgement) if job.fit.HasField("judgement") else None
+
+    def _ended(self) -> calibration_pb2.Job:
+        """The job once it has succeeded; raises as `result` does."""
         job = self._get()
         if job.state not in _ENDED:
             for _ in self.watch():
@@ -120,12 +135,11 @@ class RemoteJob:
             job = self._get()
         if job.state != calibration_pb2.JOB_STATE_SUCCEEDED:
             raise ServiceError(job.error or f"The job '{self.id}' was cancelled.")
-        return convert.fit_from(job.fit, self._revision(job.twin, job.revision).build())
+        return job
 
     def twin(self) -> RemoteTwin:
         """The revision that the fit became; waits for it."""
-        self.result()
-        job = self._get()
+        job = self._ended()
         return self._revision(job.twin, job.fit.revision)
 
     def _revision(self, name: str, revision: int) -> RemoteTwin:

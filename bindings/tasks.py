@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.bindings import convert, findings
-from gemel.bindings.plan import FitPlan, check_references, has_data, plan_fit, with_attached_data
+from gemel.bindings.plan import FitPlan, attached_validation, check_references, has_data, plan_fit, with_attached_data
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2
-from gemel.engine import Twin, forecast, simulate
+from gemel.bindings.verdicts import judgement_message
+from gemel.engine import Fit, Judgement, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
@@ -146,13 +147,21 @@ def run_calibration(
         result = fit(True)
     if result.status.worst() not in _USABLE:
         raise SolveError(f"The calibration failed: {result.message}")
-    belief = result.twin.belief
+    message, belief = convert.fit_message(result), result.twin.belief
+    message.judgement.CopyFrom(judgement_message(_judgement(loaded, result, plan)))
     return {
-        "fit": convert.fit_message(result).SerializeToString(),
+        "fit": message.SerializeToString(),
         "facts": convert.twin_facts(result.twin, has_data(loaded.file)),
         "mean": np.asarray(belief.mean),
         "covariance": np.asarray(belief.covariance),
     }
+
+
+def _judgement(loaded: LoadedTwin, fit: Fit, plan: FitPlan) -> Judgement:
+    """The verdict on a fit, as ``gemel calibrate`` gives it."""
+    record = attached_validation(loaded.file)
+    unseen = None if record is None else (forecast(fit.twin, record.inputs, record.times), record)
+    return plan.judge(fit, plan.runs(fit), unseen)
 
 
 def _plan(loaded: LoadedTwin, request: bytes) -> FitPlan:

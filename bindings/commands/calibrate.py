@@ -15,7 +15,7 @@ from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
 from gemel.bindings.words import time_left
-from gemel.engine import Fit, Forecast, Record, Twin, forecast, judge, simulate
+from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
@@ -109,11 +109,9 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
     there are any, under ``validation``.
     """
     with common.console.status("Forecasting …"):
-        runs = {
-            name: forecast(fit.twin_in(name), record.inputs, record.times) for name, record in plan.measured.items()
-        }
+        runs = plan.runs(fit)
     unseen = _validation(file, fit)
-    judgement = judge(fit, runs, plan.measured, plan.fitted, plan.sensors, unseen, plan.loss)
+    judgement = plan.judge(fit, runs, unseen)
     figures = fit_figures(fit)
     figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.marked)}
     common.console.print(parameter_table(fit))
@@ -127,9 +125,7 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
     write_page(out / "report.html", fit, plan, runs, judgement, unseen is not None)
-    common.console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
-    for reason in judgement.marked:
-        common.console.print(reason, soft_wrap=True, markup=False)
+    common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
     names = ", ".join(["report.html", "belief.json", "figures.json", *drawn])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from gemel.bindings.application import configure_jax
-from gemel.engine import DataReport, Record, Run, Series, Twin, mode_pairs
+from gemel.engine import DataReport, Judgement, Record, Run, Series, Twin, mode_pairs
 from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
@@ -232,6 +232,13 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     elif len(beliefs) > 1:
         words = f"{chosen}, of an experiment to come"
     return twin.with_belief(belief.mean, belief.covariance), words
+
+
+def show_judgement(judgement: Judgement) -> None:
+    """Print a verdict and its reasons."""
+    console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
+    for reason in judgement.marked:
+        console.print(reason, soft_wrap=True, markup=False)
 
 
 def show_pairs(twin: Twin, run: Run) -> None:

@@ -41,15 +41,18 @@ def start(twin: Path, max_steps: int | None, revision: int, server: str | None) 
 
 def watch(job_id: str, server: str | None) -> None:
     """Print a line where the state of a job changes, and now and then between, until it has ended; on a terminal its
-    steps are shown in place.
+    steps are shown in place. Of a fit that ended well print the verdict, too.
     """
     state, told = "", monotonic()
     with _client(server) as client, common.console.status("") as status:
-        for progress in client.job(job_id).watch():
+        job = client.job(job_id)
+        for progress in job.watch():
             status.update(escape(progress.words()))
             if progress.state != state or (not common.console.is_terminal and monotonic() - told > _INTERVAL):
                 common.console.print(progress.words(), soft_wrap=True, markup=False)
                 state, told = progress.state, monotonic()
+        if state == "succeeded" and (judgement := job.judgement()) is not None:
+            common.show_judgement(judgement)
 
 
 def change(how: Literal["pause", "resume", "cancel"], job_id: str, server: str | None) -> None:

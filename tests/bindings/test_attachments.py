@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from gemel.bindings.plan import attachments_of, has_data, with_attached_data
+from gemel.bindings.plan import attached_validation, attachments_of, has_data, with_attached_data
 from gemel.engine.twinfile import TwinFile, TwinFileError
 
 LATER = "t,heater,T1,T2\n500,0,30,30\n510,0,29,29\n"
@@ -59,6 +59,34 @@ def test_a_channel_reads_nothing_outside_the_folder(tmp_path: Path, plate: Path,
     assert not has_data(file)
     with pytest.raises(TwinFileError, match="is not attached to the twin"):
         with_attached_data(file)
+
+
+def test_validation_data_go_along_and_may_be_absent(tmp_path: Path, plate: Path) -> None:
+    """The verdict on the other side is by them where they are there; nothing outside the folder is read."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    (here / "data.csv").write_bytes(plate.with_name("data.csv").read_bytes())
+    (tmp_path / "later.csv").write_text(LATER)
+    validation = plate.read_text().split("[data]")[1].split("[calibration]")[0].replace("[data.", "[validation.")
+    text = plate.read_text() + "\n[validation]" + validation.replace("data.csv", "../later.csv")
+    local = TwinFile.parse(text, here)
+    remote = laid_out(local, there)
+    found, known = attached_validation(remote), local.validation()
+    assert found is not None
+    assert known is not None
+    np.testing.assert_array_equal(np.asarray(found.times), np.asarray(known.times))
+    np.testing.assert_array_equal(found.readings["T1"], known.readings["T1"])
+    (there / "later.csv").unlink()
+    assert attached_validation(remote) is None
+    assert attached_validation(TwinFile.parse(text, here)) is None
+    assert has_data(remote)
+    assert with_attached_data(remote).record().readings.keys() == {"T1", "T2"}
+    assert attached_validation(TwinFile.load(plate)) is None
+    (tmp_path / "data.csv").write_text(LATER)
+    clash = TwinFile.parse(text.replace("../later.csv", "../data.csv"), here)
+    assert attachments_of(clash)["data.csv"] == (here / "data.csv").read_bytes()
+    assert attached_validation(laid_out(clash, there)) is None
 
 
 def test_what_cannot_be_attached_is_told(tmp_path: Path, plate: Path) -> None:

@@ -14,7 +14,19 @@ import pytest
 
 from gemel.bindings.client import Client, ServiceError, UnknownNameError
 from gemel.bindings.proto.generated.gemel.v1 import simulation_pb2, simulation_pb2_grpc
-from gemel.engine import Fit, Forecast, Record, Run, Series, calibrate, forecast, simulate, stopping_early
+from gemel.engine import (
+    Fit,
+    Forecast,
+    Judgement,
+    Record,
+    Run,
+    Series,
+    calibrate,
+    forecast,
+    judge,
+    simulate,
+    stopping_early,
+)
 from gemel.engine.store import RunData, Store, write_run
 from gemel.engine.twinfile import TwinFile
 
@@ -42,6 +54,15 @@ def assert_same_fits(remote: Fit, local: Fit) -> None:
     for ours, theirs in zip(remote.table(), local.table(), strict=True):
         assert (ours.name, ours.unit, ours.description) == (theirs.name, theirs.unit, theirs.description)
         np.testing.assert_allclose([ours.value, *ours.interval], [theirs.value, *theirs.interval], rtol=1e-10)
+
+
+def assert_same_judgements(remote: Judgement | None, local: Judgement) -> None:
+    assert remote is not None
+    assert (remote.verdict, remote.meaning, remote.reasons) == (local.verdict, local.meaning, local.reasons)
+    for ours, theirs in zip(remote.scores, local.scores, strict=True):
+        ours, theirs = dataclasses.asdict(ours), dataclasses.asdict(theirs)
+        assert ours.pop("naive") == pytest.approx(theirs.pop("naive"), rel=1e-8)
+        assert ours == {k: v if isinstance(v, str) else pytest.approx(v, rel=1e-8, abs=1e-9) for k, v in theirs.items()}
 
 
 def assert_same_forecasts(remote: Forecast, local: Forecast) -> None:
@@ -116,6 +137,8 @@ def test_runs_and_fits_are_those_of_the_library(client: Client, plate: Path) -> 
     job = client.calibrate(first)
     remote_fit, local_fit = job.result(), calibrate(twin, file.training(record), file.solver())
     assert_same_fits(remote_fit, local_fit)
+    free = forecast(local_fit.twin, record.inputs, record.times)
+    assert_same_judgements(job.judgement(), judge(local_fit, free, record, file.training(record)))
     fitted = job.twin()
     assert fitted.revision > first.revision
     assert fitted.message.job_id == job.id
@@ -214,9 +237,15 @@ def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
     file = TwinFile.load(bar)
     record = Record(None, {"T1": np.asarray(340.0)})
     twin = client.register(bar)
-    fit = client.calibrate(twin, record, max_steps=3).result()
+    job = client.calibrate(twin, record, max_steps=3)
     short = TwinFile.parse(file.text.replace("max_steps = 400", "max_steps = 3"), bar.parent)
-    assert_same_fits(fit, calibrate(file.build(), record, short.solver()))
+    local = calibrate(file.build(), record, short.solver())
+    assert_same_fits(job.result(), local)
+    ours = job.judgement()
+    assert_same_judgements(ours, judge(local, forecast(local.twin), record, record))
+    assert ours is not None
+    assert ours.verdict == "not usable"
+    assert ours.against[0].startswith("The calibration did not converge: the limit of steps was reached")
 
 
 def test_a_run_without_time_is_one_frame(client: Client, bar: Path) -> None:

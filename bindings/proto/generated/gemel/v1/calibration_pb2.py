@@ -28,51 +28,63 @@ from gemel.bindings.proto.generated.gemel.v1 import types_pb2 as gemel_dot_v1_do
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agemel/v1/calibration.proto\x12\x08gemel.v1\x1a\x13gemel/v1/twin.proto\x1a\x14gemel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x01\x12\x15\n\rgradient_norm\x18\x03 \x01(\x01\x12\x11\n\tmax_steps\x18\x04 \x01(\x05\x12\x1d\n\x10seconds_per_step\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_seconds_per_stepB\x0f\n\r_seconds_left\"\xbf\x02\n\x03\x46it\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12%\n\x06status\x18\x02 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\r\n\x05\x63osts\x18\x04 \x03(\x01\x12\x1f\n\x05prior\x18\x05 \x01(\x0b\x32\x10.gemel.v1.Belief\x12#\n\tposterior\x18\x06 \x01(\x0b\x32\x10.gemel.v1.Belief\x12\'\n\nparameters\x18\x07 \x03(\x0b\x32\x13.gemel.v1.Parameter\x12\x13\n\x0b\x65xperiments\x18\x08 \x03(\t\x12\x0b\n\x03own\x18\t \x03(\t\x12%\n\x0bjoint_prior\x18\n \x01(\x0b\x32\x10.gemel.v1.Belief\x12)\n\x0fjoint_posterior\x18\x0b \x01(\x0b\x32\x10.gemel.v1.Belief\"\xb2\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.gemel.v1.JobKind\x12\x0c\n\x04twin\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.gemel.v1.JobState\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x12.gemel.v1.Progress\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12+\n\x07\x63reated\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x03\x66it\x18\x0b \x01(\x0b\x32\r.gemel.v1.Fit\"\xc1\x01\n\x10\x43\x61librateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12 \n\x06record\x18\x03 \x01(\x0b\x32\x10.gemel.v1.Record\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x12\n\x05until\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tmax_steps\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\x0estart_revision\x18\x07 \x01(\x05\x42\x08\n\x06_untilB\x0c\n\n_max_steps\"/\n\x11\x43\x61librateResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10WatchJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1f\n\x0fListJobsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\"/\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fPauseJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10PauseJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10ResumeJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11ResumeJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job*=\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KIND_CALIBRATION\x10\x01*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06\x32\xee\x03\n\x12\x43\x61librationService\x12\x44\n\tCalibrate\x12\x1a.gemel.v1.CalibrateRequest\x1a\x1b.gemel.v1.CalibrateResponse\x12\x43\n\x08WatchJob\x12\x19.gemel.v1.WatchJobRequest\x1a\x1a.gemel.v1.WatchJobResponse0\x01\x12;\n\x06GetJob\x12\x17.gemel.v1.GetJobRequest\x1a\x18.gemel.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.gemel.v1.ListJobsRequest\x1a\x1a.gemel.v1.ListJobsResponse\x12\x44\n\tCancelJob\x12\x1a.gemel.v1.CancelJobRequest\x1a\x1b.gemel.v1.CancelJobResponse\x12\x41\n\x08PauseJob\x12\x19.gemel.v1.PauseJobRequest\x1a\x1a.gemel.v1.PauseJobResponse\x12\x44\n\tResumeJob\x12\x1a.gemel.v1.ResumeJobRequest\x1a\x1b.gemel.v1.ResumeJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agemel/v1/calibration.proto\x12\x08gemel.v1\x1a\x13gemel/v1/twin.proto\x1a\x14gemel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x01\x12\x15\n\rgradient_norm\x18\x03 \x01(\x01\x12\x11\n\tmax_steps\x18\x04 \x01(\x05\x12\x1d\n\x10seconds_per_step\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_seconds_per_stepB\x0f\n\r_seconds_left\"\xe7\x02\n\x03\x46it\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12%\n\x06status\x18\x02 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\r\n\x05\x63osts\x18\x04 \x03(\x01\x12\x1f\n\x05prior\x18\x05 \x01(\x0b\x32\x10.gemel.v1.Belief\x12#\n\tposterior\x18\x06 \x01(\x0b\x32\x10.gemel.v1.Belief\x12\'\n\nparameters\x18\x07 \x03(\x0b\x32\x13.gemel.v1.Parameter\x12\x13\n\x0b\x65xperiments\x18\x08 \x03(\t\x12\x0b\n\x03own\x18\t \x03(\t\x12%\n\x0bjoint_prior\x18\n \x01(\x0b\x32\x10.gemel.v1.Belief\x12)\n\x0fjoint_posterior\x18\x0b \x01(\x0b\x32\x10.gemel.v1.Belief\x12&\n\tjudgement\x18\x0c \x01(\x0b\x32\x13.gemel.v1.Judgement\"\x94\x01\n\tJudgement\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.gemel.v1.Verdict\x12\r\n\x05words\x18\x02 \x01(\t\x12\x0f\n\x07meaning\x18\x03 \x01(\t\x12\x0f\n\x07\x61gainst\x18\x04 \x03(\t\x12\x11\n\tin_favour\x18\x05 \x03(\t\x12\x1f\n\x06scores\x18\x06 \x03(\x0b\x32\x0f.gemel.v1.Score\"\x99\x02\n\x05Score\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12!\n\x04part\x18\x02 \x01(\x0e\x32\x13.gemel.v1.ScorePart\x12\x12\n\nexperiment\x18\x03 \x01(\t\x12\x0f\n\x07samples\x18\x04 \x01(\x05\x12\x0c\n\x04rmse\x18\x05 \x01(\x01\x12\x10\n\x08\x63overage\x18\x06 \x01(\x01\x12\x13\n\x0b\x63orrelation\x18\x07 \x01(\x01\x12\x0e\n\x06spread\x18\x08 \x01(\x01\x12\x0b\n\x03\x66\x61r\x18\t \x01(\x01\x12\r\n\x05worth\x18\n \x01(\x01\x12)\n\x05naive\x18\x0b \x03(\x0b\x32\x1a.gemel.v1.Score.NaiveEntry\x1a,\n\nNaiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb2\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.gemel.v1.JobKind\x12\x0c\n\x04twin\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.gemel.v1.JobState\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x12.gemel.v1.Progress\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12+\n\x07\x63reated\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x03\x66it\x18\x0b \x01(\x0b\x32\r.gemel.v1.Fit\"\xc1\x01\n\x10\x43\x61librateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12 \n\x06record\x18\x03 \x01(\x0b\x32\x10.gemel.v1.Record\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x12\n\x05until\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tmax_steps\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\x0estart_revision\x18\x07 \x01(\x05\x42\x08\n\x06_untilB\x0c\n\n_max_steps\"/\n\x11\x43\x61librateResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10WatchJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1f\n\x0fListJobsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\"/\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fPauseJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10PauseJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10ResumeJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11ResumeJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job*=\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KIND_CALIBRATION\x10\x01*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06*\x88\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_USABLE\x10\x01\x12\x1c\n\x18VERDICT_USABLE_WITH_CARE\x10\x02\x12\x1a\n\x16VERDICT_NOT_DETERMINED\x10\x03\x12\x16\n\x12VERDICT_NOT_USABLE\x10\x04*v\n\tScorePart\x12\x1a\n\x16SCORE_PART_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_PART_FITTED\x10\x01\x12\x17\n\x13SCORE_PART_HELD_OUT\x10\x02\x12\x1d\n\x19SCORE_PART_ANOTHER_RECORD\x10\x03\x32\xee\x03\n\x12\x43\x61librationService\x12\x44\n\tCalibrate\x12\x1a.gemel.v1.CalibrateRequest\x1a\x1b.gemel.v1.CalibrateResponse\x12\x43\n\x08WatchJob\x12\x19.gemel.v1.WatchJobRequest\x1a\x1a.gemel.v1.WatchJobResponse0\x01\x12;\n\x06GetJob\x12\x17.gemel.v1.GetJobRequest\x1a\x18.gemel.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.gemel.v1.ListJobsRequest\x1a\x1a.gemel.v1.ListJobsResponse\x12\x44\n\tCancelJob\x12\x1a.gemel.v1.CancelJobRequest\x1a\x1b.gemel.v1.CancelJobResponse\x12\x41\n\x08PauseJob\x12\x19.gemel.v1.PauseJobRequest\x1a\x1a.gemel.v1.PauseJobResponse\x12\x44\n\tResumeJob\x12\x1a.gemel.v1.ResumeJobRequest\x1a\x1b.gemel.v1.ResumeJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gemel.v1.calibration_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBKIND']._serialized_start=1648
-  _globals['_JOBKIND']._serialized_end=1709
-  _globals['_JOBSTATE']._serialized_start=1712
-  _globals['_JOBSTATE']._serialized_end=1888
+  _globals['_SCORE_NAIVEENTRY']._loaded_options = None
+  _globals['_SCORE_NAIVEENTRY']._serialized_options = b'8\001'
+  _globals['_JOBKIND']._serialized_start=2123
+  _globals['_JOBKIND']._serialized_end=2184
+  _globals['_JOBSTATE']._serialized_start=2187
+  _globals['_JOBSTATE']._serialized_end=2363
+  _globals['_VERDICT']._serialized_start=2366
+  _globals['_VERDICT']._serialized_end=2502
+  _globals['_SCOREPART']._serialized_start=2504
+  _globals['_SCOREPART']._serialized_end=2622
   _globals['_PROGRESS']._serialized_start=117
   _globals['_PROGRESS']._serialized_end=293
   _globals['_FIT']._serialized_start=296
-  _globals['_FIT']._serialized_end=615
-  _globals['_JOB']._serialized_start=618
-  _globals['_JOB']._serialized_end=924
-  _globals['_CALIBRATEREQUEST']._serialized_start=927
-  _globals['_CALIBRATEREQUEST']._serialized_end=1120
-  _globals['_CALIBRATERESPONSE']._serialized_start=1122
-  _globals['_CALIBRATERESPONSE']._serialized_end=1169
-  _globals['_WATCHJOBREQUEST']._serialized_start=1171
-  _globals['_WATCHJOBREQUEST']._serialized_end=1200
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1202
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1248
-  _globals['_GETJOBREQUEST']._serialized_start=1250
-  _globals['_GETJOBREQUEST']._serialized_end=1277
-  _globals['_GETJOBRESPONSE']._serialized_start=1279
-  _globals['_GETJOBRESPONSE']._serialized_end=1323
-  _globals['_LISTJOBSREQUEST']._serialized_start=1325
-  _globals['_LISTJOBSREQUEST']._serialized_end=1356
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1358
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1405
-  _globals['_PAUSEJOBREQUEST']._serialized_start=1407
-  _globals['_PAUSEJOBREQUEST']._serialized_end=1436
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=1438
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=1484
-  _globals['_RESUMEJOBREQUEST']._serialized_start=1486
-  _globals['_RESUMEJOBREQUEST']._serialized_end=1516
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=1518
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=1565
-  _globals['_CANCELJOBREQUEST']._serialized_start=1567
-  _globals['_CANCELJOBREQUEST']._serialized_end=1597
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1599
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1646
-  _globals['_CALIBRATIONSERVICE']._serialized_start=1891
-  _globals['_CALIBRATIONSERVICE']._serialized_end=2385
+  _globals['_FIT']._serialized_end=655
+  _globals['_JUDGEMENT']._serialized_start=658
+  _globals['_JUDGEMENT']._serialized_end=806
+  _globals['_SCORE']._serialized_start=809
+  _globals['_SCORE']._serialized_end=1090
+  _globals['_SCORE_NAIVEENTRY']._serialized_start=1046
+  _globals['_SCORE_NAIVEENTRY']._serialized_end=1090
+  _globals['_JOB']._serialized_start=1093
+  _globals['_JOB']._serialized_end=1399
+  _globals['_CALIBRATEREQUEST']._serialized_start=1402
+  _globals['_CALIBRATEREQUEST']._serialized_end=1595
+  _globals['_CALIBRATERESPONSE']._serialized_start=1597
+  _globals['_CALIBRATERESPONSE']._serialized_end=1644
+  _globals['_WATCHJOBREQUEST']._serialized_start=1646
+  _globals['_WATCHJOBREQUEST']._serialized_end=1675
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1677
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1723
+  _globals['_GETJOBREQUEST']._serialized_start=1725
+  _globals['_GETJOBREQUEST']._serialized_end=1752
+  _globals['_GETJOBRESPONSE']._serialized_start=1754
+  _globals['_GETJOBRESPONSE']._serialized_end=1798
+  _globals['_LISTJOBSREQUEST']._serialized_start=1800
+  _globals['_LISTJOBSREQUEST']._serialized_end=1831
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1833
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1880
+  _globals['_PAUSEJOBREQUEST']._serialized_start=1882
+  _globals['_PAUSEJOBREQUEST']._serialized_end=1911
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=1913
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=1959
+  _globals['_RESUMEJOBREQUEST']._serialized_start=1961
+  _globals['_RESUMEJOBREQUEST']._serialized_end=1991
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=1993
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=2040
+  _globals['_CANCELJOBREQUEST']._serialized_start=2042
+  _globals['_CANCELJOBREQUEST']._serialized_end=2072
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2074
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2121
+  _globals['_CALIBRATIONSERVICE']._serialized_start=2625
+  _globals['_CALIBRATIONSERVICE']._serialized_end=3119
 # @@protoc_insertion_point(module_scope)

@@ -27,6 +27,21 @@ class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_STATE_FAILED: _ClassVar[JobState]
     JOB_STATE_CANCELLED: _ClassVar[JobState]
     JOB_STATE_PAUSED: _ClassVar[JobState]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_USABLE: _ClassVar[Verdict]
+    VERDICT_USABLE_WITH_CARE: _ClassVar[Verdict]
+    VERDICT_NOT_DETERMINED: _ClassVar[Verdict]
+    VERDICT_NOT_USABLE: _ClassVar[Verdict]
+
+class ScorePart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCORE_PART_UNSPECIFIED: _ClassVar[ScorePart]
+    SCORE_PART_FITTED: _ClassVar[ScorePart]
+    SCORE_PART_HELD_OUT: _ClassVar[ScorePart]
+    SCORE_PART_ANOTHER_RECORD: _ClassVar[ScorePart]
 JOB_KIND_UNSPECIFIED: JobKind
 JOB_KIND_CALIBRATION: JobKind
 JOB_STATE_UNSPECIFIED: JobState
@@ -36,6 +51,15 @@ JOB_STATE_SUCCEEDED: JobState
 JOB_STATE_FAILED: JobState
 JOB_STATE_CANCELLED: JobState
 JOB_STATE_PAUSED: JobState
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_USABLE: Verdict
+VERDICT_USABLE_WITH_CARE: Verdict
+VERDICT_NOT_DETERMINED: Verdict
+VERDICT_NOT_USABLE: Verdict
+SCORE_PART_UNSPECIFIED: ScorePart
+SCORE_PART_FITTED: ScorePart
+SCORE_PART_HELD_OUT: ScorePart
+SCORE_PART_ANOTHER_RECORD: ScorePart
 
 class Progress(_message.Message):
     __slots__ = ("step", "cost", "gradient_norm", "max_steps", "seconds_per_step", "seconds_left")
@@ -54,7 +78,7 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., cost: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., max_steps: _Optional[int] = ..., seconds_per_step: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...
 
 class Fit(_message.Message):
-    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior")
+    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +90,7 @@ class Fit(_message.Message):
     OWN_FIELD_NUMBER: _ClassVar[int]
     JOINT_PRIOR_FIELD_NUMBER: _ClassVar[int]
     JOINT_POSTERIOR_FIELD_NUMBER: _ClassVar[int]
+    JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
     revision: int
     status: _types_pb2.SolveStatus
     steps: int
@@ -77,7 +102,57 @@ class Fit(_message.Message):
     own: _containers.RepeatedScalarFieldContainer[str]
     joint_prior: _twin_pb2.Belief
     joint_posterior: _twin_pb2.Belief
-    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ...) -> None: ...
+    judgement: Judgement
+    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ...) -> None: ...
+
+class Judgement(_message.Message):
+    __slots__ = ("verdict", "words", "meaning", "against", "in_favour", "scores")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FIELD_NUMBER: _ClassVar[int]
+    IN_FAVOUR_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    verdict: Verdict
+    words: str
+    meaning: str
+    against: _containers.RepeatedScalarFieldContainer[str]
+    in_favour: _containers.RepeatedScalarFieldContainer[str]
+    scores: _containers.RepeatedCompositeFieldContainer[Score]
+    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., words: _Optional[str] = ..., meaning: _Optional[str] = ..., against: _Optional[_Iterable[str]] = ..., in_favour: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ...) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("sensor", "part", "experiment", "samples", "rmse", "coverage", "correlation", "spread", "far", "worth", "naive")
+    class NaiveEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SENSOR_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    RMSE_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    FAR_FIELD_NUMBER: _ClassVar[int]
+    WORTH_FIELD_NUMBER: _ClassVar[int]
+    NAIVE_FIELD_NUMBER: _ClassVar[int]
+    sensor: str
+    part: ScorePart
+    experiment: str
+    samples: int
+    rmse: float
+    coverage: float
+    correlation: float
+    spread: float
+    far: float
+    worth: float
+    naive: _containers.ScalarMap[str, float]
+    def __init__(self, sensor: _Optional[str] = ..., part: _Optional[_Union[ScorePart, str]] = ..., experiment: _Optional[str] = ..., samples: _Optional[int] = ..., rmse: _Optional[float] = ..., coverage: _Optional[float] = ..., correlation: _Optional[float] = ..., spread: _Optional[float] = ..., far: _Optional[float] = ..., worth: _Optional[float] = ..., naive: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "kind", "twin", "revision", "state", "progress", "attempts", "error", "created", "updated", "fit")
