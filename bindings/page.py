@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import jinja2
 import numpy as np
 
+from gemel.bindings.pictures import plot_images
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
-from gemel.engine import Fit, Forecast, Judgement, Score, Twin, identifiability
+from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
 from gemel.engine.noise import whitened
 from gemel.engine.store.files import write_atomically
@@ -27,25 +28,31 @@ def write_page(
     plan: FitPlan,
     runs: Mapping[str, Forecast],
     judgement: Judgement,
-    validated: bool,
+    unseen: tuple[Forecast, Record] | None,
 ) -> None:
     """Write the page, whole or not at all; its pictures are inside it.
 
     Args:
         path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
-            and, if validated, ``validation.png``, and those of the residuals are put there as ``residuals.png``.
+            and, with unseen data, ``validation.png``; there go those of the residuals, ``residuals.png``, and of
+            measured images, ``image-NAME.png`` and ``validation-NAME.png``.
         fit: the calibration.
         plan: what was fitted, and how.
         runs: a free run at the times of each experiment.
         judgement: of the fit.
-        validated: whether there were data of their own to judge on.
+        unseen: a free run over data of their own that it was judged on, and these data; None where there were none.
     """
-    twin = fit.twin
-    residuals = {}
+    twin, folder = fit.twin, path.parent
+    residuals, images = {}, {}
     for name, forecast in runs.items():
         picture = path.with_name(f"{file_name('residuals', name)}.png")
         if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
             residuals[name] = _inside(picture)
+        there, record = fit.twin_in(name), plan.measured[name]
+        images[name] = _all_inside(plot_images(folder, there, forecast.run, record, plan.fitted[name], name))
+    unseen_images = {}
+    if unseen is not None:
+        unseen_images = _all_inside(plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation"))
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -56,7 +63,9 @@ def write_page(
         naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
         held=[_score_row(twin, score) for score in held],
         forecasts={name: _inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
-        validation=_inside(path.with_name("validation.png")) if validated else "",
+        images=images,
+        validation="" if unseen is None else _inside(path.with_name("validation.png")),
+        validation_images=unseen_images,
         parameters=[_parameter_row(row) for row in fit.table()],
         directions=[
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
@@ -149,6 +158,10 @@ def _template() -> jinja2.Template:
 
 def _inside(picture: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def _all_inside(pictures: Mapping[str, Path]) -> dict[str, str]:
+    return {name: _inside(picture) for name, picture in pictures.items()}
 
 
 def _score_row(twin: Twin, score: Score) -> dict[str, Any]:

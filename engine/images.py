@@ -44,6 +44,7 @@ class PixelSensor(SampledSensor):
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
         field: which field of a mixed space.
+        shape: rows and columns of the image, or the number of its points.
     """
 
     name: str = eqx.field(static=True)
@@ -57,6 +58,7 @@ class PixelSensor(SampledSensor):
     lag: Any = None
     offset: Any = None
     field: str | None = eqx.field(static=True, default=None)
+    shape: tuple[int, ...] = eqx.field(static=True, default=())
 
     def samples(self, space: FunctionSpace) -> Float[np.ndarray, "q dim"]:
         """The points. Raises `ValueError` for a field that it cannot read."""
@@ -148,6 +150,7 @@ class ImageSensor(eqx.Module):
                 lag=self.lag,
                 offset=self.offset,
                 field=self.field,
+                shape=self.shape,
             )
             for number, points in enumerate(places, 1)
         ]
@@ -243,9 +246,24 @@ def image_by_pixel(images: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 def images_of(sensors: Sequence[Sensor]) -> dict[str, tuple[str, ...]]:
     """The names of the pixels of each image among some sensors."""
-    found: dict[str, list[str]] = {}
+    return {image: tuple(sensor.name for sensor, _ in pixels) for image, pixels in _pixels_of(sensors).items()}
+
+
+def layouts_of(sensors: Sequence[Sensor]) -> dict[str, Float[np.ndarray, "..."]]:
+    """Where the pixels of each image among some sensors look, in m: ``(rows, columns, dim)``, or ``(n, dim)`` for
+    points without rows, and where pixels are missing.
+    """
+    found = {}
+    for image, pixels in _pixels_of(sensors).items():
+        centres, shape = np.asarray([pixel.points[0] for _, pixel in pixels]), pixels[0][1].shape
+        found[image] = centres.reshape(*shape, -1) if len(centres) == np.prod(shape) else centres
+    return found
+
+
+def _pixels_of(sensors: Sequence[Sensor]) -> dict[str, list[tuple[Sensor, PixelSensor]]]:
+    found: dict[str, list[tuple[Sensor, PixelSensor]]] = {}
     for sensor in sensors:
         origin = sensor.sensor if isinstance(sensor, DerivedSensor) else sensor
         if isinstance(origin, PixelSensor):
-            found.setdefault(origin.image, []).append(sensor.name)
-    return {image: tuple(names) for image, names in found.items()}
+            found.setdefault(origin.image, []).append((sensor, origin))
+    return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gemel.bindings.commands import common
 from gemel.bindings.page import file_name
+from gemel.bindings.pictures import plot_images
 from gemel.bindings.report import comparison_table, plot_forecast, reading_table
 from gemel.engine import forecast
 from gemel.engine.results import comparison_figures, save_json, save_run
@@ -37,6 +38,7 @@ def run(path: Path, options: ForecastOptions) -> None:
         status = result.run.status.worst()
     out.mkdir(parents=True, exist_ok=True)
     save_run(out / "run.zarr", result)
+    drawn = ["run.zarr", "forecast.png"]
     common.console.print(reading_table(twin, result))
     if drive.record is not None and asked.every is None and not asked.input:
         measured = drive.record
@@ -44,8 +46,9 @@ def run(path: Path, options: ForecastOptions) -> None:
         save_json(out / "figures.json", figures)
         common.console.print(comparison_table(twin, figures))
         plot_forecast(out / "forecast.png", twin, result, measured)
+        drawn += [picture.name for picture in plot_images(out, twin, result.run, measured).values()]
     else:
         plot_forecast(out / "forecast.png", twin, result)
-    common.console.print(f"Written to {out}: run.zarr, forecast.png")
+    common.console.print(f"Written to {out}: {', '.join(drawn)}", soft_wrap=True)
     if status != 0:
         raise SolveError(f"The forecast failed: {status.message}")

@@ -1,14 +1,20 @@
 """Images of fields: what a pixel reads, a camera that finds a conductivity and a film, their data and their figures."""
 
+import base64
 import io
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import zarr
 from rich.console import Console
 
 import gemel as gm
+from gemel.bindings.commands.calibrate import report
+from gemel.bindings.pictures import plot_images
+from gemel.bindings.plan import plan_fit
 from gemel.bindings.report import comparison_table, reading_table, value_table
 from gemel.engine.observations import FieldObservation
 from gemel.engine.results import comparison_figures
@@ -109,6 +115,56 @@ def test_a_camera_finds_a_conductivity_and_a_film(tmp_path):
     assert "camera (mean of 40 pixels)" in printed(reading_table(twin, gm.simulate(twin)))
     with pytest.raises(ValueError, match="it has corner, camera"):
         twin.sensor("camera.41")
+    report(file, fit, plan_fit(file, None), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    picture = base64.b64encode((tmp_path / "out" / "image-camera.png").read_bytes()).decode()
+    assert (
+        f'<img alt="The image camera: measured, twin and their difference" src="data:image/png;base64,{picture}' in page
+    )
+
+
+def test_pictures_show_measured_twin_and_difference_at_the_times_that_matter(tmp_path, monkeypatch):
+    """The last fitted time, the one of the largest difference, the last one; in °C and K, by rows and columns."""
+    grid = gm.pixel_grid((0.0, 0.0), (0.4, 0.0), (0.0, 0.2), 2, 3)
+    camera = gm.ImageSensor("ca/mera", grid, 0.1, unit="degC")
+    fibre = gm.ImageSensor("fibre", np.array([[0.0, 0.1], [0.3, 0.1], [0.3, 0.2]]), 0.1, unit="degC")
+    heat = gm.Heat(gm.FunctionSpace(gm.rectangle(2, 2), "Q1"), 1.0, 1.0)
+    twin = gm.Twin("plate", gm.Transient(heat, 300.0, 1.0), [*camera.sensors(), *fibre.sensors()])
+    times = np.arange(0.0, 50.0, 10.0)
+    read = 293.15 + np.arange(30.0).reshape(5, 2, 3)
+    off = np.zeros((5, 2, 3))
+    off[3], off[4, 0, 1] = 2.0, -1.0
+    measured = read - off
+    measured[1, 1, 2] = np.nan
+    readings = {
+        name: jnp.asarray(values) for name, values in (camera.readings(read) | fibre.readings(read[:, 0])).items()
+    }
+    run = gm.Run(jnp.asarray(times), readings, None, gm.Status(jnp.asarray(0, jnp.int32)), {})
+    record = gm.Record(times, camera.readings(measured) | fibre.readings(measured[:, 0]))
+    drawn: list[Any] = []
+    monkeypatch.setattr("gemel.bindings.pictures.save", lambda drawing, path: drawn.append(drawing))
+    found = plot_images(tmp_path, twin, run, record, record.between(0.0, 15.0), "monday")
+    assert {name: path.name for name, path in found.items()} == {
+        "ca/mera": "image-ca_mera-monday.png",
+        "fibre": "image-fibre-monday.png",
+    }
+    axes = drawn[0].axes[:9]
+    maps = np.ma.stack([axis.images[0].get_array() for axis in axes]).reshape(3, 3, 2, 3)
+    for k, i in enumerate((1, 3, 4)):
+        np.testing.assert_allclose(maps[k, 0], np.ma.masked_invalid(measured[i] - 273.15))
+        np.testing.assert_allclose(maps[k, 1], read[i] - 273.15)
+        np.testing.assert_allclose(maps[k, 2], np.ma.masked_invalid(read[i] - measured[i]), atol=1e-12)
+    assert maps.mask.sum() == 2
+    assert axes[2].images[0].get_clim() == pytest.approx((-2.0, 2.0))
+    assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim()
+    assert axes[0].images[0].get_extent() == pytest.approx([-100.0, 500.0, 300.0, -100.0])
+    words = ["10 s\nend of the fitted part", "30 s\nlargest difference", "40 s\nlast"]
+    assert [axis.get_ylabel().split("\n\n")[0] for axis in axes[::3]] == words
+    assert [bar.get_ylabel() for bar in drawn[0].axes[9:]] == ["ca/mera [°C]", "difference [K]"]
+    line = drawn[1].axes[2].lines[1]
+    np.testing.assert_allclose(line.get_xdata(), [0.0, 300.0, 400.0])
+    np.testing.assert_allclose(line.get_ydata(), read[3, 0] - 273.15)
+    assert plot_images(tmp_path, twin, run, gm.Record(times, {})) == {}
 
 
 def test_images_over_time_come_from_columns_and_arrays(tmp_path):
