@@ -67,6 +67,7 @@ def write_page(
         validation="" if unseen is None else _inside(path.with_name("validation.png")),
         validation_images=unseen_images,
         parameters=[_parameter_row(row) for row in fit.table()],
+        arrays=[_array_row(row) for row in fit.arrays()],
         directions=[
             {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
             for d in identifiability(fit.prior, fit.belief)
@@ -191,6 +192,15 @@ def _parameter_row(row: Any) -> dict[str, Any]:
         "low": low,
         "high": high,
         "unit": written(row.unit),
+        "determined": f"{100 * max(row.determined, 0.0):.1f}",
+    }
+
+
+def _array_row(row: Any) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "description": row.description,
+        "count": row.count,
         "determined": f"{100 * max(row.determined, 0.0):.1f}",
     }
 

@@ -91,6 +91,7 @@ def test_a_hybrid_twin_in_a_file_beats_the_physics_alone(
     low, high = hybrid["parameters"]["capacity"]["interval"]
     assert low < 500.0 < high
     assert hybrid["arrays"]["loss"]["count"] == 13
+    assert "13 numbers" in Path("runs/heater/report.html").read_text()
 
     assert "belief.json" in gemel("forecast", "heater.toml")
     gemel("simulate", "heater.toml", "--until", "1h", "--every", "5min", "--input", "power=20 W")
