@@ -135,11 +135,13 @@ class RunAssembly:
             series[group] = {sensor: np.asarray(values[i]) for i, sensor in enumerate(self.header.sensors)}
         fields = {name: values.reshape(self._shapes[name]) for name, values in self._fields.items()}
         attributes = {"status": self._summary.status.code, "statistics": dict(self._summary.statistics)}
+        if self.header.HasField("loss"):
+            attributes["loss"] = {"kind": self.header.loss.kind, "numbers": list(self.header.loss.numbers)}
         return RunData(np.asarray(self._times) if self.header.has_time else None, series, fields, attributes)
 
     def _add_frame(self, frame: Any) -> None:
         self._times.append(frame.time)
-        for group in ("readings", "parametric", "predictive", "model_error"):
+        for group in ("readings", "parametric", "predictive", "model_error", "noise"):
             if group in frame.DESCRIPTOR.fields_by_name:
                 self._rows.setdefault(group, []).append(list(getattr(frame, group)))
 

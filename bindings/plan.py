@@ -77,7 +77,7 @@ class FitPlan:
 
     def judge(self, fit: Fit, runs: Mapping[str, Forecast], unseen: tuple[Forecast, Record] | None = None) -> Judgement:
         """Judge a fit by its `runs`, and by one over a record of which nothing was fitted."""
-        return judge(fit, runs, self.measured, self.fitted, self.sensors, unseen, self.loss)
+        return judge(fit, runs, self.measured, self.fitted, self.sensors, unseen)
 
     def method(self, twin: Twin) -> LeastSquaresSolver:
         """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""

@@ -197,7 +197,9 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     drawing, ((axis,),) = figure(1)
     names = _one_each(twin)
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
-    spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
+    spread = np.zeros(len(names))
+    if _has_band(forecast):
+        spread = np.asarray([float(forecast.band(name)[1]) for name in names]) - readings
     measured = np.asarray(
         [float(record.readings[name]) if record and name in record.readings else np.nan for name in names]
     )

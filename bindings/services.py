@@ -253,7 +253,12 @@ def _place(store: Store, twin: TwinRevision) -> tuple[Any, ...]:
 
 def _header(run: RunData, twin: str, revision: int, run_id: str) -> simulation_pb2.RunHeader:
     return simulation_pb2.RunHeader(
-        run_id=run_id, twin=twin, revision=revision, sensors=run.sensors, has_time=run.times is not None
+        run_id=run_id,
+        twin=twin,
+        revision=revision,
+        sensors=run.sensors,
+        has_time=run.times is not None,
+        loss=run.attributes.get("loss"),
     )
 
 

@@ -1,7 +1,6 @@
 """Forecasts: a free run with its credible band."""
 
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.losses import Gaussian, Loss
 from gemel.engine.signals import Series
 from gemel.engine.simulation import Readings, Run, check_names, line_up, respond
 from gemel.engine.twin import Twin
@@ -20,24 +20,35 @@ class Forecast(eqx.Module):
 
     ``parametric`` comes from the parameters' uncertainty alone, ``model_error`` from the model's error, zero
     where a sensor has none; ``predictive`` adds the sensor's noise to both and is what a new measurement should be
-    compared with.
+    compared with. That noise has the scale ``noise`` and is the one that ``loss`` stands for: with `StudentT` up to two
+    degrees of freedom ``predictive`` is infinite, and the bands are not.
     """
 
     run: Run
     parametric: dict[str, Array]
     predictive: dict[str, Array]
-    model_error: dict[str, Array] = eqx.field(default_factory=dict)
+    model_error: dict[str, Array]
+    noise: dict[str, Array]
+    loss: Loss = Gaussian()
 
     def shares(self, sensor: str) -> dict[str, float]:
         """Where the predictive variance of a sensor comes from, on average over the run: shares that add up to one."""
         total = jnp.mean(self.predictive[sensor] ** 2)
         parameters = float(jnp.mean(self.parametric[sensor] ** 2) / total)
-        model = float(jnp.mean(self.model_error[sensor] ** 2) / total) if sensor in self.model_error else 0.0
+        model = float(jnp.mean(self.model_error[sensor] ** 2) / total)
         return {"parameters": parameters, "model error": model, "noise": max(1.0 - parameters - model, 0.0)}
 
     def band(self, sensor: str, level: float = 0.95) -> tuple[Array, Array]:
-        """The predictive band of a sensor that should hold a share ``level`` of new measurements."""
-        spread = NormalDist().inv_cdf(0.5 + 0.5 * level) * self.predictive[sensor]
+        """The predictive band of a sensor that should hold a share ``level`` of new measurements.
+
+        Parameters and model error spread normally, and the noise as ``loss`` says: the band is of their sum.
+
+        Raises `ValueError` for a level that is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"The level of a band is between 0 and 1, such as 0.95, not {level}.")
+        scale, blur = self.noise[sensor], jnp.hypot(self.parametric[sensor], self.model_error[sensor])
+        spread = scale * self.loss.half_width(level, blur / scale)
         return self.run.readings[sensor] - spread, self.run.readings[sensor] + spread
 
     def coverage(self, sensor: str, measured: Float[Array, " n"] | np.ndarray) -> float:
@@ -57,7 +68,8 @@ def forecast(
 ) -> Forecast:
     r"""Run a twin freely and propagate its belief to the readings, $\mathrm{var}\,y = J C J^\top + s^2 + \sigma^2$.
 
-    The noise $\sigma$ and the spread $s$ of a model error are taken at the mean of the belief.
+    The standard deviation $\sigma$ of the noise, under the loss of the twin, and the spread $s$ of a model error are
+    taken at the mean of the belief.
 
     Args:
         twin: a calibrated twin (or one with its prior).
@@ -76,12 +88,13 @@ def forecast(
     run, spread = _propagate(twin, *line_up(twin, inputs, times))
     noises = twin.noises().values()
     errors = jnp.array([0.0 if noise.error is None else noise.error.std for noise in noises])
-    noise = jnp.hypot(jnp.array([noise.std for noise in noises]), errors)
+    scales = jnp.array([noise.std for noise in noises])
+    noise = jnp.hypot(twin.loss.std * scales, errors)
     names = tuple(sensor.name for sensor in twin.sensors)
     parametric = dict(Readings(names, spread))
     predictive = dict(Readings(names, jnp.hypot(spread, noise)))
-    model_error = dict(Readings(names, jnp.broadcast_to(errors, spread.shape)))
-    return Forecast(run, parametric, predictive, model_error)
+    model_error, scale = (dict(Readings(names, jnp.broadcast_to(one, spread.shape))) for one in (errors, scales))
+    return Forecast(run, parametric, predictive, model_error, scale, twin.loss)
 
 
 @eqx.filter_jit

@@ -43,11 +43,13 @@ class ModelError(eqx.Module):
 
 
 class Noise(eqx.Module):
-    r"""Zero-mean Gaussian noise of a sensor, and what is believed of the model's error there.
+    r"""Zero-mean noise of a sensor, normal unless the twin's loss takes it for another, and what is believed of the
+    model's error there.
 
     Args:
-        std: standard deviation $\sigma$ in the SI unit of the reading; a number, or a `Parameter` where the data are to
-            say. Without an ``error`` it covers the model's own error as well.
+        std: standard deviation $\sigma$ in the SI unit of the reading, or with another loss the scale that this weighs
+            residuals by; a number, or a `Parameter` where the data are to say. Without an ``error`` it covers the
+            model's own error as well.
         correlation_time: $\tau$ in s of a correlation $e^{-|t-t'|/\tau}$ of the noise itself, which is then only
             counted: samples at spacing $\Delta t$ carry the weight of one in $\coth(\Delta t/2\tau)$ independent ones.
             0 for independent samples.

@@ -12,6 +12,7 @@ import numpy as np
 
 from gemel.engine.calibration import Fit
 from gemel.engine.forecasting import Forecast
+from gemel.engine.losses import loss_from, loss_words
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record, samples_of
 from gemel.engine.simulation import Run
@@ -53,14 +54,19 @@ def run_data(run: Run) -> RunData:
 
 
 def forecast_data(forecast: Forecast) -> RunData:
-    """A forecast as plain arrays: the run with the groups ``parametric``, ``predictive`` and ``model_error``."""
+    """A forecast as plain arrays: the run with the groups ``parametric``, ``predictive``, ``model_error``, ``noise``.
+
+    Raises `ValueError` for a loss that is not one of the library's.
+    """
     run = run_data(forecast.run)
+    attributes = {**run.attributes, "loss": loss_words(forecast.loss)}
     groups = {
         "parametric": {name: np.asarray(values) for name, values in forecast.parametric.items()},
         "predictive": {name: np.asarray(values) for name, values in forecast.predictive.items()},
         "model_error": {name: np.asarray(values) for name, values in forecast.model_error.items()},
+        "noise": {name: np.asarray(values) for name, values in forecast.noise.items()},
     }
-    return RunData(run.times, {**run.series, **groups}, run.fields, run.attributes)
+    return RunData(run.times, {**run.series, **groups}, run.fields, attributes)
 
 
 def run_of(data: RunData) -> Run:
@@ -72,11 +78,12 @@ def run_of(data: RunData) -> Run:
 
 
 def forecast_of(data: RunData) -> Forecast:
-    """The forecast that `forecast_data` describes."""
-    parametric = {name: jnp.asarray(values) for name, values in data.series["parametric"].items()}
-    predictive = {name: jnp.asarray(values) for name, values in data.series["predictive"].items()}
-    model_error = {name: jnp.asarray(values) for name, values in data.series.get("model_error", {}).items()}
-    return Forecast(run_of(data), parametric, predictive, model_error)
+    """The forecast that `forecast_data` describes. Raises `ValueError` for a run that is none."""
+    kinds = ("parametric", "predictive", "model_error", "noise")
+    if missing := [kind for kind in kinds if kind not in data.series]:
+        raise ValueError(f"The run is no forecast: it has no '{missing[0]}'.")
+    groups: Any = {kind: {name: jnp.asarray(v) for name, v in data.series[kind].items()} for kind in kinds}
+    return Forecast(run_of(data), **groups, loss=loss_from(data.attributes["loss"]))
 
 
 def save_run(path: Path, run: Run | Forecast) -> None:

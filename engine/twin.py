@@ -9,6 +9,7 @@ from jaxtyping import Array
 from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.coefficients import inputs_of
 from gemel.engine.images import image_by_pixel, images_of
+from gemel.engine.losses import Gaussian, Loss, require_loss
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
@@ -27,10 +28,11 @@ class Twin(eqx.Module):
         analysis: the model with the question asked of it; numbers in it may be `Parameter` and `Input`.
         sensors: what is read from it.
         description: one line for people.
+        loss: what the noise of its sensors is taken for, in fits and in the bands of forecasts.
 
     Raises:
         RuntimeError: where jax computes in single precision.
-        ValueError: for sensors that share a name or do not fit the analysis, or inconsistent parameters.
+        ValueError: for sensors that share a name or do not fit the analysis, inconsistent parameters, or no loss.
     """
 
     name: str = eqx.field(static=True)
@@ -39,9 +41,17 @@ class Twin(eqx.Module):
     belief: Belief
     observation: Any
     prepared: Any
+    loss: Loss
     description: str = eqx.field(static=True)
 
-    def __init__(self, name: str, analysis: Analysis, sensors: Sequence[Sensor], description: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        analysis: Analysis,
+        sensors: Sequence[Sensor],
+        description: str = "",
+        loss: Loss = Gaussian(),  # noqa: B008
+    ) -> None:
         require_double("A twin")
         names = [sensor.name for sensor in sensors]
         for sensor in names:
@@ -51,6 +61,7 @@ class Twin(eqx.Module):
         self.analysis = analysis
         self.sensors = tuple(sensors)
         self.description = description
+        self.loss = require_loss(loss)
         self.belief = Belief.prior(parameters_of((analysis, self.sensors)))
         self.observation = analysis.observe(self.sensors)
         self.prepared = stop_gradient(bind(analysis, self.belief.values())).prepare()
@@ -108,3 +119,9 @@ class Twin(eqx.Module):
         """The same twin with another belief about its parameters."""
         belief = Belief(self.belief.parameters, mean, covariance)
         return eqx.tree_at(lambda twin: twin.belief, self, belief)
+
+    def with_loss(self, loss: Loss) -> "Twin":
+        """The same twin whose noise is taken for another one."""
+        return eqx.tree_at(
+            lambda twin: twin.loss, self, require_loss(loss), is_leaf=lambda node: isinstance(node, Loss)
+        )

@@ -47,4 +47,4 @@ def run(path: Path, options: SimulateOptions) -> None:
 
 def _without_band(result: Run) -> Forecast:
     nothing = {name: jnp.zeros_like(values) for name, values in result.readings.items()}
-    return Forecast(result, nothing, nothing)
+    return Forecast(result, nothing, nothing, nothing, nothing)

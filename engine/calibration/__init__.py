@@ -14,7 +14,6 @@ from gemel.engine.calibration.fit import (
 )
 from gemel.engine.calibration.identifiability import Direction, identifiability
 from gemel.engine.calibration.judgement import Judgement, judge
-from gemel.engine.calibration.losses import Gaussian, Huber, Loss, StudentT
 from gemel.engine.calibration.multistart import Starts, multistart
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.calibration.profiles import LikelihoodProfile, profile_likelihood
@@ -30,6 +29,7 @@ from gemel.engine.calibration.shooting import (
     shooting_residual,
     shooting_start,
 )
+from gemel.engine.losses import Gaussian, Huber, Loss, StudentT
 
 __all__ = [
     "DEFAULT_SOLVER",

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, data_residual
+from gemel.engine.losses import Loss
 from gemel.engine.signals import Record, samples_of
 from gemel.engine.twin import Twin
 from gemel.solvers.early_stopping import EarlyStopping
@@ -35,7 +35,7 @@ def stopping_early(
         fitted: the part of it that will be fitted, or those.
         patience: how many steps to go on without an improvement.
         sensors: which held-out readings count; all by default.
-        loss: what a residual costs; `Gaussian` by default.
+        loss: what a residual costs; that of the twin by default.
         own: the parameters of which every experiment has one of its own.
 
     Raises:

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
-from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.losses import Loss
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief
 from gemel.engine.signals import Record
@@ -163,7 +163,8 @@ def calibrate(
         sensors: which readings to fit; the others are held out.
         state: where to continue a fit that was interrupted.
         on_step: called after the start and after each step with the state, for progress and checkpoints.
-        loss: what a residual costs; `Gaussian` by default, `Huber` or `StudentT` where some samples are wrong.
+        loss: what a residual costs; by default what the twin has, `Gaussian` unless told otherwise. `Huber` or
+            `StudentT` where some samples are wrong. The fitted twin has it, for its forecasts.
         own: parameters of which every experiment has one of its own; all experiments share the others.
         start: standardised parameters from which to fit, such as ``earlier.twin.belief.mean``; by default the mean of
             the prior, which stays the prior in any case.
@@ -211,7 +212,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
         after = belief_in_another(before, joint, first, problem.own)
     else:
         after = belief_in(before, joint, first)
-    fitted = twin.with_belief(after.mean, after.covariance)
+    fitted = twin.with_belief(after.mean, after.covariance).with_loss(problem.loss)
     return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step))
 
 

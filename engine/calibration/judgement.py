@@ -9,9 +9,9 @@ from scipy.stats import binomtest
 
 from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
-from gemel.engine.calibration.losses import Gaussian, Loss
 from gemel.engine.calibration.scores import FAR, Score, pooled, scores_of, with_guesses_before
 from gemel.engine.forecasting import Forecast
+from gemel.engine.losses import Gaussian
 from gemel.engine.signals import Record
 from gemel.solvers.solution import Code
 
@@ -69,7 +69,6 @@ def judge(
     fitted: Record | Mapping[str, Record],
     sensors: Sequence[str] | None = None,
     unseen: tuple[Forecast, Record] | None = None,
-    loss: Loss | None = None,
 ) -> Judgement:
     """Judge a fit by a free run over all of a record, and over another one that was not fitted.
 
@@ -81,7 +80,6 @@ def judge(
         fitted: the part of it that was fitted, or those.
         sensors: which readings were fitted, an image by its name; None for all.
         unseen: a free run at the times of another record, and that record.
-        loss: what a residual cost in the fit; `Gaussian` by default.
     """
     given: tuple[Any, ...] = (forecast, record, fitted)
     runs, records, parts = ({"": one} if _alone(one) else dict(one) for one in given)
@@ -96,7 +94,7 @@ def judge(
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
     if fit.status.worst() != Code.SUCCESS:
         bad.insert(0, f"The calibration did not converge: {fit.message}")
-    robust = not isinstance(loss, Gaussian | None)
+    robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
     care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))

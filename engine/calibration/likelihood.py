@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.calibration.losses import Loss
+from gemel.engine.losses import Loss
 from gemel.engine.noise import Noise, innovations
 
 _FLOOR = 0.6065306597126334

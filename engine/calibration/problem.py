@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
-from gemel.engine.calibration.losses import Gaussian, Loss
+from gemel.engine.losses import Loss, require_loss
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
@@ -60,7 +60,7 @@ class CalibrationProblem(eqx.Module):
     belief: Belief
     floors: dict[str, Array]
     own: tuple[str, ...] = eqx.field(static=True)
-    loss: Loss = Gaussian()
+    loss: Loss
 
     @staticmethod
     def of(
@@ -77,7 +77,7 @@ class CalibrationProblem(eqx.Module):
             record: measured readings and inputs, or several by the name of their experiment.
             sensors: which readings to fit, an image by its name; all in the records by default. The others are held
                 out.
-            loss: what a residual costs; `Gaussian` by default.
+            loss: what a residual costs; that of the twin by default.
             own: parameters of which every experiment has one of its own, such as the state it starts from; all
                 experiments share the others.
 
@@ -85,8 +85,7 @@ class CalibrationProblem(eqx.Module):
             ValueError: for readings, inputs or parameters that the twin does not have, a twin without parameters, or
                 no data.
         """
-        if not isinstance(loss, Loss | None):
-            raise ValueError(f"A loss is Gaussian(), Huber() or StudentT(), or one of your own, not {loss!r}.")
+        loss = twin.loss if loss is None else require_loss(loss)
         if not twin.parameters:
             raise ValueError(f"Twin '{twin.name}' has no parameters to calibrate.")
         if isinstance(own, str):
@@ -107,7 +106,7 @@ class CalibrationProblem(eqx.Module):
             for sensor in twin.sensors
             if sensor.name in fitted and sensor.noise.uncertain
         }
-        return CalibrationProblem(twin, experiments, belief, floors, tuple(own), Gaussian() if loss is None else loss)
+        return CalibrationProblem(twin, experiments, belief, floors, tuple(own), loss)
 
     def start(self, z: Float[Array, " q"] | np.ndarray | None = None) -> Float[Array, " p"]:
         """Where the fit starts: at the mean of the belief before the data, or where the twin's own parameters are ``z``

@@ -25,8 +25,8 @@ from jaxtyping import Array, Float, Int
 
 from gemel.engine.analyses import AdaptiveOde, Ode
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, posterior_covariance
-from gemel.engine.calibration.losses import Loss
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
+from gemel.engine.losses import Loss
 from gemel.engine.parameters import bind
 from gemel.engine.physics import OdeSystem
 from gemel.engine.signals import Record
@@ -241,7 +241,7 @@ def shoot(
         tightness: the jumps that are allowed, in units of ``scale``, falling.
         solver: the method; Levenberg-Marquardt has a column for each state of each window.
         sensors: which readings to fit; the others are held out.
-        loss: what a residual costs; `Gaussian` by default.
+        loss: what a residual costs; that of the twin by default.
 
     Raises:
         ValueError: as `Shooting.of`, or for no tightness.
@@ -352,7 +352,7 @@ def conclude_shooting(shot: Shooting, state: FitState, costs: Float[Array, " ste
         raise CalibrationError(f"A window of '{twin.name}' cannot be run from its state: guess better states.")
     z, states = shot.split(state.z)
     covariance = posterior_covariance(shooting_residual, state, shot)[: len(z), : len(z)]
-    fitted = twin.with_belief(z, covariance)
+    fitted = twin.with_belief(z, covariance).with_loss(shot.problem.loss)
     places = {name: one.places for name, one in shot.problem.experiments.items()}
     fit = Fit(fitted, twin.belief, fitted.belief, places, Status(state.code), costs, int(state.step))
     jumps = _rows(state.z, shot)[-len(z) - len(shot.grids) * shot.guess.shape[1] : -len(z)]

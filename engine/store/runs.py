@@ -3,7 +3,7 @@
 Layout::
 
     times                 (n,) in s, absent for runs without time
-    <group>/<sensor>      (n,) or (), for the groups readings, parametric, predictive, model_error
+    <group>/<sensor>      (n,) or (), for the groups readings, parametric, predictive, model_error, noise
     fields/<name>         arrays of any shape
     attributes            format, sensors, fields, groups, and what the writer adds
 """

@@ -7,6 +7,7 @@ import numpy as np
 
 from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.losses import LOSSES
 from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
 from gemel.engine.parameters import parameters_of
 from gemel.engine.physics import Elasticity, Heat
@@ -66,7 +67,8 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         for name, table in document.sensors.items()
         for sensor in build_sensors(name, table, document.model, mesh, numbers, place / "sensors" / name)
     ]
-    twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description)
+    loss = LOSSES[document.calibration.loss]()
+    twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description, loss)
     used = parameters_of((analysis, twin.sensors))
     for table, kind in (("parameters", "parameter"), ("neural", "neural term")):
         if unused := sorted(set(getattr(document, table)) - set(used)):

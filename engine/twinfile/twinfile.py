@@ -11,8 +11,9 @@ import numpy as np
 import optax
 from pydantic import BaseModel, ValidationError
 
-from gemel.engine.calibration import DEFAULT_SOLVER, Gaussian, Huber, Loss, StudentT
+from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.datareport import DataReport, pooled, without_samples
+from gemel.engine.losses import LOSSES, Loss
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
@@ -200,7 +201,7 @@ class TwinFile:
 
     def loss(self) -> Loss:
         """What a residual costs by ``[calibration]``."""
-        return {"gaussian": Gaussian, "huber": Huber, "student-t": StudentT}[self.calibration.loss]()
+        return LOSSES[self.calibration.loss]()
 
     def solver(self) -> LeastSquaresSolver:
         """The method that ``[calibration]`` names."""

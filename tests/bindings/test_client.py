@@ -67,7 +67,9 @@ def assert_same_judgements(remote: Judgement | None, local: Judgement) -> None:
 
 def assert_same_forecasts(remote: Forecast, local: Forecast) -> None:
     assert_same_runs(remote.run, local.run)
+    assert remote.loss == local.loss
     for name in local.predictive:
+        np.testing.assert_allclose(remote.noise[name], local.noise[name], atol=1e-10)
         np.testing.assert_allclose(remote.model_error[name], local.model_error[name], atol=1e-10)
         np.testing.assert_allclose(remote.parametric[name], local.parametric[name], atol=1e-10)
         np.testing.assert_allclose(remote.predictive[name], local.predictive[name], atol=1e-10)

@@ -8,8 +8,8 @@ import scipy.stats
 
 import gemel as gm
 from gemel.engine.calibration.likelihood import likelihood_rows
-from gemel.engine.calibration.losses import Gaussian
 from gemel.engine.calibration.problem import CalibrationProblem, misfit, residual
+from gemel.engine.losses import Gaussian
 from gemel.engine.noise import innovations
 from gemel.engine.parameters import bind
 

@@ -96,6 +96,73 @@ def test_robust_losses_leave_outliers_out():
         assert abs(robust - 1.5) < 0.05 < abs(plain - 1.5)
 
 
+def noise_of(loss: gm.Loss, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws of the noise that a loss stands for, from distributions that it is made of."""
+    if isinstance(loss, gm.StudentT):
+        return rng.standard_t(loss.dof, count)
+    k = loss.threshold if isinstance(loss, gm.Huber) else np.inf
+    middle, tail = np.sqrt(2 * np.pi) * (2 * scipy.stats.norm.cdf(k) - 1), 2 * np.exp(-(k**2) / 2) / k
+    inside = scipy.stats.truncnorm(-k, k).rvs(count, random_state=rng)
+    outside = (k + rng.exponential(1 / k, count)) * rng.choice([-1.0, 1.0], count)
+    return np.where(rng.random(count) < middle / (middle + tail), inside, outside)
+
+
+@pytest.mark.parametrize("loss", [gm.StudentT(1.0), gm.StudentT(4.0), gm.StudentT(1e3), gm.Huber(), gm.Huber(0.3)])
+def test_bands_hold_what_they_say_of_a_sum_of_noise_and_a_normal_spread(loss: gm.Loss):
+    rng, count = np.random.default_rng(0), 400_000
+    noise, normal = noise_of(loss, count, rng), rng.standard_normal(count)
+    blur = np.array([0.0, 0.4, 2.0, 30.0])
+    for level in (0.5, 0.9, 0.99):
+        q = np.asarray(loss.half_width(level, jnp.asarray(blur)))
+        held = [np.mean(np.abs(noise + b * normal) <= width) for b, width in zip(blur, q, strict=True)]
+        np.testing.assert_allclose(held, level, atol=4 * np.sqrt(level * (1 - level) / count))
+        if isinstance(loss, gm.StudentT):
+            assert q[0] == pytest.approx(scipy.stats.t(loss.dof).ppf(0.5 + level / 2), rel=1e-8)
+    if np.isfinite(loss.std):
+        assert np.std(noise) == pytest.approx(loss.std, rel=0.05)
+
+
+def test_bands_with_student_t_noise_hold_what_they_say_where_parameters_and_model_err_as_well():
+    rng, loss = np.random.default_rng(5), gm.StudentT(3.0)
+    twin = gm.Twin(
+        "wide",
+        gm.Ode(Decay(k=1.5, p=gm.Parameter("p", gm.Normal(2.0, 0.1))), 0.1, EXPLICIT),
+        [gm.OutputSensor(name="x", output="x", noise=gm.Noise(0.02, error=gm.ModelError(0.03, 1.0)))],
+        loss=loss,
+    )
+    run = gm.forecast(twin, PUSH, TIMES)
+    slope = np.asarray(run.parametric["x"])
+    assert slope[20] == pytest.approx(0.0, abs=1e-9)
+    assert slope[-1] > 0.05
+    assert run.shares("x") == pytest.approx(
+        {part: power / (0.0021 + np.mean(slope**2)) for part, power in (("noise", 0.0012), ("model error", 0.0009))}
+        | {"parameters": np.mean(slope**2) / (0.0021 + np.mean(slope**2))}
+    )
+    draws = np.asarray(run.run.readings["x"]) + slope * rng.standard_normal((5000, 1))
+    draws += 0.03 * rng.standard_normal(draws.shape) + 0.02 * rng.standard_t(3.0, draws.shape)
+    for level in (0.5, 0.9, 0.99):
+        low, high = (np.asarray(side) for side in run.band("x", level))
+        held = np.mean((draws >= low) & (draws <= high), axis=0)
+        np.testing.assert_allclose(held, level, atol=4 * np.sqrt(level * (1 - level) / 5000))
+    with pytest.raises(ValueError, match=r"between 0 and 1, such as 0.95, not 95"):
+        run.band("x", 95.0)
+
+
+@pytest.mark.slow
+def test_bands_of_a_fit_with_a_student_t_loss_hold_what_they_say():
+    """Normal bands of that scale would hold 45, 80 and 92 %."""
+    rng, times = np.random.default_rng(5), np.linspace(0.0, 4.0, 6001)
+    twin = decay(0.02)
+    clean = np.asarray(gm.simulate(twin, PUSH, times, {"k": 1.5, "p": 2.0}).readings["x"])
+    first, second = (clean + 0.02 * rng.standard_t(3.0, 6001) for _ in range(2))
+    fit = gm.calibrate(twin, gm.Record(times, {"x": first}, PUSH), loss=gm.StudentT(3.0))
+    run = gm.forecast(fit.twin, PUSH, times)
+    for level in (0.5, 0.9, 0.99):
+        low, high = (np.asarray(side) for side in run.band("x", level))
+        held = np.mean((second >= low) & (second <= high))
+        assert held == pytest.approx(level, abs=3 * np.sqrt(level * (1 - level) / 6001))
+
+
 def test_losses_refuse_what_is_no_scale():
     with pytest.raises(ValueError, match="threshold of a Huber loss must be positive, not 0"):
         gm.Huber(0.0)
@@ -261,14 +328,15 @@ def test_a_few_wrong_samples_are_told_from_a_wrong_model():
     fitted = record.between(0.0, 3.0)
     fit = gm.calibrate(twin, fitted, loss=gm.StudentT())
     run = gm.forecast(fit.twin, PUSH, TIMES)
-    for loss, verdict, advice in (
-        (None, "usable with care", "if they are wrong, fit with the loss 'huber' or 'student-t'."),
-        (gm.StudentT(), "usable", "the loss gives them little weight."),
+    plain = eqx.tree_at(lambda one: one.twin, fit, fit.twin.with_loss(gm.Gaussian()))
+    for taken, verdict, advice in (
+        (plain, "usable with care", "if they are wrong, fit with the loss 'huber' or 'student-t'."),
+        (fit, "usable", "the loss gives them little weight."),
     ):
-        judgement = gm.judge(fit, run, record, fitted, loss=loss)
+        judgement = gm.judge(taken, run, record, fitted)
         sentence = f"3 % of the fitted samples of x lie more than 6 times its noise off: {advice}"
-        assert sentence in (judgement.against if loss is None else judgement.in_favour)
-        assert f"{'-' if loss is None else '+'} {sentence}" in judgement.marked
+        assert sentence in (judgement.against if taken is plain else judgement.in_favour)
+        assert f"{'-' if taken is plain else '+'} {sentence}" in judgement.marked
         assert judgement.verdict == verdict
         assert not any("the model or the noise is wrong" in reason for reason in judgement.reasons)
 

@@ -9,18 +9,28 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunHeader(_message.Message):
-    __slots__ = ("run_id", "twin", "revision", "sensors", "has_time")
+    __slots__ = ("run_id", "twin", "revision", "sensors", "has_time", "loss")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     SENSORS_FIELD_NUMBER: _ClassVar[int]
     HAS_TIME_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     twin: str
     revision: int
     sensors: _containers.RepeatedScalarFieldContainer[str]
     has_time: bool
-    def __init__(self, run_id: _Optional[str] = ..., twin: _Optional[str] = ..., revision: _Optional[int] = ..., sensors: _Optional[_Iterable[str]] = ..., has_time: _Optional[bool] = ...) -> None: ...
+    loss: Loss
+    def __init__(self, run_id: _Optional[str] = ..., twin: _Optional[str] = ..., revision: _Optional[int] = ..., sensors: _Optional[_Iterable[str]] = ..., has_time: _Optional[bool] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ...) -> None: ...
+
+class Loss(_message.Message):
+    __slots__ = ("kind", "numbers")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    numbers: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, kind: _Optional[str] = ..., numbers: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("time", "readings")
@@ -162,18 +172,20 @@ class ForecastRequest(_message.Message):
     def __init__(self, twin: _Optional[str] = ..., revision: _Optional[int] = ..., inputs: _Optional[_Mapping[str, _types_pb2.Series]] = ..., times: _Optional[_Union[_types_pb2.Times, _Mapping]] = ..., use_data: _Optional[bool] = ..., fields: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Mapping[str, float]] = ..., experiment: _Optional[str] = ...) -> None: ...
 
 class ForecastFrame(_message.Message):
-    __slots__ = ("time", "readings", "parametric", "predictive", "model_error")
+    __slots__ = ("time", "readings", "parametric", "predictive", "model_error", "noise")
     TIME_FIELD_NUMBER: _ClassVar[int]
     READINGS_FIELD_NUMBER: _ClassVar[int]
     PARAMETRIC_FIELD_NUMBER: _ClassVar[int]
     PREDICTIVE_FIELD_NUMBER: _ClassVar[int]
     MODEL_ERROR_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
     time: float
     readings: _containers.RepeatedScalarFieldContainer[float]
     parametric: _containers.RepeatedScalarFieldContainer[float]
     predictive: _containers.RepeatedScalarFieldContainer[float]
     model_error: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, time: _Optional[float] = ..., readings: _Optional[_Iterable[float]] = ..., parametric: _Optional[_Iterable[float]] = ..., predictive: _Optional[_Iterable[float]] = ..., model_error: _Optional[_Iterable[float]] = ...) -> None: ...
+    noise: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, time: _Optional[float] = ..., readings: _Optional[_Iterable[float]] = ..., parametric: _Optional[_Iterable[float]] = ..., predictive: _Optional[_Iterable[float]] = ..., model_error: _Optional[_Iterable[float]] = ..., noise: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ForecastResponse(_message.Message):
     __slots__ = ("header", "frame", "field", "summary")
