@@ -78,14 +78,23 @@ class Noise(eqx.Module):
         Half of $\tanh(\Delta t / 2\tau)$ of the gap on each side, and half of one at either end: together what samples
         with the correlation $e^{-\Delta t / \tau}$ tell about a constant, over what an independent one does.
         """
-        return _shares(times, self.correlation_time)
+        memory = self.correlation_time
+        if memory <= 0 or len(times) < 2:
+            return np.ones(len(times))
+        halves = np.concatenate([[0.5], 0.5 * np.tanh(0.5 * np.diff(times) / memory), [0.5]])
+        return halves[1:] + halves[:-1]
 
     def worth(self, times: Float[np.ndarray, " n"]) -> float:
-        """As how many independent samples those at ``times`` in s count, of a noise whose numbers are known: one at
-        least. A model error hangs them together as a correlated noise does.
+        r"""As how many independent samples those at ``times`` in s count, of a noise whose numbers are known: one at
+        least.
+
+        It is $c\, 1^\top C^{-1} 1$, what they tell about a constant over what one does, with the covariance $C$ of
+        white noise and model error and the variance $c$ of a sample: the squares of the innovations of ones.
         """
-        memory = self.correlation_time if self.error is None else float(self.error.correlation_time)
-        return float(_shares(times, memory).sum())
+        if self.error is None:
+            return float(self.shares(times).sum())
+        rows = whitened(self, times, jnp.ones(len(times)), np.ones(len(times), bool))
+        return float(self.spread**2 * jnp.sum(rows**2))
 
     @property
     def uncertain(self) -> bool:
@@ -135,13 +144,6 @@ def innovations(
     start = (jnp.zeros_like(r[0]), jnp.broadcast_to(power, r[0].shape))
     _, (surprises, stds) = jax.lax.scan(step, start, (decay, jnp.where(known, r, 0.0), jnp.asarray(known)))
     return surprises, stds
-
-
-def _shares(times: Float[np.ndarray, " n"], memory: float) -> Float[np.ndarray, " n"]:
-    if memory <= 0 or len(times) < 2:
-        return np.ones(len(times))
-    halves = np.concatenate([[0.5], 0.5 * np.tanh(0.5 * np.diff(times) / memory), [0.5]])
-    return halves[1:] + halves[:-1]
 
 
 def as_noise(noise: Any) -> Noise:

@@ -53,6 +53,18 @@ def test_shares_of_correlated_samples_add_up_to_what_they_tell_about_a_constant(
     np.testing.assert_array_equal(gm.Noise(0.3).shares(TIMES), np.ones(40))
 
 
+def test_samples_with_a_model_error_are_worth_what_they_tell_about_a_constant():
+    """1ᵀ C⁻¹ 1 of the dense covariance, over that of one: white noise makes neighbours worth more."""
+    ones = np.ones(40)
+    for white, spread, memory in ((0.3, 1.2, 7.0), (1.0, 0.1, 200.0), (2.0, 0.5, 0.01), (1e-3, 1.0, 7.0)):
+        worth = gm.Noise(white, error=gm.ModelError(spread, memory)).worth(TIMES)
+        told = ones @ np.linalg.solve(covariance(TIMES, white, spread, memory), ones)
+        assert worth == pytest.approx((white**2 + spread**2) * told, rel=1e-10)
+    correlated = gm.Noise(1.0, 7.0)
+    assert worth == pytest.approx(correlated.worth(TIMES), rel=1e-3)
+    assert correlated.worth(TIMES) == pytest.approx(correlated.shares(TIMES).sum())
+
+
 def rows(log_std, r, floor):
     noise = bind(gm.Noise(gm.Parameter("s", gm.LogNormal(1.0, 2.0))), {"s": jnp.exp(log_std)})
     return likelihood_rows(noise, None, r, jnp.ones(len(r)), jnp.asarray(floor), Gaussian())
@@ -180,8 +192,8 @@ def test_held_out_samples_that_hang_together_count_as_few():
     fit = gm.calibrate(cooling(noise), record.between(0.0, 1.0))
     judged = gm.judge(fit, gm.forecast(fit.twin, times=SAMPLES), record, record.between(0.0, 1.0))
     (held,) = [score for score in judged.scores if score.part == "held out"]
-    assert held.worth == pytest.approx(1.05, rel=1e-3)  # 1 + 40 tanh(0.025 / 20)
-    assert any("worth 1.0 independent ones" in reason for reason in judged.reasons)
+    assert held.worth == pytest.approx(1.05, rel=1e-2)  # nearly 1 + 40 tanh(0.025 / 20): there is little white noise
+    assert any("worth 1.1 independent ones" in reason for reason in judged.reasons)
 
 
 def test_far_under_the_prior_there_is_no_likelihood_rather_than_a_wrong_one():
