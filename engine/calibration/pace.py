@@ -37,7 +37,8 @@ class Pace:
     def after(self, now: float, state: FitState) -> "Pace":
         """The pace after a step that ended at ``now`` s on a clock that only goes forward."""
         mark = now, int(state.step), float(state.gradient_norm)
-        return replace(self, marks=(*self.marks, mark)[-_KEPT:])
+        marks = self.marks if self.marks and self.marks[-1][1] < mark[1] else ()  # shooting counts anew at each stage
+        return replace(self, marks=(*marks, mark)[-_KEPT:])
 
     @property
     def seconds_per_step(self) -> float | None:

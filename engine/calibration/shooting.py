@@ -143,7 +143,10 @@ def require_windows(problem: CalibrationProblem, windows: int) -> tuple[Any, Exp
         if problem.twin.sensor(name).noise.error is not None:
             raise ValueError(f"Sensor '{name}' has a model error, which shooting has in its jumps: leave one of them.")
     if not isinstance(analysis, Ode | AdaptiveOde):
-        raise ValueError(f"Shooting starts an Ode or an AdaptiveOde anew, not a {type(analysis).__name__}.")
+        raise ValueError(
+            f"Shooting starts an Ode or an AdaptiveOde anew, not a {type(analysis).__name__}: each window has a state "
+            "to find, on a mesh a whole field, which sensors do not determine; a LinearOde is fitted well by one run."
+        )
     steps = len(np.asarray(record.grid)) - 1
     if not 2 <= windows <= steps:
         raise ValueError(f"A run of {steps} steps has 2 to {steps} windows, not {windows}.")
@@ -247,7 +250,10 @@ def shoot(
         ValueError: as `Shooting.of`, or for no tightness.
         CalibrationError: where the fit ends at a point whose run fails.
     """
-    return _shoot(CalibrationProblem.of(twin, record, sensors, loss), windows, states, scale, tightness, solver)
+    if not len(tightness):
+        raise ValueError("Multiple shooting needs at least one tightness, such as 0.01.")
+    problem = CalibrationProblem.of(twin, record, sensors, loss)
+    return _shoot([Shooting.of(problem, windows, states, scale, allowed) for allowed in tightness], solver)
 
 
 def shooting_start(
@@ -255,16 +261,23 @@ def shooting_start(
 ) -> Float[Array, " p"]:
     """Where multiple shooting ends, for a fit of one run to start from.
 
-    The windows begin where a run at the mean of the belief is; each state moves by its range in that run.
-
     Args:
         problem: of a twin whose analysis is an `Ode` or an `AdaptiveOde`.
         windows: how many.
         solver: the method.
 
     Raises:
-        ValueError: as `Shooting.of`, or where the run at the mean of the belief fails.
+        ValueError: as `shooting_stages`.
         CalibrationError: where shooting ends at a point whose run fails.
+    """
+    return _shoot(shooting_stages(problem, windows), solver).fit.twin.belief.mean
+
+
+def shooting_stages(problem: CalibrationProblem, windows: int) -> tuple[Shooting, ...]:
+    """Problems of falling `TIGHTNESS`, whose windows begin where a run at the mean of the belief is; each state moves
+    by its range in that run.
+
+    Raises `ValueError` as `Shooting.of`, or where that run fails.
     """
     analysis, record = require_windows(problem, windows)
     run = _states(bind(analysis, problem.twin.belief.values()), record)
@@ -274,7 +287,7 @@ def shooting_start(
     states = np.stack([np.interp(np.asarray(record.times), grid, column) for column in values.T], axis=1)
     moves = np.ptp(values, axis=0)
     scale = np.where(moves > 0, moves, np.maximum(np.abs(values[0]), 1.0))
-    return _shoot(problem, windows, states, scale, TIGHTNESS, solver).fit.twin.belief.mean
+    return tuple(Shooting.of(problem, windows, states, scale, allowed) for allowed in TIGHTNESS)
 
 
 @eqx.filter_jit
@@ -282,32 +295,34 @@ def _states(analysis: Any, record: Experiment) -> Any:
     return analysis.solve(record.inputs, jnp.asarray(record.grid))
 
 
-def _shoot(
-    problem: CalibrationProblem,
-    windows: int,
-    states: Any,
-    scale: Any,
-    tightness: Sequence[float],
-    solver: LeastSquaresSolver,
-) -> ShootingFit:
-    """As `shoot`, of a problem."""
-    if not len(tightness):
-        raise ValueError("Multiple shooting needs at least one tightness, such as 0.01.")
-    first, *tighter = (Shooting.of(problem, windows, states, scale, allowed) for allowed in tightness)
-    costs: list[Array] = []
-    last, state = first, _fitted(first, first.start(), solver, costs)
-    for last in tighter:
-        state = _fitted(last, state.z, solver, costs)
-    return conclude_shooting(last, state, jnp.stack(costs))
-
-
-def _fitted(shot: Shooting, x: Array, solver: LeastSquaresSolver, costs: list[Array]) -> FitState:
-    """Where a method ends; its costs are added to those before."""
-    state = solver.init(shooting_residual, x, shot)
-    costs.append(state.cost)
-    for state in solver.steps(shooting_residual, state, shot):  # noqa: B020
+def _shoot(stages: Sequence[Shooting], solver: LeastSquaresSolver) -> ShootingFit:
+    """As `shoot`, of problems one after the other."""
+    steps = shooting_steps(stages, solver)
+    _, state = next(steps)
+    costs = [state.cost]
+    for _, state in steps:
         costs.append(state.cost)
-    return state
+    return conclude_shooting(stages[-1], state, jnp.stack(costs))
+
+
+def shooting_steps(
+    stages: Sequence[Shooting], solver: LeastSquaresSolver, stage: int = 0, state: FitState | None = None
+) -> Iterator[tuple[int, FitState]]:
+    """The states at the start and after each step of each stage, from where the one before ended, with its number.
+
+    Args:
+        stages: the problems.
+        solver: the method.
+        stage: which of them to go on with.
+        state: where that one stands, which is then not given again; None for all from the start.
+    """
+    for place in range(stage, len(stages)):
+        if state is None or place > stage:
+            start = stages[place].start() if state is None else state.z
+            state = solver.init(shooting_residual, start, stages[place])
+            yield place, state
+        for state in solver.steps(shooting_residual, state, stages[place]):  # noqa: B020
+            yield place, state
 
 
 def batches(shot: Shooting, size: int, seed: int = 0) -> Iterator[Shooting]:

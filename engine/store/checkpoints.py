@@ -17,7 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.calibration import CalibrationProblem, Fit, Loss, conclude, multistart, residual, shooting_start
+from gemel.engine.calibration import (
+    CalibrationProblem,
+    Fit,
+    Loss,
+    conclude,
+    conclude_shooting,
+    multistart,
+    residual,
+    shooting_residual,
+)
+from gemel.engine.calibration.shooting import shooting_stages, shooting_steps
 from gemel.engine.signals import Record
 from gemel.engine.store.files import write_atomically
 from gemel.engine.twin import Twin
@@ -82,14 +92,13 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
     Raises:
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
-    if not path.is_file():
+    found = mark_of(path)
+    if found is None:
         return None
+    if found != mark:
+        raise OtherProblemError(f"The checkpoint '{path}' belongs to another twin, other data or another solver.")
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["mark"]) != mark:
-                raise OtherProblemError(
-                    f"The checkpoint '{path}' belongs to another twin, other data or another solver."
-                )
             expected, tree = jax.tree.flatten(like)
             leaves = [file[f"leaf_{i}"] for i in range(len(expected))]
             costs = [float(cost) for cost in file["costs"]]
@@ -98,6 +107,20 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
     if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(leaves, expected, strict=True)):
         raise OtherProblemError(f"The checkpoint '{path}' was written in another precision or by another version.")
     return jax.tree.unflatten(tree, [jnp.asarray(leaf) for leaf in leaves]), costs
+
+
+def mark_of(path: Path) -> str | None:
+    """The mark of the checkpoint at ``path``, None where there is none.
+
+    Raises `OtherProblemError` for a damaged one.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["mark"])
+    except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise OtherProblemError(f"The checkpoint '{path}' is damaged.") from error
 
 
 def resumable_calibrate(
@@ -125,7 +148,8 @@ def resumable_calibrate(
         document: text that belongs to the problem, such as the twin file.
         restart: start anew whatever is at ``path``.
         starts: from how many points to fit at once before the best goes on; see `multistart`.
-        windows: begin where multiple shooting with so many ends; see `shooting_start`.
+        windows: begin where multiple shooting with so many ends; see `shooting_start`. Its steps, which are counted
+            from 0 for each tightness, are kept and told as those of the fit are.
         start: standardised parameters from which to fit, such as those of an earlier fit, instead of from ``starts``
             points or ``windows``; the prior stays that of the twin.
         on_resume: called with the step from which the fit continues.
@@ -140,13 +164,16 @@ def resumable_calibrate(
     cut = "" if windows is None else f" in {windows} windows"
     mark = fingerprint(problem, solver, f"{document} {starts}{cut}{begin}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
+    if start is None and windows is not None:
+        begun = None if restart else mark_of(path)
+        if begun != mark:
+            inner = solver.solver if isinstance(solver, EarlyStopping) else solver
+            start = _shot(problem, windows, inner, path, mark, begun, on_resume, on_step)
+            restart = True
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
         if start is not None:
             state = solver.init(residual, problem.start(start), problem)
-        elif windows is not None:
-            inner = solver.solver if isinstance(solver, EarlyStopping) else solver
-            state = solver.init(residual, problem.start(shooting_start(problem, windows, inner)), problem)
         elif starts > 1:
             state = multistart(problem, starts, solver=solver).best
         else:
@@ -165,3 +192,37 @@ def resumable_calibrate(
         if on_step:
             on_step(state)
     return conclude(problem, state, jnp.asarray(costs))
+
+
+def _shot(
+    problem: CalibrationProblem,
+    windows: int,
+    solver: LeastSquaresSolver,
+    path: Path,
+    mark: str,
+    begun: str | None,
+    on_resume: Callable[[int], None] | None,
+    on_step: OnStep | None,
+) -> np.ndarray:
+    """Where multiple shooting ends, from the checkpoint where there is one, marked ``begun``.
+
+    Raises as `resumable_calibrate` does.
+    """
+    stages = shooting_stages(problem, windows)
+    marks = [f"{mark} {stage}" for stage in range(len(stages))]
+    stage, state = 0, None
+    if begun is not None:
+        stage = marks.index(begun) if begun in marks else 0
+        first = stages[stage]
+        like = eqx.filter_eval_shape(solver.init, shooting_residual, first.start(), first)
+        state, _ = load_checkpoint(path, marks[stage], like) or (None, [])
+        if state is not None and on_resume:
+            on_resume(int(state.step))
+        if state is not None and on_step:
+            on_step(state)
+    for stage, state in shooting_steps(stages, solver, stage, state):  # noqa: B020
+        save_checkpoint(path, marks[stage], state, [])
+        if on_step:
+            on_step(state)
+    assert state is not None
+    return np.asarray(conclude_shooting(stages[-1], state, state.cost[None]).fit.twin.belief.mean)

@@ -88,8 +88,8 @@ def check_calibration(document: Document, place: Place) -> None:
         return
     if not isinstance(document.model, CircuitTable):
         raise (here / "windows").error(
-            f"windows are for models that are differential equations in steps, such as 'equivalent-circuit', not for "
-            f"'{document.model.physics}'."
+            f"windows are for 'equivalent-circuit' models, not for '{document.model.physics}': each window has a state "
+            "to find, on a mesh a whole field, which sensors do not determine; a network is fitted well by one run."
         )
     if table.starts > 1:
         raise (here / "windows").error("a fit begins from 'windows' or from several 'starts', not from both.")

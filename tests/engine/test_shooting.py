@@ -145,6 +145,41 @@ def test_tight_windows_find_the_minimum_and_the_posterior_of_one_run():
     np.testing.assert_allclose(found.fit.twin.belief.covariance, one.twin.belief.covariance, rtol=1e-2, atol=1e-9)
 
 
+@pytest.mark.slow
+def test_shooting_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path):
+    """Stopped after every other step, in windows of each tightness and after them, as a fit that is left alone."""
+    record, twin = sprung(TIMES[:25]), unknown()
+    solver = gm.LevenbergMarquardt(1e-4, 1e-9, 1e-9, 3)
+
+    def fit(path: Path, **options: Any) -> gm.Fit:
+        return resumable_calibrate(twin, record, solver, None, path, windows=3, **options)
+
+    told: list[int] = []
+    whole = fit(tmp_path / "alone.npz", on_step=lambda state: told.append(int(state.step)))
+    assert told == 4 * [0, 1, 2, 3]  # three tightnesses and one run
+    path, seen, resumed = tmp_path / "stopped.npz", [], []
+
+    def stop(state: Any) -> None:
+        seen.append((float(state.cost), int(state.step)))
+        if len(seen) % 3 == 0:
+            raise KeyboardInterrupt
+
+    found = None
+    while found is None:
+        try:
+            found = fit(path, on_step=stop, on_resume=resumed.append)
+        except KeyboardInterrupt:
+            assert len(seen) < 40
+    assert len(resumed) > 5
+    assert len(seen) == len(told) + len(resumed)  # nothing is done twice: a state is told again when it is read
+    assert np.asarray(found.twin.belief.mean).tobytes() == np.asarray(whole.twin.belief.mean).tobytes()
+    assert np.asarray(found.costs).tobytes() == np.asarray(whole.costs).tobytes()
+    with pytest.raises(KeyboardInterrupt):
+        fit(path, on_step=stop, restart=True)
+    with pytest.raises(OtherProblemError, match="another twin, other data or another solver"):
+        resumable_calibrate(twin, record, solver, None, path, windows=4)
+
+
 def test_windows_from_the_states_of_a_run_give_its_residual():
     """Started where the run is, the windows repeat it: the same misfit, no jumps, whatever their number."""
     record, twin = sprung(TIMES), unknown()
