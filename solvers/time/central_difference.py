@@ -36,11 +36,12 @@ class CentralDifference(TimeIntegrator):
     v₁ = v½ + ½Δt a₁.
 
     No system is solved, so M must be a `DiagonalOperator` (a lumped mass); unknowns without mass must be
-    prescribed. A diagonal C acts on v₁ and keeps order 2, any other C acts on v½, which is of order 1 in the
-    damping.
+    prescribed. A diagonal C acts on v₁. Any other C acts on v½ + ½Δt a′ with M a′ = −r(t₁, u₁) − C v½: v½ alone would
+    be of order 1 in the damping.
 
     Stable for Δt ≤ 2/ω (√(1 + ξ²) − ξ), ω the highest frequency of the discrete system and ξ its damping
-    ratio (zero for a diagonal C); `stable_step` gives the estimate. A longer step has the status
+    ratio (zero for a diagonal C); `stable_step` gives the estimate. For a mode with s = ωΔt and d = 2ξs the limits
+    are (1 − ½d)(s² + 2d) ≤ 4 and d ≤ 2, which that step keeps. A longer step has the status
     ``DIVERGENCE`` from the start. The estimate may be a little long and a nonlinear system may stiffen, so the
     last step before each requested time is judged by the stiffness that it met: Δuᵀ K Δu > 4 Δuᵀ M Δu / Δt²
     is ``DIVERGENCE`` too.
@@ -178,12 +179,19 @@ def _stable_step(
 def _acceleration(
     system: SecondOrderSystem, prepared: _Prepared, t: Array, u: Array, v: Array, dt: Array, args: PyTree
 ) -> Array:
-    """M⁻¹ (−r − C v), a diagonal C taken at the end of the half step that follows."""
-    inertia = prepared.mass.values
+    """M⁻¹ (−r − C v), C taken at the end of the half step that follows: a diagonal one exactly, others with the
+    acceleration that v gives.
+    """
+    inertia, damping = prepared.mass.values, prepared.damping
+    massive = inertia != 0
     force = -system.residual(t, u, args)
-    if prepared.damping is not None:
-        force = force - prepared.damping.mv(v)
-        if isinstance(prepared.damping, DiagonalOperator):
-            inertia = inertia + 0.5 * dt * prepared.damping.values
-    massive = prepared.mass.values != 0
-    return jnp.where(massive, force, 0.0) / jnp.where(massive, inertia, 1.0)
+
+    def over(inertia: Array, force: Array) -> Array:
+        return jnp.where(massive, force, 0.0) / jnp.where(massive, inertia, 1.0)
+
+    if damping is None:
+        return over(inertia, force)
+    first = force - damping.mv(v)
+    if isinstance(damping, DiagonalOperator):
+        return over(inertia + 0.5 * dt * damping.values, first)
+    return over(inertia, first - 0.5 * dt * damping.mv(over(inertia, first)))

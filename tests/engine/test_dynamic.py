@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 import gemel as gm
+from gemel.engine.analyses.motion import structural_matrices
+from gemel.engine.initial import initial_field
 from gemel.solvers import DenseDirect
 
 LENGTH, E, RHO = 2.0, 8.0, 2.0  # wave speed 2 m/s
@@ -156,6 +159,34 @@ def test_dashpots_swallow_a_wave():
         _, solution = tip_of(analysis, np.array([0.0, 2 * LENGTH / SPEED]))
         state = solution.checked()[1]
         assert (np.max(np.abs(state["v"])) < 0.02) == rests
+
+
+@pytest.mark.slow
+def test_reactions_of_an_explicit_run_with_dashpots_are_of_order_two():
+    """Support, dashpots and tip of a damped bar against the matrix exponential of the same matrices."""
+    body, beta, end = bar(6, [FIXED], dampings=[gm.Dashpots("right", 0.5 * RHO * SPEED)]), 0.01, 1.0
+    space: Any = body.problem.space
+    damping: Any = body.damping
+    zero = jnp.zeros(space.n_dofs)
+    matrices: Any = structural_matrices(body, (0.0, beta), zero, True)
+    m, c = (np.asarray(jax.jacfwd(matrix.mv)(zero)) for matrix in matrices[:2])
+    k, dashpots = (np.asarray(jax.jacfwd(one.unconstrained)(zero)) for one in (body.problem, damping))
+    free = np.asarray(body.problem.constraint.free, bool)
+    inside = np.ix_(free, free)
+    rates = [-np.linalg.solve(m[inside], part[inside]) for part in (k, c)]
+    matrix = np.block([[0 * rates[0], np.eye(free.sum())], rates])
+    start = np.asarray(initial_field(space, quarter_wave()))[free]
+    u, v = np.zeros((2, space.n_dofs))
+    u[free], v[free] = np.split(scipy.linalg.expm(end * matrix) @ np.concatenate([start, 0 * start]), 2)
+    left, right = (2 * np.asarray(space.nodes_on(on)) for on in ("left", "right"))
+    exact = {"left": (k @ u + c @ v)[left].sum(), "right": -(dashpots @ v)[right].sum(), "tip": u[right[0]]}
+    sensors = [gm.ReactionSensor(name=on, on=on, component=0, noise=1.0) for on in ("left", "right")]
+    errors = []
+    for step in (0.025, 0.0125):
+        analysis = gm.Dynamic(body, quarter_wave(), 0.0, step, gm.CentralDifference(), (0.0, beta))
+        run = gm.simulate(gm.Twin("bar", analysis, [*sensors, TIP]), {}, [0.0, end]).checked()
+        errors.append(np.array([float(run.readings[name][-1]) - value for name, value in exact.items()]))
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), 2.0, atol=0.2)
 
 
 @pytest.mark.slow

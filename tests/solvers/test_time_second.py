@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from jaxtyping import Array
 
 from gemel.solvers import (
@@ -124,6 +125,20 @@ def test_order_with_a_moving_support(name: str, linear: bool):
         np.testing.assert_allclose(motion.a[:, 0], -(1.3**2) * np.sin(1.3 * t), atol=1e-13)
         errors.append([abs(motion.u[m, 1] - np.cos(2.0) - 1), abs(motion.v[m, 1] + 2 * np.sin(2.0) - 1)])
     assert np.all(np.abs(np.log2(np.divide(*map(np.array, errors))) - order) < 0.3)
+
+
+def test_central_differences_keep_their_order_with_a_damping_that_is_not_diagonal():
+    """Against the matrix exponential; with C v½ the errors would only halve."""
+    system, n = Chain(size=6, c=0.2), 6
+    k = 3.0 * (2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1))
+    start = jnp.sin(jnp.arange(1.0, 7.0)), jnp.cos(jnp.arange(6.0))
+    exact = scipy.linalg.expm(np.block([[0 * k, np.eye(n)], [-k, -0.2 * k]])) @ np.concatenate(start)
+    run = jax.jit(lambda h: integrate(system, start, h * jnp.arange(33.0), 3.0, CentralDifference(), uniform=True))
+    errors = []
+    for m in (16, 32):
+        motion = run(1.0 / m).checked()
+        errors.append(np.linalg.norm(np.concatenate([motion.u[m], motion.v[m]]) - exact))
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.2)
 
 
 def test_the_first_acceleration_is_that_of_the_balance():
