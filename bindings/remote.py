@@ -120,8 +120,8 @@ class RemoteJob:
     def judgement(self) -> Judgement | None:
         """Wait for the fit and give the verdict on it with its reasons and scores, as `gemel.judge` makes it.
 
-        The twin runs freely over all that was measured, and over the data of ``[validation]`` in its document. None for
-        a job that ended before its server gave verdicts. Raises as `result` does.
+        The twin runs freely over all that was measured, and over the data of ``[validation]`` in its document. None
+        where such a run failed, and for a job that ended before its server gave verdicts. Raises as `result` does.
         """
         job = self._ended()
         return judgement_from(job.fit.judgement) if job.fit.HasField("judgement") else None

@@ -1,5 +1,6 @@
 """What a worker does: each task takes the twin it is about and a request, and returns plain data."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrat
 from gemel.engine.twinfile import TwinFile
 from gemel.solvers import Code, SolveError
 from gemel.solvers.least_squares import FitState
+
+_log = logging.getLogger("gemel.tasks")
 
 OnProgress = Callable[[FitState, Pace], None]
 
@@ -148,7 +151,10 @@ def run_calibration(
     if result.status.worst() not in _USABLE:
         raise SolveError(f"The calibration failed: {result.message}")
     message, belief = convert.fit_message(result), result.twin.belief
-    message.judgement.CopyFrom(judgement_message(_judgement(loaded, result, plan)))
+    try:  # the fit is there: it must not be lost with a verdict
+        message.judgement.CopyFrom(judgement_message(_judgement(loaded, result, plan)))
+    except (SolveError, ValueError) as error:
+        _log.warning("No verdict on the fit of '%s': a run to judge it by failed: %s", loaded.twin.name, error)
     return {
         "fit": message.SerializeToString(),
         "facts": convert.twin_facts(result.twin, has_data(loaded.file)),
