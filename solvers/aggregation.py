@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from gemel.loops import compiled, in_parts, index
 from gemel.solvers.block_rows import BlockRows, galerkin, inverse_of, largest_eigenvalue, pointers_of
 from gemel.solvers.padded_rows import near_order
 from gemel.solvers.patterns import transposed_entries
-from gemel.solvers.strength import Filtered, graph_of, strong_entries
+from gemel.solvers.strength import Filtered, graph_of, strong_entries, strong_on_finest
 
 _MOST_LEVELS = 20
 
@@ -18,7 +18,7 @@ _ANY_ORDER = 1000
 """With fewer nodes than this the order in which aggregates form makes no difference."""
 
 _NEARLY_ALL = 0.9
-"""Where a larger part of the finest level is strong, its weak entries cannot fill the coarser ones."""
+"""Where a larger part of a level is strong, its weak entries cannot fill the coarser ones."""
 
 _DEPENDENT = 1e-10
 """A mode that orthogonalisation within an aggregate leaves less of than this is one of the others there."""
@@ -46,8 +46,8 @@ def smoothed_aggregation(
     the other, so that the matrices of all need not be kept.
 
     The tentative $T$ carries the near-nullspace over from one level to the next, aggregate by aggregate;
-    $\lambda$ is the largest eigenvalue of $D^{-1} A$. On the finest level $A$ stands in $P$ without its weak entries,
-    which would fill the coarser ones where cells are thin.
+    $\lambda$ is the largest eigenvalue of $D^{-1} A$. On the finest level, and between nodes in stretched cells on the
+    others, $A$ stands in $P$ without its weak entries, which would fill the coarser ones.
 
     Args:
         matrix: symmetric, with a block for each pair of nodes.
@@ -59,36 +59,48 @@ def smoothed_aggregation(
 
     Source: Vaněk, Mandel, Brezina, Computing 56 (1996).
     """
-    number, fine = 0, matrix
+    number, fine, couplings = 0, matrix, None
     del matrix
     candidates = np.ascontiguousarray(modes, np.float64).reshape(fine.rows, fine.block[0], -1)
     if near is None:
         near = near_order(fine.indptr, fine.indices, least=_ANY_ORDER)
     while fine.shape[0] > coarse and number < _MOST_LEVELS - 1:
         order = np.arange(fine.rows, dtype=np.int32) if number or near is None else np.array(near, np.int32)
-        prolongation, inverse, largest, candidates = _prolongation(fine, candidates, strength, order, finest=not number)
+        if number:
+            strong = strong_entries(fine, strength, couplings)
+        else:
+            strong, couplings = strong_on_finest(fine, strength)
+        owner = _aggregates(*graph_of(fine, strong), order)
+        count = int(owner.max(initial=0)) + 1  # one, of no node, where no two nodes hold on to one another
+        if number:
+            strong |= True if couplings is None else couplings.even_pairs(fine)
+        couplings = None if couplings is None else couplings.coarser(owner, count)
+        prolongation, inverse, largest, candidates = _prolongation(fine, candidates, strong, owner, count)
         made = [HostLevel(fine, inverse, largest, prolongation)]
         fine, number = galerkin(fine, prolongation), number + 1
-        del prolongation
+        del prolongation, strong
         yield made.pop()
     yield HostLevel(fine, np.ones(0), 0.0, None)
 
 
 def _prolongation(
-    fine: BlockRows, candidates: Float[np.ndarray, "nodes block k"], strength: float, order: np.ndarray, finest: bool
+    fine: BlockRows,
+    candidates: Float[np.ndarray, "nodes block k"],
+    strong: Bool[np.ndarray, " nnz"],
+    owner: Int[np.ndarray, " nodes"],
+    count: int,
 ) -> tuple[BlockRows, Float[np.ndarray, " n"], float, Float[np.ndarray, "aggregates k k"]]:
-    """That to a level, the inverse of its diagonal, the largest eigenvalue of both, and the coarser near-nullspace."""
-    strong = strong_entries(fine, strength, fine=finest)
-    owner = _aggregates(*graph_of(fine, strong), order)
-    count = int(owner.max(initial=0)) + 1  # one, of no node, where no two nodes hold on to one another
+    """That to a level, smoothed by the strong entries where the others are many, the inverse of its diagonal, the
+    largest eigenvalue of both, and the coarser near-nullspace.
+    """
     tentative, coarser = _tentative(owner, count, candidates)
     inverse = inverse_of(fine.diagonal())
     largest = largest_eigenvalue(fine.mv, inverse)
-    if not finest or strong.mean() > _NEARLY_ALL:
-        strong[:] = True
-        joined, lumped, smoothing = Filtered.of(fine, strong), inverse, largest
+    lumped, smoothing = inverse, largest
+    if strong.mean() > _NEARLY_ALL:
+        joined = Filtered.of(fine, np.ones(len(strong), bool))
     else:
-        joined = Filtered.of(fine, strong)
+        joined = Filtered.of(fine, strong, candidates)
         lumped = inverse_of(joined.diagonal())
         smoothing = largest_eigenvalue(joined.mv, lumped, 6)
     prolongation = _smoothed(joined, owner, count, tentative, 4.0 / (3.0 * smoothing) * lumped)

@@ -81,8 +81,9 @@ class AMG(Preconditioner):
       multigrid.
     - ``block``: unknowns per node, interleaved; aggregation then works on nodes.
     - ``strength``: threshold of strong connections: s_ij > strength √(m_i m_j), where s_ij is -a_ij, minus the trace
-      of a block or on coarser levels its norm, and m_i the largest of them in a row. The default coarsens thin cells
-      and strong anisotropy along what is strong alone; where there is none, 0.1 to 0.25 makes smaller coarse levels.
+      of a block (on coarser levels its norm unless cells are thin), and m_i the largest of them in a row. The default
+      coarsens thin cells and strong anisotropy along what is strong alone; where there is none, 0.1 to 0.25 makes
+      smaller coarse levels.
     - ``degree``: of the smoothing polynomial.
     - ``coarse``: largest size of the coarsest level, which is inverted densely.
     - ``reform``: ``update`` keeps the prolongations and forms the coarse matrices of the new values, on the device and

@@ -6,11 +6,18 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gemel.loops import compiled, in_parts, index
-from gemel.solvers.block_rows import BlockRows, pointers_of
+from gemel.solvers.block_rows import BlockRows, galerkin, pointers_of
 
 _STRETCHED = 2.0
 """A node stands in stretched cells where its diagonal block is so much stiffer one way than another: well-shaped cells
 give 1.0 to 1.9, cells of 10:1 give 3.4 (Poisson's ratio 0.3)."""
+
+_FEW = 0.2
+"""A smaller part of the nodes in stretched cells are edges and corners of a body: coarser levels do without them."""
+
+_ALONG = 0.4
+"""Nodes in stretched cells hold on to a smaller part of their neighbours, themselves counted: on lines and planes of
+hexahedra and tetrahedra to 0.1 to 0.33, in well-shaped ones to 0.47 and more, however little they may be compressed."""
 
 _MILD = 0.02
 """Blocks of other nodes count where their norm is above this part of those of the diagonal."""
@@ -21,49 +28,105 @@ _LEAST = 0.05
 _VALUE, _TRACE, _NORM = 0, 1, 2
 
 
-def strong_entries(matrix: BlockRows, threshold: float, fine: bool) -> Bool[np.ndarray, " nnz"]:
+def strong_entries(
+    matrix: BlockRows, threshold: float, couplings: "Couplings | None" = None
+) -> Bool[np.ndarray, " nnz"]:
     r"""Which entries (or blocks) of a sparse matrix join nodes that belong together; those of the diagonal do.
 
     Entries are strong where $s_{ij} > \theta \sqrt{m_i m_j}$, with $m_i = \max_j s_{ij}$ and $s_{ij} = -a_{ij}$ for
-    $a_{ii} > 0$. The sign matters: across thin hexahedra $a_{ij} > 0$ is large and couples nothing. Of blocks on the
-    finest level $s_{ij}$ is minus the trace, which of linear elasticity is $\int \nabla\varphi_i \cdot
-    \nabla\varphi_j$ times a modulus; on coarser ones, whose unknowns have no direction, it is the norm. Between nodes
-    in cells that are not stretched blocks are strong where $\lVert a_{ij} \rVert > 0.02
-    \sqrt{\lVert a_{ii} \rVert \lVert a_{jj} \rVert}$, which makes larger aggregates.
+    $a_{ii} > 0$. The sign matters: across thin hexahedra $a_{ij} > 0$ is large and couples nothing. Of blocks $s_{ij}$
+    is the norm; where one of the nodes stands in stretched cells it is the trace that ``couplings`` know.
 
     Args:
         matrix: square.
         threshold: $\theta$. Linear hexahedra couple along the thin side of a cell with $s = 1$, across corners with at
             most $1/\sqrt{8}$ of the largest, and cubes over corners with $1/2$: 0.4 tells them apart.
-        fine: whether this is the finest level.
+        couplings: of the nodes of blocks that are not single numbers; None where hardly any cell is stretched.
     """
-    blocks = matrix.block[0] > 1
-    measure = (_TRACE if fine else _NORM) if blocks else _VALUE
+    strong = _strong_by(matrix, threshold, _NORM if matrix.block[0] > 1 else _VALUE)
+    if couplings is None:
+        return strong
+    return np.where(couplings.even_pairs(matrix), strong, _strong_by(couplings.along(matrix), threshold, _VALUE))
+
+
+def strong_on_finest(matrix: BlockRows, threshold: float) -> tuple[Bool[np.ndarray, " nnz"], "Couplings | None"]:
+    r"""`strong_entries` of the finest level, and what the coarser ones need to know of its stretched cells.
+
+    Of blocks $s_{ij}$ is minus the trace, which of linear elasticity is $\int \nabla\varphi_i \cdot
+    \nabla\varphi_j$ times a modulus. Between nodes in cells that are not stretched blocks are strong where
+    $\lVert a_{ij} \rVert > 0.02 \sqrt{\lVert a_{ii} \rVert \lVert a_{jj} \rVert}$ as well, which makes larger
+    aggregates.
+    """
+    if matrix.block[0] == 1:
+        return strong_entries(matrix, threshold), None
+    strong = _strong_by(matrix, threshold, _TRACE)
+    own, held = np.zeros(matrix.rows), np.zeros((matrix.rows, *matrix.block))
+    in_parts(matrix.rows, lambda *part: _own_blocks(*part, *matrix, held, own))
+    stiffness = np.linalg.eigvalsh(held)
+    even = stiffness[:, -1] <= _STRETCHED * stiffness[:, 0]
+    in_parts(matrix.rows, lambda *part: _mild(*part, *matrix, own, even, strong))
+    if even.mean() > 1.0 - _FEW or strong[np.repeat(~even, np.diff(matrix.indptr))].mean() > _ALONG:
+        return strong, None
+    traces = np.trace(matrix.data, axis1=1, axis2=2).reshape(-1, 1, 1)
+    return strong, Couplings(matrix._replace(data=traces), even)
+
+
+class Couplings(NamedTuple):
+    """How nodes hold on to one another where cells are stretched: the traces of blocks between nodes, summed over
+    aggregates on coarser levels, and which nodes stand in ``even`` cells alone.
+
+    Blocks of coarser levels do not tell: rotations have units of their own, and what is large across thin cells, of
+    the wrong sign, couples nothing.
+    """
+
+    traces: BlockRows
+    even: Bool[np.ndarray, " nodes"]
+
+    def coarser(self, owner: Int[np.ndarray, " nodes"], count: int) -> "Couplings":
+        """Those of aggregates, from the aggregate of every node, -1 for none."""
+        kept = owner >= 0
+        ones = np.ones((int(kept.sum()), 1, 1))
+        joins = BlockRows(pointers_of(kept.astype(np.int32)), owner[kept], ones, count)
+        even = np.ones(count, bool)
+        even[owner[kept & ~self.even]] = False
+        return Couplings(galerkin(self.traces, joins), even)
+
+    def even_pairs(self, matrix: BlockRows) -> Bool[np.ndarray, " nnz"]:
+        """Which entries of a matrix join nodes in even cells."""
+        return np.repeat(self.even, np.diff(matrix.indptr)) & self.even[matrix.indices]
+
+    def along(self, matrix: BlockRows) -> BlockRows:
+        """The traces where a matrix has entries."""
+        found = np.zeros((len(matrix.indices), 1, 1))
+        in_parts(matrix.rows, lambda *part: _look_up(*part, *matrix[:2], *self.traces, found))
+        return matrix._replace(data=found)
+
+
+def _strong_by(matrix: BlockRows, threshold: float, measure: int) -> Bool[np.ndarray, " nnz"]:
     (root, sign), strong = np.empty((2, matrix.rows)), np.empty(len(matrix.indices), bool)
     in_parts(matrix.rows, lambda *part: _largest(*part, *matrix, measure, root, sign))
     in_parts(matrix.rows, lambda *part: _strong(*part, *matrix, measure, threshold, root, sign, strong))
-    if blocks and fine:
-        own = np.zeros(matrix.rows)
-        held = np.zeros((matrix.rows, *matrix.block))
-        in_parts(matrix.rows, lambda *part: _own_blocks(*part, *matrix, held, own))
-        stiffness = np.linalg.eigvalsh(held)
-        even = stiffness[:, -1] <= _STRETCHED * stiffness[:, 0]
-        in_parts(matrix.rows, lambda *part: _mild(*part, *matrix, own, even, strong))
     return strong
 
 
 class Filtered(NamedTuple):
-    """A matrix without its weak entries, whose sums over a row are added to the ``lumped`` blocks on the diagonal, so
-    that constants keep their rows' sums.
-    """
+    """A matrix without its weak entries. For them ``lumped`` blocks are added to the diagonal."""
 
     matrix: BlockRows
     strong: Bool[np.ndarray, " nnz"]
     lumped: Float[np.ndarray, "rows height width"]
 
     @staticmethod
-    def of(matrix: BlockRows, strong: Bool[np.ndarray, " nnz"]) -> "Filtered":
-        """Drop what is not strong. Entries of the diagonal must be."""
+    def of(
+        matrix: BlockRows, strong: Bool[np.ndarray, " nnz"], modes: Float[np.ndarray, "nodes block k"] | None = None
+    ) -> "Filtered":
+        """Drop what is not strong; entries of the diagonal must be. Products with constants stay what they were; where
+        blocks have room for them, as on coarser levels, those with all ``modes``.
+        """
+        if modes is not None and modes.shape[1] == modes.shape[2] > 1:
+            weak = matrix._replace(data=np.where(strong[:, None, None], 0.0, matrix.data))
+            pushed = (weak.to_scipy() @ modes.reshape(-1, modes.shape[2])).reshape(modes.shape)
+            return Filtered(matrix, strong, pushed @ np.linalg.pinv(modes))
         lumped = np.zeros((matrix.rows, *matrix.block))
         in_parts(matrix.rows, lambda *part: _lump(*part, *matrix, strong, lumped))
         return Filtered(matrix, strong, lumped)
@@ -148,6 +211,18 @@ def _mild(first, last, indptr, indices, data, columns, own, even, strong):
                 j = index(indices[index(e)])
                 if even[j] and -_coupling(data, e, _NORM) > _MILD * np.sqrt(own[i] * own[j]):
                     strong[index(e)] = True
+
+
+@compiled
+def _look_up(first, last, indptr, indices, other_indptr, other_indices, other_data, other_columns, found):
+    known = np.zeros(other_columns)
+    for i in range(first, last):
+        for e in range(other_indptr[i], other_indptr[i + 1]):
+            known[index(other_indices[index(e)])] = other_data[index(e), 0, 0]
+        for e in range(indptr[i], indptr[i + 1]):
+            found[index(e), 0, 0] = known[index(indices[index(e)])]
+        for e in range(other_indptr[i], other_indptr[i + 1]):
+            known[index(other_indices[index(e)])] = 0.0
 
 
 @compiled
