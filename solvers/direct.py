@@ -21,8 +21,9 @@ from gemel.solvers.solution import Code, Solution, Status
 
 
 def _judge(x: Array, b: Array, operator: LinearOperator, rtol: float | Array) -> Solution[Array]:
-    residual = jnp.linalg.norm(b - operator.mv(x))
-    code = jnp.where(reached(operator, x, residual, rtol * jnp.linalg.norm(b)), Code.SUCCESS, Code.STAGNATION)
+    r = b - operator.mv(x)
+    residual = jnp.linalg.norm(r)
+    code = jnp.where(reached(operator, x, b, r, rtol * jnp.linalg.norm(b)), Code.SUCCESS, Code.STAGNATION)
     code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE)
     steps = jnp.ones((), jnp.int32)
     return Solution(x, Status(code.astype(jnp.int32)), {"steps": steps, "residual": residual})

@@ -33,9 +33,10 @@ class KrylovSolver(LinearSolver):
     """A Krylov method as a state machine: `start`, then `advance` while `running`.
 
     Stops where ‖b − A x‖₂ ≤ max(rtol ‖b‖₂, atol). Where the residual of the recurrence met that and the true one
-    misses twice of it, the method starts again from what it has, as long as that still halves the true residual. A
-    method that cannot go on returns its guess where that is better: without a solution some run far away. The status
-    is judged by the true residual alone: ``SUCCESS`` (within twice the target, or where rounding lets no solver come
+    misses twice of it, and what rounding leaves, the method starts again from what it has, as long as that still halves
+    the true residual. A method that cannot go on returns its guess where that is better: without a solution some run
+    far away. The status is judged by the true residual alone, but for a symmetric operator's rounding (`reached`):
+    ``SUCCESS`` (within twice the target, or where rounding lets no solver come
     closer), ``MAX_STEPS``, ``NOT_FINITE``, ``STAGNATION`` (a singular system without a solution, or a preconditioner
     that loses too much), or ``BREAKDOWN`` (each method says of what).
     """
@@ -78,8 +79,8 @@ class KrylovSolver(LinearSolver):
 
     def judge(self, operator: LinearOperator, b: Array, now: Progress) -> Solution[Array]:
         """Return the result with the status that its true residual deserves."""
-        residual = jnp.linalg.norm(b - operator.mv(now.x))
-        return self._verdict(operator, b, now, residual)
+        r = b - operator.mv(now.x)
+        return self._verdict(now, jnp.linalg.norm(r), reached(operator, now.x, b, r, _SLACK * self.target(b)))
 
     def compute(
         self,
@@ -94,12 +95,12 @@ class KrylovSolver(LinearSolver):
         target = self.target(b)
 
         def proceed(carry):
-            now, before, first = carry
-            drifted = (now.norm > _SLACK * target) & (first | (now.norm < 0.5 * before))
+            now, before, first, met = carry
+            drifted = ~met & (first | (now.norm < 0.5 * before))
             return drifted & (now.steps < self.max_steps) & (now.halt == Code.SUCCESS)
 
         def attempt(carry):
-            begun, _, _ = carry
+            begun, *_ = carry
             now = begun._replace(own=self.begin(state, operator, begun.r))
             now = jax.lax.while_loop(
                 lambda now: self.running(target, now),
@@ -113,11 +114,13 @@ class KrylovSolver(LinearSolver):
             x, r, norm = (
                 jnp.where(worse, old, new) for old, new in ((begun.x, now.x), (begun.r, r), (begun.norm, norm))
             )
-            return Progress(x, r, norm, now.steps, now.halt, ()), begun.norm, jnp.zeros((), bool)
+            met = reached(operator, x, b, r, _SLACK * target)
+            return Progress(x, r, norm, now.steps, now.halt, ()), begun.norm, jnp.zeros((), bool), met
 
         begun = self._resting(operator, b, x0)
-        now, _, _ = jax.lax.while_loop(proceed, attempt, (begun, begun.norm, jnp.ones((), bool)))
-        return self._verdict(operator, b, now, now.norm)
+        start = (begun, begun.norm, jnp.ones((), bool), begun.norm <= _SLACK * target)
+        now, _, _, met = jax.lax.while_loop(proceed, attempt, start)
+        return self._verdict(now, now.norm, met)
 
     def _resting(self, operator: LinearOperator, b: Array, x0: Array | None) -> Progress:
         x = jnp.zeros_like(b) if x0 is None else x0
@@ -125,10 +128,10 @@ class KrylovSolver(LinearSolver):
         zero = jnp.zeros((), jnp.int32)
         return Progress(x, r, jnp.linalg.norm(r), zero, zero, ())
 
-    def _verdict(self, operator: LinearOperator, b: Array, now: Progress, residual: Array) -> Solution[Array]:
+    def _verdict(self, now: Progress, residual: Array, met: Array) -> Solution[Array]:
         limited = jnp.where(now.steps >= self.max_steps, Code.MAX_STEPS, Code.STAGNATION)
         code = jnp.where(now.halt == Code.SUCCESS, limited, now.halt)
-        code = jnp.where(reached(operator, now.x, residual, _SLACK * self.target(b)), Code.SUCCESS, code)
+        code = jnp.where(met, Code.SUCCESS, code)
         code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE).astype(jnp.int32)
         return Solution(now.x, Status(code), {"steps": now.steps, "residual": residual})
 

@@ -319,3 +319,23 @@ def test_residuals_that_no_solver_can_reach_are_no_failure(solver: LinearSolver)
     relative = float(solution.statistics["residual"] / jnp.linalg.norm(b))
     assert 2e-8 < relative < 2e-6
     assert solution.status.worst() == Code.SUCCESS
+
+
+@pytest.mark.parametrize("solver", [CG(AMG(coarse=800), 1e-8, 0.0, 100), SparseDirect(1e-8), DenseDirect(1e-8)])
+def test_what_rounding_leaves_of_a_slender_body_is_no_failure_where_its_work_is_right(solver: LinearSolver):
+    """A cantilever of 800 springs against bending, whose deflections carry residuals of 1e-6 and errors of 1e-8."""
+    n = 800
+    bend = np.diff(np.eye(n + 2), 2, axis=0)[:, 2:]
+    operator = SparseOperator.from_scipy(sp.csr_array(bend.T @ bend), symmetric=True)
+    b = np.ones(n)
+    solution = linear_solve(operator, jnp.asarray(b), solver, state=solver.init(operator))
+    assert float(solution.statistics["residual"]) > 200e-8 * np.linalg.norm(b)
+    assert solution.status.worst() == Code.SUCCESS
+    i = np.arange(1, n + 1)
+    moment = (n - i + 1) * (n - i + 2) / 2  # the curvature at node i - 1, from the loads beyond it
+    exact = np.cumsum(np.cumsum(moment))
+    np.testing.assert_allclose(solution.value, exact, rtol=1e-6)
+    twisted = SparseOperator.from_scipy(sp.csr_array(bend.T @ bend), symmetric=False)
+    assert DenseDirect(1e-8).compute(DenseDirect(1e-8).init(twisted), twisted, jnp.asarray(b)).status.worst() == (
+        Code.STAGNATION
+    )
