@@ -35,10 +35,10 @@ class KrylovSolver(LinearSolver):
     Stops where ‖b − A x‖₂ ≤ max(rtol ‖b‖₂, atol). Where the residual of the recurrence met that and the true one
     misses twice of it, and what rounding leaves, the method starts again from what it has, as long as that still halves
     the true residual. A method that cannot go on returns its guess where that is better: without a solution some run
-    far away. The status is judged by the true residual alone, but for a symmetric operator's rounding (`reached`):
-    ``SUCCESS`` (within twice the target, or where rounding lets no solver come
-    closer), ``MAX_STEPS``, ``NOT_FINITE``, ``STAGNATION`` (a singular system without a solution, or a preconditioner
-    that loses too much), or ``BREAKDOWN`` (each method says of what).
+    far away. The status is judged by the true residual (and what `reached` makes of its rounding): ``SUCCESS`` (within
+    twice the target, or where rounding lets no solver come closer), ``MAX_STEPS``, ``NOT_FINITE``, ``STAGNATION`` (a
+    singular system without a solution, or a preconditioner that loses too much), or ``BREAKDOWN`` (each method says of
+    what).
     """
 
     preconditioner: eqx.AbstractVar[Preconditioner]
