@@ -29,8 +29,8 @@ def write_page(
     runs: Mapping[str, Forecast],
     judgement: Judgement,
     unseen: tuple[Forecast, Record] | None,
-) -> None:
-    """Write the page, whole or not at all; its pictures are inside it.
+) -> list[str]:
+    """Write the page, whole or not at all; its pictures are inside it. Returns the names of those that it drew.
 
     Args:
         path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
@@ -43,16 +43,19 @@ def write_page(
         unseen: a free run over data of their own that it was judged on, and these data; None where there were none.
     """
     twin, folder = fit.twin, path.parent
-    residuals, images = {}, {}
+    residuals, images, drawn = {}, {}, []
     for name, forecast in runs.items():
         picture = path.with_name(f"{file_name('residuals', name)}.png")
         if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
             residuals[name] = _inside(picture)
+            drawn.append(picture.name)
         there, record = fit.twin_in(name), plan.measured[name]
-        images[name] = _all_inside(plot_images(folder, there, forecast.run, record, plan.fitted[name], name))
+        found = plot_images(folder, there, forecast.run, record, plan.fitted[name], name)
+        images[name], drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
     unseen_images = {}
     if unseen is not None:
-        unseen_images = _all_inside(plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation"))
+        found = plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation")
+        unseen_images, drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -82,6 +85,7 @@ def write_page(
         version=_version(),
     )
     write_atomically(path, text.encode())
+    return drawn
 
 
 def file_name(stem: str, experiment: str) -> str:

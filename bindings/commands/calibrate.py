@@ -124,10 +124,10 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
     save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
-    write_page(out / "report.html", fit, plan, runs, judgement, unseen)
+    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen)
     common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
-    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn])
+    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
     return figures
 

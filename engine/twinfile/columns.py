@@ -157,7 +157,10 @@ def _positions(header: list[str], wanted: Wanted, path: Path, separator: str) ->
 def _check_names(known: Sequence[str], wanted: Wanted, path: Path, separator: str = "") -> None:
     for name, place in wanted.absent.items():
         if name in known:
-            raise place.error(f"the data file '{path.name}' has a column '{name}', beyond the last pixel of the image.")
+            raise place.error(
+                f"the data file '{path.name}' has a column '{name}', beyond the last pixel of the image: the image "
+                "needs more pixels, or the column another name."
+            )
     for name, place in wanted.places.items():
         if name in known:
             continue
