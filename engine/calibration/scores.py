@@ -63,7 +63,8 @@ class Score:
 def pooled(scores: Sequence[Score], images: Mapping[str, Sequence[str]]) -> tuple[Score, ...]:
     """Scores with one for all pixels of an image in place of one for each: means weighted by samples.
 
-    Of pixels with few samples each ``spread`` is that by the median over pixels.
+    Of pixels with few samples each ``spread`` is that by the median over pixels, and ``naive`` is of those pixels that
+    had samples to guess from.
     """
     image_of = image_by_pixel(images)
     groups: dict[tuple[str, Part, str], list[Score]] = {}
@@ -75,15 +76,16 @@ def pooled(scores: Sequence[Score], images: Mapping[str, Sequence[str]]) -> tupl
 def _pool(name: str, group: Sequence[Score]) -> Score:
     counts = np.array([score.samples for score in group], dtype=float)
 
-    def mean(values: Sequence[float]) -> float:
-        return float(np.average(values, weights=counts))
+    def mean(values: Sequence[float], of: Sequence[Score] = group) -> float:
+        return float(np.average(values, weights=[score.samples for score in of]))
 
-    def root(values: Sequence[float]) -> float:
-        return float(np.sqrt(mean(np.square(values).tolist())))
+    def root(values: Sequence[float], of: Sequence[Score] = group) -> float:
+        return float(np.sqrt(mean(np.square(values).tolist(), of)))
 
     few = len(group) > _FEW and counts.max() <= _FEW
     spreads = [score.spread for score in group]
-    kinds = [kind for kind in group[0].naive if all(kind in score.naive for score in group)]
+    guessed = [score for score in group if score.naive]
+    kinds = [kind for kind in (guessed[0].naive if guessed else ()) if all(kind in score.naive for score in guessed)]
     return replace(
         group[0],
         sensor=name,
@@ -94,7 +96,7 @@ def _pool(name: str, group: Sequence[Score]) -> Score:
         spread=1.4826 * float(np.median(spreads)) if few else root(spreads),
         far=mean([score.far for score in group]),
         worth=sum(score.worth for score in group),
-        naive={kind: root([score.naive[kind] for score in group]) for kind in kinds},
+        naive={kind: root([score.naive[kind] for score in guessed], guessed) for kind in kinds},
     )
 
 

@@ -15,6 +15,7 @@ from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
+from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import (
     CircuitTable,
@@ -154,18 +155,36 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
             column, _, here = part.source.readings[name]
             channel = without(channel, flaws[name], part) if table.outliers == "drop" else channel
             report = channel_report(name, "reading", column.unit, part, channel, flaws[name])
-            if not report.samples:
+            if report.samples:
+                reports.append(report)
+            elif not (isinstance(column, PixelColumn) and any(_alive(part)[column.image])):
                 raise here.error(_no_sample(report))
-            reports.append(report)
             readings[name] = channel.values[part.inside][kept]
         clocks.append((part.seconds[kept], readings))
     record = Record(*_one_clock(clocks), inputs)
     order = [*table.readings, *table.inputs]
     reports.sort(key=lambda report: (report.kind == "input", order.index(report.name)))
     late = [_late_input(name, series, record) for name, series in inputs.items()]
-    warnings = [*cautions(parts), *(sentence for sentence in late if sentence)]
+    warnings = [*cautions(parts), *_dead_pixels(parts), *(sentence for sentence in late if sentence)]
     zoned = sources[0].clock.zoned is True
     return record, DataReport(tuple(reports), window.origin, tuple(notes(parts)), tuple(warnings), zoned)
+
+
+def _alive(part: Part) -> dict[str, list[bool]]:
+    """Of each image, which pixels have a number in the window."""
+    found: dict[str, list[bool]] = {}
+    for name, (column, *_) in part.source.readings.items():
+        if isinstance(column, PixelColumn):
+            values = part.readings[name].values[part.inside]
+            found.setdefault(column.image, []).append(bool(np.isfinite(values).any()))
+    return found
+
+
+def _dead_pixels(parts: Sequence[Part]) -> list[str]:
+    """A sentence on each image some of whose pixels have no reading at all."""
+    images = [item for part in parts for item in _alive(part).items()]
+    dead = [(image, pixels.count(False), len(pixels)) for image, pixels in images]
+    return [f"{image}: {count} of {total} pixels have no reading at all." for image, count, total in dead if count]
 
 
 def _input(part: Part, name: str, channel: Channel, column: InputColumnTable) -> tuple[Series, ChannelReport]:

@@ -201,6 +201,19 @@ readings.row = { column = "T{}", unit = "degC" }
         fewer = gm.TwinFile.parse(one.replace('[["0 mm", "5 mm"], ["20 mm", "5 mm"]]', less), tmp_path)
         with pytest.raises(gm.TwinFileError, match=r"data.readings.row.column: .* column '\w+\.?2', beyond the last"):
             fewer.record()
+    (tmp_path / "log.csv").write_text("t,T1,T2\n0,20,\n30,25,\n60,27,\n")
+    dead, report = file.inspect()
+    assert np.isnan(np.asarray(dead.readings["row.2"])).all()
+    assert report.channels[0].samples == 3
+    assert "row: 1 of 2 pixels have no reading at all." in report.warnings()
+    fit, alone = (
+        gm.calibrate(file.build(), gm.Record(dead.times, {name: dead.readings[name] for name in names}))
+        for names in (("row.1", "row.2"), ("row.1",))
+    )
+    np.testing.assert_allclose(fit.twin.belief.mean, alone.twin.belief.mean, rtol=1e-9)
+    (tmp_path / "log.csv").write_text("t,T1,T2\n0,,\n30,,\n60,,\n")
+    with pytest.raises(gm.TwinFileError, match="no sample of the reading is left"):
+        file.record()
     row = gm.ImageSensor("row", np.array([[0.0, 0.005], [0.02, 0.005]]), 1.0)
     table = row.values(record.readings)
     assert table.shape == (3, 2)
