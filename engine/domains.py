@@ -372,10 +372,12 @@ def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, sam
 
 
 def _rows(table: Any, chosen: np.ndarray) -> np.ndarray:
-    """Some rows of a table; the table itself for all of them in order, which needs no memory."""
+    """Some rows of a table; the table itself for all of them in order, which needs no memory, where nobody can write to
+    it: JAX may use the memory as it is.
+    """
     table = np.asarray(table)
     everything = len(chosen) == len(table) and bool((np.diff(chosen) == 1).all())
-    return table if everything else table[chosen]
+    return table if everything and not table.flags.writeable else table[chosen]
 
 
 def _tabulated(element: LagrangeElement, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -395,7 +397,7 @@ def node_domains(space: FunctionSpace, coefficients: tuple[FunctionSpace, ...] =
         values, gradients = _tabulated(LagrangeElement(element.cell_type, mesh.degree), samples)
         domain = Domain(
             tables=(_table("", space, 0, block, cells, samples),),
-            corners=np.asarray(mesh.blocks[block].cells),
+            corners=_rows(mesh.blocks[block].cells, cells),
             cells=rows.astype(np.int32),
             reference=np.zeros(len(rows), dtype=np.int32),
             weights=np.ones(samples.shape[1]),

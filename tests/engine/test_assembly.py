@@ -137,3 +137,19 @@ def test_forms_on_the_same_points_are_summed_together():
     assert [float(jnp.sum(each)) for each in (alone[2], alone[3])] == pytest.approx([-3.0, -2.0])
     some = (False, True, True, True, False, True)
     np.testing.assert_allclose(problem.unconstrained(u, some), sum(alone[k] for k in (1, 2, 3, 5)), atol=1e-13)
+
+
+def test_cells_that_are_written_to_later_do_not_change_a_problem():
+    """Also where their memory is aligned such that JAX takes it as it is."""
+    made = gm.rectangle(4, 3)
+    table = np.asarray(made.blocks[0].cells)
+    memory = np.zeros(table.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    cells = memory[start : start + table.nbytes].view(np.int32).reshape(table.shape)
+    cells[:] = table
+    mesh = gm.Mesh(made.points, (gm.CellBlock("quadrilateral", cells),))
+    problem = gm.Heat(gm.FunctionSpace(mesh, "Q1"), conductivity=1.0).problem
+    u = jnp.arange(20.0) ** 2
+    before = problem.unconstrained(u)
+    cells[:] = 0
+    np.testing.assert_array_equal(problem.unconstrained(u), before)
