@@ -357,7 +357,7 @@ def _domain(
         coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
         local=None if kind is None else tuple(locals_),
     )
-    return on_device(domain)
+    return on_device(domain, copy=True)  # tables of the mesh are its owner's, who may write to them
 
 
 def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, samples: np.ndarray) -> FieldTable:
@@ -372,12 +372,10 @@ def _table(name: str, space: Any, first: int, block: int, cells: np.ndarray, sam
 
 
 def _rows(table: Any, chosen: np.ndarray) -> np.ndarray:
-    """Some rows of a table; the table itself for all of them in order, which needs no memory, where nobody can write to
-    it: JAX may use the memory as it is.
-    """
+    """Some rows of a table; the table itself for all of them in order, which needs no memory."""
     table = np.asarray(table)
     everything = len(chosen) == len(table) and bool((np.diff(chosen) == 1).all())
-    return table if everything and not table.flags.writeable else table[chosen]
+    return table if everything else table[chosen]
 
 
 def _tabulated(element: LagrangeElement, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -408,5 +406,5 @@ def node_domains(space: FunctionSpace, coefficients: tuple[FunctionSpace, ...] =
             coefficients=tuple(_table("", part, 0, block, cells, samples) for part in coefficients),
             local=None,
         )
-        found.append(on_device(domain))
+        found.append(on_device(domain, copy=True))
     return tuple(found)

@@ -10,13 +10,14 @@ T = TypeVar("T")
 
 
 @overload
-def on_device(tree: np.ndarray | Array) -> Array: ...
+def on_device(tree: np.ndarray | Array, copy: bool = False) -> Array: ...
 @overload
-def on_device(tree: tuple[np.ndarray, ...]) -> tuple[Array, ...]: ...
+def on_device(tree: tuple[np.ndarray, ...], copy: bool = False) -> tuple[Array, ...]: ...
 @overload
-def on_device(tree: T) -> T: ...
-def on_device(tree: Any) -> Any:
-    """The arrays of numpy in a pytree as arrays of JAX; they must not be written to afterwards.
+def on_device(tree: T, copy: bool = False) -> T: ...
+def on_device(tree: Any, copy: bool = False) -> Any:
+    """The arrays of numpy in a pytree as arrays of JAX. Without ``copy`` they must not be written to afterwards: JAX
+    may use their memory as it is.
 
     A plain transfer: ``jnp.asarray`` compiles a program for every new shape, about 20 ms each, which was most of the
     time that it took to plan a small problem. Inside ``jit`` they are constants, not traced. An array that occurs
@@ -28,7 +29,7 @@ def on_device(tree: Any) -> Any:
         if not isinstance(leaf, np.ndarray):
             return leaf
         if id(leaf) not in moved:
-            moved[id(leaf)] = jax.device_put(leaf)
+            moved[id(leaf)] = jax.device_put(leaf.copy() if copy else leaf)
         return moved[id(leaf)]
 
     with jax.ensure_compile_time_eval():
