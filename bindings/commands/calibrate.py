@@ -97,7 +97,9 @@ def fit_with_progress(
                 start=start,
             )
         except OtherProblemError as error:
-            raise ValueError(f"{error} Give --restart to start anew.") from error
+            belief = checkpoint.with_name("belief.json")
+            other = f", with --from {belief} where its fit ended" if belief.is_file() else ""
+            raise ValueError(f"{error} Give --restart to start anew{other}.") from error
         progress.update(task, total=max(fit.steps, 1), completed=max(fit.steps, 1))
     return fit
 

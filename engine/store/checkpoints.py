@@ -38,7 +38,7 @@ OnStep = Callable[[FitState], None]
 
 
 class OtherProblemError(ValueError):
-    """A checkpoint belongs to another twin, other data or another solver."""
+    """A checkpoint belongs to another twin, other data or a solver of other settings."""
 
 
 def fingerprint(problem: CalibrationProblem, solver: LeastSquaresSolver, document: str = "") -> str:
@@ -96,7 +96,9 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
     if found is None:
         return None
     if found != mark:
-        raise OtherProblemError(f"The checkpoint '{path}' belongs to another twin, other data or another solver.")
+        raise OtherProblemError(
+            f"The checkpoint '{path}' belongs to another twin, other data or other settings of the fit."
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             expected, tree = jax.tree.flatten(like)

@@ -284,7 +284,7 @@ def test_a_killed_calibration_continues(
     other = tmp_path / "other.toml"
     other.write_text(bar.read_text().replace("factor = 3", "factor = 4"))
     _, told = gemel("calibrate", other, code=2)
-    assert "belongs to another twin, other data or another solver. Give --restart to start anew." in told
+    assert "belongs to another twin, other data or other settings of the fit. Give --restart to start anew" in told
     out, _ = gemel("calibrate", other, "--restart", "--max-steps", "1", code=1)
     assert "continuing" not in out
 

@@ -102,7 +102,7 @@ def test_a_fit_of_one_run_may_begin_where_shooting_ends_and_survives_being_kille
     for row in fit.table():
         assert row.value == pytest.approx(dict(zip(names, truth, strict=True))[row.name], rel=0.01)
     assert float(fit.costs[-1]) < 162 / 2 + 3 * np.sqrt(162 / 2)  # half a chi-square of 162 samples
-    with pytest.raises(OtherProblemError, match="another twin, other data or another solver"):
+    with pytest.raises(OtherProblemError, match="another twin, other data or other settings"):
         resumable_calibrate(twin, record, solver, None, path)
 
 
@@ -176,7 +176,7 @@ def test_shooting_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path):
     assert np.asarray(found.costs).tobytes() == np.asarray(whole.costs).tobytes()
     with pytest.raises(KeyboardInterrupt):
         fit(path, on_step=stop, restart=True)
-    with pytest.raises(OtherProblemError, match="another twin, other data or another solver"):
+    with pytest.raises(OtherProblemError, match="another twin, other data or other settings"):
         resumable_calibrate(twin, record, solver, None, path, windows=4)
 
 
