@@ -140,6 +140,8 @@ def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
             name: (np.asarray(part["mean"], float), np.asarray(part["covariance"], float))
             for name, part in parts.items()
         }
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no file '{path}': a fit writes its belief as belief.json.") from error
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' holds no belief about parameters.") from error
     if names != prior.names:
