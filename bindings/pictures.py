@@ -82,7 +82,7 @@ def _frames(twin: Twin, image: str, run: Run, record: Record, fitted: Record | N
     for i, why in _chosen(known, off, record, fitted).items():
         titles[i] = "" if record.times is None else f"{_time(times, i)}\n{why}"
     return [
-        _Frame(title, from_si(measured[i], unit), from_si(read[i], unit), np.asarray(difference_from_si(-off[i], unit)))
+        _Frame(title, from_si(measured[i], unit), from_si(read[i], unit), np.asarray(difference_from_si(off[i], unit)))
         for i, title in titles.items()
     ]
 
@@ -182,7 +182,7 @@ def _figure(rows: int, height: float, columns: int = 3) -> tuple[Any, list[list[
 def _say_difference(axis: Any, frame: _Frame, unit: str) -> None:
     rms = float(np.sqrt(np.nanmean(frame.difference**2)))
     said = f"{rms:.2g} {written(difference_unit(unit))}".strip()
-    axis.set_title(f"twin - measured (RMS {said})", loc="left", fontsize=10)
+    axis.set_title(f"measured - twin (RMS {said})", loc="left", fontsize=10)
 
 
 def _labelled(name: str, unit: str) -> str:

@@ -153,7 +153,7 @@ def test_pictures_show_measured_twin_and_difference_at_the_times_that_matter(tmp
     for k, i in enumerate((1, 3, 4)):
         np.testing.assert_allclose(maps[k, 0], np.ma.masked_invalid(measured[i] - 273.15))
         np.testing.assert_allclose(maps[k, 1], read[i] - 273.15)
-        np.testing.assert_allclose(maps[k, 2], np.ma.masked_invalid(read[i] - measured[i]), atol=1e-12)
+        np.testing.assert_allclose(maps[k, 2], np.ma.masked_invalid(measured[i] - read[i]), atol=1e-12)
     assert maps.mask.sum() == 2
     assert axes[2].images[0].get_clim() == pytest.approx((-2.0, 2.0))
     assert axes[0].images[0].get_clim() == axes[1].images[0].get_clim()
