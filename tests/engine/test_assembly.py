@@ -128,7 +128,8 @@ def test_forms_on_the_same_points_are_summed_together():
     ]
     problem = gm.Heat(space, gm.Profile(lambda x: 1 + x[1]), conditions=conditions).problem
     assert problem.beside == (0, 0, 2, 0, 4, 4)
-    first, third = (problem.contributions[k].domains[0].corners for k in (0, 3))
+    parts: tuple[Any, ...] = problem.contributions
+    first, third = (parts[k].domains[0].corners for k in (0, 3))
     assert first is third
     u = jnp.asarray(np.random.default_rng(3).standard_normal(space.n_dofs))
     count = len(problem.contributions)
