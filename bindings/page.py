@@ -221,7 +221,8 @@ def _how(fit: Fit, plan: FitPlan) -> str:
             part = f", up to {fitted.times[-1]:g} s of {record.times[-1]:g} s"
     methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
     method = methods.get(type(plan.solver).__name__, "gradient descent")
-    loss = {"StudentT": "Student-t"}.get(type(plan.loss).__name__, type(plan.loss).__name__)
+    kind = type(fit.twin.loss).__name__
+    loss = {"StudentT": "Student-t"}.get(kind, kind)
     message, listed = fit.message, ", ".join(fit.twin.grouped(names))
     starts = f" from the best of {plan.starts} starts" if plan.starts > 1 else ""
     if plan.windows is not None:

@@ -12,9 +12,7 @@ from gemel.engine import (
     DataReport,
     Fit,
     Forecast,
-    Gaussian,
     Judgement,
-    Loss,
     Record,
     Twin,
     forecast,
@@ -39,15 +37,14 @@ class FitPlan:
 
     ``measured`` and ``fitted`` hold by experiment all samples and those that are fitted; the only record of a twin file
     or a request is called "". ``reports`` say what was found in the files, ``unmeasured`` of which sensors there are no
-    data at all. ``solver`` takes the steps of `method`,
-    which with a ``patience`` stops early; with ``windows`` a fit begins where multiple shooting ends.
+    data at all. ``solver`` takes the steps of `method`, which with a ``patience`` stops early; with ``windows`` a fit
+    begins where multiple shooting ends. The loss is the twin's.
     """
 
     measured: dict[str, Record]
     fitted: dict[str, Record]
     sensors: tuple[str, ...] | None
     solver: LeastSquaresSolver
-    loss: Loss = dataclasses.field(default_factory=Gaussian)
     starts: int = 1
     own: tuple[str, ...] = ()
     reports: dict[str, DataReport] = dataclasses.field(default_factory=dict)
@@ -57,7 +54,7 @@ class FitPlan:
 
     def check(self, twin: Twin) -> None:
         """Raise `ValueError` where the data do not fit the twin, or the method not the data."""
-        problem = CalibrationProblem.of(twin, self.fitted, self.sensors, self.loss, self.own)
+        problem = CalibrationProblem.of(twin, self.fitted, self.sensors, own=self.own)
         if self.windows is not None:
             require_windows(problem, self.windows)
         self.method(twin)
@@ -83,9 +80,7 @@ class FitPlan:
         """The method of the fit. Raises `ValueError` where it would stop early and nothing is held out."""
         if self.patience is None:
             return self.solver
-        return stopping_early(
-            self.solver, twin, self.measured, self.fitted, self.patience, self.sensors, self.loss, self.own
-        )
+        return stopping_early(self.solver, twin, self.measured, self.fitted, self.patience, self.sensors, own=self.own)
 
 
 def plan_fit(
@@ -140,7 +135,6 @@ def plan_fit(
         fitted,
         chosen,
         solver,
-        twin_file.loss(),
         table.starts,
         own,
         reports,

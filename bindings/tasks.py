@@ -137,7 +137,6 @@ def run_calibration(
             document=loaded.file.text,
             restart=restart,
             on_step=on_state,
-            loss=plan.loss,
             starts=plan.starts,
             windows=plan.windows,
             own=plan.own,

@@ -90,7 +90,6 @@ def fit_with_progress(
                 restart=restart,
                 on_resume=on_resume,
                 on_step=on_step,
-                loss=plan.loss,
                 starts=plan.starts,
                 windows=plan.windows,
                 own=plan.own,

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.datareport import DataReport, pooled, without_samples
-from gemel.engine.losses import LOSSES, Loss
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
@@ -198,10 +197,6 @@ class TwinFile:
         if until is None:
             return {name: record for name, (record, _) in found.items()}
         return with_place(self._place / "calibration" / "until", before, found, until)
-
-    def loss(self) -> Loss:
-        """What a residual costs by ``[calibration]``."""
-        return LOSSES[self.calibration.loss]()
 
     def solver(self) -> LeastSquaresSolver:
         """The method that ``[calibration]`` names."""
