@@ -145,11 +145,12 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
             inputs[name], report = _input(part, name, channel, table.inputs[name])
             reports.append(report)
     flaws = find_flaws(parts)
-    clocks = []
+    clocks, dead = [], []
     for part in parts:
         if not part.readings and table.readings:
             continue
-        kept = _chosen(part, inputs, table)
+        kept, alive = _chosen(part, inputs, table), _alive(part)
+        dead += _dead_pixels(alive)
         readings = {}
         for name, channel in part.readings.items():
             column, _, here = part.source.readings[name]
@@ -157,7 +158,7 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
             report = channel_report(name, "reading", column.unit, part, channel, flaws[name])
             if report.samples:
                 reports.append(report)
-            elif not (isinstance(column, PixelColumn) and any(_alive(part)[column.image])):
+            elif not (isinstance(column, PixelColumn) and any(alive[column.image])):
                 raise here.error(_no_sample(report))
             readings[name] = channel.values[part.inside][kept]
         clocks.append((part.seconds[kept], readings))
@@ -165,7 +166,7 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     order = [*table.readings, *table.inputs]
     reports.sort(key=lambda report: (report.kind == "input", order.index(report.name)))
     late = [_late_input(name, series, record) for name, series in inputs.items()]
-    warnings = [*cautions(parts), *_dead_pixels(parts), *(sentence for sentence in late if sentence)]
+    warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence)]
     zoned = sources[0].clock.zoned is True
     return record, DataReport(tuple(reports), window.origin, tuple(notes(parts)), tuple(warnings), zoned)
 
@@ -180,11 +181,13 @@ def _alive(part: Part) -> dict[str, list[bool]]:
     return found
 
 
-def _dead_pixels(parts: Sequence[Part]) -> list[str]:
+def _dead_pixels(alive: Mapping[str, Sequence[bool]]) -> list[str]:
     """A sentence on each image some of whose pixels have no reading at all."""
-    images = [item for part in parts for item in _alive(part).items()]
-    dead = [(image, pixels.count(False), len(pixels)) for image, pixels in images]
-    return [f"{image}: {count} of {total} pixels have no reading at all." for image, count, total in dead if count]
+    return [
+        f"{image}: {pixels.count(False)} of {len(pixels)} pixels have no reading at all."
+        for image, pixels in alive.items()
+        if not all(pixels)
+    ]
 
 
 def _input(part: Part, name: str, channel: Channel, column: InputColumnTable) -> tuple[Series, ChannelReport]:
