@@ -6,6 +6,7 @@ import basix
 import numpy as np
 
 from gemel.engine.elements import LagrangeElement
+from gemel.loops import compiled, index
 from gemel.meshes import CellBlock, Mesh, block_entities
 
 _SCALE = 2**20
@@ -36,6 +37,21 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
         if any(any(element.entity_nodes[dim]) for element in elements):
             count = _number_inside(mesh.blocks, elements, corners, numbers, dim, mesh.cell_dim, count)
     return tuple(numbers), int(count)
+
+
+def first_places(cell_nodes: Sequence[np.ndarray], n_nodes: int) -> np.ndarray:
+    """Where each node first stands among the nodes of all cells."""
+    places, first = np.empty(n_nodes, dtype=np.int64), sum(table.size for table in cell_nodes)
+    for table in reversed(cell_nodes):  # of several numbers for a node the last one stays
+        first -= table.size
+        _fill_places(table.ravel(), first, places)
+    return places
+
+
+@compiled
+def _fill_places(nodes, first, places):
+    for k in range(len(nodes) - 1, -1, -1):
+        places[index(nodes[index(k)])] = first + k
 
 
 def _as_cells(element: LagrangeElement, vertices: np.ndarray) -> bool:

@@ -1,7 +1,7 @@
 """Finite-element spaces: a mesh, an element and the numbering of their nodes."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -12,27 +12,11 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.elements import LagrangeElement, Powers, lagrange
-from gemel.engine.numbering import number_nodes
+from gemel.engine.numbering import first_places, number_nodes
 from gemel.engine.precision import require_double
-from gemel.loops import compiled, index
 from gemel.meshes import Mesh
 from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
-
-
-def _first_places(cell_nodes: Sequence[np.ndarray], n_nodes: int) -> np.ndarray:
-    """Where each node first stands among the nodes of all cells."""
-    places, first = np.empty(n_nodes, dtype=np.int64), sum(table.size for table in cell_nodes)
-    for table in reversed(cell_nodes):  # of several numbers for a node the last one stays
-        first -= table.size
-        _fill_places(table.ravel(), first, places)
-    return places
-
-
-@compiled
-def _fill_places(nodes, first, places):
-    for k in range(len(nodes) - 1, -1, -1):
-        places[index(nodes[index(k)])] = first + k
 
 
 class FunctionSpace(eqx.Module):
@@ -71,7 +55,7 @@ class FunctionSpace(eqx.Module):
         self.elements = lagrange(element, *(block.cell_type for block in mesh.blocks))
         self.shape = tuple(shape)
         self.cell_nodes, self.n_nodes = number_nodes(mesh, self.elements)
-        self.places = _first_places(self.cell_nodes, self.n_nodes)
+        self.places = first_places(self.cell_nodes, self.n_nodes)
 
     @property
     def name(self) -> str:
