@@ -68,8 +68,7 @@ class Backtracking(eqx.Module):
     ) -> "Searched":
         """Search along ``d`` from u, where ‖r(u)‖ is ``norm``; ``residual(u)`` gives r and whatever comes with it.
 
-        At most ``most`` halvings and ``max_halvings``. One loop for the full step as well, so that the residual is
-        compiled once.
+        At most ``most`` halvings. One loop for the full step as well, so that the residual is compiled once.
         """
 
         def good(alpha: Array, r: Array) -> Array:
@@ -77,7 +76,7 @@ class Backtracking(eqx.Module):
 
         def proceed(carry: Any) -> Array:
             alpha, (r, _), _, halvings = carry
-            return (halvings < 0) | (~good(alpha, r) & (halvings < jnp.minimum(most, self.max_halvings)))
+            return (halvings < 0) | (~good(alpha, r) & (halvings < most))
 
         def halve(carry: Any) -> Any:
             alpha, _, full, halvings = carry

@@ -75,8 +75,8 @@ class EquilibriumNewton(NonlinearSolver):
         lifted = problem.constraint.lift(u0)
         (before, r), (_, size) = jax.lax.map(lambda u: forces(u), jnp.stack([u0, lifted]))
         zero, nothing, no = jnp.zeros((), jnp.int32), jnp.zeros((), u0.dtype), jnp.zeros((), bool)
-        norm = jnp.linalg.norm(r)
-        return _Iterate(lifted, r, norm, size, u0, before, zero - 1, zero, zero, no, zero, nothing, nothing, nothing)
+        norm, target = jnp.linalg.norm(r), self.rtol * size
+        return _Iterate(lifted, r, norm, u0, before, zero - 1, zero, zero, no, zero, nothing, target, nothing)
 
     def _goes_on(self, now: "_Iterate") -> Array:
         """While the predictor or another step is due."""
@@ -94,10 +94,9 @@ class EquilibriumNewton(NonlinearSolver):
         most = jnp.where(predicts, 0, self.max_halvings)
         end = search.search(lambda u: forces(lift(u)), now.u, linear.value, norm, now.patience, most)
         stays = predicts & ~end.found
-        ends = ((now.u, lift(end.u)), (now.r, end.r), (now.size, end.beside))
-        u, r, size = (jnp.where(stays, old, new) for old, new in ends)
+        u, r = (jnp.where(stays, old, new) for old, new in ((now.u, lift(end.u)), (now.r, end.r)))
         norm = jnp.linalg.norm(r)
-        target = jnp.where(predicts, self.rtol * size, now.target)
+        target = jnp.where(predicts & end.found, self.rtol * end.beside, now.target)
         first = jnp.where(predicts, norm, now.first)
         rounding = jnp.where(predicts, _rounding(problem, operator), now.rounding)
         short = jnp.linalg.norm(linear.value) <= self.xtol * jnp.linalg.norm(u)
@@ -106,20 +105,18 @@ class EquilibriumNewton(NonlinearSolver):
         steps = now.linear_steps + linear.statistics["steps"]
         patience = jnp.where(predicts, _PATIENCE, end.patience)
         return _Iterate(
-            u, r, norm, size, u, r, now.step + 1, steps, code.astype(jnp.int32), done, patience, first, target, rounding
+            u, r, norm, u, r, now.step + 1, steps, code.astype(jnp.int32), done, patience, first, target, rounding
         )
 
 
 class _Iterate(NamedTuple):
-    """Where the iteration stands: the field, its residual with norm and size of the forces in it, where the next round
-    is linearised and the residual there, how many rounds there were and linear steps in them, and what the rounds are
-    judged by.
+    """Where the iteration stands: the field, its residual and the norm, where the next round is linearised and the
+    residual there, how many rounds there were and linear steps in them, and what the rounds are judged by.
     """
 
     u: Array
     r: Array
     norm: Array
-    size: Array
     at: Array
     before: Array
     step: Array
