@@ -69,6 +69,11 @@ class PaddedRows(eqx.Module):
             return np.arange(sum(self.sizes), dtype=np.int32)
         return inverse_index(np.asarray(self.order), sum(self.sizes))
 
+    def buckets(self) -> list[tuple[int, int]]:
+        """Where the slots of each bucket begin, and how far the entries of its rows are apart."""
+        begins = np.cumsum([0, *(math.prod(c.shape) for c in self.columns[:-1])])
+        return [(int(begin), size) for begin, size in zip(begins, self.sizes, strict=True)]
+
     def places_in_order(self) -> Int[np.ndarray, "2 rows"]:
         """The slot of the first entry of every row, in the order in which they are stored, and how far its next ones
         are apart. Slots are numbered in the order of ``columns``, bucket after bucket.

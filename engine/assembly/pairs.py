@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from gemel.engine.assembly.gathers import GatherSum, Runs, Slots
 from gemel.loops import compiled, in_parts, index, positions, require_32_bits
@@ -83,12 +83,13 @@ class Pairs(NamedTuple):
         in_parts(around.n_blocks, lambda *part: _find_columns(*part, *around, starts, columns))
         return Pairs(starts, columns)
 
-    def places(self, around: Incidence, slots: Slots) -> Int[np.ndarray, " entries"]:
-        """The slot of the pair of blocks of each entry of some elements, whose pairs are among these; ``slots`` are
-        those of each row's first pair, and how far its next ones are apart.
+    def ranks(self, around: Incidence) -> Integer[np.ndarray, " entries"]:
+        """The rank within its row of the pair of blocks of each entry of some elements, whose pairs are among these; in
+        as few bytes as the longest row needs.
         """
-        found = np.empty(around.n_entries, np.int32)
-        in_parts(around.n_blocks, lambda *part: _place(*part, *around, *self, *slots, found))
+        longest = int(np.diff(self.starts).max(initial=1))
+        found = np.empty(around.n_entries, np.uint8 if longest <= 2**8 else np.int32)
+        in_parts(around.n_blocks, lambda *part: _rank(*part, *around, *self, found))
         return found
 
     def sums(self, around: Incidence, slots: Slots, size: int) -> GatherSum:
@@ -135,11 +136,11 @@ def _find_columns(first, last, members, begins, numbers, apart, owners, starts, 
 
 
 @compiled
-def _place(first, last, members, begins, numbers, apart, owners, starts, places, rows, columns, slot, between, found):
+def _rank(first, last, members, begins, numbers, apart, owners, starts, places, rows, columns, found):
     own = np.empty(len(starts), np.int32)
     for i in range(first, last):
         for q in range(rows[i], rows[i + 1]):
-            own[index(columns[index(q)])] = slot[i] + (q - rows[i]) * between[i]
+            own[index(columns[index(q)])] = q - rows[i]
         for p in range(starts[i], starts[i + 1]):
             place = places[index(p)]
             e = index(owners[index(place)])
