@@ -52,7 +52,7 @@ class Client:
     def register(self, source: str | Path | TwinFile) -> RemoteTwin:
         """Give a twin file, or the file at a path, to the server, with the files that it names."""
         file = source if isinstance(source, TwinFile) else TwinFile.load(source)
-        request = twin_pb2.RegisterTwinRequest(document=file.text, attachments=attachments_of(file))
+        request = twin_pb2.RegisterTwinRequest(document=file.text, attachments=attachments_of(file), source=file.source)
         return RemoteTwin(self._connection, self._connection.call(self._connection.twins.RegisterTwin, request).twin)
 
     def twin(self, name: str, revision: int = 0) -> RemoteTwin:

@@ -18,7 +18,7 @@ from gemel.bindings.proto.generated.gemel.v1 import (
     twin_pb2_grpc,
 )
 from gemel.engine import Twin
-from gemel.engine.store import check_attachment_name
+from gemel.engine.store import check_attachment_name, document_name
 from gemel.engine.twinfile import TwinFile
 
 _LIMIT = 256 << 20
@@ -90,7 +90,7 @@ class Connection:
                     check_attachment_name(attachment.name)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(self._attachment(twin, attachment.name))
-                built = TwinFile.parse(twin.document, Path(folder)).build()
+                built = TwinFile.parse(twin.document, Path(folder), document_name(twin.source)).build()
             if twin.job_id:
                 belief = convert.belief_from(twin.belief, built.belief)
                 built = built.with_belief(belief.mean, belief.covariance)

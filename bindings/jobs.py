@@ -126,7 +126,7 @@ class JobRunner:
         twin = self._store.twin(job.twin, job.revision)
         task: Message = {
             "kind": "calibrate",
-            "place": (twin.digest, self._store.document_folder(twin), twin.mean, twin.covariance),
+            "place": place_of(self._store, twin),
             "request": job.request,
             "checkpoint": self._store.job_folder(job.id) / "checkpoint.npz",
             "start": start_of(self._store, twin, calibration_pb2.CalibrateRequest.FromString(job.request)),
@@ -156,6 +156,11 @@ class JobRunner:
         async with self._changed:
             self._version += 1
             self._changed.notify_all()
+
+
+def place_of(store: Store, twin: TwinRevision) -> tuple[Any, ...]:
+    """Where a worker finds a revision of a twin, as the arguments of `gemel.bindings.tasks.TwinPlace`."""
+    return twin.digest, store.document_folder(twin), twin.source, twin.mean, twin.covariance
 
 
 def start_of(store: Store, twin: TwinRevision, request: calibration_pb2.CalibrateRequest) -> np.ndarray | None:

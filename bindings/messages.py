@@ -42,6 +42,7 @@ def twin_message(twin: TwinRevision, document: bool = True) -> twin_pb2.Twin:
         has_data=facts["has_data"],
         created=_timestamp(twin.created),
         job_id=twin.job_id,
+        source=twin.source,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from gemel.bindings import messages
-from gemel.bindings.jobs import JobRunner, start_of
+from gemel.bindings.jobs import JobRunner, place_of, start_of
 from gemel.bindings.processes import InvalidRequestError, WorkerDiedError, WorkerProcess, WorkFailedError
 from gemel.bindings.proto.generated.gemel.v1 import (
     calibration_pb2,
@@ -21,7 +21,7 @@ from gemel.bindings.proto.generated.gemel.v1 import (
     twin_pb2,
     twin_pb2_grpc,
 )
-from gemel.engine.store import NotFoundError, RunData, Store, StoreError, TwinRevision, open_run
+from gemel.engine.store import NotFoundError, RunData, Store, StoreError, TwinRevision, document_name, open_run
 
 _CHUNK = 1 << 20
 
@@ -85,10 +85,11 @@ class TwinService(twin_pb2_grpc.TwinServiceServicer):
         """See the proto file."""
         staged = await asyncio.to_thread(self._store.stage, request.document, dict(request.attachments))
         try:
-            task = {"kind": "describe", "place": ("", staged, None, None)}
+            source = document_name(request.source)
+            task = {"kind": "describe", "place": ("", staged, source, None, None)}
             value = await self._worker.call(task)
             keep = functools.partial(self._store.register, value["name"], staged, value["facts"])
-            twin = await asyncio.to_thread(keep, value["mean"], value["covariance"])
+            twin = await asyncio.to_thread(keep, value["mean"], value["covariance"], source)
         finally:
             self._store.discard(staged)
         return twin_pb2.RegisterTwinResponse(twin=messages.twin_message(twin))
@@ -109,7 +110,7 @@ class TwinService(twin_pb2_grpc.TwinServiceServicer):
     async def InspectData(self, request: twin_pb2.InspectDataRequest) -> Any:
         """See the proto file."""
         twin = await asyncio.to_thread(self._store.twin, request.name, request.revision)
-        task = {"kind": "inspect", "place": _place(self._store, twin), "experiment": request.experiment}
+        task = {"kind": "inspect", "place": place_of(self._store, twin), "experiment": request.experiment}
         found = await self._worker.call(task)
         return twin_pb2.InspectDataResponse(report=twin_pb2.DataReport.FromString(found))
 
@@ -165,7 +166,7 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):
             await self._worker.call(
                 {
                     "kind": kind,
-                    "place": _place(self._store, twin),
+                    "place": place_of(self._store, twin),
                     "request": request.SerializeToString(),
                     "fit": await asyncio.to_thread(self._fit, twin) if request.experiment else b"",
                     "out": out,
@@ -200,7 +201,7 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
         twin = await asyncio.to_thread(self._store.twin, request.twin, request.revision)
         body = request.SerializeToString()
         await asyncio.to_thread(start_of, self._store, twin, request)
-        await self._worker.call({"kind": "check", "place": _place(self._store, twin), "request": body})
+        await self._worker.call({"kind": "check", "place": place_of(self._store, twin), "request": body})
         job = await self._jobs.submit("calibration", twin.name, twin.revision, body)
         return calibration_pb2.CalibrateResponse(job=messages.job_message(job))
 
@@ -245,10 +246,6 @@ class CalibrationService(calibration_pb2_grpc.CalibrationServiceServicer):
     def _message(self, job: Any) -> calibration_pb2.Job:
         revision = self._store.fitted_revision(job.id) if job.result else 0
         return messages.job_message(job, revision, pace=self._jobs.pace(job))
-
-
-def _place(store: Store, twin: TwinRevision) -> tuple[Any, ...]:
-    return twin.digest, store.document_folder(twin), twin.mean, twin.covariance
 
 
 def _header(run: RunData, twin: str, revision: int, run_id: str) -> simulation_pb2.RunHeader:

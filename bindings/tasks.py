@@ -32,10 +32,11 @@ _USABLE = (Code.SUCCESS, Code.MAX_STEPS, Code.STAGNATION)
 
 
 class TwinPlace(NamedTuple):
-    """Where a twin's document lies, and the belief to give it (None for its prior)."""
+    """Where a twin's document lies, what errors call it, and the belief to give it (None for its prior)."""
 
     digest: str
     folder: Path
+    source: str
     mean: np.ndarray | None
     covariance: np.ndarray | None
 
@@ -59,9 +60,12 @@ class TwinCache:
         """The twin at a place with its belief. Raises `TwinFileError` as the library does."""
         found = self._built.pop(place.digest, None)
         if found is None:
-            file = TwinFile.parse((place.folder / "twin.toml").read_bytes().decode(), place.folder)
+            file = TwinFile.parse((place.folder / "twin.toml").read_bytes().decode(), place.folder, place.source)
             check_references(file)
             found = LoadedTwin(file, file.build())
+        if found.file.source != place.source:  # registered again from elsewhere
+            file = found.file
+            found = LoadedTwin(TwinFile(file.text, file.folder, place.source, file.document), found.twin)
         if place.digest:
             self._built[place.digest] = found
         while len(self._built) > self._size:

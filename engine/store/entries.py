@@ -29,7 +29,8 @@ class TwinRevision:
 
     ``attachments`` maps names to (size, SHA-256); ``facts`` is what the engine said about the twin when it
     was built, as JSON; ``mean`` (p,) and ``covariance`` (p, p) are of the standardised parameters; ``job_id``
-    names the job whose fit the belief is, empty for a prior; ``created`` in s since 1970.
+    names the job whose fit the belief is, empty for a prior; ``created`` in s since 1970; ``source`` is what errors
+    call the file of the document.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TwinRevision:
     covariance: np.ndarray
     job_id: str
     created: float
+    source: str
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,16 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+_LONGEST_NAME = 500
+"""Signs of the name of a document that are kept, the last ones."""
+
+
+def document_name(source: str) -> str:
+    """What to call the file of a document in errors, on one line, from what its client calls it."""
+    clean = "".join(sign if sign.isprintable() else "?" for sign in source)[-_LONGEST_NAME:].strip()
+    return clean or "twin.toml"
+
+
 def check_attachment_name(name: str) -> None:
     """Raise `StoreError` unless ``name`` is a relative path that stays inside its folder."""
     parts = name.split("/")

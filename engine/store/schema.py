@@ -7,7 +7,7 @@ import numpy as np
 
 from gemel.engine.store.entries import Job, JobState, TwinRevision
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE twins (
@@ -21,6 +21,7 @@ CREATE TABLE twins (
     covariance BLOB NOT NULL,
     job_id TEXT NOT NULL,
     created REAL NOT NULL,
+    source TEXT NOT NULL DEFAULT 'twin.toml',
     PRIMARY KEY (name, revision)
 ) STRICT;
 CREATE TABLE jobs (
@@ -49,6 +50,9 @@ CREATE TABLE runs (
 ) STRICT;
 """
 
+UPDATES = {1: "ALTER TABLE twins ADD COLUMN source TEXT NOT NULL DEFAULT 'twin.toml';"}
+"""What makes a store of a version one of the next."""
+
 
 def twin_of(row: sqlite3.Row) -> TwinRevision:
     """A row of ``twins``."""
@@ -66,6 +70,7 @@ def twin_of(row: sqlite3.Row) -> TwinRevision:
         covariance,
         row["job_id"],
         row["created"],
+        row["source"],
     )
 
 

@@ -88,9 +88,18 @@ class Store:
         shutil.rmtree(staged, ignore_errors=True)
 
     def register(
-        self, name: str, staged: Path, facts: Mapping[str, Any], mean: np.ndarray, covariance: np.ndarray
+        self,
+        name: str,
+        staged: Path,
+        facts: Mapping[str, Any],
+        mean: np.ndarray,
+        covariance: np.ndarray,
+        source: str = "twin.toml",
     ) -> TwinRevision:
-        """Keep a staged document with its prior; the same document again is the same revision."""
+        """Keep a staged document with its prior; the same document again is the same revision.
+
+        ``source`` is what errors call its file from now on.
+        """
         document = (staged / "twin.toml").read_bytes().decode()
         attachments = {
             path.relative_to(staged).as_posix(): _size_and_digest(path)
@@ -103,12 +112,17 @@ class Store:
             row = self._database.execute(query, (name, digest)).fetchone()
             if row is not None:
                 self.discard(staged)
-                return schema.twin_of(row)
+                with self._transaction():
+                    query = "UPDATE twins SET source = ? WHERE name = ? AND digest = ?"
+                    self._database.execute(query, (source, name, digest))
+                return self.twin(name, row["revision"])
             if not (self.folder / "documents" / digest).exists():
                 self._share(staged, attachments)
                 publish_folder(staged, self.folder / "documents" / digest)
             self.discard(staged)
-            entry = TwinRevision(name, 0, digest, document, attachments, facts, mean, covariance, "", time.time())
+            entry = TwinRevision(
+                name, 0, digest, document, attachments, facts, mean, covariance, "", time.time(), source
+            )
             with self._transaction():
                 revision = self._insert_twin(entry)
         return self.twin(name, revision)
@@ -234,6 +248,7 @@ class Store:
                     covariance,
                     job_id,
                     time.time(),
+                    base.source,
                 )
                 self._insert_twin(entry)
                 self._end(job_id, JobState.SUCCEEDED, "", result)
@@ -305,9 +320,13 @@ class Store:
 
     def _migrate(self) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            script = f"BEGIN;{schema.TABLES}PRAGMA user_version = {schema.VERSION};COMMIT;"
-            self._database.executescript(script)
+        steps = (
+            schema.TABLES
+            if version == 0
+            else "".join(schema.UPDATES.get(v, "") for v in range(version, schema.VERSION))
+        )
+        if steps:
+            self._database.executescript(f"BEGIN;{steps}PRAGMA user_version = {schema.VERSION};COMMIT;")
         elif version != schema.VERSION:
             raise StoreError(f"The store '{self.folder}' is of version {version}: this Gemel reads {schema.VERSION}.")
 
@@ -346,6 +365,7 @@ class Store:
             schema.blob(twin.covariance),
             twin.job_id,
             twin.created,
+            twin.source,
         )
         self._database.execute(f"INSERT INTO twins VALUES ({','.join('?' * len(values))})", values)
         return revision

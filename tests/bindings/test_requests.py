@@ -74,13 +74,15 @@ def test_a_bad_document_is_refused_with_the_sentence_of_the_library(
     assert document != plate.read_text()
 
     def with_library() -> None:
-        file = TwinFile.parse(document, plate.parent)
+        file = TwinFile.parse(document, plate.parent, "boards/plate 7.toml")
         file.build()
         file.record()
 
     before = files(server.store)
     data = (plate.parent / "data.csv").read_bytes()
-    request = twin_pb2.RegisterTwinRequest(document=document, attachments={"data.csv": data})
+    request = twin_pb2.RegisterTwinRequest(
+        document=document, attachments={"data.csv": data}, source="boards/plate 7.toml"
+    )
     stub: Stub = twin_pb2_grpc.TwinServiceStub(channel)
     assert sentence_of(lambda: stub.RegisterTwin(request)) == library_sentence(with_library)
     assert files(server.store) == before
@@ -115,6 +117,21 @@ def test_data_outside_the_attachments_are_not_read(channel: Any, client: Client,
         client.calibrate("outside")
     with pytest.raises(ValueError, match="is not attached"):
         client.simulate("outside", use_data=True)
+
+
+def test_errors_call_a_document_as_its_client_does(channel: Any, client: Client, plate: Path, tmp_path: Path) -> None:
+    """Also later, in jobs; a client that registers it from another file is told of that one."""
+    text = plate.read_text().replace('"plate"', '"moved"').replace('"data.csv"', '"absent.csv"')
+    for name in ("first.toml", "second.toml"):
+        (tmp_path / name).write_text(text)
+        twin = client.register(tmp_path / name)
+        assert twin.revision == 1
+        with pytest.raises(ValueError, match=rf"^{tmp_path / name}: the data file 'absent\.csv' is not attached"):
+            client.calibrate(twin)
+    stub: Stub = twin_pb2_grpc.TwinServiceStub(channel)
+    for source, shown in (("", "twin.toml"), ("a\nb\0", "a?b?"), (9999 * "x", 500 * "x")):
+        request = twin_pb2.RegisterTwinRequest(document="name = ", source=source)
+        assert sentence_of(lambda request=request: stub.RegisterTwin(request)).startswith(f"{shown}: invalid value")
 
 
 def series(*values: float) -> types_pb2.Series:

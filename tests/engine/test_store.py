@@ -1,7 +1,9 @@
 """The store keeps what it has acknowledged, and nothing else."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +62,20 @@ def test_the_same_document_is_the_same_revision_and_another_is_the_next(tmp_path
     assert [twin.revision for twin in store.twins()] == [3]
     assert len(list((tmp_path / "blobs").iterdir())) == 2
     assert not list((tmp_path / "tmp").iterdir())
+    store.close()
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Version 1 knew no source of a document."""
+    Store(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "gemel.sqlite")) as database:
+        database.executescript("ALTER TABLE twins DROP COLUMN source; PRAGMA user_version = 1;")
+        values = ("box", 1, "d", "name = 'box'", "{}", "{}", np.zeros(1).tobytes(), np.eye(1).tobytes(), "", 0.0)
+        database.execute(f"INSERT INTO twins VALUES ({','.join('?' * len(values))})", values)
+        database.commit()
+    store = Store(tmp_path)
+    assert store.twin("box").source == "twin.toml"
+    assert register(store, "name = 'box' # again").revision == 2
     store.close()
 
 

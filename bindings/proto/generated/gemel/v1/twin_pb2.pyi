@@ -67,7 +67,7 @@ class Attachment(_message.Message):
     def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Twin(_message.Message):
-    __slots__ = ("name", "revision", "description", "document", "attachments", "sensors", "inputs", "parameters", "belief", "has_data", "created", "job_id")
+    __slots__ = ("name", "revision", "description", "document", "attachments", "sensors", "inputs", "parameters", "belief", "has_data", "created", "job_id", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class Twin(_message.Message):
     HAS_DATA_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: int
     description: str
@@ -92,10 +93,11 @@ class Twin(_message.Message):
     has_data: bool
     created: _timestamp_pb2.Timestamp
     job_id: str
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ..., description: _Optional[str] = ..., document: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[Sensor, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., belief: _Optional[_Union[Belief, _Mapping]] = ..., has_data: _Optional[bool] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_id: _Optional[str] = ...) -> None: ...
+    source: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ..., description: _Optional[str] = ..., document: _Optional[str] = ..., attachments: _Optional[_Iterable[_Union[Attachment, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[Sensor, _Mapping]]] = ..., inputs: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., belief: _Optional[_Union[Belief, _Mapping]] = ..., has_data: _Optional[bool] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job_id: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class RegisterTwinRequest(_message.Message):
-    __slots__ = ("document", "attachments")
+    __slots__ = ("document", "attachments", "source")
     class AttachmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -105,9 +107,11 @@ class RegisterTwinRequest(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     document: str
     attachments: _containers.ScalarMap[str, bytes]
-    def __init__(self, document: _Optional[str] = ..., attachments: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+    source: str
+    def __init__(self, document: _Optional[str] = ..., attachments: _Optional[_Mapping[str, bytes]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class RegisterTwinResponse(_message.Message):
     __slots__ = ("twin",)
