@@ -28,23 +28,35 @@ class Sheet:
         cells: by column ``(n,)`` floats, texts ("" where there is none) or ``datetime64[ns]``.
         zoned: the columns of ``datetime64`` that are in UTC; in others it is not known which zone is meant.
         lines: ``(n,)`` the line of each row in a text file, None where a file has no lines.
+        notes: sentences on how the file was read.
     """
 
     file: str
     cells: Mapping[str, np.ndarray]
     zoned: frozenset[str] = frozenset()
     lines: Sequence[int] | None = None
+    notes: tuple[str, ...] = ()
 
     def where(self, row: int) -> str:
         """How a person finds a row (from 0): "line 3 of 'log.csv'"."""
         return f"row {row + 1} of '{self.file}'" if self.lines is None else f"line {self.lines[row]} of '{self.file}'"
 
 
+class Picture(NamedTuple):
+    """An image: its name, its rows and columns (None for pixels at given points), and where its data are named."""
+
+    image: str
+    grid: tuple[int, int] | None
+    place: Place
+
+
 class Wanted(NamedTuple):
-    """Columns that a file must have, and those that it must not have, with where each is named."""
+    """Columns that a file must have, and those that it must not have, with where each is named; and the images that
+    one array may hold, by the name of the array."""
 
     places: Mapping[str, Place]
     absent: Mapping[str, Place]
+    images: Mapping[str, Picture] = {}
 
 
 def read_sheet(path: Path, wanted: Wanted, place: Place, separator: str = ",") -> Sheet:
@@ -228,11 +240,35 @@ def _zarr(path: Path, wanted: Wanted, place: Place) -> Sheet:
     def read() -> Sheet:
         group: Any = zarr.open_group(str(path), mode="r")
         arrays = {key: np.asarray(group[key][...]) for key in group.array_keys() if _holds(key, wanted.places)}
+        films = {key: picture for key, picture in wanted.images.items() if key in arrays}
+        axes = [_axes(key, arrays[key].shape, picture, path) for key, picture in films.items()]
         known = sorted(name for key in group.array_keys() for name in _zarr_names(key, group[key].shape))
         _check_names([*known, *arrays], wanted, path)
-        return Sheet(path.name, {name: _zarr_cells(arrays, name, path, here) for name, here in wanted.places.items()})
+        cells = {name: _zarr_cells(arrays, name, path, here) for name, here in wanted.places.items()}
+        return Sheet(path.name, cells, notes=tuple(note for note in axes if note))
 
     return _guarded(path, place, read)
+
+
+def _axes(key: str, shape: tuple[int, ...], picture: Picture, path: Path) -> str | None:
+    """How the axes of an array of images are read, where axes of one length might be taken for one another.
+
+    Raises `TwinFileError` for rows and columns that are not those of the image.
+    """
+    image, grid, place = picture
+    if grid is not None and len(shape) > 2 and shape[1:] != grid:
+        raise place.error(
+            f"the array '{key}' of '{path.name}' has the shape {shape}, but image '{image}' of {grid[0]} rows and "
+            f"{grid[1]} columns needs (times, {grid[0]}, {grid[1]})."
+        )
+    names = ("time", "rows", "columns") if len(shape) == 3 else ("time", "pixels")
+    lengths = [length for length in shape if length > 1]
+    if len(shape) not in (2, 3) or len(set(lengths)) == len(lengths):
+        return None
+    read = ", ".join(
+        f"axis {i} ({length}) as {name}" for i, (length, name) in enumerate(zip(shape, names, strict=True))
+    )
+    return f"{image}: of the array '{key}' of '{path.name}' {read} is read; its shape alone does not say so."
 
 
 def _zarr_names(key: str, shape: tuple[int, ...]) -> list[str]:

@@ -82,7 +82,7 @@ def channel_report(
 
 
 def notes(parts: Sequence[Part]) -> list[str]:
-    """Sentences on rows that were put in order, merged or passed over, by source."""
+    """Sentences on how files were read, and on rows that were put in order, merged or passed over, by source."""
     found = []
     for part in parts:
         source = part.source
@@ -94,6 +94,7 @@ def notes(parts: Sequence[Part]) -> list[str]:
         }
         found += [f"{source.files}: {count_of(int(count), 'row')} {what}." for what, count in counts.items() if count]
         found += source.clock.notes
+        found += [note for sheet in source.sheets for note in sheet.notes]
     return list(dict.fromkeys(found))
 
 

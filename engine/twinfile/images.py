@@ -16,10 +16,16 @@ from gemel.engine.units import parse
 
 
 class PixelColumn(ColumnTable):
-    """The column of a pixel of an ``image``, made from that of the image; ``beyond`` is that of one pixel more."""
+    """The column of a pixel of an ``image``, made from that of the image.
+
+    ``beyond`` is that of one pixel more, ``array`` the name that one array of all pixels has ("" for none), ``grid``
+    how many rows and columns they are, None for pixels at given points.
+    """
 
     image: str
     beyond: str
+    array: str
+    grid: tuple[int, int] | None
 
 
 def build_pixels(table: ImageSensorTable, shared: dict[str, Any], component: int, place: Place) -> list[PixelSensor]:
@@ -89,8 +95,10 @@ def with_pixels(document: Document, table: DataTable, place: Place, folder: Path
             continue
         pattern = column.column if "{}" in column.column else f"{column.column}.{{}}"
         own = [pattern.replace("{}", str(i)) for i in range(1, len(pixels) + 2)]
+        array = pattern.removesuffix(".{}") if pattern.endswith(".{}") else ""
+        whole = {"image": name, "beyond": own[-1], "array": array, "grid": _grid(document.sensors[name])}
         for pixel, one in zip(pixels, own, strict=False):
-            columns[pixel] = PixelColumn(**{**dict(column), "column": one, "image": name, "beyond": own[-1]})
+            columns[pixel] = PixelColumn(**{**dict(column), **whole, "column": one})
     values: dict[str, Any] = {}
     for name, value in table.values.items():
         pixels, here = pixel_names(document, [name]), place / "values" / name
@@ -106,6 +114,12 @@ def with_pixels(document: Document, table: DataTable, place: Place, folder: Path
     return table.model_copy(update={"readings": columns, "values": values})
 
 
+def _grid(sensor: Any) -> tuple[int, int] | None:
+    """How many rows and columns of pixels a sensor has; None for other sensors, and pixels at given points."""
+    image = isinstance(sensor, ImageSensorTable) and sensor.corners is not None
+    return (sensor.rows, sensor.columns or 1) if image else None
+
+
 def _measured(value: Any, sensor: Any, table: DataTable, place: Place, folder: Path) -> list[str | float]:
     """The values of all pixels, as quantities."""
     if not isinstance(value, PictureTable):
@@ -119,10 +133,9 @@ def _measured(value: Any, sensor: Any, table: DataTable, place: Place, folder: P
         raise (place / "file").error(
             f"'{value.file}' is no picture: rows of numbers, as many in each, with '{table.separator}' in between."
         ) from error
-    if isinstance(sensor, ImageSensorTable) and sensor.corners is not None and numbers.size == sensor.count:
-        wanted = (sensor.rows, sensor.columns)
-        if numbers.shape != wanted:
-            has, needs = ("{} rows and {} columns".format(*shape) for shape in (numbers.shape, wanted))
-            raise (place / "file").error(f"'{value.file}' has {has}, but the image {needs}.")
+    wanted = _grid(sensor)
+    if wanted is not None and numbers.size == sensor.count and numbers.shape != wanted:
+        has, needs = ("{} rows and {} columns".format(*shape) for shape in (numbers.shape, wanted))
+        raise (place / "file").error(f"'{value.file}' has {has}, but the image {needs}.")
     found = (value.scale * numbers.ravel()).tolist()
     return [f"{number!r} {value.unit}".strip() if np.isfinite(number) else np.nan for number in found]

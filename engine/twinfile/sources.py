@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gemel.engine.twinfile.channels import Entry, Source, make_source
 from gemel.engine.twinfile.clocks import read_clock
-from gemel.engine.twinfile.columns import Sheet, Wanted, read_sheet
+from gemel.engine.twinfile.columns import Picture, Sheet, Wanted, read_sheet
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.files import find, locate
 from gemel.engine.twinfile.images import PixelColumn
@@ -52,6 +52,7 @@ def _wanted(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, 
     """The columns that are needed of a file, with where each is first named, and those of pixels beyond an image."""
     found: dict[str, Place] = {}
     beyond: dict[str, Place] = {}
+    images: dict[str, Picture] = {}
     for (other, time), group in entries.items():
         if other != file:
             continue
@@ -62,7 +63,8 @@ def _wanted(entries: Mapping[_Key, _Group], file: str | None, table: DataTable, 
                 found.setdefault(flag.column, (here if column.flag is not None else place) / "flag" / "column")
             if isinstance(column, PixelColumn):
                 beyond[column.beyond] = here / "column"
-    return Wanted(found, {name: here for name, here in beyond.items() if name not in found})
+                images[column.array] = Picture(column.image, column.grid, here / "column")
+    return Wanted(found, {name: here for name, here in beyond.items() if name not in found}, images)
 
 
 def _sheets(

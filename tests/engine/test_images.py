@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from typing import Any
 
 import jax
@@ -219,6 +220,53 @@ readings.row = { column = "T{}", unit = "degC" }
     assert table.shape == (3, 2)
     np.testing.assert_allclose(row.readings(table)["row.2"], expected["row.2"])
     assert gm.simulate(file.build(), times=[0.0, 30.0]).readings["row.2"].shape == (2,)
+
+
+FILM = """
+name = "film"
+model = { physics = "heat", element = "Q1", analysis = "transient" }
+[sensors.camera]
+kind = "image"
+corners = [["0 mm", "0 mm"], ["9 mm", "0 mm"], ["0 mm", "9 mm"]]
+rows = ROWS
+columns = COLUMNS
+unit = "K"
+noise = "1 K"
+[data]
+file = "log.zarr"
+time = { column = "t", unit = "s" }
+readings.camera = { column = "film", unit = "K" }
+"""
+
+
+def test_the_axes_of_an_array_are_time_rows_and_columns(tmp_path):
+    """In every other order that can be seen it is refused; where lengths repeat, a note says how it was read."""
+    for times, rows, columns in itertools.product((2, 3), (1, 2, 3), (1, 2, 3)):
+        file = gm.TwinFile.parse(FILM.replace("ROWS", str(rows)).replace("COLUMNS", str(columns)), tmp_path)
+        frames = np.arange(1.0, 1.0 + times * rows * columns).reshape(times, rows, columns)
+        for order in itertools.permutations(range(3)):
+            group = zarr.open_group(str(tmp_path / "log.zarr"), mode="w")
+            group.create_array("t", data=np.arange(float(times)))
+            group.create_array("film", data=frames.transpose(order))
+            if frames.transpose(order).shape != frames.shape:
+                with pytest.raises(gm.TwinFileError, match=r"data\.readings\.camera\.column: .*'film'|1 rows where"):
+                    file.inspect()
+            elif order == (0, 1, 2):
+                record, report = file.inspect()
+                found = [record.readings[f"camera.{i + 1}"] for i in range(rows * columns)]
+                np.testing.assert_array_equal(np.stack(found, axis=1), frames.reshape(times, -1))
+                seen = [n for n in (times, rows, columns) if n > 1]
+                said = f"camera: of the array 'film' of 'log.zarr' axis 0 ({times}) as time, axis 1 ({rows}) as rows"
+                assert any(said in note for note in report.notes) == (len(set(seen)) < len(seen))
+    group = zarr.open_group(str(tmp_path / "log.zarr"), mode="w")
+    group.create_array("t", data=np.arange(9.0))
+    group.create_array("film", data=np.ones((9, 9)))
+    assert "axis 0 (9) as time, axis 1 (9) as pixels" in " ".join(file.inspect()[1].notes)
+    group.create_array("tall", data=np.ones((9, 2, 4)))
+    tall = FILM.replace("ROWS", "4").replace("COLUMNS", "2").replace('"film"', '"tall"', 2)
+    tall = tall.replace('name = "tall"', 'name = "film"')
+    with pytest.raises(gm.TwinFileError, match=r"line 14, .*shape \(9, 2, 4\), but image 'camera' of 4 rows and 2 col"):
+        gm.TwinFile.parse(tall, tmp_path).record()
 
 
 @pytest.mark.parametrize(
