@@ -261,6 +261,7 @@ def test_the_axes_of_an_array_are_time_rows_and_columns(tmp_path):
     group = zarr.open_group(str(tmp_path / "log.zarr"), mode="w")
     group.create_array("t", data=np.arange(9.0))
     group.create_array("film", data=np.ones((9, 9)))
+    file = gm.TwinFile.parse(FILM.replace("ROWS", "3").replace("COLUMNS", "3"), tmp_path)
     assert "axis 0 (9) as time, axis 1 (9) as pixels" in " ".join(file.inspect()[1].notes)
     group.create_array("tall", data=np.ones((9, 2, 4)))
     tall = FILM.replace("ROWS", "4").replace("COLUMNS", "2").replace('"film"', '"tall"', 2)
