@@ -69,9 +69,9 @@ def simulate(
 
 @app.command(name="data")
 def data_(twin: TwinPath, data: Data = None) -> None:
-    """Show what is in measured data: gaps, outliers, stuck sensors, what was left out and why.
+    """Show what is in measured data: gaps, outliers, stuck sensors, what was left out and why; and check the file.
 
-    The model is not built: mistakes in it show when the twin is calibrated.
+    All mistakes are listed that can be found without solving or building the model on its mesh.
     """
     from gemel.bindings.commands.data import run
 
@@ -284,8 +284,8 @@ def main() -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    sentence = " ".join(str(error).split())
-    sys.stderr.write(f"gemel: {sentence}\n")
+    for line in (str(error), *getattr(error, "others", ())):
+        sys.stderr.write(f"gemel: {' '.join(line.split())}\n")
     sys.exit(code)
 
 

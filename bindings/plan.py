@@ -108,12 +108,24 @@ def plan_fit(
     """
     if max_steps is not None and max_steps < 1:
         raise ValueError(f"max_steps must be at least 1, not {max_steps}.")
-    table, chosen = twin_file.calibration, tuple(sensors) or None
     if record is None:
-        found = twin_file.inspect_all(data)
+        return plan_of(twin_file, twin_file.inspect_all(data), True, sensors, until, max_steps, option)
+    return plan_of(twin_file, {"": (record, DataReport(()))}, False, sensors, until, max_steps, option)
+
+
+def plan_of(
+    twin_file: TwinFile,
+    found: Mapping[str, tuple[Record, DataReport]],
+    its_own: bool = True,
+    sensors: Sequence[str] = (),
+    until: str | float | None = None,
+    max_steps: int | None = None,
+    option: str = "until",
+) -> FitPlan:
+    """As `plan_fit`, of data that were read; ``its_own`` says whether they are those of the document."""
+    table, chosen = twin_file.calibration, tuple(sensors) or None
+    if its_own:
         chosen = chosen or (tuple(table.sensors) if table.sensors else None)
-    else:
-        found = {"": (record, DataReport(()))}
     measured = {name: one for name, (one, _) in found.items()}
     if until is not None:
         try:
@@ -121,13 +133,13 @@ def plan_fit(
         except ValueError as error:
             raise ValueError(f"{option}: {error}") from error
     else:
-        fitted = twin_file.training_all(found) if record is None else measured
+        fitted = twin_file.training_all(found) if its_own else measured
     chosen = None if chosen is None else twin_file.each(chosen)
     solver = twin_file.solver()
     if max_steps is not None:
         solver = dataclasses.replace(solver, max_steps=max_steps)
-    own = () if record is not None else tuple(table.own)
-    reports = {name: report for name, (_, report) in found.items()} if record is None else {}
+    own = tuple(table.own) if its_own else ()
+    reports = {name: report for name, (_, report) in found.items()} if its_own else {}
     if table.patience is not None and not any(_held_out(one, fitted[name]) for name, one in measured.items()):
         raise ValueError(f"'patience' stops a fit by samples that are held out, and none are: give '{option}'.")
     return FitPlan(

@@ -22,6 +22,20 @@ def _forget_compiled_programs():
 
 
 @pytest.fixture(scope="session")
+def every_mistake():
+    """A function that lists the sentences of all mistakes that are found in a twin file without building its model."""
+    from gemel.engine.twinfile import TwinFile, TwinFileError
+
+    def listed(text: str, folder: Path | str) -> list[str]:
+        try:
+            return list(TwinFile.parse(text, folder).check()[0].found)
+        except TwinFileError as error:
+            return [str(error), *error.others]
+
+    return listed
+
+
+@pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of measured data named by GEMEL_DATA, or skip."""
     folder = os.environ.get("GEMEL_DATA", "")

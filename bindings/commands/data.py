@@ -1,24 +1,59 @@
 """``gemel data``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
+from gemel.bindings.application import configure_jax
 from gemel.bindings.commands import common
+from gemel.bindings.plan import plan_of
 from gemel.bindings.report import written
-from gemel.engine import ChannelReport, DataReport, Record
+from gemel.engine import ChannelReport, DataReport, Record, Twin
 from gemel.engine.datareport import duration
-from gemel.engine.twinfile import TwinFile
+from gemel.engine.twinfile import TwinFile, TwinFileError
+from gemel.engine.twinfile.checks import UNCHECKED
+from gemel.engine.twinfile.errors import Mistakes
 from gemel.engine.units import from_si
 
 
 def run(path: Path, data: Path | None) -> None:
-    """Show what is in the data of a twin file, what was left out of them and what looks wrong."""
+    """Show what is in the data of a twin file, what was left out of them and what looks wrong; then raise
+    `TwinFileError` for all mistakes in the file that can be found without building its model on its mesh.
+    """
+    configure_jax()
     file = TwinFile.load(path)
-    for experiment, (record, report) in file.inspect_all(data).items():
+    mistakes, twin = file.check()
+    found = _read(file, data, mistakes)
+    for experiment, (record, report) in found.items():
         _show(f"{file.name}, {experiment}" if experiment else file.name, record, report)
+    mistakes.note(file.validation)
+    if list(found) == list(file.experiments):
+        mistakes.note(_check_fit, file, found, twin)
+    mistakes.check()
+    if twin is None:
+        common.console.print(UNCHECKED, soft_wrap=True)
+
+
+def _read(file: TwinFile, data: Path | None, mistakes: Mistakes) -> dict[str, tuple[Record, DataReport]]:
+    """What was read of each experiment that can be, and what was found in it."""
+    if data is not None:
+        return mistakes.note(file.inspect_all, data, otherwise={})
+    found = {name: mistakes.note(file.inspect, None, False, name) for name in file.experiments}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _check_fit(file: TwinFile, found: Mapping[str, tuple[Record, DataReport]], twin: Twin | None) -> None:
+    """Raise `TwinFileError` where ``[calibration]`` does not suit the data, or, where there is a twin, that."""
+    try:
+        plan = plan_of(file, found)
+        if twin is not None and twin.parameters:
+            plan.check(twin)
+    except TwinFileError:
+        raise
+    except ValueError as error:
+        raise TwinFileError(f"{file.source}, calibration: {error}") from error
 
 
 def _show(title: str, record: Record, report: DataReport) -> None:

@@ -1,59 +1,37 @@
 """From the tables of a twin file to a twin."""
 
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
-from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.losses import LOSSES
-from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
 from gemel.engine.parameters import parameters_of
-from gemel.engine.physics import Elasticity, Heat
-from gemel.engine.spaces import FunctionSpace
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
-from gemel.engine.twinfile.conditions import build_conditions
-from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.errors import Place, TwinFileError
+from gemel.engine.twinfile.field import build_field_analysis
 from gemel.engine.twinfile.network import build_network
 from gemel.engine.twinfile.neural import Coefficients
 from gemel.engine.twinfile.numbers import Numbers, lengths, with_place
 from gemel.engine.twinfile.schema import (
     CircuitTable,
     Document,
-    ElasticityTable,
-    HeatTable,
     MeshTable,
     NetworkTable,
     RegionTable,
 )
 from gemel.engine.twinfile.sensors import build_sensors
-from gemel.engine.twinfile.sensortables import FrequencySensorTable, ModeSensorTable
-from gemel.engine.units import parse
 from gemel.meshes import Mesh, grid, read_mesh
 from gemel.meshes import box as box_mesh
 from gemel.meshes import rectangle as rectangle_mesh
-
-_MATERIALS = {
-    "heat": {"conductivity": "W/m/K", "capacity": "J/m^3/K"},
-    "elasticity": {"youngs_modulus": "Pa", "poisson_ratio": "", "density": "kg/m^3"},
-}
-
-_RANGES = {
-    "conductivity": require_positive,
-    "capacity": require_not_negative,
-    "youngs_modulus": require_positive,
-    "poisson_ratio": require_poisson,
-    "density": require_positive,
-}
-"""What a property may be; the physics checks it as well, but does not know where it is written."""
 
 
 def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     """The twin that a document describes; every mistake is a `TwinFileError` with its place."""
     numbers = Numbers(document.parameters, document.inputs, place, document.neural)
-    _refuse_foreign_tables(document, place)
+    refuse_foreign_tables(document, place)
     mesh = None
     if isinstance(document.model, CircuitTable):
         analysis = build_circuit(document.model, numbers, place / "model")
@@ -61,7 +39,7 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
         analysis = build_network(document, Coefficients(document, numbers, 0, place), place)
     else:
         mesh = build_mesh(document.mesh, place / "mesh", folder)
-        analysis = _build_field_analysis(document, mesh, Coefficients(document, numbers, mesh.dim, place), place)
+        analysis = build_field_analysis(document, mesh, Coefficients(document, numbers, mesh.dim, place), place)
     sensors = [
         sensor
         for name, table in document.sensors.items()
@@ -69,20 +47,28 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     ]
     loss = LOSSES[document.calibration.loss]()
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description, loss)
-    used = parameters_of((analysis, twin.sensors))
-    for table, kind in (("parameters", "parameter"), ("neural", "neural term")):
-        if unused := sorted(set(getattr(document, table)) - set(used)):
-            raise (place / table / unused[0]).error(f"{kind} '{unused[0]}' is used nowhere: write '${unused[0]}'.")
-    if unused := sorted(set(document.inputs) - {*twin.inputs}):
-        raise (place / "inputs" / unused[0]).error(f"input '{unused[0]}' is used nowhere.")
+    for mistake in unused(document, (analysis, twin.sensors), twin.inputs, place):
+        raise mistake
     return twin
+
+
+def unused(document: Document, model: Any, inputs: Container[str], place: Place) -> Iterator[TwinFileError]:
+    """A mistake for each parameter and neural term that is not in a tree of all that was built, and each input that is
+    not in ``inputs``.
+    """
+    used = parameters_of(model)
+    for table, kind in (("parameters", "parameter"), ("neural", "neural term")):
+        for name in sorted(set(getattr(document, table)) - set(used)):
+            yield (place / table / name).error(f"{kind} '{name}' is used nowhere: write '${name}'.")
+    for name in sorted(name for name in document.inputs if name not in inputs):
+        yield (place / "inputs" / name).error(f"input '{name}' is used nowhere.")
 
 
 _FIELD_TABLES = ("mesh", "materials", "conditions")
 _NETWORK_TABLES = ("nodes", "boundaries", "links", "heats")
 
 
-def _refuse_foreign_tables(document: Document, place: Place) -> None:
+def refuse_foreign_tables(document: Document, place: Place) -> None:
     """Raise where the file has a table that belongs to another physics."""
     own = {CircuitTable: (), NetworkTable: _NETWORK_TABLES}.get(type(document.model), _FIELD_TABLES)
     for key in (*_FIELD_TABLES, *_NETWORK_TABLES):
@@ -146,124 +132,3 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     if not len(chosen):
         raise place.error(f"no {kind[:-5]} of the mesh lies in the region '{name}'.")
     return with_place(place, add, name, chosen)
-
-
-def _build_field_analysis(document: Document, mesh: Mesh, coefficients: Coefficients, place: Place) -> Analysis:
-    model, numbers = document.model, coefficients.numbers
-    assert isinstance(model, HeatTable | ElasticityTable)
-    shape = () if isinstance(model, HeatTable) else (mesh.dim,)
-    space = with_place(place / "model" / "element", FunctionSpace, mesh, model.element, shape)
-    for region in document.materials:
-        with_place(place / "materials" / region, mesh.cells_of, region)
-    materials = _materials(document, model.physics, coefficients, place)
-    conditions, masses = build_conditions(document.conditions, model.physics, mesh, coefficients, place)
-    if isinstance(model, HeatTable):
-        _require(materials, ["conductivity", *(["capacity"] if model.analysis == "transient" else [])], place)
-        physics = with_place(
-            place,
-            lambda: Heat(
-                space,
-                materials["conductivity"],
-                materials.get("capacity"),
-                conditions,
-                masses,
-                axisymmetric=model.axisymmetric,
-            ),
-        )
-        return _heat_analysis(model, physics, numbers, place / "model")
-    needed = ["youngs_modulus", "poisson_ratio", *(["density"] if model.analysis != "static" else [])]
-    _require(materials, needed, place)
-    physics = with_place(
-        place,
-        lambda: Elasticity(
-            space,
-            materials["youngs_modulus"],
-            materials["poisson_ratio"],
-            materials.get("density"),
-            conditions,
-            masses,
-            model.kinematics,
-        ),
-    )
-    return _elastic_analysis(model, physics, document, numbers, place / "model")
-
-
-_ELASTIC_KEYS = {
-    "static": {"solver"},
-    "modal": {"modes"},
-    "dynamic": {"solver", "step", "damping_alpha", "damping_beta"},
-}
-"""Which keys of the model belong to which analysis."""
-
-
-def _elastic_analysis(
-    model: ElasticityTable, physics: Elasticity, document: Document, numbers: Numbers, place: Place
-) -> Analysis:
-    foreign = set().union(*_ELASTIC_KEYS.values()) - _ELASTIC_KEYS[model.analysis]
-    if unused := sorted(foreign & model.model_fields_set):
-        raise (place / unused[0]).error(f"a {model.analysis} analysis takes no '{unused[0]}'.")
-    tolerance, steps = model.solver.tolerance, model.solver.max_steps
-    if model.analysis == "static":
-        return Steady(physics, rtol=tolerance, max_steps=steps)
-    if model.analysis == "modal":
-        return with_place(place / "modes", Modal, physics, model.modes or _modes_needed(document))
-    if model.step is None:
-        raise place.error("a dynamic analysis needs the key 'step'.")
-    step = with_place(place / "step", parse, model.step, "s")
-    alpha = numbers.optional(model.damping_alpha, "1/s", place / "damping_alpha")
-    beta = numbers.optional(model.damping_beta, "s", place / "damping_beta")
-    rayleigh = (0.0 if alpha is None else alpha, 0.0 if beta is None else beta)
-    return with_place(
-        place, lambda: Dynamic(physics, 0.0, 0.0, step, rayleigh=rayleigh, rtol=tolerance, max_steps=steps)
-    )
-
-
-def _heat_analysis(model: HeatTable, physics: Heat, numbers: Numbers, place: Place) -> Analysis:
-    if model.analysis == "steady":
-        for key in ("step", "initial"):
-            if getattr(model, key) is not None:
-                raise (place / key).error(f"a steady analysis takes no '{key}'.")
-        return Steady(physics, rtol=model.solver.tolerance, max_steps=model.solver.max_steps)
-    for key in ("step", "initial"):
-        if getattr(model, key) is None:
-            raise place.error(f"a transient analysis needs the key '{key}'.")
-    step = with_place(place / "step", parse, model.step, "s")
-    initial = numbers.read(model.initial, "K", place / "initial")  # pyright: ignore[reportArgumentType]
-    return with_place(
-        place,
-        lambda: Transient(physics, initial, step, rtol=model.solver.tolerance, max_steps=model.solver.max_steps),
-    )
-
-
-def _modes_needed(document: Document) -> int:
-    """Enough modes for the sensors: all when they count all modes, a few more when they count one direction or look
-    for a shape.
-    """
-    tables = [table for table in document.sensors.values() if isinstance(table, FrequencySensorTable)]
-    shapes = sum(isinstance(table, ModeSensorTable) for table in document.sensors.values())
-    needed = [table.mode if table.direction is None else 2 * table.mode + 2 for table in tables]
-    if shapes:
-        needed.append(2 * shapes + 2)
-    return max(needed, default=6)
-
-
-def _materials(document: Document, physics: str, coefficients: Coefficients, place: Place) -> dict[str, Any]:
-    """For each property a number, or a mapping from tags to numbers."""
-    found: dict[str, dict[str, Any]] = {}
-    units = _MATERIALS[physics]
-    for region, table in document.materials.items():
-        for key in sorted(table.model_fields_set):
-            here = place / "materials" / region / key
-            if key not in units:
-                raise here.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
-            reader = coefficients if key == "conductivity" and region == "all" else coefficients.numbers
-            number = reader.read(getattr(table, key), units[key], here)
-            with_place(here, _RANGES[key], f"The property '{key}'", number)
-            found.setdefault(key, {})[region] = number
-    return {key: values["all"] if set(values) == {"all"} else values for key, values in found.items()}
-
-
-def _require(materials: dict[str, Any], keys: list[str], place: Place) -> None:
-    for key in keys:
-        if key not in materials:
-            raise (place / "materials").error(f"the property '{key}' is missing: give it in [materials.all].")

@@ -15,29 +15,8 @@ from gemel.engine.units import compatible, parse
 def build_circuit(table: CircuitTable, numbers: Numbers, place: Place) -> Analysis:
     """The ODE analysis that the table describes."""
     step = with_place(place / "step", parse, table.step, "s")
-    source = _curve(
-        table.open_circuit_voltage,
-        ("U", "open-circuit voltage", "V", "cubic"),
-        numbers,
-        place / "open_circuit_voltage",
-    )
-    series = _curve(
-        table.series_resistance,
-        ("R0", "series resistance", "ohm", "log-linear"),
-        numbers,
-        place / "series_resistance",
-    )
-    pairs = []
-    for j, pair in enumerate(table.pairs, start=1):
-        here = place / "pairs" / (j - 1)
-        resistance = (f"R{j}", f"resistance of pair {j}", "ohm", "log-linear")
-        time_constant = (f"tau{j}", f"time constant of pair {j}", "s", "log-linear")
-        pairs.append(
-            (
-                _curve(pair.resistance, resistance, numbers, here / "resistance"),
-                _curve(pair.time_constant, time_constant, numbers, here / "time_constant"),
-            )
-        )
+    source, series, *rest = (build_curve(*one, numbers) for one in curves(table, place))
+    pairs = list(zip(rest[::2], rest[1::2], strict=True))
     system = EquivalentCircuit(
         numbers.read(table.current, "A", place / "current"),
         capacity=numbers.read(table.capacity, "C", place / "capacity"),
@@ -48,6 +27,31 @@ def build_circuit(table: CircuitTable, numbers: Numbers, place: Place) -> Analys
         heat=_heat(table.heat, numbers, place / "heat"),
     )
     return with_place(place / "step", Ode, system, step)
+
+
+Role = tuple[str, str, str, Any]
+"""What a curve is: the stem of its parameters' names, in words, its unit, and how it runs between its knots."""
+
+
+def curves(table: CircuitTable, place: Place) -> list[tuple[CurveTable, Role, Place]]:
+    """The curves of a circuit: the voltage, the series resistance, and of each pair resistance and time constant."""
+    found: list[tuple[CurveTable, Role, Place]] = [
+        (
+            table.open_circuit_voltage,
+            ("U", "open-circuit voltage", "V", "cubic"),
+            place / "open_circuit_voltage",
+        ),
+        (table.series_resistance, ("R0", "series resistance", "ohm", "log-linear"), place / "series_resistance"),
+    ]
+    for j, pair in enumerate(table.pairs, start=1):
+        here = place / "pairs" / (j - 1)
+        resistance = (f"R{j}", f"resistance of pair {j}", "ohm", "log-linear")
+        time_constant = (f"tau{j}", f"time constant of pair {j}", "s", "log-linear")
+        found += [
+            (pair.resistance, resistance, here / "resistance"),
+            (pair.time_constant, time_constant, here / "time_constant"),
+        ]
+    return found
 
 
 def _heat(table: CellHeatTable | None, numbers: Numbers, place: Place) -> LumpedHeat | None:
@@ -62,7 +66,7 @@ def _heat(table: CellHeatTable | None, numbers: Numbers, place: Place) -> Lumped
     )
 
 
-def _curve(table: CurveTable, role: tuple[str, str, str, Any], numbers: Numbers, place: Place) -> Curve:
+def build_curve(table: CurveTable, role: Role, place: Place, numbers: Numbers) -> Curve:
     """A curve with fixed values, or with one parameter a knot: ``R0_1``, ``R0_2``, ... (``U_01`` from ten knots on)"""
     name, description, unit, kind = role
     count = len(table.knots)

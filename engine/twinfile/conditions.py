@@ -87,20 +87,25 @@ def build_conditions(
     """The conditions and the masses that the tables describe."""
     conditions, masses = [], []
     for number, table in enumerate(tables):
-        here = place / "conditions" / number
-        kinds = KINDS[physics]
-        if table.kind not in kinds:
-            raise (here / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
-        kind = kinds[table.kind]
-        _check_keys(table, kind, here)
-        reader = coefficients if kind.law else coefficients.numbers
-        values = [_value(table, key, unit, kind, mesh.dim, reader, here / key) for key, unit in kind.units.items()]
-        extra: dict[str, Any] = {"component": _axis(table.component, mesh.dim, here)} if kind.axis else {}
-        extra |= {"facets": table.facets} if kind.either else {}
-        built = kind.build(table.on, *values, **extra)
-        _check_tag(mesh, table, kind, isinstance(built, Dirichlet) or built.facets, here / "on")
-        (masses if kind.mass else conditions).append(built)
+        built = build_condition(table, physics, mesh, coefficients, place / "conditions" / number)
+        (masses if KINDS[physics][table.kind].mass else conditions).append(built)
     return conditions, masses
+
+
+def build_condition(table: ConditionTable, physics: str, mesh: Mesh, coefficients: Coefficients, place: Place) -> Any:
+    """One condition, load or lumped part."""
+    kinds = KINDS[physics]
+    if table.kind not in kinds:
+        raise (place / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
+    kind = kinds[table.kind]
+    _check_keys(table, kind, place)
+    reader = coefficients if kind.law else coefficients.numbers
+    values = [_value(table, key, unit, kind, mesh.dim, reader, place / key) for key, unit in kind.units.items()]
+    extra: dict[str, Any] = {"component": _axis(table.component, mesh.dim, place)} if kind.axis else {}
+    extra |= {"facets": table.facets} if kind.either else {}
+    built = with_place(place, lambda: kind.build(table.on, *values, **extra))
+    _check_tag(mesh, table, kind, isinstance(built, Dirichlet) or built.facets, place / "on")
+    return built
 
 
 def _check_tag(mesh: Mesh, table: ConditionTable, kind: _Kind, facets: bool, place: Place) -> None:

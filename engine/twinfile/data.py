@@ -1,8 +1,6 @@
 """Measured data named in a twin file: read, put in order, looked over, converted to SI."""
 
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,103 +10,15 @@ import numpy as np
 from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
 from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
-from gemel.engine.twinfile.clocks import STAMPS, read_instant, read_window
+from gemel.engine.twinfile.clocks import read_instant, read_window
+from gemel.engine.twinfile.datachecks import is_nan
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
-from gemel.engine.twinfile.schema import (
-    CircuitTable,
-    ColumnTable,
-    DataTable,
-    Document,
-    InputColumnTable,
-    PictureTable,
-)
+from gemel.engine.twinfile.schema import DataTable, InputColumnTable
 from gemel.engine.twinfile.sources import open_sources
-from gemel.engine.units import compatible, parse, unit_of
-
-
-def check_data(document: Document, table: DataTable | None, place: Place) -> None:
-    """Raise where a data table names sensors or inputs that the twin does not have, or gives them another dimension."""
-    if table is None:
-        return
-    if table.file is not None and table.files is not None:
-        raise (place / "files").error("give 'file' or 'files', not both.")
-    for key, known in (("readings", document.sensors), ("values", document.sensors), ("inputs", document.inputs)):
-        for name, entry in getattr(table, key).items():
-            here = place / key / name
-            if name not in known:
-                kind = "input" if key == "inputs" else "sensor"
-                raise here.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
-            for unit in _units(entry, here):
-                _same_dimension(here, unit, known[name].unit)
-            if isinstance(entry, ColumnTable) and entry.time is not None:
-                _check_time(here / "time", entry.time.unit)
-    if table.time is not None:
-        _check_time(place / "time", table.time.unit)
-
-
-def _units(entry: Any, place: Place) -> Iterator[str]:
-    """The units of a column, a picture, a quantity or several; a missing value has none."""
-    if isinstance(entry, ColumnTable | PictureTable):
-        yield entry.unit
-    for value in entry if isinstance(entry, list) else [entry]:
-        if isinstance(value, str | float | int) and not _is_nan(value):
-            yield with_place(place, unit_of, value)
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def check_experiments(document: Document, place: Place) -> None:
-    """Raise where the tables of experiments and what is said of them do not fit together."""
-    for name, table in document.experiments.items():
-        if not _NAME.fullmatch(name):
-            raise (place / "experiments" / name).error(
-                f"an experiment is called by letters, digits, '_', '-' and '.', not '{name}'."
-            )
-        check_data(document, table, place / "experiments" / name)
-    if document.experiments and document.data is not None:
-        raise (place / "data").error("a file with [experiments.NAME] has no [data]: make it one of the experiments.")
-    for name in document.calibration.own:
-        here = place / "calibration" / "own"
-        if name not in document.parameters:
-            raise here.error(f"unknown parameter '{name}': the file has {', '.join(document.parameters) or 'none'}.")
-        if not document.experiments:
-            raise here.error(
-                "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
-            )
-
-
-def check_calibration(document: Document, place: Place) -> None:
-    """Raise where keys of ``[calibration]`` do not fit together, or not the model."""
-    table, here = document.calibration, place / "calibration"
-    if table.windows is None:
-        return
-    if not isinstance(document.model, CircuitTable):
-        raise (here / "windows").error(
-            f"windows are for 'equivalent-circuit' models, not for '{document.model.physics}': each window has a state "
-            "to find, on a mesh a whole field, which sensors do not determine; a network is fitted well by one run."
-        )
-    if table.starts > 1:
-        raise (here / "windows").error("a fit begins from 'windows' or from several 'starts', not from both.")
-    if len(document.experiments) > 1:
-        raise (here / "windows").error(f"windows cut one record: the file has {len(document.experiments)} experiments.")
-
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
-
-
-def _check_time(place: Place, unit: str) -> None:
-    if unit != STAMPS:
-        _same_dimension(place, unit, "s")
-
-
-def _same_dimension(place: Place, unit: str, wanted: str) -> None:
-    if not with_place(place, compatible, unit, wanted):
-        raise place.error(f"the unit '{unit}' does not fit a quantity in '{wanted}'.")
+from gemel.engine.units import parse, unit_of
 
 
 def read_record(table: DataTable, place: Place, folder: Path, path: Path | None = None) -> Record:
@@ -325,7 +235,7 @@ def _single_values(table: DataTable, place: Place) -> tuple[Record, DataReport]:
     readings, reports = {}, []
     for name, text in table.values.items():
         here = place / "values" / name
-        if _is_nan(text):
+        if is_nan(text):
             readings[name] = np.nan
             reports.append(ChannelReport(name, "reading", "", 1, 0, missing=1))
             continue

@@ -1,7 +1,7 @@
 """Mistakes in twin files, each as one sentence with its place."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,7 +9,40 @@ from pydantic import ValidationError
 
 
 class TwinFileError(ValueError):
-    """A twin file cannot be used; the message names the place and what is allowed."""
+    """A twin file cannot be used; the message names the place and what is allowed.
+
+    ``others`` are the sentences on further mistakes in the file that are known.
+    """
+
+    others: tuple[str, ...] = ()
+
+
+class Mistakes:
+    """Gathers mistakes where all of them are to be known, each once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, TwinFileError] = {}
+
+    def note(self, function: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
+        """What ``function`` returns, or ``otherwise`` where it raises a `TwinFileError`, which is noted."""
+        try:
+            return function(*arguments)
+        except TwinFileError as error:
+            self.add(error)
+            return otherwise
+
+    def add(self, error: TwinFileError) -> None:
+        """Note a mistake, and the others that it knows of."""
+        self.found.setdefault(str(error), error)
+        for sentence in error.others:
+            self.found.setdefault(sentence, TwinFileError(sentence))
+
+    def check(self) -> None:
+        """Raise the first mistake, with the others, where there is any."""
+        if self.found:
+            first, *others = self.found.values()
+            first.others = tuple(map(str, others))
+            raise first
 
 
 class Place:
@@ -68,10 +101,22 @@ def _split(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def from_validation(error: ValidationError, place: Place, tree: Any, allowed: Any) -> TwinFileError:
-    """The first mistake that pydantic found in ``tree``, as one sentence; ``allowed(path)`` lists known keys."""
-    first = min(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
-    path = written_path(first["loc"], tree)
+def from_validation(error: ValidationError, place: Place, tree: Any, allowed: Any) -> list[TwinFileError]:
+    """The mistakes that pydantic found in ``tree``, each as one sentence: unknown keys first, then by depth.
+
+    ``allowed(path)`` lists the known keys. Of those at one place, or in and around it, only the first: what no branch
+    of a union takes is one mistake.
+    """
+    ordered = sorted(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
+    by_place: dict[tuple[str | int, ...], Any] = {}
+    for item in ordered:
+        path = tuple(written_path(item["loc"], tree))
+        if not any(path[: len(other)] == other or other[: len(path)] == path for other in by_place):
+            by_place[path] = item
+    return [_sentence(item, path, place, allowed) for path, item in by_place.items()]
+
+
+def _sentence(first: Any, path: Sequence[str | int], place: Place, allowed: Any) -> TwinFileError:
     where = place
     for key in path:
         where = where / key

@@ -38,6 +38,13 @@ def _measured_shape(table: ModeSensorTable, dim: int, place: Place) -> MeasuredS
     return with_place(place, lambda: MeasuredShape(points, directions, values, table.least_mac, table.close))
 
 
+def component_names(document: Document) -> list[str]:
+    """The names of the readings of measured shapes, component by component."""
+    tables = document.sensors.items()
+    shapes = [(name, t) for name, t in tables if isinstance(t, ModeSensorTable) and t.shape_noise is not None]
+    return [f"{name}.{i + 1}" for name, table in shapes for i in range(len(table.shape))]
+
+
 def with_shapes(document: Document, record: Record) -> Record:
     """A record of single values with the shapes of the modes whose frequencies it has."""
     return replace(record, readings={**record.readings, **dict(_shape_readings(document, record))})

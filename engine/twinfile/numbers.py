@@ -7,7 +7,7 @@ from typing import Any
 from gemel.engine.coefficients import Input
 from gemel.engine.parameters import Multiple, Parameter
 from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
-from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.errors import Mistakes, Place
 from gemel.engine.twinfile.schema import InputTable, ParameterTable
 from gemel.engine.twinfile.tables import InputValue, Number
 from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, unit_of
@@ -19,8 +19,15 @@ _PRIORS: dict[tuple[str, str], type[Prior]] = {
 }
 
 
+UNREADABLE = Parameter("", LogNormal(1.0, 2.0))
+"""Stands for a number that cannot be read, where mistakes are gathered: all checks of numbers let a parameter pass."""
+
+
 class Numbers:
-    """Reads quantities, ``"$name"`` references and inputs."""
+    """Reads quantities, ``"$name"`` references and inputs.
+
+    With ``mistakes``, what cannot be read is noted there, and `UNREADABLE` stands for it.
+    """
 
     def __init__(
         self,
@@ -28,19 +35,33 @@ class Numbers:
         inputs: Mapping[str, InputTable],
         place: Place,
         neural: Iterable[str] = (),
+        mistakes: Mistakes | None = None,
     ) -> None:
+        self.mistakes = mistakes
         self.parameters = {
-            name: parameter(name, table, place / "parameters" / name) for name, table in parameters.items()
+            name: self.noting(parameter, name, table, place / "parameters" / name) for name, table in parameters.items()
         }
         self.inputs, self.neural = dict(inputs), tuple(neural)
-        for name, table in inputs.items():
-            with_place(place / "inputs" / name / "unit", check_unit, table.unit)
+        units = {name: (place / "inputs" / name / "unit", check_unit, table.unit) for name, table in inputs.items()}
+        self._unknown = {name for name, what in units.items() if self.noting(with_place, *what) is UNREADABLE}
         for name in self.neural:
-            if name in parameters:
-                raise (place / "neural" / name).error(f"'{name}' is also a parameter: give one of them another name.")
+            self.noting(self._check_name, name, place / "neural" / name)
+
+    def noting(self, function: Any, *arguments: Any) -> Any:
+        """What a function returns; where mistakes are gathered and it raises one, that is noted, and `UNREADABLE`."""
+        if self.mistakes is None:
+            return function(*arguments)
+        return self.mistakes.note(function, *arguments, otherwise=UNREADABLE)
 
     def read(self, value: Number, unit: str, place: Place) -> Any:
         """A float in SI, a `Parameter` or an `Input`, with the dimension of ``unit``."""
+        return self.noting(self._read, value, unit, place)
+
+    def _check_name(self, name: str, place: Place) -> None:
+        if name in self.parameters:
+            raise place.error(f"'{name}' is also a parameter: give one of them another name.")
+
+    def _read(self, value: Number, unit: str, place: Place) -> Any:
         if isinstance(value, InputValue):
             return self._input(value, unit, place)
         if isinstance(value, str) and (match := _REFERENCE.match(value)):
@@ -53,6 +74,9 @@ class Numbers:
 
     def difference(self, value: Number | None, unit: str, place: Place) -> Any:
         """A difference in the dimension of ``unit`` ("0.3 degC" means 0.3 K), or a parameter; None stays None."""
+        return self.noting(self._difference, value, unit, place)
+
+    def _difference(self, value: Number | None, unit: str, place: Place) -> Any:
         if value is None or not isinstance(value, str | float) or "$" in str(value):
             found = self.optional(value, unit, place)
             parameter = found.parameter if isinstance(found, Multiple) else found
@@ -63,11 +87,13 @@ class Numbers:
             return found
         return with_place(place, parse_difference, value, unit)
 
-    def _input(self, value: InputValue, unit: str, place: Place) -> Input:
+    def _input(self, value: InputValue, unit: str, place: Place) -> Any:
         names = [value.input] if isinstance(value.input, str) else value.input
         for name in names:
             if name not in self.inputs:
                 raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
+        if self._unknown.intersection(names):
+            return UNREADABLE
         units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in names)
         gain = self.read(value.gain, f"({unit or 'dimensionless'}) / ({units})", place / "gain")
         offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
@@ -81,6 +107,8 @@ class Numbers:
                 f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
             )
         found = self.parameters[name]
+        if found is UNREADABLE:
+            return found
         if not compatible(found.unit, unit):
             raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
         return found if factor == 1.0 else Multiple(factor, found)

@@ -16,8 +16,10 @@ from gemel.engine.datareport import DataReport, pooled, without_samples
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_twin
-from gemel.engine.twinfile.data import before, check_calibration, check_data, check_experiments, read_data, read_record
-from gemel.engine.twinfile.errors import Place, TwinFileError, from_validation
+from gemel.engine.twinfile.checks import find_mistakes
+from gemel.engine.twinfile.data import before, read_data, read_record
+from gemel.engine.twinfile.datachecks import check_tables
+from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.images import images, pixel_names, with_pixels
 from gemel.engine.twinfile.modes import with_shapes
@@ -50,7 +52,10 @@ class TwinFile:
 
     @staticmethod
     def parse(text: str, folder: str | Path, source: str = "twin.toml") -> "TwinFile":
-        """Validate the text of a twin file. Raises `TwinFileError` with the place of the first mistake."""
+        """Validate the text of a twin file.
+
+        Raises `TwinFileError` with the place of the first mistake; ``others`` of the error are further ones.
+        """
         place = Place(source, text)
         try:
             tree = tomllib.loads(text)
@@ -59,11 +64,10 @@ class TwinFile:
         try:
             document = Document.model_validate(tree)
         except ValidationError as error:
-            raise from_validation(error, place, tree, _allowed_keys) from error
-        for name in ("data", "validation"):
-            check_data(document, getattr(document, name), place / name)
-        check_experiments(document, place)
-        check_calibration(document, place)
+            first, *others = from_validation(error, place, tree, _allowed_keys)
+            first.others = tuple(map(str, others))
+            raise first from error
+        check_tables(document, place)
         return TwinFile(text, Path(folder), source, document)
 
     @property
@@ -79,6 +83,15 @@ class TwinFile:
     @cached_property
     def _place(self) -> Place:
         return Place(self.source, self.text)
+
+    @property
+    def experiments(self) -> tuple[str, ...]:
+        """The names of the experiments; "" for the one of ``[data]``."""
+        return tuple(self.document.experiments) or ("",)
+
+    def check(self) -> tuple[Mistakes, Twin | None]:
+        """All mistakes that can be found without data, and without a model built on its mesh; see `find_mistakes`."""
+        return find_mistakes(self.document, self._place, self.folder)
 
     def build(self) -> Twin:
         """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""

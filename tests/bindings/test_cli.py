@@ -211,6 +211,61 @@ def test_data_shows_what_there_is_and_what_is_wrong(tmp_path: Path, plate: Path,
     assert "Data: T1: 1 time with values that differ: their mean is taken." in out
     out, _ = gemel("data", plate)
     assert "Data: " not in out
+    assert "Not checked, as the model was not built on its mesh" in out
+
+
+WRONG = {
+    '"10 W/m/K"\nfactor = 3': ('"10 W/m/K"\nfactor = 0.3', "line 36, parameters.k: The factor of a log-normal prior"),
+    'element = "Q1"': ('element = "P1"', "line 13, model.element: Element 'P1' does not exist"),
+    'on = "edge"': ('on = "rim"', "line 24, conditions.0.on: The mesh has no facet tag 'rim'"),
+    '"20 degC"\n\n[[': ('"20 kg"\n\n[[', "line 26, conditions.0.ambient: '20 kg' has the wrong unit"),
+    '"2e6 J': ('"-2e6 J', "line 20, materials.all.capacity: The property 'capacity' must be zero or positive"),
+    'unit = "degC"\nnoise = "0.1 K"\n\n[data]': (
+        'unit = "V"\nnoise = "0.1 K"\n\n[data]',
+        "line 55, sensors.T2.unit: this",
+    ),
+    'until = "80 s"': ('until = "9 d"', "line 69, calibration.until: '9 d' lies beyond all samples"),
+    'heater = { column = "heater", unit = "percent" }': (
+        "",
+        "line 65, data.inputs: the model follows the input 'heater'",
+    ),
+}
+
+
+def test_data_lists_every_mistake_of_the_file_beside_the_data(
+    tmp_path: Path, plate: Path, body: Path, gemel: Gemel
+) -> None:
+    text = plate.read_text().replace('T2 = { column = "T2", unit = "degC" }\n', "")
+    for old, (new, _) in WRONG.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (tmp_path / "twin.toml").write_text(text)
+    (tmp_path / "data.csv").write_bytes(plate.with_name("data.csv").read_bytes())
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "Data of plate" in out
+    for _, sentence in WRONG.values():
+        assert told.count(f"gemel: twin.toml, {sentence}") == 1, told
+    assert told.count("\n") == len(WRONG)
+    (tmp_path / "twin.toml").write_text(
+        text.replace('step = "5 s"', "stepp = 5").replace("max_steps = 20", "max_steps = 0")
+    )
+    _, told = gemel("data", "twin.toml", code=2)
+    assert [line.split(": ")[1].split()[-1] for line in told.splitlines()] == ["model.stepp", "calibration.max_steps"]
+
+    network = body.read_text().replace('until = "1.5 s"', 'sensors = ["T", "air"]\npatience = 3').replace('"h"', '"g"')
+    (tmp_path / "twin.toml").write_text(network.replace("b.csv", "c.csv").replace('own = ["start"]', 'own = ["begin"]'))
+    (tmp_path / "a.csv").write_bytes(body.with_name("a.csv").read_bytes())
+    _, told = gemel("data", "twin.toml", code=2)
+    for sentence in ("own: unknown parameter 'begin'", "sensors.1: the twin has no sensor 'air': it has T"):
+        assert f"calibration.{sentence}" in told
+    (tmp_path / "twin.toml").write_text(
+        body.read_text().replace("b.csv", "c.csv").replace('until = "1.5 s"', "patience = 3")
+    )
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "Data of body, a" in out
+    assert "experiments.b.file: the data file 'c.csv' does not exist" in told
+    (tmp_path / "c.csv").write_bytes(body.with_name("b.csv").read_bytes())
+    assert "calibration: 'patience' stops a fit by samples that are held out" in gemel("data", "twin.toml", code=2)[1]
 
 
 MISTAKES: dict[str, tuple[list[str], str]] = {

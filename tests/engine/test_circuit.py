@@ -171,10 +171,11 @@ def test_next_means_that_a_value_held_until_its_sample(tmp_path):
         ("[0, 0.5, 1]", "[0, 1, 0.5]", r"series_resistance: The knots of a curve must increase"),
     ],
 )
-def test_mistakes_have_their_place(old, new, message, tmp_path):
+def test_mistakes_have_their_place(old, new, message, tmp_path, every_mistake):
     assert FILE.count(old) == 1
-    with pytest.raises(TwinFileError, match=message):
+    with pytest.raises(TwinFileError, match=message) as caught:
         TwinFile.parse(FILE.replace(old, new), tmp_path).build()
+    assert str(caught.value) in every_mistake(FILE.replace(old, new), tmp_path)
 
 
 def test_a_curve_may_not_redefine_a_parameter(tmp_path):

@@ -313,13 +313,14 @@ def test_the_twin_file_makes_the_network(tmp_path):
         ('initial = "17 degC"', "", r"nodes\.air\.initial: the key 'initial' is missing"),
     ],
 )
-def test_mistakes_have_their_place(old, new, message, tmp_path):
+def test_mistakes_have_their_place(old, new, message, tmp_path, every_mistake):
     assert FILE.count(old) == 1
     text = FILE.replace(old, new)
     if new == "[boundaries.air]":
         text = text.replace('["ground", "fabric"]', '["outdoor", "fabric"]')
-    with pytest.raises(TwinFileError, match=message):
+    with pytest.raises(TwinFileError, match=message) as caught:
         TwinFile.parse(text, tmp_path).build()
+    assert str(caught.value) in every_mistake(text, tmp_path)
 
 
 def test_other_physics_refuse_the_tables_of_a_network(tmp_path):

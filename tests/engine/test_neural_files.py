@@ -127,12 +127,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "old", "new", "sentence"), MISTAKES, ids=range(len(MISTAKES)))
-def test_a_mistake_is_one_sentence_with_its_place(text, old, new, sentence):
+def test_a_mistake_is_one_sentence_with_its_place(text, old, new, sentence, every_mistake):
     assert old in text
     with pytest.raises(TwinFileError) as caught:
         built(text.replace(old, new, 1))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert str(caught.value) in every_mistake(text.replace(old, new, 1), ".")
 
 
 def test_laws_that_cannot_be_used_are_named():

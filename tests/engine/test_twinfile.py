@@ -263,13 +263,17 @@ ROD_MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "sentence"), ROD_MISTAKES, ids=lambda text: text[:30].replace("\n", " "))
-def test_a_mistake_in_a_dynamic_model_is_one_sentence(tmp_path, old, new, sentence):
+def test_a_mistake_in_a_dynamic_model_is_one_sentence(tmp_path, old, new, sentence, every_mistake):
     assert old in ROD
     with pytest.raises(TwinFileError) as caught:
         TwinFile.parse(ROD.replace(old, new, 1), tmp_path).build()
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert (str(caught.value) in every_mistake(ROD.replace(old, new, 1), tmp_path)) == (sentence not in ON_THE_MESH)
 
+
+ON_THE_MESH = ("solid", "outside", "1 coordinates on a 2-D mesh")
+"""Mistakes that only a model on its mesh shows."""
 
 MISTAKES = [
     ('element = "Q1"', 'elemnt = "Q1"', "line 14, model.elemnt: unknown key 'elemnt': allowed are analysis"),
@@ -320,7 +324,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "sentence"), MISTAKES, ids=lambda text: text[:30].replace("\n", " "))
-def test_a_mistake_is_one_sentence_with_its_place(folder, old, new, sentence):
+def test_a_mistake_is_one_sentence_with_its_place(folder, old, new, sentence, every_mistake):
     assert old in PLATE
     with pytest.raises(TwinFileError) as caught:
         TwinFile.parse(PLATE.replace(old, new, 1), folder).build()
@@ -328,6 +332,7 @@ def test_a_mistake_is_one_sentence_with_its_place(folder, old, new, sentence):
     assert sentence in message
     assert message.startswith("twin.toml")
     assert "\n" not in message
+    assert (message in every_mistake(PLATE.replace(old, new, 1), folder)) == (sentence not in ON_THE_MESH)
 
 
 DATA_MISTAKES = [
