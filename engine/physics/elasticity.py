@@ -135,8 +135,20 @@ class NormalLoad(Loading, Form):
 
 
 def Traction(on: str, value: Any) -> Term:
-    """Force per area on facets, Pa, a vector ``(dim,)``."""
+    """Force per area on facets, Pa, a vector ``(dim,)``; for a total in N see `Force`."""
     return Term(Load(value), on, facets=True)
+
+
+def Force(on: str, value: Any, facets: bool = True) -> Term:
+    r"""A force on all of a region, spread evenly over its measure: $t = F / |\Gamma|$, or $f = F / |\Omega|$.
+
+    Args:
+        on: a tag of facets, or of cells.
+        value: $F$ in N (per m of depth in 2-D), a vector ``(dim,)``: an array, or a `Vector` of numbers, parameters
+            and inputs.
+        facets: whether ``on`` names facets.
+    """
+    return Term(Load(value), on, facets=facets, total=True)
 
 
 def Pressure(on: str, value: Any) -> Term:
@@ -173,8 +185,8 @@ class Elasticity(Physics):
             parameters.
         poisson_ratio: dimensionless, below 0.5; likewise.
         density: in kg/m³, needed for modal analysis; likewise.
-        conditions: `Dirichlet` displacements and any of `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`,
-            `Gravity`, `Centrifugal`.
+        conditions: `Dirichlet` displacements and any of `Traction`, `Force`, `Pressure`, `ElasticSupport`,
+            `BodyForce`, `Gravity`, `Centrifugal`.
         masses: `AddedMass` terms.
         kinematics: "solid" in 3-D; "plane strain", "plane stress" (unit thickness) or "axisymmetric" in 2-D, the
             last with coordinates (r, z) and loads per area or volume around the whole circumference.

@@ -34,7 +34,7 @@ class Solid(Physics):
         material: any `SmallStrainMaterial`; its numbers may be parameters, inputs, `Law`, `Profile`,
             `FieldCoefficient`, or mappings from tags of cells to numbers or parameters.
         density: in kg/m³, needed for modal and dynamic analyses; likewise.
-        conditions: `Dirichlet` displacements and loads: `Traction`, `Pressure`, `ElasticSupport`, `BodyForce`,
+        conditions: `Dirichlet` displacements and loads: `Traction`, `Force`, `Pressure`, `ElasticSupport`, `BodyForce`,
             `Gravity`, `Centrifugal`.
         masses: `AddedMass` terms.
         kinematics: "solid" in 3-D; "plane strain", "plane stress" (unit thickness) or "axisymmetric" in 2-D,

@@ -12,6 +12,7 @@ from gemel.engine.physics import (
     Convection,
     ElasticSupport,
     Flux,
+    Force,
     HeatSource,
     Power,
     Pressure,
@@ -30,8 +31,8 @@ AXES = {"x": 0, "y": 1, "z": 2, None: None}
 class _Kind:
     """One kind: the keys it takes with their units, and what it builds.
 
-    ``mass`` kinds add to the inertia, ``either`` kinds act on cells or, with ``facets = true``, on facets, and the
-    numbers of ``law`` kinds may depend on the state.
+    ``mass`` kinds add to the inertia, ``either`` kinds act on cells or on facets, as ``facets`` says, and the numbers
+    of ``law`` kinds may depend on the state.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ KINDS: dict[str, dict[str, _Kind]] = {
         "clamp": _Kind(Dirichlet, {}),
         "displacement": _Kind(Dirichlet, {"value": "m"}, axis=True),
         "traction": _Kind(Traction, {"value": "Pa"}, vector=True),
+        "force": _Kind(Force, {"value": "N"}, vector=True, either=True),
         "pressure": _Kind(Pressure, {"value": "Pa"}),
         "support": _Kind(ElasticSupport, {"coefficient": "N/m^3"}),
         "body-force": _Kind(BodyForce, {"value": "N/m^3"}, vector=True),
@@ -102,7 +104,7 @@ def build_condition(table: ConditionTable, physics: str, mesh: Mesh, coefficient
     reader = coefficients if kind.law else coefficients.numbers
     values = [_value(table, key, unit, kind, mesh.dim, reader, place / key) for key, unit in kind.units.items()]
     extra: dict[str, Any] = {"component": _axis(table.component, mesh.dim, place)} if kind.axis else {}
-    extra |= {"facets": table.facets} if kind.either else {}
+    extra |= {"facets": table.facets} if kind.either and table.facets is not None else {}
     built = with_place(place, lambda: kind.build(table.on, *values, **extra))
     _check_tag(mesh, table, kind, isinstance(built, Dirichlet) or built.facets, place / "on")
     return built

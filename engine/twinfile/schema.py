@@ -188,7 +188,7 @@ class ConditionTable(Table):
     coefficient: Number | None = None
     ambient: Number | None = None
     emissivity: Number | None = None
-    facets: bool = False
+    facets: bool | None = None
 
 
 class ParameterTable(Table):

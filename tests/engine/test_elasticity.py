@@ -102,6 +102,25 @@ def test_reactions_of_a_slender_beam_are_exact_behind_an_iterative_solver():
     np.testing.assert_allclose(gm.reactions(body.problem, u, "left"), [0.0, 1e4], rtol=1e-7, atol=1e-3)
 
 
+def test_a_force_is_spread_evenly_whatever_the_area():
+    """Through a slanted side as a traction of that over its length, its moment that of the middle; so in cells."""
+    mesh = gm.rectangle(3, 2, size=(2.0, 1.0))
+    slant = np.stack([0.4 * np.prod(mesh.points, axis=1), np.zeros(len(mesh.points))], axis=1)
+    space = gm.FunctionSpace(mesh.with_points(mesh.points + slant), "Q2", (2,))
+    force, x = np.array([30.0, -70.0]), np.asarray(space.nodes())
+
+    def loads(load):
+        body = gm.Elasticity(space, 1e5, 0.3, conditions=[gm.Dirichlet("left"), load], kinematics="plane strain")
+        return -np.asarray(body.problem.unconstrained(jnp.zeros(space.n_dofs))).reshape(-1, 2)
+
+    found = loads(gm.Force("right", gm.Vector((30.0, -70.0))))
+    np.testing.assert_allclose(found.sum(axis=0), force, rtol=1e-12)
+    assert np.sum(x[:, 0] * found[:, 1] - x[:, 1] * found[:, 0]) == pytest.approx(2.4 * force[1] - 0.5 * force[0])
+    np.testing.assert_allclose(found, loads(gm.Traction("right", force / np.hypot(1.0, 0.8))), atol=1e-12)
+    inside = loads(gm.Force("all", force, facets=False))
+    np.testing.assert_allclose(inside, loads(gm.BodyForce("all", force / 2.4)), atol=1e-12)
+
+
 @pytest.mark.slow
 def test_derivatives_by_the_shape_work_with_the_default_solver():
     """The tip of a rod that is pulled moves by F L / (E A): its derivative by a stretch of the mesh is known."""

@@ -208,7 +208,8 @@ name = "tester"
 mesh.box = { size = ["2 m", "1 m"], cells = [4, 2] }
 model = { physics = "elasticity", element = "Q1", analysis = "static", kinematics = "plane stress" }
 materials.all = { youngs_modulus = "100 MPa", poisson_ratio = 0.25 }
-conditions = [ { kind = "clamp", on = "left" }, { kind = "pressure", on = "right", value = "-3 kPa" } ]
+conditions = [ { kind = "clamp", on = "left" }, { kind = "force", on = "right", value = ["$F", "0 N"] } ]
+parameters.F = { median = "3 kN", factor = 2 }
 sensors.cell = { kind = "reaction", on = "left", component = "x", unit = "kN", noise = "1 N" }
 sensors.bulge = { kind = "integral", on = "boundary", facets = true, component = "normal", unit = "l", noise = "1 ml" }
 """
@@ -239,6 +240,16 @@ def test_a_twin_file_has_fluxes_integrals_and_reactions(tmp_path):
         (TESTER, '"reaction", on = "left", component = "x"', '"flux", on = "left"', "use the kind 'reaction'"),
         (TESTER, 'component = "x"', 'component = "z"', "sensors.cell.component: 'z' does not exist on a 2-D mesh"),
         (TESTER, ', component = "x"', "", "sensors.cell.component: the key 'component' is missing"),
+        (TESTER, '["$F", "0 N"]', '"2 kN"', "conditions.1.value: a list of 2 quantities in N is needed."),
+        (TESTER, '["$F", "0 N"]', '["2 kPa", "0 N"]', "conditions.1.value.0: '2 kPa' has the wrong unit"),
+        (TESTER, 'on = "right"', 'on = "all"', "conditions.1.on: The mesh has no facet tag 'all'"),
+        (TESTER, 'on = "right"', 'facets = false, on = "right"', "but 'right' names facets. Give 'facets = true'."),
+        (
+            TESTER,
+            "plane stress",
+            "axisymmetric",
+            "In axial symmetry give the load or mass on 'right' per area or volume",
+        ),
         (
             TESTER,
             'facets = true, component = "normal"',
