@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -38,13 +39,15 @@ class Input(eqx.Module):
 
 
 class ByTag(eqx.Module):
-    """A number for each named region of cells; the regions must cover the mesh and not overlap."""
+    """A number or a law for each named region of cells; the regions must cover the mesh and not overlap."""
 
     values: tuple[Any, ...]
     index: np.ndarray | Array
 
-    def at(self, cells: Array) -> "PerCell":
-        """The values at the given cells, one a row."""
+    def at(self, cells: Array) -> "PerCell | Chosen":
+        """The values at the given cells, one a row, or where there are laws which of them holds."""
+        if any(isinstance(value, Law | Profile) for value in self.values):
+            return Chosen(self.values, PerCell(jnp.asarray(self.index)[cells]))
         stacked = jnp.stack([jnp.asarray(value, float) for value in self.values])
         return PerCell(stacked[self.index[cells]])
 
@@ -53,6 +56,13 @@ class PerCell(eqx.Module):
     """A number for each cell of a domain: the leading axis runs over its cells or facets."""
 
     values: Array
+
+
+class Chosen(eqx.Module):
+    """One of several numbers or laws in each cell of a domain, by its place in the list."""
+
+    values: tuple[Any, ...]
+    index: PerCell
 
 
 class PerPoint(eqx.Module):
@@ -107,7 +117,8 @@ class Law(eqx.Module):
 
     Args:
         function: pure and differentiable; ``u`` is the value of the field, ``x (dim,)`` the position in m. In a
-            `ThermalNetwork` ``u`` is a dictionary of the nodes' temperatures in K, and ``x`` is None.
+            `ThermalNetwork` ``u`` is a dictionary of the nodes' temperatures in K, in an `EquivalentCircuit` one of
+            its ``state_of_charge`` and, with heat, ``temperature``; ``x`` is None there.
         parameters: numbers, parameters or inputs handed to it.
     """
 
@@ -127,8 +138,8 @@ def by_tag(mesh: Any, values: Mapping[str, Any]) -> ByTag:
     Raises `ValueError` where a tag is unknown, two overlap, or cells are left without a value.
     """
     for tag, value in values.items():
-        if isinstance(value, Law | Profile | Vector):
-            raise ValueError(f"Region '{tag}' needs a number, parameter or input, not a {type(value).__name__}.")
+        if isinstance(value, Vector):
+            raise ValueError(f"Region '{tag}' needs a number, parameter, input or law, not a Vector.")
     index = np.full(mesh.n_cells, -1, dtype=np.int32)
     for number, tag in enumerate(values):
         cells = np.asarray(mesh.cells_of(tag))
@@ -165,6 +176,11 @@ def evaluate(value: Any, u: Any, point: Point) -> Array:
         return jnp.asarray(value.function(point.x, *value.parameters))
     if isinstance(value, PerCell | PerPoint):
         return value.values
+    if isinstance(value, Chosen):
+        first, *others = (evaluate(each, u, point) for each in value.values)
+        for number, other in enumerate(others, 1):
+            first = jnp.where(value.index.values == number, other, first)
+        return first
     if isinstance(value, Vector):
         return jnp.stack([evaluate(entry, u, point) for entry in value.entries])
     return jnp.asarray(value)
@@ -178,12 +194,30 @@ def resolve(tree: Tree, u: Jet, point: Point) -> Tree:
             return node.values
         return evaluate(node, u, point) if isinstance(node, kinds) else node
 
-    kinds = (Law, Profile, PerCell, PerPoint, Vector)
+    kinds = (Law, Profile, PerCell, PerPoint, Chosen, Vector)
     return jax.tree.map(at, tree, is_leaf=lambda node: isinstance(node, kinds))
 
 
+@dataclass(frozen=True)
+class _Times:
+    """A function of a law with one parameter more before the others, by which it is multiplied."""
+
+    function: Callable[..., Any]
+    before: int
+
+    def __call__(self, *arguments: Any) -> Any:
+        own, factor, rest = arguments[: self.before], arguments[self.before], arguments[self.before + 1 :]
+        return factor * self.function(*own, *rest)
+
+
+def multiplied(law: Law | Profile, factor: Any) -> Law | Profile:
+    """A law times a number, parameter or input."""
+    before = 2 if isinstance(law, Law) else 1
+    return type(law)(_Times(law.function, before), (factor, *law.parameters))
+
+
 def settle(tree: Tree, state: Mapping[str, Any]) -> Tree:
-    """Replace every `Law` in ``tree`` by its number, given a state without places by name."""
+    """Replace every `Law` in ``tree`` by its number, given a state without places, numbers by name."""
 
     def at(node: Any) -> Any:
         return jnp.asarray(node.function(state, None, *node.parameters)) if isinstance(node, Law) else node

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Input, Law
+from gemel.engine.coefficients import Input, Law, Profile
 from gemel.engine.parameters import Parameter
 from gemel.engine.priors import Normal
 
@@ -140,6 +140,17 @@ class NeuralTerm(eqx.Module):
         middle = mean if median is None else median
         return Law(_Corrected(places, median is not None), (middle, self, *signals))
 
+    def profile(self, *inputs: "str | int | Input", mean: Any = None, median: Any = None) -> Profile:
+        """As `law`, of coordinates and input signals alone: a problem that is linear stays so.
+
+        Raises `ValueError` also for the name of a field.
+        """
+        names = [each for each in inputs if isinstance(each, str)]
+        if names:
+            raise ValueError(f"A profile depends on places and signals alone, not on '{names[0]}': make it a law.")
+        law = self.law(*inputs, mean=mean, median=median)
+        return Profile(_Stateless(law.function), law.parameters)
+
     def __call__(self, *inputs: Any) -> Array:
         """What the network gives. Raises `ValueError` where its weights have no values yet."""
         return self.network()(*inputs)
@@ -179,6 +190,16 @@ class _Corrected:
         if isinstance(each, int):
             return x[each]
         return u[each] if isinstance(u, Mapping) else u
+
+
+@dataclass(frozen=True)
+class _Stateless:
+    """The function of a `Profile` from that of a `Law` that does not ask for the state."""
+
+    function: Any
+
+    def __call__(self, x: Any, *parameters: Any) -> Array:
+        return self.function(None, x, *parameters)
 
 
 class _Kept:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Input, drive
+from gemel.engine.coefficients import Input, drive, settle
 from gemel.engine.physics.system import OdeSystem
 
 
@@ -112,6 +112,9 @@ class EquivalentCircuit(OdeSystem):
     $$ \dot z = I / Q, \qquad \dot v_j = \frac{R_j(z)\, g(T)\, I - v_j}{\tau_j(z)}, \qquad
        V = U(z) + R_0(z)\, g(T)\, I + \sum_j v_j. $$
 
+    A `Law` of ``state_of_charge``, and with ``heat`` of ``temperature``, such as a `NeuralTerm` makes, may stand for
+    any number but the initial charge, the ambient and the reference temperature, and for a curve or a value of one.
+
     The state is $(z, v_1, \dots, v_n)$, and the rise of the temperature where ``heat`` is given, with
     $q = I (V - U)$. It starts at rest: $v_j = 0$ and $T = T_a$. Outputs: ``voltage`` $V$,
     ``open_circuit_voltage`` $U$, ``state_of_charge`` $z$, and ``temperature`` $T$ with ``heat``.
@@ -120,9 +123,9 @@ class EquivalentCircuit(OdeSystem):
         current: $I$ in A; usually an `Input`.
         capacity: $Q$ in C (1 Ah is 3600 C).
         initial_charge: $z$ at the start; 1 is full.
-        open_circuit_voltage: $U(z)$ in V.
-        series_resistance: $R_0(z)$ in Ω.
-        pairs: $(R_j, \tau_j)$ in Ω and s for each RC pair.
+        open_circuit_voltage: $U(z)$ in V: a `Curve`, or a number.
+        series_resistance: $R_0(z)$ in Ω, likewise.
+        pairs: $(R_j, \tau_j)$ in Ω and s for each RC pair, likewise.
         heat: the thermal state; None keeps $g = 1$.
 
     Source: Plett, *Battery Management Systems*, volume 1, 2015, chapter 2.
@@ -131,9 +134,9 @@ class EquivalentCircuit(OdeSystem):
     current: Any
     capacity: Any
     initial_charge: Any
-    open_circuit_voltage: Curve
-    series_resistance: Curve
-    pairs: tuple[tuple[Curve, Curve], ...] = eqx.field(converter=tuple)
+    open_circuit_voltage: Any
+    series_resistance: Any
+    pairs: tuple[tuple[Any, Any], ...] = eqx.field(converter=tuple)
     heat: LumpedHeat | None
     output_names: tuple[str, ...] = eqx.field(static=True)
 
@@ -143,8 +146,8 @@ class EquivalentCircuit(OdeSystem):
         *,
         capacity: Any,
         initial_charge: Any,
-        open_circuit_voltage: Curve,
-        series_resistance: Curve,
+        open_circuit_voltage: Any,
+        series_resistance: Any,
         pairs: Any = (),
         heat: LumpedHeat | None = None,
     ) -> None:
@@ -161,31 +164,45 @@ class EquivalentCircuit(OdeSystem):
 
     def rate(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> Float[Array, " n"]:
         """The equations above."""
-        current, charge, factor = drive(self.current, inputs), y[0], self._factor(y)
-        rates = [current / self.capacity]
-        for (resistance, time_constant), v in zip(self.pairs, y[1:], strict=False):
-            rates.append((resistance.at(charge) * factor * current - v) / time_constant.at(charge))
-        if self.heat is not None:
-            power = current * self._overvoltage(y, current, factor)
-            rates.append((power - self.heat.loss * y[-1]) / self.heat.capacity)
+        now, charge = self._now(y, inputs), y[0]
+        factor = now._factor(y)
+        rates = [now.current / now.capacity]
+        for (resistance, time_constant), v in zip(now.pairs, y[1:], strict=False):
+            rates.append((_at(resistance, charge) * factor * now.current - v) / _at(time_constant, charge))
+        if now.heat is not None:
+            power = now.current * now._overvoltage(y, factor)
+            rates.append((power - now.heat.loss * y[-1]) / now.heat.capacity)
         return jnp.stack(rates)
 
     def outputs(self, t: Any, y: Float[Array, " n"], inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Voltages in V, the state of charge, the temperature in K."""
-        current = drive(self.current, inputs)
-        source = self.open_circuit_voltage.at(y[0])
+        now = self._now(y, inputs)
+        source = _at(now.open_circuit_voltage, y[0])
         found = {
-            "voltage": source + self._overvoltage(y, current, self._factor(y)),
+            "voltage": source + now._overvoltage(y, now._factor(y)),
             "open_circuit_voltage": source,
             "state_of_charge": y[0],
         }
-        if self.heat is not None:
-            found["temperature"] = self.heat.ambient + y[-1]
+        if now.heat is not None:
+            found["temperature"] = now.heat.ambient + y[-1]
         return found
+
+    def _now(self, y: Array, inputs: Mapping[str, Any]) -> "EquivalentCircuit":
+        """The circuit with numbers in place of inputs and laws."""
+        driven = drive(self, inputs)
+        state = {"state_of_charge": y[0]}
+        if driven.heat is not None:
+            state["temperature"] = driven.heat.ambient + y[-1]
+        return settle(driven, state)
 
     def _factor(self, y: Array) -> Array:
         return jnp.ones(()) if self.heat is None else self.heat.factor(y[-1])
 
-    def _overvoltage(self, y: Array, current: Any, factor: Array) -> Array:
+    def _overvoltage(self, y: Array, factor: Array) -> Array:
         count = len(self.pairs)
-        return self.series_resistance.at(y[0]) * factor * current + jnp.sum(y[1 : 1 + count])
+        return _at(self.series_resistance, y[0]) * factor * self.current + jnp.sum(y[1 : 1 + count])
+
+
+def _at(curve: Any, charge: Any) -> Any:
+    """A curve at a state of charge; a number is the same at all."""
+    return curve.at(charge) if isinstance(curve, Curve) else curve

@@ -181,8 +181,7 @@ class Elasticity(Physics):
 
     Args:
         space: a space of shape ``(dim,)``; the field is the displacement in m.
-        youngs_modulus: in Pa: a number, parameter, `Law`, `Profile`, or a mapping from tags of cells to numbers or
-            parameters.
+        youngs_modulus: in Pa: a number, parameter, `Law`, `Profile`, or a mapping from tags of cells to those.
         poisson_ratio: dimensionless, below 0.5; likewise.
         density: in kg/m³, needed for modal analysis; likewise.
         conditions: `Dirichlet` displacements and any of `Traction`, `Force`, `Pressure`, `ElasticSupport`,

@@ -163,7 +163,7 @@ class Heat(Physics):
     Args:
         space: a scalar space; the field is the temperature in K.
         conductivity: $k$ in W/(m K): a number, a symmetric ``(dim, dim)`` tensor, a parameter, a `Law`, a
-            `Profile`, or a mapping from tags of cells to numbers, parameters or inputs.
+            `Profile`, or a mapping from tags of cells to those.
         capacity: volumetric heat capacity $\rho c$ in J/(m³ K), needed for transient runs.
         conditions: `Dirichlet` temperatures and any of `Convection`, `Radiation`, `Flux`, `HeatSource`,
             `Power`; surfaces without any are insulated.

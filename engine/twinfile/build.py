@@ -34,7 +34,7 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     refuse_foreign_tables(document, place)
     mesh = None
     if isinstance(document.model, CircuitTable):
-        analysis = build_circuit(document.model, numbers, place / "model")
+        analysis = build_circuit(document.model, Coefficients(document, numbers, 0, place), place / "model")
     elif isinstance(document.model, NetworkTable):
         analysis = build_network(document, Coefficients(document, numbers, 0, place), place)
     else:

@@ -51,7 +51,7 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
         built = _field_parts(document, mesh, numbers, place) if mesh is not None else []
     elif isinstance(model, CircuitTable):
         for curve in curves(model, place / "model"):
-            mistakes.note(build_curve, *curve, numbers)
+            mistakes.note(build_curve, *curve, Coefficients(document, numbers, 0, place))
     else:
         _check_network(document, Coefficients(document, numbers, 0, place), mistakes, place)
     sensors: list[Any] = []
@@ -89,7 +89,7 @@ def _field_parts(document: Document, mesh: Mesh, numbers: Numbers, place: Place)
     ]
     found: dict[str, dict[str, Any]] = {}
     for key, region, value, at in properties(document, place):
-        found.setdefault(key, {})[region] = note(read_property, key, region, value, model.physics, coefficients, at)
+        found.setdefault(key, {})[region] = note(read_property, key, value, model.physics, coefficients, at)
     for key in needed_properties(model):
         note(require_property, key, found, place / "materials")
     for values in found.values():

@@ -4,27 +4,30 @@ from typing import Any
 
 from gemel.engine.analyses import Ode
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.materials.ranges import require_positive
 from gemel.engine.parameters import Parameter
 from gemel.engine.physics import Curve, EquivalentCircuit, LumpedHeat
 from gemel.engine.twinfile.errors import Place
+from gemel.engine.twinfile.neural import Coefficients
 from gemel.engine.twinfile.numbers import Numbers, parameter, with_place
-from gemel.engine.twinfile.schema import CellHeatTable, CircuitTable, CurveTable, ParameterTable
+from gemel.engine.twinfile.schema import CellHeatTable, CircuitTable, CurveOrNumber, CurveTable, ParameterTable
 from gemel.engine.units import compatible, parse
 
 
-def build_circuit(table: CircuitTable, numbers: Numbers, place: Place) -> Analysis:
+def build_circuit(table: CircuitTable, coefficients: Coefficients, place: Place) -> Analysis:
     """The ODE analysis that the table describes."""
+    numbers = coefficients.numbers
     step = with_place(place / "step", parse, table.step, "s")
-    source, series, *rest = (build_curve(*one, numbers) for one in curves(table, place))
+    source, series, *rest = (build_curve(*one, coefficients) for one in curves(table, place))
     pairs = list(zip(rest[::2], rest[1::2], strict=True))
     system = EquivalentCircuit(
         numbers.read(table.current, "A", place / "current"),
-        capacity=numbers.read(table.capacity, "C", place / "capacity"),
+        capacity=coefficients.read(table.capacity, "C", place / "capacity"),
         initial_charge=numbers.read(table.initial_charge, "", place / "initial_charge"),
         open_circuit_voltage=source,
         series_resistance=series,
         pairs=pairs,
-        heat=_heat(table.heat, numbers, place / "heat"),
+        heat=_heat(table.heat, coefficients, place / "heat"),
     )
     return with_place(place / "step", Ode, system, step)
 
@@ -33,14 +36,10 @@ Role = tuple[str, str, str, Any]
 """What a curve is: the stem of its parameters' names, in words, its unit, and how it runs between its knots."""
 
 
-def curves(table: CircuitTable, place: Place) -> list[tuple[CurveTable, Role, Place]]:
+def curves(table: CircuitTable, place: Place) -> list[tuple[CurveOrNumber, Role, Place]]:
     """The curves of a circuit: the voltage, the series resistance, and of each pair resistance and time constant."""
-    found: list[tuple[CurveTable, Role, Place]] = [
-        (
-            table.open_circuit_voltage,
-            ("U", "open-circuit voltage", "V", "cubic"),
-            place / "open_circuit_voltage",
-        ),
+    found: list[tuple[CurveOrNumber, Role, Place]] = [
+        (table.open_circuit_voltage, ("U", "open-circuit voltage", "V", "cubic"), place / "open_circuit_voltage"),
         (table.series_resistance, ("R0", "series resistance", "ohm", "log-linear"), place / "series_resistance"),
     ]
     for j, pair in enumerate(table.pairs, start=1):
@@ -54,27 +53,36 @@ def curves(table: CircuitTable, place: Place) -> list[tuple[CurveTable, Role, Pl
     return found
 
 
-def _heat(table: CellHeatTable | None, numbers: Numbers, place: Place) -> LumpedHeat | None:
+def _heat(table: CellHeatTable | None, coefficients: Coefficients, place: Place) -> LumpedHeat | None:
     if table is None:
         return None
+    numbers = coefficients.numbers
     return LumpedHeat(
-        numbers.read(table.capacity, "J/K", place / "capacity"),
-        numbers.read(table.loss, "W/K", place / "loss"),
-        numbers.read(table.activation, "K", place / "activation"),
+        coefficients.read(table.capacity, "J/K", place / "capacity"),
+        coefficients.read(table.loss, "W/K", place / "loss"),
+        coefficients.read(table.activation, "K", place / "activation"),
         numbers.read(table.ambient, "K", place / "ambient"),
         numbers.optional(table.reference, "K", place / "reference"),
     )
 
 
-def build_curve(table: CurveTable, role: Role, place: Place, numbers: Numbers) -> Curve:
-    """A curve with fixed values, or with one parameter a knot: ``R0_1``, ``R0_2``, ... (``U_01`` from ten knots on)"""
+def build_curve(table: CurveOrNumber, role: Role, place: Place, coefficients: Coefficients) -> Any:
+    """One number or law at all states of charge, or a curve: with given values, or with one parameter a knot, ``R0_1``,
+    ``R0_2``, ... (``U_01`` from ten knots on).
+    """
     name, description, unit, kind = role
+    if not isinstance(table, CurveTable):
+        number = coefficients.read(table, unit, place)
+        if kind == "log-linear":
+            with_place(place, require_positive, f"The {description}", number)
+        return number
+    numbers = coefficients.numbers
     count = len(table.knots)
     priors = [key for key in ("median", "factor", "mean", "std") if getattr(table, key) is not None]
     if (table.values is None) == (not priors):
         raise place.error("give either 'values', or a prior: 'median' and 'factor', or 'mean' and 'std'.")
     if table.values is not None:
-        values = [numbers.read(value, unit, place / "values" / i) for i, value in enumerate(table.values)]
+        values = [coefficients.read(value, unit, place / "values" / i) for i, value in enumerate(table.values)]
     else:
         columns = {key: _spread(getattr(table, key), count, place / key) for key in priors}
         values = [

@@ -32,7 +32,7 @@ class _Kind:
     """One kind: the keys it takes with their units, and what it builds.
 
     ``mass`` kinds add to the inertia, ``either`` kinds act on cells or on facets, as ``facets`` says, and the numbers
-    of ``law`` kinds may depend on the state.
+    of ``law`` kinds may follow a law.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ KINDS: dict[str, dict[str, _Kind]] = {
     "elasticity": {
         "clamp": _Kind(Dirichlet, {}),
         "displacement": _Kind(Dirichlet, {"value": "m"}, axis=True),
-        "traction": _Kind(Traction, {"value": "Pa"}, vector=True),
-        "force": _Kind(Force, {"value": "N"}, vector=True, either=True),
-        "pressure": _Kind(Pressure, {"value": "Pa"}),
-        "support": _Kind(ElasticSupport, {"coefficient": "N/m^3"}),
-        "body-force": _Kind(BodyForce, {"value": "N/m^3"}, vector=True),
+        "traction": _Kind(Traction, {"value": "Pa"}, vector=True, law=True),
+        "force": _Kind(Force, {"value": "N"}, vector=True, either=True, law=True),
+        "pressure": _Kind(Pressure, {"value": "Pa"}, law=True),
+        "support": _Kind(ElasticSupport, {"coefficient": "N/m^3"}, law=True),
+        "body-force": _Kind(BodyForce, {"value": "N/m^3"}, vector=True, law=True),
         "added-mass": _Kind(AddedMass, {"value": "kg"}, mass=True),
     },
 }

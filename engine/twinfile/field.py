@@ -5,6 +5,7 @@ from typing import Any
 
 from gemel.engine.analyses import Dynamic, Modal, Steady, Transient
 from gemel.engine.analyses.analysis import Analysis
+from gemel.engine.coefficients import is_constant
 from gemel.engine.materials.ranges import require_not_negative, require_poisson, require_positive
 from gemel.engine.physics import Elasticity, Heat
 from gemel.engine.spaces import FunctionSpace
@@ -160,13 +161,15 @@ def properties(document: Document, place: Place) -> Iterator[tuple[str, str, Num
             yield key, region, getattr(table, key), place / "materials" / region / key
 
 
-def read_property(key: str, region: str, value: Number, physics: str, coefficients: Coefficients, place: Place) -> Any:
-    """One property of one region."""
+def read_property(key: str, value: Number, physics: str, coefficients: Coefficients, place: Place) -> Any:
+    """One property of a region; of all but Poisson's ratio, which has an upper bound, also a law."""
     units = _MATERIALS[physics]
     if key not in units:
         raise place.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
-    reader = coefficients if key == "conductivity" and region == "all" else coefficients.numbers
+    reader = coefficients.numbers if key == "poisson_ratio" else coefficients
     number = reader.read(value, units[key], place)
+    if key == "capacity" and not is_constant(number):
+        raise place.error("a capacity may depend on places and inputs, but not on the temperature.")
     with_place(place, _RANGES[key], f"The property '{key}'", number)
     return number
 
@@ -175,7 +178,7 @@ def _materials(document: Document, coefficients: Coefficients, place: Place) -> 
     """For each property a number, or a mapping from tags to numbers."""
     found: dict[str, dict[str, Any]] = {}
     for key, region, value, here in properties(document, place):
-        number = read_property(key, region, value, document.model.physics, coefficients, here)
+        number = read_property(key, value, document.model.physics, coefficients, here)
         found.setdefault(key, {})[region] = number
     return {key: values["all"] if set(values) == {"all"} else values for key, values in found.items()}
 

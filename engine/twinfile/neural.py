@@ -5,40 +5,69 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gemel.engine.coefficients import Input, Law
+from gemel.engine.coefficients import Input, Law, Profile, multiplied
 from gemel.engine.neural import NeuralTerm
+from gemel.engine.parameters import Multiple
 from gemel.engine.priors import QUANTILE_95
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import Numbers, with_place
-from gemel.engine.twinfile.schema import Document, HeatTable, NetworkTable, NeuralTable
-from gemel.engine.twinfile.tables import Number
+from gemel.engine.twinfile.schema import CircuitTable, Document, HeatTable, NetworkTable, NeuralTable
+from gemel.engine.twinfile.tables import InputValue, Number
 from gemel.engine.units import parse, parse_difference
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
 
 class Coefficients:
-    """Reads what may depend on the state: all that ``numbers`` reads, and ``"$name"`` of a table ``[neural.name]``.
+    """Reads what may follow a law: all that ``numbers`` reads, and ``"$name"`` of a table ``[neural.name]``, also times
+    a number, a parameter or inputs.
 
     ``dim`` is that of the mesh, where there is one.
     """
 
     def __init__(self, document: Document, numbers: Numbers, dim: int, place: Place) -> None:
         self.numbers, self._tables, self._place = numbers, document.neural, place
-        self._states = _states(document, dim)
+        self._states, self._dim = _states(document, dim), dim
 
     def read(self, value: Number, unit: str, place: Place) -> Any:
-        """A float in SI, a `Parameter`, an `Input` or a `Law`, with the dimension of ``unit``."""
-        match = _NAME.match(value) if isinstance(value, str) else None
-        if match is None or match["name"] not in self._tables:
-            return self.numbers.read(value, unit, place)
-        return self._law(match["name"], self._tables[match["name"]], unit)
+        """A float in SI, a `Parameter`, an `Input`, a `Law` or a `Profile`, with the dimension of ``unit``."""
+        if self._laws(value.gain if isinstance(value, InputValue) else value):
+            return self.numbers.noting(self._product, value, unit, place)
+        return self.numbers.read(value, unit, place)
+
+    def _laws(self, value: Any) -> list[str]:
+        """The neural terms that a text names, where it is a product of names."""
+        match = _PRODUCT.match(value) if isinstance(value, str) else None
+        return [name for name in _NAMED.findall(value) if name in self._tables] if match else []
+
+    def _product(self, value: Number, unit: str, place: Place) -> Law | Profile:
+        """A neural term, or one times numbers, a parameter and inputs."""
+        if isinstance(value, InputValue):
+            if value.offset is not None:
+                raise (place / "offset").error("an input whose gain is a neural term takes no offset.")
+            law = self._product(value.gain, self.numbers.gain_unit(value, unit, place), place / "gain")
+            return multiplied(law, Input(value.inputs))
+        assert isinstance(value, str)
+        (name, *more), names = self._laws(value), _NAMED.findall(value)
+        if more or len(names) > 2:
+            raise place.error("a product has one neural term and at most one parameter.")
+        others = [other for other in names if other != name]
+        match = _PRODUCT.match(value)
+        assert match is not None
+        size = (-1.0 if match["sign"] == "-" else 1.0) * float(match["factor"] or 1.0)
+        if not others:
+            law = self._law(name, self._tables[name], unit)
+            return law if size == 1.0 else multiplied(law, size)
+        known = self.numbers.named(others[0], place)
+        factor = known if size == 1.0 else Multiple(size, known)
+        rest = f"({unit or 'dimensionless'}) / ({known.unit or 'dimensionless'})"
+        return multiplied(self._law(name, self._tables[name], rest), factor)
 
     def optional(self, value: Number | None, unit: str, place: Place) -> Any:
         """As `read`; None stays None."""
         return None if value is None else self.read(value, unit, place)
 
-    def _law(self, name: str, table: NeuralTable, unit: str) -> Law:
+    def _law(self, name: str, table: NeuralTable, unit: str) -> Law | Profile:
         here = self._place / "neural" / name
         kind, scale = _kind(table, unit, here)
         middle = self.numbers.read(getattr(table, kind), unit, here / kind)
@@ -59,7 +88,9 @@ class Coefficients:
                 ", ".join(table.inputs),
             ),
         )
-        return term.law(*(self._source(each) for each in table.inputs), **{kind: middle})
+        sources: list[Any] = [self._source(each) for each in table.inputs]
+        stateless = self._dim and not any(isinstance(each, str) for each in sources)
+        return (term.profile if stateless else term.law)(*sources, **{kind: middle})
 
     def _ends(self, name: str, span: list[str | float], place: Place) -> tuple[float, float]:
         """The least and the greatest value of an input, in SI."""
@@ -85,9 +116,11 @@ def _states(document: Document, dim: int) -> Mapping[str, str]:
     """What a law may depend on besides the inputs of the file: its unit by name."""
     if isinstance(document.model, NetworkTable):
         return dict.fromkeys(document.nodes, "K")
-    if isinstance(document.model, HeatTable):
-        return {"temperature": "K", **dict.fromkeys(list(_AXES)[:dim], "m")}
-    return {}
+    if isinstance(document.model, CircuitTable):
+        heat = {} if document.model.heat is None else {"temperature": "K"}
+        return {"state_of_charge": "", **heat}
+    axes = dict.fromkeys(list(_AXES)[:dim], "m")
+    return {"temperature": "K", **axes} if isinstance(document.model, HeatTable) else axes
 
 
 def _kind(table: NeuralTable, unit: str, place: Place) -> tuple[str, float]:
@@ -108,4 +141,7 @@ def _kind(table: NeuralTable, unit: str, place: Place) -> tuple[str, float]:
     )
 
 
-_NAME = re.compile(r"^\s*\$(?P<name>\w+)\s*$")
+_PRODUCT = re.compile(r"^\s*(?P<sign>[+-]?)\s*((?P<factor>[0-9.eE+-]+)\s*\*\s*)?\$\w+(\s*\*\s*\$\w+)*\s*$")
+"""``$name``, ``-$name``, ``0.5 * $name`` or ``$one * $other``."""
+
+_NAMED = re.compile(r"\$(\w+)")

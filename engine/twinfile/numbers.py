@@ -88,25 +88,33 @@ class Numbers:
         return with_place(place, parse_difference, value, unit)
 
     def _input(self, value: InputValue, unit: str, place: Place) -> Any:
-        names = [value.input] if isinstance(value.input, str) else value.input
-        for name in names:
+        of_gain = self.gain_unit(value, unit, place)
+        if self._unknown.intersection(value.inputs):
+            return UNREADABLE
+        gain = self.read(value.gain, of_gain, place / "gain")
+        offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
+        return Input(value.inputs, gain, offset)
+
+    def gain_unit(self, value: InputValue, unit: str, place: Place) -> str:
+        """The unit of the gain of inputs that stand for a quantity in ``unit``."""
+        for name in value.inputs:
             if name not in self.inputs:
                 raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
-        if self._unknown.intersection(names):
-            return UNREADABLE
-        units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in names)
-        gain = self.read(value.gain, f"({unit or 'dimensionless'}) / ({units})", place / "gain")
-        offset = 0.0 if value.offset is None else self.read(value.offset, unit, place / "offset")
-        return Input(tuple(names), gain, offset)
+        units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in value.inputs)
+        return f"({unit or 'dimensionless'}) / ({units})"
 
-    def _reference(self, name: str, factor: float, unit: str, place: Place) -> Parameter | Multiple:
+    def named(self, name: str, place: Place) -> Parameter:
+        """The parameter of a name, whatever its unit."""
         if name in self.neural:
             raise place.error(f"the neural term '${name}' cannot stand here: {NEURAL_PLACES}")
         if name not in self.parameters:
             raise place.error(
                 f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
             )
-        found = self.parameters[name]
+        return self.parameters[name]
+
+    def _reference(self, name: str, factor: float, unit: str, place: Place) -> Parameter | Multiple:
+        found = self.named(name, place)
         if found is UNREADABLE:
             return found
         if not compatible(found.unit, unit):
@@ -115,8 +123,9 @@ class Numbers:
 
 
 NEURAL_PLACES = (
-    "it may stand, as it is, in the conductivity of all of a body and in convection, radiation, flux, source and power "
-    "of a model of heat, and in the capacities, links, heats and boundaries of a thermal network."
+    "it may stand in material properties but Poisson's ratio; in convection, radiation, fluxes, sources, powers, "
+    "tractions, pressures, forces and supports; in capacities, links, heats and boundaries of a thermal network; in "
+    "the curves, the capacity and the heat of a circuit."
 )
 """Where a neural term may be used."""
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from gemel.engine.twinfile.sensortables import SensorTable
 from gemel.engine.twinfile.tables import Number, Table
@@ -99,11 +99,21 @@ class CurveTable(Table):
     std: Knotted | None = None
 
 
+def _kind_of_curve(value: object) -> str:
+    return "curve" if isinstance(value, dict | CurveTable) else "number"
+
+
+CurveOrNumber = Annotated[
+    Annotated[CurveTable, Tag("curve")] | Annotated[str | float, Tag("number")], Discriminator(_kind_of_curve)
+]
+"""A curve over state of charge, or one number at all of it, such as a neural term."""
+
+
 class PairTable(Table):
     """A resistor parallel to a capacitor."""
 
-    resistance: CurveTable
-    time_constant: CurveTable
+    resistance: CurveOrNumber
+    time_constant: CurveOrNumber
 
 
 class CellHeatTable(Table):
@@ -124,8 +134,8 @@ class CircuitTable(Table):
     current: Number
     capacity: Number
     initial_charge: Number = 1.0
-    open_circuit_voltage: CurveTable
-    series_resistance: CurveTable
+    open_circuit_voltage: CurveOrNumber
+    series_resistance: CurveOrNumber
     pairs: list[PairTable] = []
     heat: CellHeatTable | None = None
 
@@ -208,8 +218,9 @@ class NeuralTable(Table):
     """A number that depends on others as a network learns it: about a positive ``median``, of which 95 % lie between
     median/factor and median·factor before data, or about a ``mean``, with a standard deviation ``std``.
 
-    ``inputs`` gives the least and the greatest value of each input: of a model of heat ``temperature``, ``x``, ``y``,
-    ``z``, of a network its nodes, and the inputs of the file.
+    ``inputs`` gives the least and the greatest value of each input: on a mesh ``x``, ``y``, ``z`` and of a model of
+    heat ``temperature``, of a network its nodes, of a circuit ``state_of_charge`` and ``temperature``, and the inputs
+    of the file.
     """
 
     description: str = ""

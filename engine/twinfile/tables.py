@@ -19,6 +19,11 @@ class InputValue(Table):
     gain: str | float = 1.0
     offset: str | float | None = None
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Their names."""
+        return (self.input,) if isinstance(self.input, str) else tuple(self.input)
+
 
 Number = str | float | InputValue
 """A quantity with its unit, a bare number where there is no unit, ``"$name"`` for a parameter, or an input."""

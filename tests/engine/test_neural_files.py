@@ -9,6 +9,7 @@ import pytest
 from numpy.polynomial.legendre import leggauss
 
 import gemel as gm
+from gemel.engine.coefficients import drive
 from gemel.engine.results import load_belief, save_belief
 from gemel.engine.twinfile import TwinFileError
 
@@ -49,6 +50,67 @@ conditions = [
 """
 
 
+CELL = """
+name = "cell"
+inputs.current = { unit = "A" }
+parameters.R = { median = "20 mohm", factor = 3 }
+parameters.tau = { median = "30 s", factor = 3 }
+sensors.U = { kind = "output", output = "voltage", unit = "V", noise = "1 mV" }
+
+[model]
+physics = "equivalent-circuit"
+step = "1 s"
+current = { input = "current" }
+capacity = "1 Ah"
+initial_charge = 0.5
+open_circuit_voltage = { knots = [0, 1], values = ["3 V", "4 V"] }
+series_resistance = "$R * $f"
+pairs = [{ resistance = { knots = [0, 1], values = ["10 mohm", "-0.5 * $r"] }, time_constant = "$tau" }]
+heat = { capacity = "40 J/K", loss = "$K", activation = "0 K", ambient = "20 degC" }
+
+[neural]
+f = { inputs = { state_of_charge = [0, 1], current = ["-5 A", "5 A"] }, median = 1, factor = 2, width = 3 }
+r = { inputs = { temperature = ["0 degC", "60 degC"] }, mean = "-60 mohm", std = "4 mohm", width = 2 }
+K = { inputs = { temperature = ["0 degC", "60 degC"] }, median = "0.2 W/K", factor = 2, width = 2 }
+"""
+
+LAYERS = """
+name = "layers"
+mesh.box = { size = ["2 m", "1 m"], cells = [8, 1] }
+mesh.cell_tags.soft = { low = ["0 m", "0 m"], high = ["1 m", "1 m"] }
+mesh.cell_tags.hard = { low = ["1 m", "0 m"], high = ["2 m", "1 m"] }
+model = { physics = "elasticity", element = "Q3", analysis = "static", kinematics = "plane stress" }
+materials.soft = { youngs_modulus = "0.5 * $E * $f", poisson_ratio = 0 }
+materials.hard = { youngs_modulus = "7 Pa", poisson_ratio = 0 }
+conditions = [
+    { kind = "clamp", on = "left" },
+    { kind = "force", on = "right", value = [{ input = "T", gain = "$g" }, "0 N"] },
+]
+inputs.T = { unit = "degC" }
+parameters.E = { median = "4 Pa", factor = 2 }
+sensors.end = { kind = "average", on = "right", facets = true, component = "x", unit = "m", noise = "1 mm" }
+
+[neural]
+f = { inputs = { x = ["0 m", "1 m"], T = ["0 degC", "50 degC"] }, median = 1, factor = 2, width = 4 }
+g = { inputs = { T = ["0 degC", "50 degC"] }, mean = "0.01 N/K", std = "0.01 N/K", width = 2 }
+"""
+
+
+def tanh_network(weights: np.ndarray, inputs: list[Any], width: int) -> Any:
+    """A network of one layer by numpy, of inputs mapped to -1 … 1, for a scale of one."""
+    n = len(inputs)
+    hidden = np.tanh(
+        sum(w * x for w, x in zip(weights[: width * n].reshape(width, n).T[..., None], inputs, strict=True))
+        + weights[width * n : width * (n + 1), None]
+    )
+    return weights[width * (n + 1) : width * (n + 2)] @ hidden + weights[-1]
+
+
+def some_values(twin: gm.Twin, seed: int) -> dict[str, Any]:
+    z = np.random.default_rng(seed).standard_normal(len(twin.belief.mean))
+    return twin.belief.values(jnp.asarray(z))
+
+
 def built(text: str) -> gm.Twin:
     return gm.TwinFile.parse(text, ".").build()
 
@@ -70,6 +132,80 @@ def test_a_network_with_a_law_is_the_equation_that_the_file_writes():
     n = np.log(2.0) / 1.959964 * (weights[9:12] @ hidden + weights[12])
     assert rate(weights) == pytest.approx((30.0 - 0.4 * np.exp(n) * 60.0) / 400.0, rel=1e-6)
     assert rate(np.zeros(13)) == pytest.approx((30.0 - 0.4 * 60.0) / 400.0, rel=1e-12)
+
+
+def test_a_circuit_follows_laws_of_charge_current_and_temperature():
+    """Its equations by numpy: laws in place of curves, at a knot, in its heat, and one times a parameter."""
+    twin = built(CELL)
+    assert set(twin.parameters) == {"R", "tau", "f", "r", "K"}
+    values = some_values(twin, 1)
+    w = {name: np.asarray(value) for name, value in values.items()}
+    z, v, rise, current = 0.3, 0.02, 15.0, -2.0
+    warm = [np.array([(20.0 + rise - 30.0) / 30.0])]
+    charge = [np.array([2 * z - 1.0]), np.array([current / 5.0])]
+    per_sigma = 1 / 1.959964
+    series = w["R"] * np.exp(np.log(2) * per_sigma * tanh_network(w["f"], charge, 3)[0])
+    knot = -0.5 * (-0.06 + 0.004 * tanh_network(w["r"], warm, 2)[0])
+    loss = 0.2 * np.exp(np.log(2) * per_sigma * tanh_network(w["K"], warm, 2)[0])
+    pair = np.exp((1 - z) * np.log(0.01) + z * np.log(knot))
+    over = series * current + v
+    expected = [current / 3600, (pair * current - v) / w["tau"], (current * over - loss * rise) / 40]
+    bound: Any = gm.bind(twin.analysis, values)
+    state, signals = jnp.array([z, v, rise]), {"current": jnp.asarray(current)}
+    np.testing.assert_allclose(bound.system.rate(0.0, state, signals), expected, rtol=1e-6)
+    assert float(bound.system.outputs(0.0, state, signals)["voltage"]) == pytest.approx(3.3 + over, rel=1e-6)
+
+
+def test_one_region_and_a_force_follow_laws_of_place_and_inputs():
+    """The work of a strain e and of a force, by quadrature; the problem stays linear."""
+    twin = built(LAYERS)
+    analysis: Any = twin.analysis
+    assert analysis.physics.problem.linear
+    assert twin.inputs == ("T",)
+    values = some_values(twin, 2)
+    w = {name: np.asarray(value) for name, value in values.items()}
+    room = np.array([(30.0 - 25.0) / 25.0])
+    points, weights = leggauss(60)
+    n = tanh_network(w["f"], [points, room[0] * np.ones(60)], 4)
+    modulus = 0.5 * w["E"] * np.exp(np.log(2) / 1.959964 * n)
+    force = (0.01 + 0.01 * tanh_network(w["g"], [room], 2)[0]) * 303.15
+    problem = drive(gm.bind(analysis.physics.problem, values), {"T": jnp.asarray(303.15)})
+    x = np.asarray(problem.space.nodes())[:, 0]
+    stretched = np.stack([x, 0 * x], axis=1).ravel()
+    work = stretched @ np.asarray(problem.unconstrained(jnp.asarray(0.1 * stretched)))
+    assert work == pytest.approx(0.1 * (np.sum(weights * modulus) / 2 + 7.0) - 2.0 * force, rel=1e-6)
+
+
+def test_laws_of_temperature_hold_in_their_regions():
+    """The power of the flux of heat in a field that rises linearly, by quadrature; and a gain that is a law."""
+    text = WALL.replace(
+        'materials.all = { conductivity = "$k" }',
+        """
+materials.core = { conductivity = "-2 * $k" }
+materials.rest = { conductivity = "$k" }
+mesh.cell_tags.core = { low = ["0 m", "0 m"], high = ["0.5 m", "1 m"] }
+mesh.cell_tags.rest = { low = ["0.5 m", "0 m"], high = ["1 m", "1 m"] }
+""",
+    )
+    analysis: Any = built(text).analysis
+    problem = analysis.physics.problem
+    values = some_values(built(text), 3)
+    x = np.asarray(problem.space.nodes())[:, 0]
+    residual = gm.bind(problem, values).unconstrained(jnp.asarray(273.15 + 200.0 * x))
+    points, weights = leggauss(60)
+    k = 9.0 + tanh_network(np.asarray(values["k"]), [points], 4)  # points from -1 to 1 are 0 to 200 °C
+    expected = 200.0 * np.sum(weights / 2 * k * np.where(points < 0, -2.0, 1.0))
+    assert float(x @ np.asarray(residual)) == pytest.approx(expected, rel=2e-3)
+    network = NETWORK.replace('conductance = "$loss"', 'conductance = "$level"').replace("heater = [", "heater = [", 1)
+    network = network.replace('{ input = "power" }', '{ input = "power", gain = "$loss" }')
+    network = network.replace('median = "$level"', "median = 0.8")
+    heated = built(network)
+    values = some_values(heated, 4)
+    inside = [np.array([(60.0 - 50.0) / 50.0]), np.array([(5.0 - 5.0) / 5.0])]
+    gain = 0.8 * np.exp(np.log(2) / 1.959964 * tanh_network(np.asarray(values["loss"]), inside, 3)[0])
+    bound: Any = gm.bind(heated.analysis, values)
+    rate = bound.system.rate(0.0, jnp.array([293.15 + 60.0]), {"power": jnp.asarray(30.0), "wind": jnp.asarray(5.0)})
+    assert float(rate[0]) == pytest.approx((30.0 * gain - float(values["level"]) * 60.0) / 400.0, rel=1e-6)
 
 
 @pytest.mark.slow
@@ -116,7 +252,56 @@ MISTAKES = [
     (NETWORK, "inputs.wind", "inputs.heater", "'heater' is of the model and of [inputs.heater]"),
     (NETWORK, "[neural.loss]", "[neural.level]", "'level' is also a parameter"),
     (NETWORK, 'conductance = "$loss"', 'conductance = "$level"', "neural term 'loss' is used nowhere: write '$loss'"),
-    (NETWORK, 'conductance = "$loss"', 'conductance = "-$loss"', "the neural term '$loss' cannot stand here: it may"),
+    (NETWORK, 'noise = "0.1 K"', 'noise = "$loss"', "the neural term '$loss' cannot stand here: it may"),
+    (
+        NETWORK,
+        'conductance = "$loss"',
+        'conductance = "$loss * $loss"',
+        "a product has one neural term and at most one",
+    ),
+    (NETWORK, 'conductance = "$loss"', 'conductance = "$loss * $lo"', "unknown parameter '$lo': the file has level"),
+    (NETWORK, '{ input = "power" }', '{ input = "power", gain = "$loss", offset = "1 W" }', "takes no offset"),
+    (
+        NETWORK,
+        '{ input = "power" }',
+        '{ input = "pow", gain = "$loss" }',
+        "unknown input 'pow': the file has power, wind",
+    ),
+    (
+        NETWORK,
+        'conductance = "$loss"',
+        'conductance = "$level * $loss"',
+        "neural.loss.median: parameter '$level' is in",
+    ),
+    (CELL, "initial_charge = 0.5", 'initial_charge = "$f"', "initial_charge: the neural term '$f' cannot stand"),
+    (CELL, '"$R * $f"', '"-2 mohm"', "model.series_resistance: The series resistance must be positive, not -0.002"),
+    (CELL, '"$R * $f"', "{ knot = [0, 1] }", "series_resistance.knot: unknown key 'knot': allowed are factor, knots"),
+    (CELL, '"$R * $f"', '"2 V"', "model.series_resistance: '2 V' has the wrong unit: a quantity in ohm is needed"),
+    (
+        CELL,
+        "state_of_charge = [",
+        "soc = [",
+        "'soc' is no input of a neural term: there are current, state_of_charge, temp",
+    ),
+    (
+        LAYERS,
+        "poisson_ratio = 0",
+        'poisson_ratio = "$f"',
+        "'$f' cannot stand here: it may stand in material properties but",
+    ),
+    (LAYERS, "x = [", "temperature = [", "'temperature' is no input of a neural term: there are T, x, y"),
+    (
+        LAYERS,
+        'kind = "clamp"',
+        'value = "$f", kind = "displacement"',
+        "conditions.0.value: the neural term '$f' cannot",
+    ),
+    (
+        WALL,
+        'conductivity = "$k" }',
+        'conductivity = "$k", capacity = "$c * $k" }\nparameters.c = { median = "1 s/m^2", factor = 2 }',
+        "materials.all.capacity: a capacity may depend on places and inputs, but not on the temperature",
+    ),
     (NETWORK, ', step = "40 s"', "", "a network with a neural term needs the key 'step'"),
     (NETWORK, 'initial = "20 degC"', 'initial = "steady"', "Node 'heater' needs an initial temperature"),
     (NETWORK, 'initial = "20 degC"', 'initial = "$loss"', "nodes.heater.initial: the neural term '$loss' cannot stand"),
@@ -140,6 +325,8 @@ def test_laws_that_cannot_be_used_are_named():
     term = gm.NeuralTerm.between("law", 0.0, 1.0, 1.0, width=2)
     with pytest.raises(ValueError, match="needs either a mean or a median"):
         term.law("T")
+    with pytest.raises(ValueError, match="depends on places and signals alone, not on 'T'"):
+        term.profile("T", median=1.0)
     nodes, links = {"T": gm.ThermalNode(1.0, 293.0)}, [gm.ThermalLink("T", "room", term.law("T", median=1.0))]
     network = gm.ThermalNetwork(nodes, links, {"room": 293.0})
     with pytest.raises(ValueError, match="is not linear: march it with Ode"):
