@@ -8,7 +8,7 @@ from gemel.engine.coefficients import coefficient, inputs_of
 from gemel.engine.elements import lagrange
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import build_mesh, build_twin, refuse_foreign_tables, unused
-from gemel.engine.twinfile.circuit import build_curve, curves
+from gemel.engine.twinfile.circuit import build_circuit, build_curve, curves
 from gemel.engine.twinfile.conditions import build_condition
 from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError
 from gemel.engine.twinfile.field import (
@@ -50,8 +50,10 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
         mesh = mistakes.note(build_mesh, document.mesh, place / "mesh", folder)
         built = _field_parts(document, mesh, numbers, place) if mesh is not None else []
     elif isinstance(model, CircuitTable):
+        coefficients = Coefficients(document, numbers, 0, place)
         for curve in curves(model, place / "model"):
-            mistakes.note(build_curve, *curve, Coefficients(document, numbers, 0, place))
+            mistakes.note(build_curve, *curve, coefficients)
+        mistakes.note(build_circuit, model, coefficients, place / "model")
     else:
         _check_network(document, Coefficients(document, numbers, 0, place), mistakes, place)
     sensors: list[Any] = []

@@ -63,8 +63,9 @@ class Place:
         return ", ".join(part for part in (self.file, f"line {line}" if line else "", keys) if part)
 
     def error(self, sentence: str) -> TwinFileError:
-        """The error that says ``sentence`` of this place."""
-        return TwinFileError(f"{self}: {sentence}")
+        """The error that says ``sentence`` of this place, on one line whatever it quotes."""
+        clean = "".join(sign if sign.isprintable() else "?" for sign in f"{self}: {sentence}")
+        return TwinFileError(clean)
 
 
 _HEADER = re.compile(r"^\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")

@@ -28,9 +28,14 @@ class PixelColumn(ColumnTable):
     grid: tuple[int, int] | None
 
 
-def build_pixels(table: ImageSensorTable, shared: dict[str, Any], component: int, place: Place) -> list[PixelSensor]:
-    """A sensor for each pixel; ``shared`` is what all sensors of fields have."""
+def build_pixels(
+    table: ImageSensorTable, shared: dict[str, Any], component: int, dim: int, place: Place
+) -> list[PixelSensor]:
+    """A sensor for each pixel on a mesh of ``dim`` dimensions; ``shared`` is what all sensors of fields have."""
     points = _points(table, place)
+    if points.shape[-1] != dim:
+        key = "points" if table.corners is None else "corners"
+        raise (place / key).error(f"a point of this mesh has {dim} coordinates, not {points.shape[-1]}.")
     blur = 0.0 if table.blur is None else with_place(place / "blur", parse, table.blur, "m")
     direction = None if table.direction is None else tuple(table.direction)
     image = with_place(

@@ -131,13 +131,13 @@ def _field_sensors(
     if isinstance(table, FluxSensorTable | ReactionSensorTable):
         return [_boundary_sensor(table, mesh, shared, place)]
     if isinstance(table, StrainSensorTable):
-        position = lengths(table.position, place / "position")
+        position = _position(table, mesh, place)
         return [with_place(place, lambda: StrainSensor(position=position, direction=tuple(table.direction), **shared))]
     component: Any = "normal" if table.component == "normal" else _component(table, mesh, place)
     if isinstance(table, ImageSensorTable):
-        sensors: list[Any] = build_pixels(table, shared, component, place)
+        sensors: list[Any] = build_pixels(table, shared, component, mesh.dim, place)
     elif isinstance(table, PointSensorTable):
-        sensors = [PointSensor(position=lengths(table.position, place / "position"), component=component, **shared)]
+        sensors = [PointSensor(position=_position(table, mesh, place), component=component, **shared)]
     else:
         with_place(place / "on", mesh.facets if table.facets else mesh.cells_of, table.on)
         kind: Any = AverageSensor
@@ -149,6 +149,13 @@ def _field_sensors(
     if not isinstance(model, ElasticityTable) or model.analysis != "dynamic":
         raise (place / "reads").error(f"only a dynamic analysis has a {table.reads}.")
     return [MotionSensor(sensor, 1 if table.reads == "velocity" else 2) for sensor in sensors]
+
+
+def _position(table: Any, mesh: Mesh, place: Place) -> tuple[float, ...]:
+    position = lengths(table.position, place / "position")
+    if len(position) != mesh.dim:
+        raise (place / "position").error(f"a point of this mesh has {mesh.dim} coordinates, not {len(position)}.")
+    return position
 
 
 def _integral(table: IntegralSensorTable, model: Any, numbers: Numbers, place: Place) -> dict[str, Any]:

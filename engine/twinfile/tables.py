@@ -1,6 +1,8 @@
 """What all tables of a twin file are made of."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Table(BaseModel):
@@ -15,7 +17,7 @@ class InputValue(Table):
     A list of inputs stands for their product.
     """
 
-    input: str | list[str]
+    input: str | Annotated[list[str], Field(min_length=1)]
     gain: str | float = 1.0
     offset: str | float | None = None
 
