@@ -206,6 +206,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         "steps": fit.steps,
         "costs": np.asarray(fit.costs).tolist(),
         "status": {"code": int(fit.status.worst()), "message": fit.message},
+        "expected_gain": fit.gain,
     }
 
 

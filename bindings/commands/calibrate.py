@@ -20,7 +20,7 @@ from gemel.engine.calibration.pace import Pace
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
-from gemel.solvers import Code, SolveError
+from gemel.solvers import SolveError
 from gemel.solvers.least_squares import FitState
 
 
@@ -55,7 +55,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
     report(file, fit, plan, out)
-    if fit.status.worst() != Code.SUCCESS:
+    if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
 

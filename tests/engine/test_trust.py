@@ -15,6 +15,7 @@ import gemel as gm
 from gemel.engine.calibration.fit import DEFAULT_SOLVER
 from gemel.engine.calibration.multistart import _in_turn, _together
 from gemel.engine.coefficients import drive
+from gemel.solvers import Code
 
 EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
 TIMES = np.linspace(0.0, 4.0, 41)
@@ -296,6 +297,23 @@ def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.
     fitted = record.between(0.0, until)
     fit = gm.calibrate(twin, fitted)
     return gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
+
+
+def test_a_fit_at_its_limit_of_steps_is_usable_where_little_is_left_to_gain():
+    """The expected gain is what full convergence takes off the misfit; past a two-hundredth it counts against the fit."""
+    record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
+    fitted, least = record.between(0.0, 3.0), None
+    for steps, verdict in ((8, "usable"), (3, "usable"), (2, "not usable")):
+        fit = gm.calibrate(decay(), fitted, gm.LevenbergMarquardt(0.0, 0.0, 0.0, steps))
+        least = float(fit.costs[-1]) if least is None else least
+        assert fit.status.worst() == Code.MAX_STEPS
+        assert fit.gain == pytest.approx(float(fit.costs[-1]) - least, rel=0.01, abs=1e-9)
+        found = gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
+        assert found.verdict == verdict
+        (reason,) = (line for line in found.marked if "limit of steps" in line)
+        said = "+ The calibration need not go on" if verdict == "usable" else "- The calibration did not converge"
+        assert reason.startswith(f"{said}: the limit of steps was reached before a tolerance was met, with an expected")
+        assert f"gain of {fit.gain:.2g} in log-posterior density: " in reason
 
 
 def test_a_good_twin_is_usable_and_beats_naive_guesses():
