@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, number, save, time_axis, written
+from gemel.bindings.report import LINE, MEASURED, TWIN, number, save, time_axis
 from gemel.engine import Record, Run, Twin
 from gemel.engine.images import layouts_of
 from gemel.engine.signals import samples_of
-from gemel.engine.units import difference_from_si, from_si
+from gemel.engine.units import difference_from_si, difference_unit, from_si, written
 
 _WIDTH = 9.0
 _SCALE, _DIFFERENCE, _NOTHING = "inferno", "RdBu_r", "#d9dee4"

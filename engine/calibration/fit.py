@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.extrapolation import Ranges, neural_ranges, terms_of
 from gemel.engine.losses import Loss
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief
@@ -65,7 +66,8 @@ class Fit(eqx.Module):
     ``prior`` and ``belief`` are about all that was to be found, before and after the data: the parameters of the twin,
     and where experiments have some of their own, those of each. The belief of ``twin`` is then that of an experiment
     not made yet, and `twin_in` gives it in each; ``places`` says which coordinates are those of each experiment.
-    ``gain`` is what one more Newton step is expected to take off the misfit; NaN where that is not known.
+    ``gain`` is what one more Newton step is expected to take off the misfit; NaN where that is not known. ``ranges``
+    are those that the data took the inputs of neural terms through; see `neural_ranges`.
     """
 
     twin: Twin
@@ -76,6 +78,7 @@ class Fit(eqx.Module):
     costs: Float[Array, " steps"]
     steps: int = eqx.field(static=True)
     gain: float = float("nan")
+    ranges: Ranges = eqx.field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -241,7 +244,18 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     else:
         after = belief_in(before, joint, first)
     fitted = twin.with_belief(after.mean, after.covariance).with_loss(problem.loss)
-    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain)
+    ranges = _ranges(problem, joint)
+    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges)
+
+
+def _ranges(problem: CalibrationProblem, joint: Belief) -> Ranges:
+    """With what the data ask the neural terms of a fit."""
+    twin = problem.twin
+    if not terms_of(twin):
+        return {}
+    points = {name: twin.belief.values(joint.mean[np.asarray(one.places)]) for name, one in problem.experiments.items()}
+    runs = [simulate(twin, one.inputs, one.times, points[name]) for name, one in problem.experiments.items()]
+    return neural_ranges(twin, runs)
 
 
 def _unread(problem: CalibrationProblem, z: Array) -> str:

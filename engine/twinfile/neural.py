@@ -12,7 +12,7 @@ from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import Document, HeatTable, NetworkTable, NeuralTable
 from gemel.engine.twinfile.tables import Number
-from gemel.engine.units import parse, parse_difference
+from gemel.engine.units import parse, parse_difference, unit_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -59,7 +59,8 @@ class Coefficients:
                 ", ".join(table.inputs),
             ),
         )
-        return term.law(*(self._source(each) for each in table.inputs), **{kind: middle})
+        units = [unit_of(span[0]) for span in table.inputs.values()]
+        return term.law(*(self._source(each) for each in table.inputs), units=units, unit=unit, **{kind: middle})
 
     def _ends(self, name: str, span: list[str | float], place: Place) -> tuple[float, float]:
         """The least and the greatest value of an input, in SI."""

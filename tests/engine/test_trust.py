@@ -300,7 +300,7 @@ def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.
 
 
 def test_a_fit_at_its_limit_of_steps_is_usable_where_little_is_left_to_gain():
-    """The expected gain is what full convergence takes off the misfit; past a two-hundredth it counts against the fit."""
+    """The expected gain is what convergence takes off the misfit; above a two-hundredth it speaks against the fit."""
     record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
     fitted, least = record.between(0.0, 3.0), None
     for steps, verdict in ((8, "usable"), (3, "usable"), (2, "not usable")):
