@@ -51,7 +51,7 @@ def plot_laws(path: Path, fit: Fit, records: Mapping[str, Record]) -> list[str]:
         row[0].set_title(f"{name}: {description}" if description else name, loc="left", fontsize=11)
         row[0].set_ylabel(f"{name} [{written(function.unit)}]" if function.unit else name)
         told.append(_words(fit, law, middles))
-    rows[0][0].legend(loc="best", fontsize=8, frameon=False)
+    rows[0][0].legend(loc="best", fontsize=8, framealpha=0.8, edgecolor="none")
     save(drawing, path)
     return told
 
@@ -94,6 +94,7 @@ def law_band(
     function = law.function
     columns = jnp.broadcast_arrays(*(jnp.asarray(asked[label], float) for label in function.labels))
 
+    @jax.jit
     def follow(values: Any) -> Any:
         middle, network, *_ = bind(law, values).parameters
 

@@ -217,7 +217,7 @@ def _draw_difference(
     sides = [side - values for side in band]
     axis.axhline(0.0, color=TWIN, lw=1)
     _draw_band(axis, times, sides)
-    limit = 1.15 * max(np.quantile(np.abs(off), 0.99), *(np.max(np.abs(side)) for side in sides), 0.0)
+    limit = 1.15 * max(np.quantile(np.abs(off), 0.98, method="lower"), *(np.max(np.abs(side)) for side in sides), 0.0)
     far = np.abs(off) > 1.3 * limit
     axis.plot(at[~far], off[~far], ".", color=MEASURED, ms=2.5)
     if far.any():
