@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.bindings.report import LINE, TWIN, figure, save
+from gemel.bindings.report import LINE, TWIN, draw_band, figure, save
 from gemel.engine import Fit, Record, Twin, bind
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.extrapolation import terms_of
@@ -68,7 +68,7 @@ def _draw(
         from_si(side, function.unit) for side in law_band(fit.twin, law, {**middles, label: places}, signals)
     )
     x, ends = from_si(places, unit), from_si(np.asarray(seen), unit)
-    axis.fill_between(x, low, high, color=TWIN, alpha=0.25, linewidth=0.6, label="95 % band")
+    draw_band(axis, x, (low, high))
     axis.plot(x, value, color=TWIN, lw=1.5, label="the law")
     beyond = [(start, end) for start, end in ((x[0], ends[0]), (ends[1], x[-1])) if end > start]
     for number, (start, end) in enumerate(beyond):

@@ -12,7 +12,7 @@ import numpy as np
 from gemel.bindings.laws import plot_laws
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.plan import FitPlan
-from gemel.bindings.report import LINE, MEASURED, TWIN, figure, number, one_each, save, time_axis
+from gemel.bindings.report import LINE, MEASURED, TWIN, draw_far, figure, number, one_each, save, time_axis
 from gemel.engine import Fit, Forecast, Judgement, Loss, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
 from gemel.engine.losses import density_of, loss_words
@@ -153,8 +153,8 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray, lo
     over.set_ylabel(name)
     if np.any(np.abs(error) > FAR):  # what lies far off must not hide the rest
         over.set_ylim(-1.1 * FAR, 1.1 * FAR)
-        above = np.abs(error) > FAR
-        over.plot(times[above], np.sign(error[above]) * 1.05 * FAR, "^", color=LINE, ms=4)
+        far = np.abs(error) > FAR
+        draw_far(over, times[far], error[far], 1.05 * FAR)
     limit = 2 / np.sqrt(max(len(error), 1))
     found = correlations(np.clip(error, -FAR, FAR), min(_LAGS, len(error) // 2))
     lags.bar(np.arange(1, len(found) + 1), found, color=TWIN, width=0.8)
@@ -162,9 +162,9 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray, lo
         lags.axhline(side, color=LINE, lw=0.8, ls="--")
     lags.set_ylim(-1, 1)
     reach = max(4.0, float(np.max(np.abs(np.clip(error, -FAR, FAR)), initial=0.0)))
-    spread.hist(
-        np.clip(error, -FAR, FAR), np.linspace(-reach, reach, 33), density=True, color=TWIN, alpha=0.6, label="found"
-    )
+    count = int(np.clip(0.74 * reach * np.cbrt(len(error)), 8, 80))  # Freedman and Diaconis, of normal noise
+    edges = np.linspace(-reach, reach, count + 1)
+    spread.hist(np.clip(error, -FAR, FAR), edges, density=True, color=TWIN, alpha=0.6, label="found")
     places = np.linspace(-reach, reach, 201)
     spread.plot(places, density_of(loss, places), color=MEASURED, lw=1.5, label=f"assumed:\n{_noise_words(loss)}")
     spread.set_yticks([])

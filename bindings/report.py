@@ -162,21 +162,25 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     shown = dict(list(one_each(twin).items())[:8])
     times, scale, unit = time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
-    measured = {name: _measured(record, name) for name in shown}
-    heights = [height for name in shown for height in (_HEIGHT, *([_BELOW] if measured[name] is not None else []))]
+    below = [name for name in shown if _has_band(forecast) or len(_measured(record, name)[0])]
+    heights = [height for name in shown for height in (_HEIGHT, *([_BELOW] if name in below else []))]
     drawing, rows = figure(len(heights), heights=heights)
     axes = iter(axis for (axis,) in rows)
     for name, label in shown.items():
-        sensor, there, axis = twin.sensor(name), measured[name], next(axes)
+        sensor, axis = twin.sensor(name), next(axes)
         values = from_si(np.asarray(forecast.run.readings[name]), sensor.unit)
         band = [from_si(np.asarray(side), sensor.unit) for side in forecast.band(name)] if _has_band(forecast) else []
-        if there is not None:
-            at, read = there[0] / scale, from_si(there[1], sensor.unit)
+        at, read = _measured(record, name)
+        at, read = at / scale, from_si(read, sensor.unit)
+        if len(at):
             axis.plot(at, read, ".", color=MEASURED, ms=2.5, label="measured")
-            _draw_difference(next(axes), sensor.unit, times, values, band, at, read, end)
-        _draw_band(axis, times, band)
+        draw_band(axis, times, band)
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
         axis.set_ylabel(_with_unit(label, sensor.unit))
+        if name in below:
+            beside = next(axes)
+            _draw_difference(beside, times, values, band, at, read, end)
+            beside.set_ylabel(_with_unit(f"{'measured' if len(at) else 'band'} - twin\n", difference_unit(sensor.unit)))
     for (axis,) in rows:
         if end is not None and end < times[-1]:
             axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
@@ -187,24 +191,33 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     save(drawing, path)
 
 
-def _measured(record: Record | None, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """The times and values of the samples of a sensor; None where there are none."""
+def _measured(record: Record | None, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The times and values of the samples of a sensor."""
     if record is None or record.times is None or name not in record.readings:
-        return None
+        return np.zeros(0), np.zeros(0)
     values = np.asarray(record.readings[name], dtype=float)
     known = np.isfinite(values)
-    return (np.asarray(record.times)[known], values[known]) if known.any() else None
+    return np.asarray(record.times)[known], values[known]
 
 
-def _draw_band(axis: Any, times: np.ndarray, band: Sequence[np.ndarray]) -> None:
-    """A band with an edge, which stays visible where the band is thinner than a line."""
-    if len(band):
-        axis.fill_between(times, *band, color=TWIN, alpha=0.2, linewidth=0.6, label="95 % credible band")
+def draw_band(axis: Any, x: np.ndarray, band: Sequence[np.ndarray]) -> None:
+    """A band with edges, which stay visible where it is thinner than a line."""
+    if not len(band):
+        return
+    axis.fill_between(x, *band, color=TWIN, alpha=0.2, linewidth=0, label="95 % band")
+    for side in band:
+        axis.plot(x, side, color=TWIN, alpha=0.5, lw=0.6)
+
+
+def draw_far(axis: Any, at: np.ndarray, off: np.ndarray, edge: float) -> None:
+    """Triangles at the edge for what is further off."""
+    for sign, marker in ((1.0, "^"), (-1.0, "v")):
+        there = np.sign(off) == sign
+        axis.plot(at[there], np.full(there.sum(), sign * edge), marker, color=LINE, ms=4)
 
 
 def _draw_difference(
     axis: Any,
-    unit: str,
     times: np.ndarray,
     values: np.ndarray,
     band: Sequence[np.ndarray],
@@ -213,23 +226,23 @@ def _draw_difference(
     end: float | None,
 ) -> None:
     """Measured minus twin, the band about zero, and how much of it the band holds; triangles are further off."""
-    off = read - np.interp(at, times, values)
-    sides = [side - values for side in band]
+    off, sides = read - np.interp(at, times, values), [side - values for side in band]
     axis.axhline(0.0, color=TWIN, lw=1)
-    _draw_band(axis, times, sides)
+    draw_band(axis, times, sides)
+    if not len(at):
+        return
     limit = 1.15 * max(np.quantile(np.abs(off), 0.98, method="lower"), *(np.max(np.abs(side)) for side in sides), 0.0)
     far = np.abs(off) > 1.3 * limit
     axis.plot(at[~far], off[~far], ".", color=MEASURED, ms=2.5)
     if far.any():
-        axis.plot(at[far], np.sign(off[far]) * 1.2 * limit, "^", color=LINE, ms=4)
+        draw_far(axis, at[far], off[far], 1.2 * limit)
         axis.set_ylim(-1.3 * limit, 1.3 * limit)
-    axis.set_ylabel(_with_unit("measured - twin", difference_unit(unit)).replace(" [", "\n["))
-    if not sides:
-        return
-    inside = (off >= np.interp(at, times, sides[0])) & (off <= np.interp(at, times, sides[1]))
-    parts = {"": np.ones_like(inside)} if end is None else {" fitted": at <= end, " held out": at > end}
-    said = [f"{100 * inside[part].mean():.0f} % of {part.sum()}{name}" for name, part in parts.items() if part.any()]
-    axis.set_title(f"in the band: {', '.join(said)}", loc="right", fontsize=9)
+    if sides:
+        inside = (off >= np.interp(at, times, sides[0])) & (off <= np.interp(at, times, sides[1]))
+        parts = {"": np.isfinite(at)} if end is None else {" fitted": at <= end, " held out": at > end}
+        shares = {f" of {part.sum()}{name}": inside[part].mean() for name, part in parts.items() if part.any()}
+        said = ", ".join(f"{100 * share:.0f} %{words}" for words, share in shares.items())
+        axis.set_title(f"in the band: {said}", loc="right", fontsize=9)
 
 
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
