@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.bindings.report import LINE, TWIN, draw_band, figure, save
+from gemel.bindings.report import LINE, TWIN, draw_band, figure, save, with_unit
 from gemel.engine import Fit, Record, Twin, bind
 from gemel.engine.coefficients import drive, inputs_of
 from gemel.engine.extrapolation import terms_of
@@ -49,7 +49,7 @@ def plot_laws(path: Path, fit: Fit, records: Mapping[str, Record]) -> list[str]:
             axis.set_visible(False)
         description = fit.twin.parameters[name].description
         row[0].set_title(f"{name}: {description}" if description else name, loc="left", fontsize=11)
-        row[0].set_ylabel(f"{name} [{written(function.unit)}]" if function.unit else name)
+        row[0].set_ylabel(with_unit(name, function.unit))
         told.append(_words(fit, law, middles))
     rows[0][0].legend(loc="best", fontsize=8, framealpha=0.8, edgecolor="none")
     save(drawing, path)
@@ -76,7 +76,7 @@ def _draw(
     for end in ends:
         axis.axvline(end, color=LINE, lw=1, ls="--", label="range of the data" if end == ends[0] else None)
     axis.set_xlim(x[0], x[-1])
-    axis.set_xlabel(_labelled(label, unit))
+    axis.set_xlabel(with_unit(label, unit))
     axis.grid(alpha=0.25)
 
 
@@ -126,7 +126,3 @@ def _words(fit: Fit, law: Any, middles: Mapping[str, float]) -> str:
 def _mean(name: str, records: Mapping[str, Record]) -> float:
     values = [np.asarray(record.inputs[name].values, float) for record in records.values()]
     return float(np.mean(np.concatenate(values)))
-
-
-def _labelled(name: str, unit: str) -> str:
-    return f"{name} [{written(unit)}]" if unit else name

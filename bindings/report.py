@@ -176,11 +176,11 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
             axis.plot(at, read, ".", color=MEASURED, ms=2.5, label="measured")
         draw_band(axis, times, band)
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
-        axis.set_ylabel(_with_unit(label, sensor.unit))
+        axis.set_ylabel(with_unit(label, sensor.unit))
         if name in below:
             beside = next(axes)
             _draw_difference(beside, times, values, band, at, read, end)
-            beside.set_ylabel(_with_unit(f"{'measured' if len(at) else 'band'} - twin\n", difference_unit(sensor.unit)))
+            beside.set_ylabel(with_unit(f"{'measured' if len(at) else 'band'} - twin\n", difference_unit(sensor.unit)))
     for (axis,) in rows:
         if end is not None and end < times[-1]:
             axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
@@ -282,8 +282,9 @@ def one_each(twin: Twin, sensors: Sequence[str] | None = None) -> dict[str, str]
     }
 
 
-def _with_unit(name: str, unit: str) -> str:
-    return f"{name} [{written(unit)}]" if unit else name
+def with_unit(name: str, unit: str) -> str:
+    """A label with its unit, where there is one."""
+    return f"{name} [{written(unit)}]" if unit else name.rstrip()
 
 
 def _has_band(forecast: Forecast) -> bool:
