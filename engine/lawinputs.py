@@ -19,9 +19,10 @@ from gemel.engine.problems import DiscreteProblem, Integral
 
 
 def neural_laws(tree: Any) -> list[Law]:
-    """The laws in a model that `NeuralTerm.law` has made."""
+    """The laws in a model that `NeuralTerm.law` has made of a term that has a name."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Law))
-    return [node for node in nodes if isinstance(node, Law) and isinstance(node.function, Corrected)]
+    laws = [node for node in nodes if isinstance(node, Law)]
+    return [law for law in laws if isinstance(law.function, Corrected) and law.function.name]
 
 
 def asked_by_network(system: OdeSystem, states: Float[Array, "m n"], signals: Mapping[str, Array]) -> dict[str, Array]:

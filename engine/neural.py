@@ -195,8 +195,8 @@ def _label(each: str | int | Input) -> str:
 class Corrected:
     """The function of a `Law` about a middle, with the parameters ``(middle, network, *signals)``.
 
-    ``name`` is that of the term; ``inputs`` are names of fields, coordinates, and None for a signal, each with its
-    label, the ends that the term was made for, and the unit it is shown in.
+    ``name`` is that of the term, empty once its weights are bound; ``inputs`` are names of fields, coordinates, and
+    None for a signal, each with its label, the ends that the term was made for, and the unit it is shown in.
     """
 
     name: str
