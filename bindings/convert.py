@@ -124,6 +124,12 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
         own=own,
         joint_prior=belief_message(fit.prior) if own else None,
         joint_posterior=belief_message(fit.belief) if own else None,
+        gain=fit.gain,
+        ranges=[
+            calibration_pb2.InputRange(term=term, input=label, least=low, greatest=high)
+            for term, inputs in fit.ranges.items()
+            for label, (low, high) in inputs.items()
+        ],
     )
 
 
@@ -143,7 +149,17 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
         Status(jnp.asarray(Code(message.status.code), jnp.int32)),
         jnp.asarray(np.asarray(message.costs, dtype=float)),
         message.steps,
+        message.gain if message.HasField("gain") else float("nan"),
+        ranges_from(message),
     )
+
+
+def ranges_from(message: calibration_pb2.Fit) -> dict[str, dict[str, tuple[float, float]]]:
+    """The ranges of the inputs of neural terms that the message of a fit holds."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for one in message.ranges:
+        found.setdefault(one.term, {})[one.input] = (one.least, one.greatest)
+    return found
 
 
 def _floats(values: Any) -> Iterable[float]:

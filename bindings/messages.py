@@ -101,6 +101,7 @@ def summary_message(run: RunData) -> simulation_pb2.RunSummary:
         status=types_pb2.SolveStatus(code=run.attributes["status"], message=run.attributes["message"]),
         frames=1 if run.times is None else len(run.times),
         statistics={name: value for name, value in dict(run.attributes["statistics"]).items() if math.isfinite(value)},
+        warnings=list(run.attributes.get("warnings", [])),
     )
 
 
@@ -135,7 +136,11 @@ class RunAssembly:
             values = columns.T if self.header.has_time else columns[0]
             series[group] = {sensor: np.asarray(values[i]) for i, sensor in enumerate(self.header.sensors)}
         fields = {name: values.reshape(self._shapes[name]) for name, values in self._fields.items()}
-        attributes = {"status": self._summary.status.code, "statistics": dict(self._summary.statistics)}
+        attributes: dict[str, Any] = {
+            "status": self._summary.status.code,
+            "statistics": dict(self._summary.statistics),
+            "warnings": list(self._summary.warnings),
+        }
         if self.header.HasField("loss"):
             attributes["loss"] = {"kind": self.header.loss.kind, "numbers": list(self.header.loss.numbers)}
         return RunData(np.asarray(self._times) if self.header.has_time else None, series, fields, attributes)

@@ -9,14 +9,16 @@ import jax.numpy as jnp
 import jinja2
 import numpy as np
 
+from gemel.bindings.laws import plot_laws
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.plan import FitPlan
-from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, figure, number, save, time_axis, written
-from gemel.engine import Fit, Forecast, Judgement, Record, Score, Twin, identifiability
+from gemel.bindings.report import LINE, MEASURED, TWIN, draw_far, figure, number, one_each, save, time_axis
+from gemel.engine import Fit, Forecast, Judgement, Loss, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
+from gemel.engine.losses import density_of, loss_words
 from gemel.engine.noise import whitened
 from gemel.engine.store.files import write_atomically
-from gemel.engine.units import difference_from_si, from_si
+from gemel.engine.units import difference_from_si, difference_unit, from_si, written
 
 _COLOURS = {"usable": "#15803d", "usable with care": "#b45309", "not determined": "#b45309", "not usable": "#b91c1c"}
 _LAGS = 40
@@ -35,7 +37,8 @@ def write_page(
     Args:
         path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
             and, with unseen data, ``validation.png``; there go those of the residuals, ``residuals.png``, and of
-            measured images, ``image-NAME.png`` and ``validation-NAME.png``.
+            measured images, ``image-NAME.png`` and ``validation-NAME.png``; and of the laws of neural terms,
+            ``laws.png``.
         fit: the calibration.
         plan: what was fitted, and how.
         runs: a free run at the times of each experiment.
@@ -56,6 +59,10 @@ def write_page(
     if unseen is not None:
         found = plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation")
         unseen_images, drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
+    laws = plot_laws(path.with_name("laws.png"), fit, plan.fitted)
+    if laws:
+        drawn.append("laws.png")
+    told = [(name, sentence) for name, forecast in runs.items() for sentence in forecast.run.warnings]
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -67,6 +74,10 @@ def write_page(
         held=[_score_row(twin, score) for score in held],
         forecasts={name: _inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
         images=images,
+        warnings=[f"{name}: {sentence}" if name else sentence for name, sentence in told],
+        laws=laws,
+        law_picture=_inside(path.with_name("laws.png")) if laws else "",
+        validation_warnings=() if unseen is None else unseen[0].run.warnings,
         validation="" if unseen is None else _inside(path.with_name("validation.png")),
         validation_images=unseen_images,
         parameters=[_parameter_row(row) for row in fit.table()],
@@ -109,29 +120,32 @@ def plot_residuals(path: Path, twin: Twin, forecast: Forecast, plan: FitPlan, ex
     record = plan.fitted[experiment]
     if record.times is None or forecast.run.times is None:
         return False
-    fitted = [name for name in plan.sensors or tuple(record.readings) if name in record.readings]
-    names = [members[len(members) // 2] for members in twin.grouped(fitted).values()][:6]
-    if not names:
+    fitted = [name for name in twin.each(plan.sensors or tuple(record.readings)) if name in record.readings]
+    shown = dict(list(one_each(twin, fitted).items())[:6])
+    if not shown:
         return False
     times, _, unit = time_axis(np.asarray(record.times))
-    drawing, axes = figure(len(names), 3, (3.0, 1.4, 1.0))
-    for row, name in zip(axes, names, strict=True):
+    drawing, axes = figure(len(shown), 3, (2.4, 1.3, 1.7))
+    for row, (name, label) in zip(axes, shown.items(), strict=True):
         at = np.interp(
             np.asarray(record.times), np.asarray(forecast.run.times), np.asarray(forecast.run.readings[name])
         )
         error = np.asarray(record.readings[name], dtype=float) - at
         known = np.isfinite(error)
         error = np.asarray(whitened(twin.noise(name), record.times, jnp.asarray(error), known))
-        _draw_residual(row, name, times[known], error[known])
+        _draw_residual(row, label, times[known], error[known], twin.loss)
     axes[0][0].set_title("measured - twin, in units of the noise", loc="left", fontsize=10)
     axes[0][1].set_title("correlation over samples", loc="left", fontsize=10)
-    axes[0][2].set_title("distribution", loc="left", fontsize=10)
+    axes[0][2].set_title("density", loc="left", fontsize=10)
+    axes[0][2].legend(loc="upper right", fontsize=7, frameon=False)
+    axes[-1][1].set_xlabel("samples apart")
+    axes[-1][2].set_xlabel("in units of the noise")
     axes[-1][0].set_xlabel(f"time [{unit}]")
     save(drawing, path)
     return True
 
 
-def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray) -> None:
+def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray, loss: Loss) -> None:
     """One sensor; what is further off than `FAR` is drawn at the edge."""
     over, lags, spread = row
     over.axhline(0.0, color=MEASURED, lw=0.8)
@@ -139,20 +153,30 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray) ->
     over.set_ylabel(name)
     if np.any(np.abs(error) > FAR):  # what lies far off must not hide the rest
         over.set_ylim(-1.1 * FAR, 1.1 * FAR)
-        above = np.abs(error) > FAR
-        over.plot(times[above], np.sign(error[above]) * 1.05 * FAR, "^", color=LINE, ms=4)
+        far = np.abs(error) > FAR
+        draw_far(over, times[far], error[far], 1.05 * FAR)
     limit = 2 / np.sqrt(max(len(error), 1))
     found = correlations(np.clip(error, -FAR, FAR), min(_LAGS, len(error) // 2))
     lags.bar(np.arange(1, len(found) + 1), found, color=TWIN, width=0.8)
     for side in (-limit, limit):
         lags.axhline(side, color=LINE, lw=0.8, ls="--")
     lags.set_ylim(-1, 1)
-    spread.hist(np.clip(error, -FAR, FAR), bins=25, orientation="horizontal", density=True, color=TWIN, alpha=0.6)
-    height = np.linspace(-4, 4, 81)
-    spread.plot(np.exp(-(height**2) / 2) / np.sqrt(2 * np.pi), height, color=MEASURED, lw=1)
-    spread.set_xticks([])
+    reach = max(4.0, float(np.max(np.abs(np.clip(error, -FAR, FAR)), initial=0.0)))
+    count = int(np.clip(0.74 * reach * np.cbrt(len(error)), 8, 80))  # Freedman and Diaconis, of normal noise
+    edges = np.linspace(-reach, reach, count + 1)
+    spread.hist(np.clip(error, -FAR, FAR), edges, density=True, color=TWIN, alpha=0.6, label="found")
+    places = np.linspace(-reach, reach, 201)
+    spread.plot(places, density_of(loss, places), color=MEASURED, lw=1.5, label=f"assumed:\n{_noise_words(loss)}")
+    spread.set_yticks([])
     for axis in row:
         axis.grid(alpha=0.25)
+
+
+def _noise_words(loss: Loss) -> str:
+    """What the noise is taken for."""
+    kind, *numbers = loss_words(loss).values()
+    named = {"gaussian": "normal", "huber": "Huber, {:g}", "student-t": "Student-t, {:g}"}
+    return named[kind].format(*numbers[0])
 
 
 def _template() -> jinja2.Template:

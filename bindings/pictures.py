@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gemel.bindings.report import LINE, MEASURED, TWIN, difference_unit, number, save, time_axis, written
+from gemel.bindings.report import LINE, MEASURED, TWIN, number, save, time_axis, with_unit
 from gemel.engine import Record, Run, Twin
 from gemel.engine.images import layouts_of
 from gemel.engine.signals import samples_of
-from gemel.engine.units import difference_from_si, from_si
+from gemel.engine.units import difference_from_si, difference_unit, from_si, written
 
 _WIDTH = 9.0
 _SCALE, _DIFFERENCE, _NOTHING = "inferno", "RdBu_r", "#d9dee4"
@@ -141,9 +141,9 @@ def _draw_grids(path: Path, image: str, unit: str, centres: np.ndarray, frames: 
     for axis in rows[-1]:
         axis.set_xlabel(f"along a row [{length}]")
     bars = {"aspect": 20.0 * len(frames), "pad": 0.02}
-    drawing.colorbar(shown[0], ax=[axis for row in rows for axis in row[:2]], label=_labelled(image, unit), **bars)
+    drawing.colorbar(shown[0], ax=[axis for row in rows for axis in row[:2]], label=with_unit(image, unit), **bars)
     drawing.colorbar(
-        shown[2], ax=[row[2] for row in rows], label=_labelled("difference", difference_unit(unit)), **bars
+        shown[2], ax=[row[2] for row in rows], label=with_unit("difference", difference_unit(unit)), **bars
     )
     save(drawing, path)
 
@@ -157,10 +157,10 @@ def _draw_lines(path: Path, image: str, unit: str, centres: np.ndarray, frames: 
     for (beside, off), frame in zip(rows, frames, strict=True):
         beside.plot(way * scale, frame.measured, ".", color=MEASURED, ms=4, label="measured")
         beside.plot(way * scale, frame.twin, color=TWIN, lw=1.3, label="twin")
-        beside.set_ylabel(f"{frame.title}\n\n{_labelled(image, unit)}".lstrip())
+        beside.set_ylabel(f"{frame.title}\n\n{with_unit(image, unit)}".lstrip())
         off.axhline(0.0, color=MEASURED, lw=0.8)
         off.plot(way * scale, frame.difference, ".-", color=LINE, lw=0.8, ms=4)
-        off.set_ylabel(_labelled("difference", difference_unit(unit)))
+        off.set_ylabel(with_unit("difference", difference_unit(unit)))
         _say_difference(off, frame, unit)
         for axis in (beside, off):
             axis.grid(alpha=0.25)
@@ -183,10 +183,6 @@ def _say_difference(axis: Any, frame: _Frame, unit: str) -> None:
     rms = float(np.sqrt(np.nanmean(frame.difference**2)))
     said = f"{rms:.2g} {written(difference_unit(unit))}".strip()
     axis.set_title(f"measured - twin (RMS {said})", loc="left", fontsize=10)
-
-
-def _labelled(name: str, unit: str) -> str:
-    return f"{name} [{written(unit)}]" if unit else name
 
 
 def _length(size: float) -> tuple[float, str]:

@@ -21,6 +21,7 @@ from gemel.engine import (
 )
 from gemel.engine.calibration.shooting import require_windows
 from gemel.engine.datareport import without_samples
+from gemel.engine.extrapolation import with_warnings
 from gemel.engine.signals import samples_of
 from gemel.engine.store import StoreError, check_attachment_name
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError
@@ -69,8 +70,12 @@ class FitPlan:
         return [*found, *without_samples(self.unmeasured)]
 
     def runs(self, fit: Fit) -> dict[str, Forecast]:
-        """A free run at the times of each experiment, of the twin in it."""
-        return {name: forecast(fit.twin_in(name), one.inputs, one.times) for name, one in self.measured.items()}
+        """A free run at the times of each experiment, of the twin in it, with warnings."""
+        twins = {name: fit.twin_in(name) for name in self.measured}
+        return {
+            name: with_warnings(twins[name], forecast(twins[name], one.inputs, one.times), fit.ranges)
+            for name, one in self.measured.items()
+        }
 
     def judge(self, fit: Fit, runs: Mapping[str, Forecast], unseen: tuple[Forecast, Record] | None = None) -> Judgement:
         """Judge a fit by its `runs`, and by one over a record of which nothing was fitted."""

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from gemel.engine import Fit, Forecast, Record, Run, Twin
-from gemel.engine.units import difference_from_si, from_si
+from gemel.engine.units import difference_from_si, difference_unit, from_si, written
 
 MEASURED, TWIN, LINE = "#5f6b7a", "#c2410c", "#1d4ed8"
-_WIDTH, _HEIGHT = 9.0, 2.6
+_WIDTH, _HEIGHT, _BELOW = 9.0, 2.6, 1.5
 _EXPLAINED = 15
 """The largest number of parameters that a table still explains."""
 
@@ -139,16 +139,6 @@ def _half_width(forecast: Forecast, members: Sequence[str], unit: str) -> str:
     return f"± {' … '.join(dict.fromkeys(ends))} {written(difference_unit(unit))}".rstrip()
 
 
-def written(unit: str) -> str:
-    """A unit as people write it: °C, W/m²/K."""
-    return unit.replace("degC", "°C").replace("**", "^").replace("^2", "²").replace("^3", "³")
-
-
-def difference_unit(unit: str) -> str:
-    """The unit of a difference of readings: of temperatures in degrees Celsius, kelvin."""
-    return "K" if unit in ("degC", "°C", "celsius") else unit
-
-
 def plot_forecast(
     path: Path, twin: Twin, forecast: Forecast, record: Record | None = None, fitted: Record | None = None
 ) -> None:
@@ -168,34 +158,97 @@ def plot_forecast(
 
 
 def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None) -> None:
-    sensors = [twin.sensor(name) for name in _one_each(twin)[:8]]
+    """For each sensor a panel of readings, and one of what was measured minus the twin with the band about zero."""
+    shown = dict(list(one_each(twin).items())[:8])
     times, scale, unit = time_axis(np.asarray(forecast.run.times))
     end = None if fitted is None or fitted.times is None else float(fitted.times[-1]) / scale
-    drawing, rows = figure(len(sensors))
-    axes = [axis for (axis,) in rows]
-    for axis, sensor in zip(axes, sensors, strict=True):
-        if _has_band(forecast):
-            low, high = (from_si(np.asarray(side), sensor.unit) for side in forecast.band(sensor.name))
-            axis.fill_between(times, low, high, color=TWIN, alpha=0.2, linewidth=0, label="95 % credible band")
-        if record is not None and sensor.name in record.readings and record.times is not None:
-            measured = from_si(np.asarray(record.readings[sensor.name]), sensor.unit)
-            axis.plot(np.asarray(record.times) / scale, measured, ".", color=MEASURED, ms=2.5, label="measured")
-        values = from_si(np.asarray(forecast.run.readings[sensor.name]), sensor.unit)
+    below = [name for name in shown if _has_band(forecast) or len(_measured(record, name)[0])]
+    heights = [height for name in shown for height in (_HEIGHT, *([_BELOW] if name in below else []))]
+    drawing, rows = figure(len(heights), heights=heights)
+    axes = iter(axis for (axis,) in rows)
+    for name, label in shown.items():
+        sensor, axis = twin.sensor(name), next(axes)
+        values = from_si(np.asarray(forecast.run.readings[name]), sensor.unit)
+        band = [from_si(np.asarray(side), sensor.unit) for side in forecast.band(name)] if _has_band(forecast) else []
+        at, read = _measured(record, name)
+        at, read = at / scale, from_si(read, sensor.unit)
+        if len(at):
+            axis.plot(at, read, ".", color=MEASURED, ms=2.5, label="measured")
+        draw_band(axis, times, band)
         axis.plot(times, values, color=TWIN, lw=1.3, label="twin")
+        axis.set_ylabel(with_unit(label, sensor.unit))
+        if name in below:
+            beside = next(axes)
+            _draw_difference(beside, times, values, band, at, read, end)
+            beside.set_ylabel(with_unit(f"{'measured' if len(at) else 'band'} - twin\n", difference_unit(sensor.unit)))
+    for (axis,) in rows:
         if end is not None and end < times[-1]:
             axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
-        axis.set_ylabel(f"{sensor.name} [{written(sensor.unit)}]" if sensor.unit else sensor.name)
         axis.grid(alpha=0.25)
-    axes[0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
-    axes[0].set_title(twin.description or twin.name, loc="left", fontsize=11)
-    axes[-1].set_xlabel(f"time [{unit}]")
+    rows[0][0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
+    rows[0][0].set_title(twin.description or twin.name, loc="left", fontsize=11)
+    rows[-1][0].set_xlabel(f"time [{unit}]")
     save(drawing, path)
+
+
+def _measured(record: Record | None, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The times and values of the samples of a sensor."""
+    if record is None or record.times is None or name not in record.readings:
+        return np.zeros(0), np.zeros(0)
+    values = np.asarray(record.readings[name], dtype=float)
+    known = np.isfinite(values)
+    return np.asarray(record.times)[known], values[known]
+
+
+def draw_band(axis: Any, x: np.ndarray, band: Sequence[np.ndarray]) -> None:
+    """A band with edges, which stay visible where it is thinner than a line."""
+    if not len(band):
+        return
+    axis.fill_between(x, *band, color=TWIN, alpha=0.2, linewidth=0, label="95 % band")
+    for side in band:
+        axis.plot(x, side, color=TWIN, alpha=0.5, lw=0.6)
+
+
+def draw_far(axis: Any, at: np.ndarray, off: np.ndarray, edge: float) -> None:
+    """Triangles at the edge for what is further off."""
+    for sign, marker in ((1.0, "^"), (-1.0, "v")):
+        there = np.sign(off) == sign
+        axis.plot(at[there], np.full(there.sum(), sign * edge), marker, color=LINE, ms=4)
+
+
+def _draw_difference(
+    axis: Any,
+    times: np.ndarray,
+    values: np.ndarray,
+    band: Sequence[np.ndarray],
+    at: np.ndarray,
+    read: np.ndarray,
+    end: float | None,
+) -> None:
+    """Measured minus twin, the band about zero, and how much of it the band holds; triangles are further off."""
+    off, sides = read - np.interp(at, times, values), [side - values for side in band]
+    axis.axhline(0.0, color=TWIN, lw=1)
+    draw_band(axis, times, sides)
+    if not len(at):
+        return
+    limit = 1.15 * max(np.quantile(np.abs(off), 0.98, method="lower"), *(np.max(np.abs(side)) for side in sides), 0.0)
+    far = np.abs(off) > 1.3 * limit
+    axis.plot(at[~far], off[~far], ".", color=MEASURED, ms=2.5)
+    if far.any():
+        draw_far(axis, at[far], off[far], 1.2 * limit)
+        axis.set_ylim(-1.3 * limit, 1.3 * limit)
+    if sides:
+        inside = (off >= np.interp(at, times, sides[0])) & (off <= np.interp(at, times, sides[1]))
+        parts = {"": np.isfinite(at)} if end is None else {" fitted": at <= end, " held out": at > end}
+        shares = {f" of {part.sum()}{name}": inside[part].mean() for name, part in parts.items() if part.any()}
+        said = ", ".join(f"{100 * share:.0f} %{words}" for words, share in shares.items())
+        axis.set_title(f"in the band: {said}", loc="right", fontsize=9)
 
 
 def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
     """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
     drawing, ((axis,),) = figure(1)
-    names = _one_each(twin)
+    names = list(one_each(twin))
     readings = np.asarray([float(forecast.run.readings[name]) for name in names])
     spread = np.zeros(len(names))
     if _has_band(forecast):
@@ -211,7 +264,7 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     deviation = (readings - base) / scale
     axis.errorbar(deviation, places, xerr=spread / scale, fmt="o", color=TWIN, capsize=4, label=label)
     axis.axvline(0.0, color=MEASURED, lw=1, label="measured")
-    axis.set_yticks(places, names)
+    axis.set_yticks(places, list(one_each(twin).values()))
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(f"deviation from the measured value [{'K' if warm else '%'}]")
     axis.set_title(twin.description or twin.name, loc="left", fontsize=11)
@@ -220,10 +273,18 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     save(drawing, path)
 
 
-def _one_each(twin: Twin) -> list[str]:
-    """The sensors, one for each image."""
-    groups = twin.grouped([sensor.name for sensor in twin.sensors])
-    return [members[len(members) // 2] for members in groups.values()]
+def one_each(twin: Twin, sensors: Sequence[str] | None = None) -> dict[str, str]:
+    """The sensors, or some of them, and what to call each: of an image only the pixel in its middle."""
+    groups = twin.grouped([sensor.name for sensor in twin.sensors] if sensors is None else sensors)
+    return {
+        members[len(members) // 2]: name if members == (name,) else f"{name}, one of {len(members)} pixels"
+        for name, members in groups.items()
+    }
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A label with its unit, where there is one."""
+    return f"{name} [{written(unit)}]" if unit else name.rstrip()
 
 
 def _has_band(forecast: Forecast) -> bool:
@@ -231,15 +292,29 @@ def _has_band(forecast: Forecast) -> bool:
     return any(np.any(np.asarray(spread) > 0) for spread in forecast.predictive.values())
 
 
-def figure(rows: int, columns: int = 1, widths: Sequence[float] | None = None) -> tuple[Any, list[list[Any]]]:
-    """A figure with axes in rows, which share time down each column: a list of rows, each a list of axes."""
+def figure(
+    rows: int,
+    columns: int = 1,
+    widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
+    share: bool = True,
+) -> tuple[Any, list[list[Any]]]:
+    """A figure with axes in rows: a list of rows, each a list of axes.
+
+    Args:
+        rows, columns: how many.
+        widths: of the columns, to one another.
+        heights: of the rows in inches.
+        share: whether the axes in a column share their abscissa.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(_WIDTH, _HEIGHT * rows + 0.8), layout="constrained")
+    heights = heights or [_HEIGHT] * rows
+    drawing = Figure(figsize=(_WIDTH, sum(heights) + 0.8), layout="constrained")
     FigureCanvasAgg(drawing)
-    ratios = {} if widths is None else {"width_ratios": list(widths)}
-    axes = drawing.subplots(rows, columns, sharex="col", squeeze=False, gridspec_kw=ratios)
+    ratios = {"height_ratios": list(heights), "width_ratios": list(widths or [1.0] * columns)}
+    axes = drawing.subplots(rows, columns, sharex="col" if share else False, squeeze=False, gridspec_kw=ratios)
     return drawing, [list(row) for row in axes]
 
 

@@ -168,7 +168,7 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):
                     "kind": kind,
                     "place": place_of(self._store, twin),
                     "request": request.SerializeToString(),
-                    "fit": await asyncio.to_thread(self._fit, twin) if request.experiment else b"",
+                    "fit": await asyncio.to_thread(self._fit, twin),
                     "out": out,
                 }
             )

@@ -17,6 +17,7 @@ from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_
 from gemel.bindings.verdicts import judgement_message
 from gemel.engine import Fit, Judgement, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
+from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
@@ -97,18 +98,22 @@ def inspect_data(loaded: LoadedTwin, experiment: str) -> bytes:
 def run_simulation(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> dict[str, Any]:
     """Simulate and write the run at ``out``; raises `ValueError` for a request that does not fit the twin.
 
-    ``fit`` is the message of the fit whose belief the twin has, where the request is about one of its experiments.
+    ``fit`` is the message of the fit whose belief the twin has, empty for a prior.
     """
     message = simulation_pb2.SimulateRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    return _keep(run_data(simulate(_twin_in(loaded, message, fit), inputs, times, _known(message))), message, out)
+    twin = _twin_in(loaded, message, fit)
+    run = simulate(twin, inputs, times, _known(message))
+    return _keep(run_data(with_warnings(twin, run, _ranges(fit))), message, out)
 
 
 def run_forecast(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> dict[str, Any]:
     """Forecast and write the run with its standard deviations at ``out``; as `run_simulation`."""
     message = simulation_pb2.ForecastRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    return _keep(forecast_data(forecast(_twin_in(loaded, message, fit), inputs, times, _known(message))), message, out)
+    twin = _twin_in(loaded, message, fit)
+    found = forecast(twin, inputs, times, _known(message))
+    return _keep(forecast_data(with_warnings(twin, found, _ranges(fit))), message, out)
 
 
 def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
@@ -208,6 +213,11 @@ def _twin_in(loaded: LoadedTwin, message: Any, fit: bytes) -> Twin:
         return loaded.twin
     found = convert.fit_from(calibration_pb2.Fit.FromString(fit), loaded.twin)
     return found.twin_in(message.experiment) if message.experiment in found.places else loaded.twin
+
+
+def _ranges(fit: bytes) -> dict[str, dict[str, tuple[float, float]]]:
+    """Those of the inputs of neural terms in the data of a fit; none of a prior."""
+    return convert.ranges_from(calibration_pb2.Fit.FromString(fit))
 
 
 def _known(message: Any) -> dict[str, Any]:

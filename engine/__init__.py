@@ -88,6 +88,7 @@ from gemel.engine.datareport import ChannelReport, DataReport
 from gemel.engine.domains import integrate
 from gemel.engine.elementgroups import ElementGroup, ElementKernel
 from gemel.engine.elements import LagrangeElement, lagrange
+from gemel.engine.extrapolation import Extrapolation, extrapolations, neural_ranges
 from gemel.engine.fields import Jet, Point, div, grad, inner, sym_grad
 from gemel.engine.fieldsensors import AverageSensor, IntegralSensor, PointSensor, StrainSensor
 from gemel.engine.forecasting import Forecast, forecast
@@ -232,6 +233,7 @@ __all__ = [
     "Energy",
     "EquilibriumPath",
     "EquivalentCircuit",
+    "Extrapolation",
     "FieldCoefficient",
     "FieldFit",
     "FiniteStrainMaterial",
@@ -376,6 +378,7 @@ __all__ = [
     "div",
     "elliptic_solver",
     "expected_information",
+    "extrapolations",
     "follow",
     "forecast",
     "grad",
@@ -395,6 +398,7 @@ __all__ = [
     "mode_pairs",
     "modes",
     "multistart",
+    "neural_ranges",
     "next_measurements",
     "nodal_average",
     "nodal_reactions",

@@ -174,6 +174,17 @@ class StudentT(Loss):
         return erf(ratios / _ROOT_2) @ weights, (2 * norm.pdf(ratios) / spreads) @ weights
 
 
+def density_of(loss: Loss, r: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    r"""The density of the noise that a loss stands for, $e^{-\rho(r)} / \int e^{-\rho}$, in units of its scale."""
+
+    def weight(x: Any) -> np.ndarray:
+        return np.exp(-0.5 * np.asarray(loss.shaped(jnp.asarray(x, float))) ** 2)
+
+    # r = sinh(u) brings tails that fall like a power within reach of the trapezoidal rule
+    u = np.linspace(-40.0, 40.0, 8001)
+    return weight(r) / np.trapezoid(weight(np.sinh(u)) * np.cosh(u), u)
+
+
 def require_loss(loss: object) -> Loss:
     """The loss itself. Raises `ValueError` for anything else."""
     if not isinstance(loss, Loss):

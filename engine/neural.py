@@ -121,7 +121,14 @@ class NeuralTerm(eqx.Module):
         meaning = f"{of} in {spans} with a scale of {', '.join(f'{one:.9g}' for one in scales)}".strip()
         return NeuralTerm(name, network, stds, description, meaning)
 
-    def law(self, *inputs: "str | int | Input", mean: Any = None, median: Any = None) -> Law:
+    def law(
+        self,
+        *inputs: "str | int | Input",
+        mean: Any = None,
+        median: Any = None,
+        units: Sequence[str] = (),
+        unit: str = "",
+    ) -> Law:
         r"""A coefficient that the network $n$ corrects: $\mu + n$ about a mean, or $m\,e^{n}$ about a positive median.
 
         Args:
@@ -129,16 +136,31 @@ class NeuralTerm(eqx.Module):
                 number of a coordinate, or an input signal.
             mean: $\mu$: a number, parameter or input.
             median: $m$, instead of it; the scale of the network is then that of a logarithm.
+            units: those that the inputs are shown in; SI where there are none.
+            unit: that of the law itself.
 
         Raises:
-            ValueError: unless exactly one of the two is given.
+            ValueError: unless exactly one of the two is given, or for units of some inputs only.
         """
         if (mean is None) == (median is None):
             raise ValueError("A law that a network corrects needs either a mean or a median.")
+        if units and len(units) != len(inputs):
+            raise ValueError(f"A law of {len(inputs)} inputs has as many units, not {len(units)}.")
         signals = tuple(each for each in inputs if isinstance(each, Input))
         places = tuple(None if isinstance(each, Input) else each for each in inputs)
         middle = mean if median is None else median
-        return Law(_Corrected(places, median is not None), (middle, self, *signals))
+        name = self.weights.name if isinstance(self.weights, Parameter) else ""
+        shown = tuple(units) or ("",) * len(inputs)
+        labels = tuple(_label(each) for each in inputs)
+        function = Corrected(name, places, labels, median is not None, self._spans(), shown, unit)
+        return Law(function, (middle, self, *signals))
+
+    def _spans(self) -> tuple[tuple[float, float], ...] | None:
+        """The ends of each input that it was made for; None of a network that does not know them."""
+        network = jax.tree.unflatten(self.structure, self.leaves)
+        if not isinstance(network, _TanhNetwork):
+            return None
+        return tuple((c - h, c + h) for c, h in zip(network.centre, network.half, strict=True))
 
     def profile(self, *inputs: "str | int | Input", mean: Any = None, median: Any = None) -> Profile:
         """As `law`, of coordinates and input signals alone: a problem that is linear stays so.
@@ -173,18 +195,47 @@ class NeuralTerm(eqx.Module):
         return jax.tree.unflatten(self.structure, found)
 
 
-@dataclass(frozen=True)
-class _Corrected:
-    """The function of a `Law` about a middle; ``inputs`` are names of fields, coordinates, and None for a signal."""
+def _label(each: str | int | Input) -> str:
+    """What an input of a law is called."""
+    if isinstance(each, Input):
+        return " · ".join(each.names)
+    return "xyz"[each] if isinstance(each, int) else each
 
+
+@dataclass(frozen=True)
+class Corrected:
+    """The function of a `Law` about a middle, with the parameters ``(middle, network, *signals)``.
+
+    ``name`` is that of the term, empty once its weights are bound; ``inputs`` are names of fields, coordinates, and
+    None for a signal, each with its label, the ends that the term was made for, and the unit it is shown in.
+    """
+
+    name: str
     inputs: tuple[str | int | None, ...]
+    labels: tuple[str, ...]
     positive: bool
+    spans: tuple[tuple[float, float], ...] | None
+    units: tuple[str, ...]
+    unit: str
 
     def __call__(self, u: Any, x: Any, middle: Any, network: NeuralTerm, *signals: Any) -> Array:
-        following = iter(signals)
-        values = [next(following) if each is None else self._of(each, u, x) for each in self.inputs]
+        """The law at a state and a place."""
+        return self.at(self.asked(u, x, signals), middle, network)
+
+    def at(self, values: Sequence[Any], middle: Any, network: NeuralTerm) -> Array:
+        """The law where its inputs have these values."""
         correction = network(jnp.stack([jnp.asarray(value, float) for value in values]))
         return middle * jnp.exp(correction) if self.positive else middle + correction
+
+    def asked(self, u: Any, x: Any, signals: Sequence[Any]) -> list[Array]:
+        """The values of the inputs, given those of the signals."""
+        following = iter(signals)
+        found = [next(following) if each is None else self._of(each, u, x) for each in self.inputs]
+        return [jnp.asarray(value, float) for value in found]
+
+    def unit_of(self, label: str) -> str:
+        """The unit of an input."""
+        return self.units[self.labels.index(label)]
 
     def _of(self, each: str | int, u: Any, x: Any) -> Any:
         if isinstance(each, int):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.engine.calibration import Fit
+from gemel.engine.extrapolation import Ranges
 from gemel.engine.forecasting import Forecast
 from gemel.engine.losses import loss_from, loss_words
 from gemel.engine.parameters import Belief
@@ -48,6 +49,7 @@ def run_data(run: Run) -> RunData:
         {
             "status": int(run.status.worst()),
             "message": run.status.worst().message,
+            "warnings": list(run.warnings),
             "statistics": _scalars(run.statistics),
         },
     )
@@ -74,7 +76,8 @@ def run_of(data: RunData) -> Run:
     readings = {name: jnp.asarray(values) for name, values in data.series["readings"].items()}
     times = None if data.times is None else jnp.asarray(data.times)
     status = Status(jnp.asarray(int(data.attributes["status"]), jnp.int32))
-    return Run(times, readings, state_of(data.fields), status, dict(data.attributes.get("statistics", {})))
+    statistics, told = dict(data.attributes.get("statistics", {})), tuple(data.attributes.get("warnings", ()))
+    return Run(times, readings, state_of(data.fields), status, statistics, told)
 
 
 def forecast_of(data: RunData) -> Forecast:
@@ -101,7 +104,9 @@ def load_forecast(path: Path) -> Forecast:
     return forecast_of(open_run(path))
 
 
-def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | None = None) -> None:
+def save_belief(
+    path: Path, belief: Belief, experiments: Mapping[str, Belief] | None = None, ranges: Ranges | None = None
+) -> None:
     """Write the mean and covariance of a belief, with the names of its parameters and what tells their priors from
     others, as JSON: 20 bytes a number of the covariance, 20 MB for the weights of a network of a thousand.
 
@@ -109,10 +114,13 @@ def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | 
         path: the file.
         belief: of the twin.
         experiments: what is believed of it in each experiment, where parameters are an experiment's own.
+        ranges: those of the inputs of its neural terms, as in `Fit.ranges`.
     """
     content = {"parameters": list(belief.names), "priors": _told_of_priors(belief), **_numbers(belief)}
     if meanings := _meanings(belief):
         content["meanings"] = meanings
+    if ranges:
+        content["ranges"] = {name: dict(inputs) for name, inputs in ranges.items()}
     if experiments:
         content["experiments"] = {name: _numbers(one) for name, one in experiments.items()}
     save_json(path, content)
@@ -121,7 +129,8 @@ def save_belief(path: Path, belief: Belief, experiments: Mapping[str, Belief] | 
 def save_belief_of(path: Path, fit: Fit) -> None:
     """As `save_belief`, of all that a fit believes of its twin: also in each experiment with parameters of its own."""
     own = fit.belief.names != fit.twin.belief.names
-    save_belief(path, fit.twin.belief, {name: fit.twin_in(name).belief for name in fit.places} if own else None)
+    experiments = {name: fit.twin_in(name).belief for name in fit.places} if own else None
+    save_belief(path, fit.twin.belief, experiments, fit.ranges)
 
 
 def load_belief(path: Path, prior: Belief) -> Belief:
@@ -129,6 +138,21 @@ def load_belief(path: Path, prior: Belief) -> Belief:
     another prior, which its numbers are relative to.
     """
     return load_beliefs(path, prior)[""]
+
+
+def load_ranges(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    """The ranges of the inputs of neural terms beside a belief; none in a file that says nothing of them.
+
+    Raises `ValueError` where they cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")).get("ranges", {})
+        return {
+            name: {label: (float(low), float(high)) for label, (low, high) in inputs.items()}
+            for name, inputs in content.items()
+        }
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' holds no ranges of neural terms that can be read.") from error
 
 
 def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
@@ -206,6 +230,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         "steps": fit.steps,
         "costs": np.asarray(fit.costs).tolist(),
         "status": {"code": int(fit.status.worst()), "message": fit.message},
+        "expected_gain": fit.gain,
     }
 
 

@@ -39,7 +39,8 @@ class Run(eqx.Module):
 
     ``readings`` holds for each sensor an array ``(n_times,)``, or one number where there is no time, in SI
     units; ``state`` the final (or only) state of the model; ``times`` in s. Whether the numbers can be used says
-    ``status``: a run that failed has readings all the same, and `checked` refuses them.
+    ``status``: a run that failed has readings all the same, and `checked` refuses them. ``warnings`` are sentences of
+    those who had it run, such as the command line, on what it was asked for; see `extrapolations`.
     """
 
     times: Float[Array, " n"] | None
@@ -47,6 +48,7 @@ class Run(eqx.Module):
     state: Any
     status: Status
     statistics: dict[str, Any]
+    warnings: tuple[str, ...] = eqx.field(static=True, default=())
 
     def checked(self) -> "Run":
         """This run; raises `SolveError` where a solve in it failed (outside ``jit`` only)."""

@@ -85,6 +85,16 @@ def difference_from_si(values: Any, unit: str) -> Any:
     return np.asarray(values, dtype=float) / difference_to_si(1.0, unit)
 
 
+def written(unit: str) -> str:
+    """A unit as people write it: °C, W/m²/K."""
+    return unit.replace("degC", "°C").replace("**", "^").replace("^2", "²").replace("^3", "³")
+
+
+def difference_unit(unit: str) -> str:
+    """The unit of a difference of readings: of temperatures in degrees Celsius, kelvin."""
+    return "K" if unit in ("degC", "°C", "celsius") else unit
+
+
 def check_unit(unit: str) -> None:
     """Raise `UnitError` where ``unit`` is unknown."""
     _unit(unit)

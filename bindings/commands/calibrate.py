@@ -17,10 +17,11 @@ from gemel.bindings.report import comparison_table, parameter_table, plot_foreca
 from gemel.bindings.words import time_left
 from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
+from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
-from gemel.solvers import Code, SolveError
+from gemel.solvers import SolveError
 from gemel.solvers.least_squares import FitState
 
 
@@ -55,7 +56,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
     report(file, fit, plan, out)
-    if fit.status.worst() != Code.SUCCESS:
+    if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
 
@@ -147,6 +148,7 @@ def _keep_experiment(fit: Fit, plan: FitPlan, name: str, result: Forecast, out: 
     else:
         common.console.print(comparison_table(twin, figures))
     common.show_pairs(twin, result.run)
+    common.show_warnings(result.run)
     return figures
 
 
@@ -156,7 +158,7 @@ def _validation(file: TwinFile, fit: Fit) -> tuple[Forecast, Record] | None:
     if record is None:
         return None
     with common.console.status("Judging on the validation data …"):
-        return forecast(fit.twin, record.inputs, record.times), record
+        return with_warnings(fit.twin, forecast(fit.twin, record.inputs, record.times), fit.ranges), record
 
 
 def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> d
     save_json(out / "validation.json", {"sensors": figures})
     plot_forecast(out / "validation.png", fit.twin, result, record)
     common.console.print(comparison_table(fit.twin, figures, "Twin against validation data"))
+    common.show_warnings(result.run)
     common.console.print(f"Written to {out}: validation.json, validation.zarr, validation.png", soft_wrap=True)
     return figures
 

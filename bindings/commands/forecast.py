@@ -8,6 +8,7 @@ from gemel.bindings.page import file_name
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.report import comparison_table, plot_forecast, reading_table
 from gemel.engine import forecast
+from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, save_json, save_run
 from gemel.solvers import SolveError
 
@@ -28,18 +29,19 @@ def run(path: Path, options: ForecastOptions) -> None:
     drive, asked = common.drive(file, twin, options.drive), options.drive
     folder, experiment = Path("runs") / file.name, asked.experiment
     out = options.out or folder / file_name("forecast", experiment or "")
-    twin, belief = common.believed(twin, options.belief, folder / "belief.json", experiment)
+    twin, belief, ranges = common.believed(twin, options.belief, folder / "belief.json", experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
     known = common.parameter_values(file, twin, options.set)
     for sentence in common.far_off(twin, known):
         common.console.print(sentence, style="yellow", soft_wrap=True, markup=False)
     with common.console.status("Forecasting …"):
-        result = forecast(twin, drive.inputs, drive.times, known)
+        result = with_warnings(twin, forecast(twin, drive.inputs, drive.times, known), ranges)
         status = result.run.status.worst()
     out.mkdir(parents=True, exist_ok=True)
     save_run(out / "run.zarr", result)
     drawn = ["run.zarr", "forecast.png"]
     common.console.print(reading_table(twin, result))
+    common.show_warnings(result.run)
     if drive.record is not None and asked.every is None and not asked.input:
         measured = drive.record
         figures = comparison_figures(result, measured)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gemel.bindings.commands import common
 from gemel.bindings.report import plot_forecast, reading_table
 from gemel.engine import Forecast, Run, simulate
+from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import save_run
 
 
@@ -26,15 +27,16 @@ def run(path: Path, options: SimulateOptions) -> None:
     """Simulate a twin and show its readings. Raises `SolveError` where the solve fails."""
     file, twin = common.load(path)
     drive = common.drive(file, twin, options.drive)
-    twin, _ = common.believed(twin, options.belief, Path(), options.drive.experiment)
+    twin, _, ranges = common.believed(twin, options.belief, Path(), options.drive.experiment)
     values = common.parameter_values(file, twin, options.set)
     with common.console.status("Simulating …"):
-        result = simulate(twin, drive.inputs, drive.times, values)
+        result = with_warnings(twin, simulate(twin, drive.inputs, drive.times, values), ranges)
         status = result.status.worst()
     out = options.out or Path("runs") / file.name / "run.zarr"
     save_run(out, result)
     common.console.print(reading_table(twin, result))
     common.show_pairs(twin, result)
+    common.show_warnings(result)
     common.console.print(f"Run written to {out}")
     if options.plot is not None:
         plot_forecast(options.plot, twin, _without_band(result), drive.record)

@@ -15,6 +15,7 @@ from gemel.engine.boundarysensors import BodyObservation
 from gemel.engine.coefficients import drive, undriven
 from gemel.engine.compiling import sharing
 from gemel.engine.initial import initial_field
+from gemel.engine.lawinputs import asked_by_body
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import Sensor
@@ -92,8 +93,9 @@ class Steady(Analysis):
     ) -> Solution[tuple[Array, Any]]:
         """The readings and the flat field."""
         solution = self.solve(prepared, inputs)
-        readings = observation.read(drive(self.physics.problem, at_time(inputs, 0.0)), solution.value)
-        return Solution((readings, solution.value), solution.status, solution.statistics)
+        problem = drive(self.physics.problem, at_time(inputs, 0.0))
+        readings, asked = observation.read(problem, solution.value), asked_by_body(problem, solution.value)
+        return Solution((readings, solution.value), solution.status, {**solution.statistics, **asked})
 
     def solve(self, prepared: Any, inputs: Mapping[str, Series] | None = None) -> Solution[Float[Array, " n_dofs"]]:
         """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""

@@ -18,6 +18,7 @@ from gemel.engine.boundarysensors import BodyObservation, rates
 from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.compiling import sharing
 from gemel.engine.initial import check_initial, initial_field
+from gemel.engine.lawinputs import asked_by_body, over_time
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.sensors import Sensor
@@ -143,19 +144,22 @@ class Transient(Analysis):
         a `BDF2` remembers of it.
         """
         problem, boundary = self.physics.problem, observation.boundary
-        if boundary is None:
-            return self.solve(prepared, inputs, grid, lambda t, u: observation.read(problem, u))
         inertia: Any = self.physics.inertia
         seen = self._all_seen(inputs, jnp.asarray(grid))
 
-        def keep(t: Array, u: Array) -> tuple[Array, Array]:
-            return observation.read(_driven(problem, seen, t), u), boundary.content(inertia, u)
+        def keep(t: Array, u: Array) -> tuple[Array, Array, dict[str, Array]]:
+            now = _driven(problem, seen, t)
+            asked = {**asked_by_body(inertia, u), **asked_by_body(now, u)}
+            contents = jnp.zeros(0) if boundary is None else boundary.content(inertia, u)
+            return observation.read(now, u), contents, asked
 
         solution = self.solve(prepared, inputs, grid, keep)
-        (readings, contents), state = solution.value
-        fields = readings.shape[-1] - contents.shape[-1]
-        added = jnp.pad(rates(contents, jnp.asarray(grid)), ((0, 0), (fields, 0)))
-        return Solution((readings + added[:, observation.order], state), solution.status, solution.statistics)
+        (readings, contents, asked), state = solution.value
+        if boundary is not None:
+            fields = readings.shape[-1] - contents.shape[-1]
+            added = jnp.pad(rates(contents, jnp.asarray(grid)), ((0, 0), (fields, 0)))
+            readings = readings + added[:, observation.order]
+        return Solution((readings, state), solution.status, {**solution.statistics, **over_time(asked)})
 
     def solve(
         self, prepared: Any, inputs: Mapping[str, Series], grid: Float[Array | np.ndarray, " m"], keep: Any

@@ -1,9 +1,16 @@
 r"""Calibration of a twin against measured data: maximum a posteriori by gradients, Laplace posterior.
 
 Near the minimum of the misfit $\Phi$ (see `gemel.engine.calibration.problem`) the posterior is normal with covariance
-$(J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual; with fewer data than parameters it is computed in the space
-of the data.
-Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3.
+$C = (J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual; with fewer data than parameters it is computed in the
+space of the data.
+
+Where a fit stops, with the gradient $g = J^\top r$, Newton's method expects to gain $\lambda^2/2 = g^\top C g / 2$ of
+$\Phi$, the logarithm of the posterior density, by the step $-Cg$. It is also how far, by Kullback and Leibler, the
+posterior about the point is from that about the minimum, and no linear consequence $a^\top z$ of the parameters would
+move by more than $\lambda$ of its posterior standard deviations.
+Source: Tarantola, *Inverse Problem Theory*, 2005, chapter 3; Boyd, Vandenberghe, *Convex Optimization*, 2004, section
+9.5; Bates, Watts, *A Relative Offset Orthogonality Convergence Criterion for Nonlinear Least Squares*, Technometrics
+23, 1981.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +24,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.problem import CalibrationProblem, residual
+from gemel.engine.extrapolation import Ranges, neural_ranges, terms_of
 from gemel.engine.losses import Loss
 from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief
@@ -31,13 +39,21 @@ DEFAULT_SOLVER = LevenbergMarquardt(gtol=1e-4, ftol=1e-6, xtol=1e-6, max_steps=6
 """Levenberg-Marquardt until a step lowers the misfit by less than a millionth."""
 
 
+NEGLIGIBLE = 0.005
+r"""The expected gain $\lambda^2/2$ up to which a fit is as good as converged: nothing that follows from the parameters
+would move by more than a tenth of its posterior standard deviation."""
+
 _ENDED = {
-    Code.MAX_STEPS: "the limit of steps was reached before a tolerance was met: raise max_steps, or loosen the "
-    "tolerance.",
-    Code.STAGNATION: "no step lowers the misfit further, though its gradient is above the tolerance: start elsewhere, "
-    "or look for parameters at which runs fail.",
+    Code.MAX_STEPS: (
+        "the limit of steps was reached before a tolerance was met",
+        "raise max_steps, or loosen the tolerance.",
+    ),
+    Code.STAGNATION: (
+        "no step lowers the misfit further, though its gradient is above the tolerance",
+        "start elsewhere, or look for parameters at which runs fail.",
+    ),
 }
-"""What a fit says of its end where a solve would say something else."""
+"""What a fit says of its end where a solve would say something else, and what to try."""
 
 
 class CalibrationError(RuntimeError):
@@ -50,6 +66,8 @@ class Fit(eqx.Module):
     ``prior`` and ``belief`` are about all that was to be found, before and after the data: the parameters of the twin,
     and where experiments have some of their own, those of each. The belief of ``twin`` is then that of an experiment
     not made yet, and `twin_in` gives it in each; ``places`` says which coordinates are those of each experiment.
+    ``gain`` is what one more Newton step is expected to take off the misfit; NaN where that is not known. ``ranges``
+    are those that the data took the inputs of neural terms through; see `neural_ranges`.
     """
 
     twin: Twin
@@ -59,12 +77,25 @@ class Fit(eqx.Module):
     status: Status
     costs: Float[Array, " steps"]
     steps: int = eqx.field(static=True)
+    gain: float = float("nan")
+    ranges: Ranges = eqx.field(default_factory=dict)
+
+    @property
+    def converged(self) -> bool:
+        """Whether a tolerance was met, or the fit is as good as that: its expected gain is `NEGLIGIBLE`."""
+        code = self.status.worst()
+        return code == Code.SUCCESS or (code in _ENDED and self.gain <= NEGLIGIBLE)
 
     @property
     def message(self) -> str:
         """How the fit ended and what to try, in one sentence."""
         code = self.status.worst()
-        return _ENDED.get(code, code.message)
+        if code not in _ENDED:
+            return code.message
+        end, advice = _ENDED[code]
+        gain = f", with an expected further gain of {self.gain:.2g} in log-posterior density"
+        known = gain if np.isfinite(self.gain) else ""
+        return f"{end}{known}: {'as good as converged.' if self.converged else advice}"
 
     def twin_in(self, experiment: str) -> Twin:
         """The twin as it was in one of the experiments. Raises `ValueError` for one that there was not."""
@@ -202,7 +233,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
             f"finite{_unread(problem, state.z)}; look at it with simulate, and choose priors whose mean can be run."
         )
-    covariance = posterior_covariance(residual, state, problem)
+    covariance, gain = laplace(residual, state, problem)
     _require_distribution(problem, covariance)
     twin, before = problem.twin, problem.twin.belief
     joint = Belief(problem.belief.parameters, state.z, covariance)
@@ -213,7 +244,18 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     else:
         after = belief_in(before, joint, first)
     fitted = twin.with_belief(after.mean, after.covariance).with_loss(problem.loss)
-    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step))
+    ranges = _ranges(problem, joint)
+    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges)
+
+
+def _ranges(problem: CalibrationProblem, joint: Belief) -> Ranges:
+    """With what the data ask the neural terms of a fit."""
+    twin = problem.twin
+    if not terms_of(twin):
+        return {}
+    points = {name: twin.belief.values(joint.mean[np.asarray(one.places)]) for name, one in problem.experiments.items()}
+    runs = [simulate(twin, one.inputs, one.times, points[name]) for name, one in problem.experiments.items()]
+    return neural_ranges(twin, runs)
 
 
 def _unread(problem: CalibrationProblem, z: Array) -> str:
@@ -226,12 +268,16 @@ def _unread(problem: CalibrationProblem, z: Array) -> str:
     return f" (the readings of {', '.join(names)} are not)" if names else ""
 
 
-def posterior_covariance(fn: Residual, state: FitState, args: Any) -> Float[Array, "p p"]:
-    """That of the Laplace posterior at a solver's state, from the Jacobian there."""
-    known = isinstance(state.memory, Linearisation)
-    jacobian = state.memory.jacobian if known else linearise("cheapest", fn, state.z, args)[1]
+def laplace(fn: Residual, state: FitState, args: Any) -> tuple[Float[Array, "p p"], float]:
+    r"""The covariance of the Laplace posterior at a solver's state, and the expected gain $\lambda^2/2$ there."""
+    if isinstance(state.memory, Linearisation):
+        found, jacobian = state.memory.residual, state.memory.jacobian
+    else:
+        found, jacobian = linearise("cheapest", fn, state.z, args)
     rows = data_rows(fn, jacobian)
-    return _laplace(jacobian) if rows is None else _laplace_by_data(jacobian, rows)
+    covariance = _laplace(jacobian) if rows is None else _laplace_by_data(jacobian, rows)
+    gradient = jacobian.T @ found
+    return covariance, float(0.5 * gradient @ covariance @ gradient)
 
 
 @jax.jit

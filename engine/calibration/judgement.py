@@ -92,8 +92,10 @@ def judge(
         scores += tuple(scores_of(fit, *unseen, next(iter(parts.values())), (), another=True))
     scores = pooled(scores, fit.twin.images)
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
-    if fit.status.worst() != Code.SUCCESS:
+    if not fit.converged:
         bad.insert(0, f"The calibration did not converge: {fit.message}")
+    elif fit.status.worst() != Code.SUCCESS:
+        good.insert(0, f"The calibration need not go on: {fit.message}")
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
     care += _of_residuals(fit, scores)

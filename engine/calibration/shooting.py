@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gemel.engine.analyses import AdaptiveOde, Ode
-from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, posterior_covariance
+from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, laplace
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
 from gemel.engine.losses import Loss
 from gemel.engine.parameters import bind
@@ -366,10 +366,10 @@ def conclude_shooting(shot: Shooting, state: FitState, costs: Float[Array, " ste
     if not bool(jnp.isfinite(state.cost)):
         raise CalibrationError(f"A window of '{twin.name}' cannot be run from its state: guess better states.")
     z, states = shot.split(state.z)
-    covariance = posterior_covariance(shooting_residual, state, shot)[: len(z), : len(z)]
-    fitted = twin.with_belief(z, covariance).with_loss(shot.problem.loss)
+    covariance, gain = laplace(shooting_residual, state, shot)
+    fitted = twin.with_belief(z, covariance[: len(z), : len(z)]).with_loss(shot.problem.loss)
     places = {name: one.places for name, one in shot.problem.experiments.items()}
-    fit = Fit(fitted, twin.belief, fitted.belief, places, Status(state.code), costs, int(state.step))
+    fit = Fit(fitted, twin.belief, fitted.belief, places, Status(state.code), costs, int(state.step), gain)
     jumps = _rows(state.z, shot)[-len(z) - len(shot.grids) * shot.guess.shape[1] : -len(z)]
     jumps = jumps.reshape(-1, shot.guess.shape[1])[:-1] * shot.tightness
     return ShootingFit(fit, shot.grids[1:, 0], states, jumps)

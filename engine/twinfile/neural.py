@@ -13,7 +13,7 @@ from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import CircuitTable, Document, HeatTable, NetworkTable, NeuralTable
 from gemel.engine.twinfile.tables import InputValue, Number
-from gemel.engine.units import parse, parse_difference
+from gemel.engine.units import parse, parse_difference, unit_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -89,8 +89,10 @@ class Coefficients:
             ),
         )
         sources: list[Any] = [self._source(each) for each in table.inputs]
-        stateless = self._dim and not any(isinstance(each, str) for each in sources)
-        return (term.profile if stateless else term.law)(*sources, **{kind: middle})
+        if self._dim and not any(isinstance(each, str) for each in sources):
+            return term.profile(*sources, **{kind: middle})
+        units = [unit_of(span[0]) for span in table.inputs.values()]
+        return term.law(*sources, units=units, unit=unit, **{kind: middle})
 
     def _ends(self, name: str, span: list[str | float], place: Place) -> tuple[float, float]:
         """The least and the greatest value of an input, in SI."""

@@ -1,5 +1,7 @@
 """A twin file with a law that a network learns, through every door: the command line, its belief, the server."""
 
+import base64
+import html
 import json
 import re
 from pathlib import Path
@@ -91,10 +93,21 @@ def test_a_hybrid_twin_in_a_file_beats_the_physics_alone(
     low, high = hybrid["parameters"]["capacity"]["interval"]
     assert low < 500.0 < high
     assert hybrid["arrays"]["loss"]["count"] == 13
-    assert "13 numbers" in Path("runs/heater/report.html").read_text()
+    page = Path("runs/heater/report.html").read_text()
+    assert "13 numbers" in page
+    assert base64.b64encode(Path("runs/heater/laws.png").read_bytes()).decode() in page
 
-    assert "belief.json" in gemel("forecast", "heater.toml")
-    gemel("simulate", "heater.toml", "--until", "1h", "--every", "5min", "--input", "power=20 W")
+    told = gemel("forecast", "heater.toml")
+    assert "belief.json" in told
+    readings = load_forecast(Path("runs/heater/forecast.zarr")).run.readings["T"]
+    seen, most = (float(np.max(values)) - 273.15 for values in (readings[:80], readings))
+    assert f"loss: the data saw heater from 20 to {seen:.4g} °C." in page
+    (beyond,) = (line for line in told.splitlines() if line.startswith("The input heater of the neural term 'loss'"))
+    assert beyond.endswith("no data have shaped the term there.")
+    assert f"goes from 20 to {most:.4g} °C, {most - seen:.3g} K beyond the 20 to {seen:.4g} °C of the data" in beyond
+    assert beyond in html.unescape(page)
+    hot = gemel("simulate", "heater.toml", "--until", "9h", "--every", "5min", "--input", "power=90 W")
+    assert "beyond the 20 to 120 °C that it was made for" in hot
     first, again = (load_forecast(Path("runs/heater", name)) for name in ("forecast.zarr", "forecast/run.zarr"))
     np.testing.assert_allclose(again.run.readings["T"], first.run.readings["T"], rtol=1e-9)
     np.testing.assert_allclose(again.predictive["T"], first.predictive["T"], rtol=1e-6)
@@ -106,3 +119,6 @@ def test_a_hybrid_twin_in_a_file_beats_the_physics_alone(
     )
     remote = client.forecast(job.twin(), use_data=True)
     np.testing.assert_allclose(remote.predictive["T"], first.predictive["T"], rtol=1e-6)
+    assert remote.run.warnings == again.run.warnings == (beyond,)
+    assert fit.ranges["loss"]["heater"] == pytest.approx((293.15, 273.15 + seen))
+    assert fit.gain == pytest.approx(hybrid["expected_gain"], rel=1e-3)

@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 import zarr
 from rich.console import Console
 
 import gemel as gm
 from gemel.bindings.commands.calibrate import report
+from gemel.bindings.page import plot_residuals
 from gemel.bindings.pictures import plot_images
-from gemel.bindings.plan import plan_fit
-from gemel.bindings.report import comparison_table, reading_table, value_table
+from gemel.bindings.plan import FitPlan, plan_fit
+from gemel.bindings.report import comparison_table, plot_forecast, reading_table, value_table
 from gemel.engine.observations import FieldObservation
 from gemel.engine.results import comparison_figures
 
@@ -124,13 +126,19 @@ def test_a_camera_finds_a_conductivity_and_a_film(tmp_path):
     )
 
 
-def test_pictures_show_measured_twin_and_difference_at_the_times_that_matter(tmp_path, monkeypatch):
-    """The last fitted time, the one of the largest difference, the last one; in °C and K, by rows and columns."""
+@pytest.fixture(scope="module")
+def plate() -> tuple[gm.ImageSensor, gm.ImageSensor, gm.Twin]:
+    """A camera of 2 by 3 pixels, a fibre of 3, and a twin that has both."""
     grid = gm.pixel_grid((0.0, 0.0), (0.4, 0.0), (0.0, 0.2), 2, 3)
     camera = gm.ImageSensor("ca/mera", grid, 0.1, unit="degC")
     fibre = gm.ImageSensor("fibre", np.array([[0.0, 0.1], [0.3, 0.1], [0.3, 0.2]]), 0.1, unit="degC")
     heat = gm.Heat(gm.FunctionSpace(gm.rectangle(2, 2), "Q1"), 1.0, 1.0)
-    twin = gm.Twin("plate", gm.Transient(heat, 300.0, 1.0), [*camera.sensors(), *fibre.sensors()])
+    return camera, fibre, gm.Twin("plate", gm.Transient(heat, 300.0, 1.0), [*camera.sensors(), *fibre.sensors()])
+
+
+def test_pictures_show_measured_twin_and_difference_at_the_times_that_matter(tmp_path, monkeypatch, plate):
+    """The last fitted time, the one of the largest difference, the last one; in °C and K, by rows and columns."""
+    camera, fibre, twin = plate
     times = np.arange(0.0, 50.0, 10.0)
     read = 293.15 + np.arange(30.0).reshape(5, 2, 3)
     off = np.zeros((5, 2, 3))
@@ -166,6 +174,44 @@ def test_pictures_show_measured_twin_and_difference_at_the_times_that_matter(tmp
     np.testing.assert_allclose(line.get_xdata(), [0.0, 300.0, 400.0])
     np.testing.assert_allclose(line.get_ydata(), read[3, 0] - 273.15)
     assert plot_images(tmp_path, twin, run, gm.Record(times, {})) == {}
+
+
+def test_a_forecast_is_drawn_with_its_band_about_zero_and_residuals_with_the_noise(tmp_path, monkeypatch, plate):
+    """Of an image one pixel that says so; below the readings what is off, and how much of it the band holds."""
+    twin = plate[2].with_loss(gm.StudentT(3.0))
+    times, names = np.arange(0.0, 600.0, 10.0), [sensor.name for sensor in twin.sensors]
+    read, noise = dict.fromkeys(names, jnp.full(60, 300.0)), dict.fromkeys(names, jnp.full(60, 0.1))
+    run = gm.Run(jnp.asarray(times), read, None, gm.Status(jnp.asarray(0, jnp.int32)), {})
+    none = dict.fromkeys(names, jnp.zeros(60))
+    forecast = gm.Forecast(run, none, noise, none, noise, twin.loss)
+    off = 0.1 * np.random.default_rng(0).standard_t(3.0, 60)
+    off[7] = 5.0
+    record = gm.Record(times, dict.fromkeys(names, 300.0 + off))
+    fitted, drawn = record.between(0.0, 300.0), []
+    for module in ("report", "page"):
+        monkeypatch.setattr(f"gemel.bindings.{module}.save", lambda drawing, path: drawn.append(drawing))
+    plot_forecast(tmp_path / "forecast.png", twin, forecast, record, fitted)
+    plan = FitPlan({"": record}, {"": fitted}, ("ca/mera",), gm.LevenbergMarquardt(0.0, 0.0, 0.0, 1))
+    assert plot_residuals(tmp_path / "residuals.png", twin, forecast, plan, "")
+
+    above, below, fibre, _ = drawn[0].axes
+    assert above.get_ylabel() == "ca/mera, one of 6 pixels [°C]"
+    assert fibre.get_ylabel() == "fibre, one of 3 pixels [°C]"
+    zero, low, high, near, above_all, below_all = (line.get_ydata() for line in below.lines[:6])
+    np.testing.assert_allclose(near, np.delete(off, 7), atol=1e-9)
+    assert (len(above_all), len(below_all), set(zero)) == (1, 0, {0.0})
+    half = 0.1 * scipy.stats.t.ppf(0.975, 3.0)
+    np.testing.assert_allclose([low, high], np.multiply.outer([-half, half], np.ones(60)), rtol=1e-4)
+    inside = [np.abs(part) <= half for part in (off[:30], off[30:])]
+    shares = [f"{100 * part.mean():.0f} % of 30" for part in inside]
+    assert below.get_title(loc="right") == f"in the band: {shares[0]} fitted, {shares[1]} held out"
+
+    assert drawn[1].axes[0].get_ylabel() == "ca/mera, one of 6 pixels"
+    density = drawn[1].axes[2]
+    assumed = density.lines[0]
+    np.testing.assert_allclose(assumed.get_ydata(), scipy.stats.t.pdf(assumed.get_xdata(), 3.0), rtol=1e-6)
+    assert "Student-t, 3" in assumed.get_label()
+    assert sum(bar.get_width() * bar.get_height() for bar in density.patches) == pytest.approx(1.0)
 
 
 def test_images_over_time_come_from_columns_and_arrays(tmp_path):

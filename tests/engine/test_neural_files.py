@@ -3,14 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import diffrax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.polynomial.legendre import leggauss
 
 import gemel as gm
+from gemel.bindings.laws import law_band
 from gemel.engine.coefficients import drive
-from gemel.engine.results import load_belief, save_belief
+from gemel.engine.extrapolation import terms_of, with_warnings
+from gemel.engine.results import load_belief, load_ranges, run_data, run_of, save_belief
 from gemel.engine.twinfile import TwinFileError
 
 NETWORK = """
@@ -208,6 +211,50 @@ mesh.cell_tags.rest = { low = ["0.5 m", "0 m"], high = ["1 m", "1 m"] }
     assert float(rate[0]) == pytest.approx((30.0 * gain - float(values["level"]) * 60.0) / 400.0, rel=1e-6)
 
 
+def test_a_run_tells_where_it_takes_a_law_beyond_its_range():
+    """Ends by the sensor that reads the node, and by the signal; against those declared, and those of a fit's data."""
+    file = built(NETWORK)
+    analysis: Any = file.analysis
+    twin = gm.Twin("heater", gm.Ode(analysis.system, 40.0, diffrax.Tsit5(scan_kind="bounded")), file.sensors)
+    signals = {"power": gm.Series([0.0], [40.0]), "wind": gm.Series([0.0, 1000.0], [5.0, 12.0])}
+    run = gm.simulate(twin, signals, np.arange(0.0, 4000.0, 40.0), {"level": 0.3})
+    T = np.asarray(run.readings["T"])
+    ends = {"heater": (pytest.approx(T.min()), pytest.approx(T.max())), "wind": (5.0, 12.0)}
+    assert gm.neural_ranges(twin, [run]) == {"loss": ends}
+    heater, wind = gm.extrapolations(twin, run)
+    assert (heater.input, wind.distance, heater.distance) == ("heater", 2.0, pytest.approx(T.max() - 393.15))
+    assert wind.words() == (
+        "The input wind of the neural term 'loss' goes from 18 to 43.2 km/h, 7.2 km/h beyond the 0 to 36 km/h that it "
+        "was made for: no data have shaped the term there."
+    )
+    known = {"loss": {"heater": (283.15, T.max() - 10.0), "wind": (0.0, 11.9)}}
+    told = with_warnings(twin, run, known)  # wind is beyond by less than a fiftieth of its range
+    assert told.warnings == (
+        f"The input heater of the neural term 'loss' goes from 20 to {T.max() - 273.15:.4g} °C, 10 K beyond the 10 to "
+        f"{T.max() - 283.15:.4g} °C of the data that it was fitted to: no data have shaped the term there.",
+    )
+    assert run_of(run_data(told)).warnings == told.warnings
+    assert gm.extrapolations(twin, run, {"loss": {"heater": (293.15, 500.0), "wind": (5.0, 12.0)}}) == []
+
+
+def test_the_band_of_a_law_before_data_is_that_of_its_prior(tmp_path: Path):
+    """log(level·exp(n)) has the variance of log level and of n = s(v·tanh + b), with v and b of spread 1/√3 and 0.6."""
+    twin = built(NETWORK)
+    law: Any = next(iter(terms_of(twin).values()))
+    heater = np.linspace(293.15, 393.15, 5)
+    weights = np.asarray(twin.belief.values()["loss"])
+    x = np.stack([(heater - 343.15) / 50.0, np.full(5, (2.0 - 5.0) / 5.0)])
+    hidden = np.tanh(weights[:6].reshape(3, 2) @ x + weights[6:9, None])
+    scale = np.log(2.0) / 1.959964
+    spread = np.sqrt((np.log(3.0) / 1.959964) ** 2 + scale**2 * (np.sum(hidden**2, axis=0) / 3.0 + 0.36))
+    value, low, high = law_band(twin, law, {"heater": heater, "wind": 2.0}, {})
+    np.testing.assert_allclose(value, 0.5, rtol=1e-9)
+    np.testing.assert_allclose(np.log([0.5 / low, high / 0.5]), np.tile(1.959964 * spread, (2, 1)), rtol=1e-6)
+    ranges = {"loss": {"heater": (300.0, 350.0), "wind": (1.0, 10.0)}}
+    save_belief(tmp_path / "belief.json", twin.belief, ranges=ranges)
+    assert load_ranges(tmp_path / "belief.json") == ranges
+
+
 @pytest.mark.slow
 def test_a_conductivity_that_depends_on_temperature_bends_the_field():
     """Kirchhoff: the integral of k from one end's temperature is linear through a wall."""
@@ -224,6 +271,10 @@ def test_a_conductivity_that_depends_on_temperature_bends_the_field():
     middle = float(gm.simulate(twin, parameters=values).checked().readings["middle"])
     assert stored(middle) == pytest.approx(stored(473.15) / 2, rel=1e-5)
     assert abs(middle - 373.15) > 1.0
+    plain = built(WALL.replace('"200 degC"] }', '"150 degC"] }'))  # linear before data, read at Gauss points of 8 cells
+    (hot,) = gm.extrapolations(plain, gm.simulate(plain))
+    first = 200.0 * (1.0 + leggauss(4)[0][0]) / 2 / 8
+    np.testing.assert_allclose(np.asarray(hot.asked) - 273.15, [first, 200.0 - first], rtol=1e-7)
 
 
 def test_a_belief_is_of_the_network_that_it_was_found_with(tmp_path: Path):

@@ -15,6 +15,8 @@ import gemel as gm
 from gemel.engine.calibration.fit import DEFAULT_SOLVER
 from gemel.engine.calibration.multistart import _in_turn, _together
 from gemel.engine.coefficients import drive
+from gemel.engine.losses import density_of
+from gemel.solvers import Code
 
 EXPLICIT = diffrax.Tsit5(scan_kind="bounded")
 TIMES = np.linspace(0.0, 4.0, 41)
@@ -81,6 +83,17 @@ def test_shaped_residuals_have_the_loss_as_half_their_square(loss: gm.Loss):
     slopes = jax.vmap(jax.grad(loss.shaped))(jnp.asarray(r))
     assert np.isfinite(np.asarray(slopes)).all()
     assert np.all(np.asarray(slopes) > 0)
+
+
+def test_the_density_of_a_loss_is_that_of_its_noise():
+    """Normal and Student's t by scipy; Huber's by its mass in closed form."""
+    r = np.linspace(-8.0, 8.0, 33)
+    np.testing.assert_allclose(density_of(gm.Gaussian(), r), scipy.stats.norm.pdf(r), rtol=1e-9)
+    for dof in (1.0, 4.0):
+        np.testing.assert_allclose(density_of(gm.StudentT(dof), r), scipy.stats.t.pdf(r, dof), rtol=1e-9)
+    huber, k = density_of(gm.Huber(1.5), r), 1.5
+    mass = np.sqrt(2 * np.pi) * (2 * scipy.stats.norm.cdf(k) - 1) + 2 * np.exp(-(k**2) / 2) / k
+    np.testing.assert_allclose(huber[[16, -1]] * mass, [1.0, np.exp(k**2 / 2 - 8 * k)], rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -296,6 +309,24 @@ def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.
     fitted = record.between(0.0, until)
     fit = gm.calibrate(twin, fitted)
     return gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
+
+
+def test_a_fit_at_its_limit_of_steps_is_usable_where_little_is_left_to_gain():
+    """The expected gain is what convergence takes off the misfit; above a two-hundredth it speaks against the fit."""
+    record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
+    fitted, states = record.between(0.0, 3.0), []
+    gm.calibrate(decay(), fitted, gm.LevenbergMarquardt(0.0, 0.0, 0.0, 6), on_step=states.append)
+    problem, least = gm.CalibrationProblem.of(decay(), fitted), float(states[-1].cost)
+    for steps, verdict in ((3, "usable"), (2, "not usable")):
+        stopped = eqx.tree_at(lambda state: state.code, states[steps], jnp.asarray(Code.MAX_STEPS, jnp.int32))
+        fit = gm.conclude(problem, stopped, jnp.stack([state.cost for state in states[: steps + 1]]))
+        assert fit.gain == pytest.approx(float(stopped.cost) - least, rel=0.01)
+        found = gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
+        assert found.verdict == verdict
+        (reason,) = (line for line in found.marked if "limit of steps" in line)
+        said = "+ The calibration need not go on" if verdict == "usable" else "- The calibration did not converge"
+        assert reason.startswith(f"{said}: the limit of steps was reached before a tolerance was met, with an expected")
+        assert f"gain of {fit.gain:.2g} in log-posterior density: " in reason
 
 
 def test_a_good_twin_is_usable_and_beats_naive_guesses():

@@ -78,7 +78,7 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., cost: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., max_steps: _Optional[int] = ..., seconds_per_step: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...
 
 class Fit(_message.Message):
-    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement")
+    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement", "gain", "ranges")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,8 @@ class Fit(_message.Message):
     JOINT_PRIOR_FIELD_NUMBER: _ClassVar[int]
     JOINT_POSTERIOR_FIELD_NUMBER: _ClassVar[int]
     JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    GAIN_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
     revision: int
     status: _types_pb2.SolveStatus
     steps: int
@@ -103,7 +105,21 @@ class Fit(_message.Message):
     joint_prior: _twin_pb2.Belief
     joint_posterior: _twin_pb2.Belief
     judgement: Judgement
-    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ...) -> None: ...
+    gain: float
+    ranges: _containers.RepeatedCompositeFieldContainer[InputRange]
+    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ...) -> None: ...
+
+class InputRange(_message.Message):
+    __slots__ = ("term", "input", "least", "greatest")
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    GREATEST_FIELD_NUMBER: _ClassVar[int]
+    term: str
+    input: str
+    least: float
+    greatest: float
+    def __init__(self, term: _Optional[str] = ..., input: _Optional[str] = ..., least: _Optional[float] = ..., greatest: _Optional[float] = ...) -> None: ...
 
 class Judgement(_message.Message):
     __slots__ = ("verdict", "words", "meaning", "against", "in_favour", "scores")

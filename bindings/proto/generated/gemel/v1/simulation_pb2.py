@@ -26,7 +26,7 @@ _sym_db = _symbol_database.Default()
 from gemel.bindings.proto.generated.gemel.v1 import types_pb2 as gemel_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gemel/v1/simulation.proto\x12\x08gemel.v1\x1a\x14gemel/v1/types.proto\"|\n\tRunHeader\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04twin\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x05\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x10\n\x08has_time\x18\x05 \x01(\x08\x12\x1c\n\x04loss\x18\x06 \x01(\x0b\x32\x0e.gemel.v1.Loss\"%\n\x04Loss\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07numbers\x18\x02 \x03(\x01\"\'\n\x05\x46rame\x12\x0c\n\x04time\x18\x01 \x01(\x01\x12\x10\n\x08readings\x18\x02 \x03(\x01\"J\n\nFieldChunk\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06values\x18\x04 \x03(\x01\"\xb0\x01\n\nRunSummary\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\x38\n\nstatistics\x18\x03 \x03(\x0b\x32$.gemel.v1.RunSummary.StatisticsEntry\x1a\x31\n\x0fStatisticsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xaa\x01\n\x07RunPart\x12%\n\x06header\x18\x01 \x01(\x0b\x32\x13.gemel.v1.RunHeaderH\x00\x12 \n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0f.gemel.v1.FrameH\x00\x12%\n\x05\x66ield\x18\x03 \x01(\x0b\x32\x14.gemel.v1.FieldChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.gemel.v1.RunSummaryH\x00\x42\x06\n\x04part\"\x82\x03\n\x0fSimulateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x35\n\x06inputs\x18\x03 \x03(\x0b\x32%.gemel.v1.SimulateRequest.InputsEntry\x12\x1e\n\x05times\x18\x04 \x01(\x0b\x32\x0f.gemel.v1.Times\x12=\n\nparameters\x18\x05 \x03(\x0b\x32).gemel.v1.SimulateRequest.ParametersEntry\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x10\n\x08use_data\x18\x07 \x01(\x08\x12\x0f\n\x07\x64iscard\x18\x08 \x01(\x08\x12\x12\n\nexperiment\x18\t \x01(\t\x1a?\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.gemel.v1.Series:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"3\n\x10SimulateResponse\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.gemel.v1.RunPart\"0\n\x0eReadRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\"2\n\x0fReadRunResponse\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.gemel.v1.RunPart\"\xf1\x02\n\x0f\x46orecastRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x35\n\x06inputs\x18\x03 \x03(\x0b\x32%.gemel.v1.ForecastRequest.InputsEntry\x12\x1e\n\x05times\x18\x04 \x01(\x0b\x32\x0f.gemel.v1.Times\x12\x10\n\x08use_data\x18\x05 \x01(\x08\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12=\n\nparameters\x18\x07 \x03(\x0b\x32).gemel.v1.ForecastRequest.ParametersEntry\x12\x12\n\nexperiment\x18\x08 \x01(\t\x1a?\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.gemel.v1.Series:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"{\n\rForecastFrame\x12\x0c\n\x04time\x18\x01 \x01(\x01\x12\x10\n\x08readings\x18\x02 \x03(\x01\x12\x12\n\nparametric\x18\x03 \x03(\x01\x12\x12\n\npredictive\x18\x04 \x03(\x01\x12\x13\n\x0bmodel_error\x18\x05 \x03(\x01\x12\r\n\x05noise\x18\x06 \x03(\x01\"\xbb\x01\n\x10\x46orecastResponse\x12%\n\x06header\x18\x01 \x01(\x0b\x32\x13.gemel.v1.RunHeaderH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.gemel.v1.ForecastFrameH\x00\x12%\n\x05\x66ield\x18\x03 \x01(\x0b\x32\x14.gemel.v1.FieldChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.gemel.v1.RunSummaryH\x00\x42\x06\n\x04part2\xdf\x01\n\x11SimulationService\x12\x43\n\x08Simulate\x12\x19.gemel.v1.SimulateRequest\x1a\x1a.gemel.v1.SimulateResponse0\x01\x12\x43\n\x08\x46orecast\x12\x19.gemel.v1.ForecastRequest\x1a\x1a.gemel.v1.ForecastResponse0\x01\x12@\n\x07ReadRun\x12\x18.gemel.v1.ReadRunRequest\x1a\x19.gemel.v1.ReadRunResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gemel/v1/simulation.proto\x12\x08gemel.v1\x1a\x14gemel/v1/types.proto\"|\n\tRunHeader\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0c\n\x04twin\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x05\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x10\n\x08has_time\x18\x05 \x01(\x08\x12\x1c\n\x04loss\x18\x06 \x01(\x0b\x32\x0e.gemel.v1.Loss\"%\n\x04Loss\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07numbers\x18\x02 \x03(\x01\"\'\n\x05\x46rame\x12\x0c\n\x04time\x18\x01 \x01(\x01\x12\x10\n\x08readings\x18\x02 \x03(\x01\"J\n\nFieldChunk\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0e\n\x06values\x18\x04 \x03(\x01\"\xc2\x01\n\nRunSummary\x12%\n\x06status\x18\x01 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\x0e\n\x06\x66rames\x18\x02 \x01(\x04\x12\x38\n\nstatistics\x18\x03 \x03(\x0b\x32$.gemel.v1.RunSummary.StatisticsEntry\x12\x10\n\x08warnings\x18\x04 \x03(\t\x1a\x31\n\x0fStatisticsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xaa\x01\n\x07RunPart\x12%\n\x06header\x18\x01 \x01(\x0b\x32\x13.gemel.v1.RunHeaderH\x00\x12 \n\x05\x66rame\x18\x02 \x01(\x0b\x32\x0f.gemel.v1.FrameH\x00\x12%\n\x05\x66ield\x18\x03 \x01(\x0b\x32\x14.gemel.v1.FieldChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.gemel.v1.RunSummaryH\x00\x42\x06\n\x04part\"\x82\x03\n\x0fSimulateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x35\n\x06inputs\x18\x03 \x03(\x0b\x32%.gemel.v1.SimulateRequest.InputsEntry\x12\x1e\n\x05times\x18\x04 \x01(\x0b\x32\x0f.gemel.v1.Times\x12=\n\nparameters\x18\x05 \x03(\x0b\x32).gemel.v1.SimulateRequest.ParametersEntry\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12\x10\n\x08use_data\x18\x07 \x01(\x08\x12\x0f\n\x07\x64iscard\x18\x08 \x01(\x08\x12\x12\n\nexperiment\x18\t \x01(\t\x1a?\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.gemel.v1.Series:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"3\n\x10SimulateResponse\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.gemel.v1.RunPart\"0\n\x0eReadRunRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66ields\x18\x02 \x03(\t\"2\n\x0fReadRunResponse\x12\x1f\n\x04part\x18\x01 \x01(\x0b\x32\x11.gemel.v1.RunPart\"\xf1\x02\n\x0f\x46orecastRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x35\n\x06inputs\x18\x03 \x03(\x0b\x32%.gemel.v1.ForecastRequest.InputsEntry\x12\x1e\n\x05times\x18\x04 \x01(\x0b\x32\x0f.gemel.v1.Times\x12\x10\n\x08use_data\x18\x05 \x01(\x08\x12\x0e\n\x06\x66ields\x18\x06 \x03(\t\x12=\n\nparameters\x18\x07 \x03(\x0b\x32).gemel.v1.ForecastRequest.ParametersEntry\x12\x12\n\nexperiment\x18\x08 \x01(\t\x1a?\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1f\n\x05value\x18\x02 \x01(\x0b\x32\x10.gemel.v1.Series:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"{\n\rForecastFrame\x12\x0c\n\x04time\x18\x01 \x01(\x01\x12\x10\n\x08readings\x18\x02 \x03(\x01\x12\x12\n\nparametric\x18\x03 \x03(\x01\x12\x12\n\npredictive\x18\x04 \x03(\x01\x12\x13\n\x0bmodel_error\x18\x05 \x03(\x01\x12\r\n\x05noise\x18\x06 \x03(\x01\"\xbb\x01\n\x10\x46orecastResponse\x12%\n\x06header\x18\x01 \x01(\x0b\x32\x13.gemel.v1.RunHeaderH\x00\x12(\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x17.gemel.v1.ForecastFrameH\x00\x12%\n\x05\x66ield\x18\x03 \x01(\x0b\x32\x14.gemel.v1.FieldChunkH\x00\x12\'\n\x07summary\x18\x04 \x01(\x0b\x32\x14.gemel.v1.RunSummaryH\x00\x42\x06\n\x04part2\xdf\x01\n\x11SimulationService\x12\x43\n\x08Simulate\x12\x19.gemel.v1.SimulateRequest\x1a\x1a.gemel.v1.SimulateResponse0\x01\x12\x43\n\x08\x46orecast\x12\x19.gemel.v1.ForecastRequest\x1a\x1a.gemel.v1.ForecastResponse0\x01\x12@\n\x07ReadRun\x12\x18.gemel.v1.ReadRunRequest\x1a\x19.gemel.v1.ReadRunResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,33 +52,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FIELDCHUNK']._serialized_start=267
   _globals['_FIELDCHUNK']._serialized_end=341
   _globals['_RUNSUMMARY']._serialized_start=344
-  _globals['_RUNSUMMARY']._serialized_end=520
-  _globals['_RUNSUMMARY_STATISTICSENTRY']._serialized_start=471
-  _globals['_RUNSUMMARY_STATISTICSENTRY']._serialized_end=520
-  _globals['_RUNPART']._serialized_start=523
-  _globals['_RUNPART']._serialized_end=693
-  _globals['_SIMULATEREQUEST']._serialized_start=696
-  _globals['_SIMULATEREQUEST']._serialized_end=1082
-  _globals['_SIMULATEREQUEST_INPUTSENTRY']._serialized_start=968
-  _globals['_SIMULATEREQUEST_INPUTSENTRY']._serialized_end=1031
-  _globals['_SIMULATEREQUEST_PARAMETERSENTRY']._serialized_start=1033
-  _globals['_SIMULATEREQUEST_PARAMETERSENTRY']._serialized_end=1082
-  _globals['_SIMULATERESPONSE']._serialized_start=1084
-  _globals['_SIMULATERESPONSE']._serialized_end=1135
-  _globals['_READRUNREQUEST']._serialized_start=1137
-  _globals['_READRUNREQUEST']._serialized_end=1185
-  _globals['_READRUNRESPONSE']._serialized_start=1187
-  _globals['_READRUNRESPONSE']._serialized_end=1237
-  _globals['_FORECASTREQUEST']._serialized_start=1240
-  _globals['_FORECASTREQUEST']._serialized_end=1609
-  _globals['_FORECASTREQUEST_INPUTSENTRY']._serialized_start=968
-  _globals['_FORECASTREQUEST_INPUTSENTRY']._serialized_end=1031
-  _globals['_FORECASTREQUEST_PARAMETERSENTRY']._serialized_start=1033
-  _globals['_FORECASTREQUEST_PARAMETERSENTRY']._serialized_end=1082
-  _globals['_FORECASTFRAME']._serialized_start=1611
-  _globals['_FORECASTFRAME']._serialized_end=1734
-  _globals['_FORECASTRESPONSE']._serialized_start=1737
-  _globals['_FORECASTRESPONSE']._serialized_end=1924
-  _globals['_SIMULATIONSERVICE']._serialized_start=1927
-  _globals['_SIMULATIONSERVICE']._serialized_end=2150
+  _globals['_RUNSUMMARY']._serialized_end=538
+  _globals['_RUNSUMMARY_STATISTICSENTRY']._serialized_start=489
+  _globals['_RUNSUMMARY_STATISTICSENTRY']._serialized_end=538
+  _globals['_RUNPART']._serialized_start=541
+  _globals['_RUNPART']._serialized_end=711
+  _globals['_SIMULATEREQUEST']._serialized_start=714
+  _globals['_SIMULATEREQUEST']._serialized_end=1100
+  _globals['_SIMULATEREQUEST_INPUTSENTRY']._serialized_start=986
+  _globals['_SIMULATEREQUEST_INPUTSENTRY']._serialized_end=1049
+  _globals['_SIMULATEREQUEST_PARAMETERSENTRY']._serialized_start=1051
+  _globals['_SIMULATEREQUEST_PARAMETERSENTRY']._serialized_end=1100
+  _globals['_SIMULATERESPONSE']._serialized_start=1102
+  _globals['_SIMULATERESPONSE']._serialized_end=1153
+  _globals['_READRUNREQUEST']._serialized_start=1155
+  _globals['_READRUNREQUEST']._serialized_end=1203
+  _globals['_READRUNRESPONSE']._serialized_start=1205
+  _globals['_READRUNRESPONSE']._serialized_end=1255
+  _globals['_FORECASTREQUEST']._serialized_start=1258
+  _globals['_FORECASTREQUEST']._serialized_end=1627
+  _globals['_FORECASTREQUEST_INPUTSENTRY']._serialized_start=986
+  _globals['_FORECASTREQUEST_INPUTSENTRY']._serialized_end=1049
+  _globals['_FORECASTREQUEST_PARAMETERSENTRY']._serialized_start=1051
+  _globals['_FORECASTREQUEST_PARAMETERSENTRY']._serialized_end=1100
+  _globals['_FORECASTFRAME']._serialized_start=1629
+  _globals['_FORECASTFRAME']._serialized_end=1752
+  _globals['_FORECASTRESPONSE']._serialized_start=1755
+  _globals['_FORECASTRESPONSE']._serialized_end=1942
+  _globals['_SIMULATIONSERVICE']._serialized_start=1945
+  _globals['_SIMULATIONSERVICE']._serialized_end=2168
 # @@protoc_insertion_point(module_scope)

@@ -53,7 +53,7 @@ class FieldChunk(_message.Message):
     def __init__(self, field: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., offset: _Optional[int] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class RunSummary(_message.Message):
-    __slots__ = ("status", "frames", "statistics")
+    __slots__ = ("status", "frames", "statistics", "warnings")
     class StatisticsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -64,10 +64,12 @@ class RunSummary(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     status: _types_pb2.SolveStatus
     frames: int
     statistics: _containers.ScalarMap[str, float]
-    def __init__(self, status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., frames: _Optional[int] = ..., statistics: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., frames: _Optional[int] = ..., statistics: _Optional[_Mapping[str, float]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunPart(_message.Message):
     __slots__ = ("header", "frame", "field", "summary")
