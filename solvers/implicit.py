@@ -1,13 +1,15 @@
 """The implicit-function rule: how every solve is differentiated, without going through its iterations."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jax.core import Tracer
+from jax.core import ShapedArray, Tracer
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.linear_solver import LinearSolver
@@ -16,6 +18,11 @@ from gemel.solvers.trail import Trail
 
 SOLVED = "gemel_solved"
 """Name under which solutions are visible to checkpoint policies: saving them spares the repeated solve."""
+
+
+def save_solved(primitive: Any, /, *_: Any, **options: Any) -> bool:
+    """The checkpoint policy that saves solutions alone."""
+    return primitive.name == "name" and options["name"] == SOLVED
 
 
 class Adjoint(eqx.Module):
@@ -103,15 +110,37 @@ def implicit_step(
     return _implicit(bundle)
 
 
-@eqx.filter_custom_jvp
 def _implicit(bundle: _Bundle) -> tuple[Array, Any, Trail | None]:
+    """Solve, as a primitive of JAX: where a loop of solves is linearised, its known part forgets the rule of a
+    ``custom_jvp``, and second derivatives went through the iterations. What is solved is traced once.
+    """
+    run: Any = eqx.filter_closure_convert(functools.partial(_solved), bundle)  # of a plain function it makes nothing
+    return eqxi.filter_primitive_bind(_implicit_p, run, bundle)
+
+
+def _solved(bundle: _Bundle) -> tuple[Array, Any, Trail | None]:
     return *bundle.forward(bundle.residual, bundle.tangent, bundle.parameters), bundle.trail
 
 
-@_implicit.def_jvp
+def _implicit_shapes(run: Any, bundle: Any) -> Any:
+    given = jax.tree.map(_as_struct, (run, bundle), is_leaf=lambda leaf: isinstance(leaf, ShapedArray))
+    found = eqx.filter_eval_shape(lambda run, bundle: run(bundle), *given)
+    return jax.tree.map(lambda leaf: ShapedArray(leaf.shape, leaf.dtype), found)
+
+
+def _as_struct(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, ShapedArray) else leaf
+
+
+def _as_array(leaf: Any, given: Any) -> Any:
+    return jnp.asarray(leaf) if isinstance(given, jax.ShapeDtypeStruct) else leaf
+
+
 def _implicit_jvp(primals, tangents):
-    (bundle,), (change,) = primals, tangents
-    u, aux, trail = _implicit(bundle)
+    (run, bundle), (_, change) = primals, tangents
+    (given,), _ = run.in_struct
+    bundle = jax.tree.map(_as_array, bundle, given)  # scalars that are constants arrive as numbers
+    u, aux, trail = eqxi.filter_primitive_bind(_implicit_p, run, bundle)
     u = checkpoint_name(u, SOLVED)
 
     def at_solution(residual, parameters):
@@ -128,6 +157,15 @@ def _implicit_jvp(primals, tangents):
         du, dtrail = _solve_along(operator, -dr, bundle.linear_solver, bundle.state, dtrail)
     daux = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_inexact_array(leaf) else None, aux)
     return (u, aux, trail), (du, daux, dtrail)
+
+
+_implicit_p = eqxi.create_vprim(
+    "gemel_implicit_solve",
+    eqxi.filter_primitive_def(lambda run, bundle: run(bundle)),
+    eqxi.filter_primitive_def(_implicit_shapes),
+    eqxi.filter_primitive_jvp(_implicit_jvp),
+    None,  # no derivative of it is linear in what changes: those are solves by `jax.lax.custom_linear_solve`
+)
 
 
 def _tangent_operator(bundle: _Bundle, u: Array) -> LinearOperator:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from gemel.solvers.implicit import SOLVED
+from gemel.solvers.implicit import save_solved
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Code
 from gemel.solvers.time.integrator import TimeIntegrator
@@ -136,7 +136,6 @@ def checkpointed_step(integrator: TimeIntegrator, system: System, args: PyTree) 
     """Return (carry, prepared, t, dt) ↦ carry; reverse mode repeats what leads from one solve to the next, not the
     solves.
     """
-    policy = jax.checkpoint_policies.save_only_these_names(SOLVED)
 
     def step(carry: Carry, prepared: Any, t: Array, dt: Array) -> Carry:
         def advance(carry: Carry, t: Array, dt: Array) -> Carry:
@@ -144,7 +143,7 @@ def checkpointed_step(integrator: TimeIntegrator, system: System, args: PyTree) 
             memory, status, taken, trail = integrator.step(system, prepared, memory, t, dt, args, trail)
             return memory, first_failure(code, status.code), count + taken, trail
 
-        return jax.checkpoint(advance, policy=policy, prevent_cse=False)(carry, t, dt)
+        return jax.checkpoint(advance, policy=save_solved, prevent_cse=False)(carry, t, dt)
 
     return step
 

@@ -29,6 +29,7 @@ from gemel.solvers import (
     integrate,
 )
 from gemel.solvers.krylov.common import KrylovSolver
+from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.trail import Trail
 
 N = 40
@@ -173,6 +174,41 @@ def test_second_derivatives_by_a_load_alone():
         slope = jax.jit(jax.grad(partial(value, uniform=uniform)))
         found = jax.jit(jax.jacfwd(slope))(2.0)
         np.testing.assert_allclose(found, (slope(2.001) - slope(1.999)) / 0.002, rtol=1e-5)
+
+
+class Exact(Preconditioner):
+    """The inverse itself: conjugate gradients end after one step, of which nothing can be differentiated."""
+
+    def init(self, operator: LinearOperator) -> Array:
+        return jnp.linalg.inv(jax.vmap(operator.mv)(jnp.eye(operator.n)))
+
+    def update(self, state: Array, operator: LinearOperator) -> Array:
+        return self.init(operator)
+
+    def apply(self, state: Array, r: Array) -> Array:
+        return state @ r
+
+
+def test_second_derivatives_do_not_go_through_iterations():
+    """Forward over reverse through a loop of solves, beside direct ones; also a gradient of a batch of marches."""
+
+    def slopes(solver):
+        method = BDF2(solver)
+
+        def batch(values):
+            return jnp.sum(jax.vmap(lambda k: misfit(ARGS | {"k": k}, method))(values))
+
+        def gradient(args):
+            return jax.grad(lambda args: misfit(args, method, 12))(args)
+
+        ones = {name: jnp.ones(()) for name in ARGS}
+        second = jax.jit(lambda args: jax.jvp(gradient, (args,), (ones,))[1])(ARGS)
+        return second, jax.jit(jax.grad(batch))(jnp.array([1.1, 1.4]))
+
+    (found, batched), (expected, one_by_one) = slopes(CG(Exact(), 1e-13, 0.0, 9)), slopes(DenseDirect(1e-9))
+    for name in ARGS:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-8)
+    np.testing.assert_allclose(batched, one_by_one, rtol=1e-8)
 
 
 @pytest.mark.slow
