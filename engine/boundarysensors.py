@@ -60,6 +60,7 @@ class FluxSensor(BoundarySensor):
         unit: the unit it is shown in.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
     """
 
@@ -69,6 +70,7 @@ class FluxSensor(BoundarySensor):
     unit: str = eqx.field(static=True, default="W")
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     @property
@@ -96,6 +98,7 @@ class ReactionSensor(BoundarySensor):
         unit: the unit it is shown in.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
     """
 
@@ -106,6 +109,7 @@ class ReactionSensor(BoundarySensor):
     unit: str = eqx.field(static=True, default="N")
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     @property

@@ -62,6 +62,7 @@ class PointSensor(SampledSensor):
         component: which component of a vector field.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
     """
 
@@ -72,6 +73,7 @@ class PointSensor(SampledSensor):
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     def samples(self, space: FunctionSpace) -> Float[np.ndarray, "q dim"]:
@@ -97,6 +99,7 @@ class StrainSensor(SampledSensor):
         unit: the unit it is shown in.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high; a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
 
     Raises:
@@ -110,6 +113,7 @@ class StrainSensor(SampledSensor):
     unit: str = eqx.field(static=True, default="")
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
@@ -137,6 +141,7 @@ class AverageSensor(FieldSensor):
         component: which component of a vector field.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
     """
 
@@ -148,6 +153,7 @@ class AverageSensor(FieldSensor):
     component: int = eqx.field(static=True, default=0)
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     def functional(self, space: FunctionSpace) -> tuple[np.ndarray, np.ndarray | Array]:
@@ -180,6 +186,7 @@ class IntegralSensor(FieldSensor):
         axisymmetric: whether the mesh is a half plane (r, z) that turns around the axis r = 0.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
 
     Raises:
@@ -196,6 +203,7 @@ class IntegralSensor(FieldSensor):
     axisymmetric: bool = eqx.field(static=True, default=False)
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:

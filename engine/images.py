@@ -43,6 +43,7 @@ class PixelSensor(SampledSensor):
         direction: along which the strain of a displacement is read; the field itself when None.
         lag: time constant in s of the sensor itself; a number or parameter; none when None.
         offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
         shape: rows and columns of the image, or the number of its points.
     """
@@ -57,6 +58,7 @@ class PixelSensor(SampledSensor):
     direction: tuple[float, ...] | None = eqx.field(static=True, default=None)
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
     shape: tuple[int, ...] = eqx.field(static=True, default=())
 
@@ -94,6 +96,7 @@ class ImageSensor(eqx.Module):
             over 3 points along each of them, exact for polynomials of degree 5. Points outside the mesh are left out.
         lag: time constant in s of each pixel; a number or parameter; none when None.
         offset: what each pixel reads too high (SI); a number or parameter; none when None.
+        drift: likewise for each second since the time zero, in runs over time.
         field: which field of a mixed space.
 
     Raises:
@@ -110,6 +113,7 @@ class ImageSensor(eqx.Module):
     blur: float = eqx.field(static=True, default=0.0)
     lag: Any = None
     offset: Any = None
+    drift: Any = None
     field: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
@@ -149,6 +153,7 @@ class ImageSensor(eqx.Module):
                 direction=self.direction,
                 lag=self.lag,
                 offset=self.offset,
+                drift=self.drift,
                 field=self.field,
                 shape=self.shape,
             )

@@ -126,25 +126,27 @@ class MotionObservation(eqx.Module):
 
 
 def finished(sensors: Sequence[Sensor], grid: Array | None, raw: Float[Array, "... n"]) -> Float[Array, "... n"]:
-    """What sensors show, from raw readings at the times of ``grid``: weighted, behind their lag, with their offset.
+    """What sensors show, from raw readings at the times of ``grid``: weighted, behind their lag, with their offset
+    and drift.
 
     Sensors that share these numbers, such as the pixels of an image, are worked on together.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
-    numbers: dict[tuple[Any, ...], tuple[Any, Any, Any, str]] = {}
+    numbers: dict[tuple[Any, ...], tuple[Any, Any, Any, Any, str]] = {}
     for place, sensor in enumerate(sensors):
         found = _numbers(sensor)
         key = tuple(value if isinstance(value, float | int | str | None) else id(value) for value in found)
         groups.setdefault(key, []).append(place)
         numbers[key] = found
     for key, places in groups.items():
-        weight, lag, offset, quantity = numbers[key]
-        if weight is lag is offset is None:
+        weight, lag, offset, drift, quantity = numbers[key]
+        if weight is lag is offset is drift is None:
             continue
         mine = raw[..., np.array(places)]
         mine = mine if weight is None else _weighted(mine, weight, quantity)
         mine = mine if grid is None or lag is None else lagged(grid, mine, lag)
         mine = mine if offset is None else mine + offset
+        mine = mine if grid is None or drift is None else mine + (drift * grid)[:, None]
         raw = raw.at[..., np.array(places)].set(mine)
     return raw
 
@@ -156,13 +158,14 @@ def _weighted(raw: Array, weight: Any, quantity: str) -> Array:
     return (jnp.abs(weight) if quantity == "amplitude" else weight) * raw
 
 
-def _numbers(sensor: Sensor) -> tuple[Any, Any, Any, str]:
-    """The weight, the lag and the offset of a sensor, None where it has none, and the quantity that it shows."""
+def _numbers(sensor: Sensor) -> tuple[Any, Any, Any, Any, str]:
+    """The weight, lag, offset and drift of a sensor, None where it has none, and the quantity that it shows."""
     origin = sensor.sensor if isinstance(sensor, DerivedSensor) else sensor
     weight = origin.weight if isinstance(origin, IntegralSensor) else None
     quantity = sensor.quantity if isinstance(sensor, ResponseSensor) else ""
-    lag, offset = (sensor.lag, sensor.offset) if isinstance(sensor, LaggedSensor) else (None, None)
-    return weight, lag, offset, quantity
+    if not isinstance(sensor, LaggedSensor):
+        return weight, None, None, None, quantity
+    return weight, sensor.lag, sensor.offset, sensor.drift, quantity
 
 
 def lagged(times: Float[Array, " n"], raw: Float[Array, "n *s"], lag: Any) -> Float[Array, "n *s"]:

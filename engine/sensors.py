@@ -26,10 +26,11 @@ class Sensor(eqx.Module):
 
 
 class LaggedSensor(Sensor):
-    """A sensor behind a first-order lag, with an offset."""
+    """A sensor behind a first-order lag, with an offset that may grow with time, as that of a gauge that drifts."""
 
     lag: eqx.AbstractVar[Any]
     offset: eqx.AbstractVar[Any]
+    drift: eqx.AbstractVar[Any]
 
 
 class FieldSensor(LaggedSensor):
@@ -98,6 +99,11 @@ class MotionSensor(DerivedSensor, FieldSensor):  # pyright: ignore[reportIncompa
         return self.sensor.offset
 
     @property
+    def drift(self) -> Any:
+        """As the sensor's."""
+        return self.sensor.drift
+
+    @property
     def field(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As the sensor's."""
         return self.sensor.field
@@ -155,7 +161,7 @@ class FrequencySensor(Sensor):
             raise ValueError(f"Sensor '{self.name}': direction '{self.direction}' is not one of x, y, z.")
 
 
-class OutputSensor(Sensor):
+class OutputSensor(LaggedSensor):
     """Reads a named output of an ODE model.
 
     Args:
@@ -163,9 +169,15 @@ class OutputSensor(Sensor):
         output: the output's name.
         noise: standard deviation (SI) or a `Noise`.
         unit: the unit it is shown in.
+        lag: time constant in s of the sensor itself; a number or parameter; none when None.
+        offset: what the sensor reads too high (SI); a number or parameter; none when None.
+        drift: what the sensor reads too high for each second since the time zero; a number or parameter.
     """
 
     name: str = eqx.field(static=True)
     output: str = eqx.field(static=True)
     noise: Noise = eqx.field(converter=as_noise)
     unit: str = eqx.field(static=True, default="")
+    lag: Any = None
+    offset: Any = None
+    drift: Any = None

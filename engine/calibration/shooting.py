@@ -27,6 +27,7 @@ from gemel.engine.analyses import AdaptiveOde, Ode
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, laplace
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
 from gemel.engine.losses import Loss
+from gemel.engine.observations import finished
 from gemel.engine.parameters import bind
 from gemel.engine.physics import OdeSystem
 from gemel.engine.signals import Record
@@ -142,6 +143,11 @@ def require_windows(problem: CalibrationProblem, windows: int) -> tuple[Any, Exp
     for name in record.names:
         if problem.twin.sensor(name).noise.error is not None:
             raise ValueError(f"Sensor '{name}' has a model error, which shooting has in its jumps: leave one of them.")
+        if getattr(problem.twin.sensor(name), "lag", None) is not None:
+            raise ValueError(
+                f"Sensor '{name}' has a lag, and a window does not know where its reading begins: make what it shows a "
+                "state of the model, or fit without windows."
+            )
     if not isinstance(analysis, Ode | AdaptiveOde):
         raise ValueError(
             f"Shooting starts an Ode or an AdaptiveOde anew, not a {type(analysis).__name__}: each window has a state "
@@ -176,7 +182,8 @@ def _windows(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " m"]:
     problem, (z, states) = shot.problem, shot.split(x)
     (record,) = problem.experiments.values()
     twin, values = problem.twin, problem.twin.belief.values(z)
-    analysis: Any = bind(twin.analysis, values)
+    bound: Any = bind((twin.analysis, twin.sensors), values)
+    analysis, sensors = bound
     system: OdeSystem = analysis.system
     begin = jnp.concatenate([system.initial()[None], states])
 
@@ -186,7 +193,7 @@ def _windows(x: Float[Array, " q"], shot: Shooting) -> Float[Array, " m"]:
         solution = moved.run(twin.prepared, twin.observation, record.inputs, shot.grids[k])
         raw, end = solution.value
         read = jax.vmap(lambda column: jnp.interp(shot.times[k], shot.grids[k], column), in_axes=1, out_axes=1)
-        return read(raw), end, solution.status.code
+        return read(finished(sensors, shot.grids[k], raw)), end, solution.status.code
 
     readings, ends, codes = jax.vmap(window)(shot.chosen)
     flat = {sensor.name: readings[..., i].reshape(-1) for i, sensor in enumerate(twin.sensors)}

@@ -24,7 +24,7 @@ from gemel.engine.twinfile.sensortables import (
     SensorBase,
     StrainSensorTable,
 )
-from gemel.engine.units import check_unit, compatible, parse
+from gemel.engine.units import check_unit, compatible, difference_unit, parse
 from gemel.meshes import Mesh
 
 
@@ -51,16 +51,23 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
             )
         ]
     if isinstance(table, OutputSensorTable):
-        return [OutputSensor(name=name, output=table.output, noise=noise, unit=table.unit)]
+        return [OutputSensor(output=table.output, **_shared(name, table, noise, numbers, place))]
     assert mesh is not None
-    shared = {
+    shared = _shared(name, table, noise, numbers, place)
+    return _field_sensors(table, model, mesh, numbers, shared, place)
+
+
+def _shared(name: str, table: Any, noise: Noise, numbers: Numbers, place: Place) -> dict[str, Any]:
+    """What all sensors but those of modes have."""
+    rate = f"({difference_unit(table.unit)})/s" if table.unit else "1/s"
+    return {
         "name": name,
         "noise": noise,
         "unit": table.unit,
         "lag": numbers.optional(table.lag, "s", place / "lag"),
         "offset": numbers.difference(table.offset, table.unit, place / "offset"),
+        "drift": numbers.optional(table.drift, rate, place / "drift"),
     }
-    return _field_sensors(table, model, mesh, numbers, shared, place)
 
 
 def _check_kind(table: Any, model: Any, place: Place) -> None:

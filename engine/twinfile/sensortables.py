@@ -35,6 +35,7 @@ class PointSensorTable(SensorBase):
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class StrainSensorTable(SensorBase):
@@ -45,6 +46,7 @@ class StrainSensorTable(SensorBase):
     direction: list[float]
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class AverageSensorTable(SensorBase):
@@ -57,6 +59,7 @@ class AverageSensorTable(SensorBase):
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class IntegralSensorTable(SensorBase):
@@ -70,6 +73,7 @@ class IntegralSensorTable(SensorBase):
     weight: Number | None = None
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class FluxSensorTable(SensorBase):
@@ -79,6 +83,7 @@ class FluxSensorTable(SensorBase):
     on: str
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class ReactionSensorTable(SensorBase):
@@ -89,6 +94,7 @@ class ReactionSensorTable(SensorBase):
     component: Literal["x", "y", "z"]
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
 
 class ImageSensorTable(SensorBase):
@@ -109,6 +115,7 @@ class ImageSensorTable(SensorBase):
     component: Literal["x", "y", "z"] | None = None
     lag: Number | None = None
     offset: Number | None = None
+    drift: Number | None = None
 
     @property
     def count(self) -> int:
@@ -147,6 +154,9 @@ class OutputSensorTable(SensorBase):
 
     kind: Literal["output"]
     output: str
+    lag: Number | None = None
+    offset: Number | None = None
+    drift: Number | None = None
 
 
 SensorTable = Annotated[

@@ -1,5 +1,7 @@
 """Thermal networks: closed solutions, steady states, energy, gradients, and their twin file."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,54 @@ def test_one_node_decays_exponentially_in_a_single_step():
     times = np.array([0.0, 1.0, 250.0, 1e4, 1e6])
     run = gm.simulate(twin_of(network), {}, times).checked()
     np.testing.assert_allclose(run.readings["body"], 300.0 + 50.0 * np.exp(-times / 250.0), rtol=1e-13)
+
+
+def test_a_sensor_of_an_output_lags_and_drifts_and_a_fit_finds_both(tmp_path: Path):
+    """Behind its lag a decay is the sum of two; the drift of 3.6 K/h is read from a twin file."""
+    twin = TwinFile.parse(DRIFTING, tmp_path).build()
+    times = np.arange(0.0, 1200.0, 4.0)
+    truth = {"lag": 40.0, "offset": 0.5, "drift": 1e-3}
+    shown = np.asarray(gm.simulate(twin, {}, times, truth).readings["T"])
+    size = 50.0 / (1 - 40.0 / 250.0)
+    lagging = 300.0 + size * np.exp(-times / 250.0) + (50.0 - size) * np.exp(-times / 40.0)
+    np.testing.assert_allclose(shown, lagging + 0.5 + 1e-3 * times, atol=2e-3)
+    assert float(twin.belief.values()["drift"]) == pytest.approx(0.0, abs=1e-12)
+    noisy = shown + 0.05 * np.random.default_rng(1).standard_normal(len(times))
+    for row in gm.calibrate(twin, gm.Record(times, {"T": noisy})).table():
+        assert abs(row.value - truth[row.name]) < row.interval[1] - row.interval[0]
+        assert row.determined > 0.99
+
+
+DRIFTING = """
+name = "body"
+[model]
+physics = "thermal-network"
+[nodes.body]
+capacity = "500 J/K"
+initial = "76.85 degC"
+[boundaries.air]
+value = "26.85 degC"
+[[links]]
+between = ["air", "body"]
+conductance = "2 W/K"
+[parameters.lag]
+median = "20 s"
+factor = 4
+[parameters.offset]
+mean = "0 K"
+std = "1 K"
+[parameters.drift]
+mean = "0 K/h"
+std = "10 K/h"
+[sensors.T]
+kind = "output"
+output = "body"
+unit = "degC"
+noise = "0.05 K"
+lag = "$lag"
+offset = "$offset"
+drift = "$drift"
+"""
 
 
 def test_a_step_of_ten_million_time_constants_ends_at_rest():

@@ -231,6 +231,9 @@ def test_what_cannot_be_cut_into_windows_is_named():
         Shooting.of(problem, 4, rough(record)[1:], 1.0)
     with pytest.raises(ValueError, match="scale and the tightness must be positive"):
         Shooting.of(problem, 4, rough(record), [1.0, 0.0])
+    slow = gm.Twin("slow", unknown().analysis, [gm.OutputSensor(name="x", output="x", noise=0.05, lag=1.0)])
+    with pytest.raises(ValueError, match="'x' has a lag, and a window does not know where its reading begins"):
+        Shooting.of(gm.CalibrationProblem.of(slow, record), 4, rough(record), 1.0)
     with pytest.raises(ValueError, match="at least one tightness"):
         gm.shoot(unknown(), record, 4, rough(record), 1.0, ())
     with pytest.raises(ValueError, match="1 to 4 of them, not 5"):
