@@ -15,18 +15,19 @@ import scipy.sparse.linalg
 from jaxtyping import Array, Float
 
 from gemel.solvers import cudss
-from gemel.solvers.linear_solver import LinearSolver, reached
+from gemel.solvers.linear_solver import LinearSolver, inverse_size, reached
 from gemel.solvers.operators import LinearOperator, dense_matrix, transposed
 from gemel.solvers.solution import Code, Solution, Status
 
 
 def _judge(x: Array, b: Array, operator: LinearOperator, rtol: float | Array) -> Solution[Array]:
-    r = b - operator.mv(x)
+    scale = inverse_size(b)
+    r, b = scale * (b - operator.mv(x)), scale * b
     residual = jnp.linalg.norm(r)
-    code = jnp.where(reached(operator, x, b, r, rtol * jnp.linalg.norm(b)), Code.SUCCESS, Code.STAGNATION)
+    code = jnp.where(reached(operator, scale * x, b, r, rtol * jnp.linalg.norm(b)), Code.SUCCESS, Code.STAGNATION)
     code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE)
     steps = jnp.ones((), jnp.int32)
-    return Solution(x, Status(code.astype(jnp.int32)), {"steps": steps, "residual": residual})
+    return Solution(x, Status(code.astype(jnp.int32)), {"steps": steps, "residual": residual / scale})
 
 
 class DenseDirect(LinearSolver):

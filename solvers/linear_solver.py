@@ -65,6 +65,18 @@ class Preconditioner(eqx.Module):
         """Return the approximation of A⁻¹ r."""
 
 
+def inverse_size(b: Float[Array, " n"]) -> Float[Array, ""]:
+    """A power of two that brings the largest entry of b near one; one where b is zero or not finite.
+
+    Squares of entries below 1e-154, or beyond 1e154, leave the range of doubles (1e-19 and 1e19 in single precision),
+    and norms and products of vectors with them. Scaled by it they stay inside, and keep every digit.
+    """
+    largest = jnp.max(jnp.abs(jax.lax.stop_gradient(b)), initial=0.0)
+    limits = jnp.finfo(b.dtype)
+    _, exponent = jnp.frexp(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 0.5))
+    return jnp.ldexp(jnp.ones((), b.dtype), -jnp.clip(exponent, limits.minexp + 2, limits.maxexp - 2))
+
+
 def reached(
     operator: LinearOperator, x: Float[Array, " n"], b: Float[Array, " n"], r: Float[Array, " n"], target: Array
 ) -> Bool[Array, ""]:

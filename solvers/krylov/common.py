@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.solvers.linear_solver import LinearSolver, Preconditioner, reached
+from gemel.solvers.linear_solver import LinearSolver, Preconditioner, inverse_size, reached
 from gemel.solvers.operators import LinearOperator, transposed
 from gemel.solvers.solution import Code, Solution, Status
 
@@ -30,7 +30,10 @@ class Progress(NamedTuple):
 
 
 class KrylovSolver(LinearSolver):
-    """A Krylov method as a state machine: `start`, then `advance` while `running`.
+    """A Krylov method as a state machine: `start`, then `advance` while `running`, then `judge`.
+
+    It works on the right-hand side and the guess times `inverse_size` of the former, so that no norm leaves the range
+    of floating point.
 
     Stops where ‖b − A x‖₂ ≤ max(rtol ‖b‖₂, atol). Where the residual of the recurrence met that and the true one
     misses twice of it, and what rounding leaves, the method starts again from what it has, as long as that still halves
@@ -62,25 +65,25 @@ class KrylovSolver(LinearSolver):
         """Let the preconditioner follow new values."""
         return self.preconditioner.update(state, operator)
 
-    def target(self, b: Float[Array, " n"]) -> Float[Array, ""]:
-        """The residual norm at which the iteration stops."""
-        return jnp.maximum(self.rtol * jnp.linalg.norm(b), self.atol)
+    def target(self, b: Float[Array, " n"], scale: Float[Array, ""]) -> Float[Array, ""]:
+        """The residual norm at which the iteration stops, of a right-hand side b that was scaled."""
+        return jnp.maximum(self.rtol * jnp.linalg.norm(b), self.atol * scale)
 
     def start(self, state: Any, operator: LinearOperator, b: Array, x0: Array | None) -> Progress:
         """Return the iteration before its first step."""
-        x = jnp.zeros_like(b) if x0 is None else x0
-        r = b if x0 is None else b - operator.mv(x0)
-        zero = jnp.zeros((), jnp.int32)
-        return Progress(x, r, jnp.linalg.norm(r), zero, zero, self.begin(state, operator, r))
+        begun = self._resting(operator, b, x0)
+        return begun._replace(own=self.begin(state, operator, begun.r))
 
     def running(self, target: Float[Array, ""], now: Progress) -> Array:
         """True while another step is due."""
         return (now.norm > target) & (now.steps < self.max_steps) & (now.halt == Code.SUCCESS)
 
-    def judge(self, operator: LinearOperator, b: Array, now: Progress) -> Solution[Array]:
-        """Return the result with the status that its true residual deserves."""
+    def judge(
+        self, operator: LinearOperator, b: Array, target: Float[Array, ""], scale: Float[Array, ""], now: Progress
+    ) -> Solution[Array]:
+        """Return the result, no longer scaled, with the status that its true residual deserves."""
         r = b - operator.mv(now.x)
-        return self._verdict(now, jnp.linalg.norm(r), reached(operator, now.x, b, r, _SLACK * self.target(b)))
+        return self._verdict(now, scale, jnp.linalg.norm(r), reached(operator, now.x, b, r, _SLACK * target))
 
     def compute(
         self,
@@ -92,7 +95,9 @@ class KrylovSolver(LinearSolver):
     ) -> Solution[Array]:
         """Solve A x = b, or Aᵀ x = b with the preconditioner of A."""
         operator = transposed(operator) if transpose else operator
-        target = self.target(b)
+        scale = inverse_size(b)
+        b, x0 = scale * b, None if x0 is None else scale * x0
+        target = self.target(b, scale)
 
         def proceed(carry):
             now, before, first, met = carry
@@ -120,7 +125,7 @@ class KrylovSolver(LinearSolver):
         begun = self._resting(operator, b, x0)
         start = (begun, begun.norm, jnp.ones((), bool), begun.norm <= _SLACK * target)
         now, _, _, met = jax.lax.while_loop(proceed, attempt, start)
-        return self._verdict(now, now.norm, met)
+        return self._verdict(now, scale, now.norm, met)
 
     def _resting(self, operator: LinearOperator, b: Array, x0: Array | None) -> Progress:
         x = jnp.zeros_like(b) if x0 is None else x0
@@ -128,12 +133,12 @@ class KrylovSolver(LinearSolver):
         zero = jnp.zeros((), jnp.int32)
         return Progress(x, r, jnp.linalg.norm(r), zero, zero, ())
 
-    def _verdict(self, now: Progress, residual: Array, met: Array) -> Solution[Array]:
+    def _verdict(self, now: Progress, scale: Array, residual: Array, met: Array) -> Solution[Array]:
         limited = jnp.where(now.steps >= self.max_steps, Code.MAX_STEPS, Code.STAGNATION)
         code = jnp.where(now.halt == Code.SUCCESS, limited, now.halt)
         code = jnp.where(met, Code.SUCCESS, code)
         code = jnp.where(jnp.isfinite(residual), code, Code.NOT_FINITE).astype(jnp.int32)
-        return Solution(now.x, Status(code), {"steps": now.steps, "residual": residual})
+        return Solution(now.x / scale, Status(code), {"steps": now.steps, "residual": residual / scale})
 
 
 def nonzero(number: Array) -> Array:

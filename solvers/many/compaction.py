@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gemel.solvers.krylov import KrylovSolver
+from gemel.solvers.linear_solver import inverse_size
 from gemel.solvers.many.stacked import float_axis, take
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.solution import Solution
@@ -44,25 +45,26 @@ class Systems(eqx.Module):
 
     def solve(self, b: Array, x0: Array) -> Solution[Array]:
         """Solve all, in ever smaller arrays."""
+        scale = jax.vmap(inverse_size)(b)
+        b, x0 = scale[:, None] * b, scale[:, None] * x0
+        target = jax.vmap(self.solver.target)(b, scale)
         now = self.each(lambda a, state, b, x: self.solver.start(state, a, b, x), b, x0)
         width = b.shape[0]
-        now = self._advance(b, now, width // _SHRINK)
+        now = self._advance(target, now, width // _SHRINK)
         while (width := width // _SHRINK) > 0:
-            going = jax.vmap(lambda b, now: self.solver.running(self.solver.target(b), now))(b, now)
+            going = jax.vmap(self.solver.running)(target, now)
             chosen = jnp.argsort(~going, stable=True)[:width]
-            few_b, few_now = _get((b, now), chosen)
+            few_targets, few_now = _get((target, now), chosen)
             operator, own = take((self.operator, self.own), chosen) if self.varied else (self.operator, self.own)
             left = Systems(self.solver, operator, self.shared, own, self.varied)
-            few_now = left._advance(few_b, few_now, width // _SHRINK)
+            few_now = left._advance(few_targets, few_now, width // _SHRINK)
             now = _put(now, few_now, chosen)
-        return self.each(lambda a, _, b, now: self.solver.judge(a, b, now), b, now)
+        return self.each(lambda a, _, *known: self.solver.judge(a, *known), b, target, scale, now)
 
-    def _advance(self, b: Array, now: Any, few: int) -> Any:
+    def _advance(self, targets: Array, now: Any, few: int) -> Any:
         """Advance until at most ``few`` go on; those that are done stay as they are."""
 
-        def loop(operator: LinearOperator, state: Any, b: Array, now: Any) -> Any:
-            target = self.solver.target(b)
-
+        def loop(operator: LinearOperator, state: Any, target: Array, now: Any) -> Any:
             def proceed(now: Any) -> Array:
                 return jax.lax.psum(self.solver.running(target, now).astype(jnp.int32), "systems") > few
 
@@ -73,7 +75,7 @@ class Systems(eqx.Module):
 
             return jax.lax.while_loop(proceed, advance, now)
 
-        return self.each(loop, b, now, axis="systems")
+        return self.each(loop, targets, now, axis="systems")
 
 
 def _get(tree: Any, index: Array) -> Any:

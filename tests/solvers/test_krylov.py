@@ -14,6 +14,7 @@ from gemel.solvers import (
     MINRES,
     BiCGStab,
     Code,
+    DenseDirect,
     DenseOperator,
     DiagonalOperator,
     FunctionOperator,
@@ -24,6 +25,7 @@ from gemel.solvers import (
     Preconditioner,
     SparseOperator,
     linear_solve,
+    solve_columns,
 )
 
 N = 60
@@ -194,3 +196,49 @@ def test_a_tight_tolerance_is_met_by_starting_again():
         solution = linear_solve(DiagonalOperator(d), b, solver)
         assert solution.status.worst() == Code.SUCCESS
         np.testing.assert_allclose(d * solution.value, b, atol=3e-13 * float(jnp.linalg.norm(b)))
+
+
+@pytest.mark.parametrize("name", [*METHODS, "direct"])
+def test_loads_of_any_size_are_solved(name: str):
+    """The squares of these loads, and of some solutions, are zero or infinite; powers of two scale without rounding."""
+    solver = DenseDirect(1e-9)
+    if name != "direct":
+        solver = eqx.tree_at(lambda method: method.preconditioner, METHODS[name], Jacobi())
+    expected = np.linalg.solve(LAPLACE.toarray(), LOAD)
+
+    @jax.jit
+    def found(matrix, b):
+        solution = linear_solve(DenseOperator(matrix, True), b, solver)
+        gradient = jax.vjp(lambda b: linear_solve(DenseOperator(matrix, True), b, solver).value, b)[1](b)[0]
+        return solution, gradient
+
+    for matrix_size, size in [(0, 0), (0, -700), (0, 700), (-700, -700), (300, -600)]:
+        solution, gradient = found(2.0**matrix_size * LAPLACE.toarray(), 2.0**size * LOAD)
+        assert solution.status.worst() == Code.SUCCESS
+        np.testing.assert_allclose(solution.value * 2.0 ** (matrix_size - size), expected, atol=1e-6)
+        np.testing.assert_allclose(gradient * 2.0 ** (matrix_size - size), expected, atol=1e-6)
+
+    if name != "direct":
+        sizes = 2.0 ** np.array([-700, 0, 700])
+        operator, loads = DenseOperator(jnp.asarray(LAPLACE.toarray()), True), jnp.asarray(LOAD[:, None] * sizes)
+        solution = solve_columns(operator, loads, METHODS[name], group=3)
+        assert np.all(np.asarray(solution.status.code) == Code.SUCCESS)
+        np.testing.assert_allclose(solution.value / sizes, np.stack([expected] * 3, 1), atol=1e-6)
+
+
+def test_loads_of_any_size_in_single_precision():
+    solver = CG(Identity(), 1e-5, 0.0, 400)
+    operator = DenseOperator(jnp.asarray(LAPLACE.toarray(), np.float32), True)
+    for size in (1e-30, 1e30):
+        solution = linear_solve(operator, jnp.asarray(size * LOAD, np.float32), solver)
+        assert solution.status.worst() == Code.SUCCESS
+        expected = np.linalg.solve(LAPLACE.toarray(), LOAD)
+        np.testing.assert_allclose(np.asarray(solution.value, float) / size, expected, atol=1e-3)
+
+
+def test_an_absolute_tolerance_keeps_its_size_where_loads_are_scaled():
+    b = jnp.full(N, 1e-3)
+    for atol, steps in ((1.0, 0), (1e-3, 1)):  # the norm of the load is 8e-3
+        solution = linear_solve(DiagonalOperator(jnp.ones(N)), b, CG(Identity(), 0.0, atol, 10))
+        assert solution.status.worst() == Code.SUCCESS
+        assert int(solution.statistics["steps"]) == steps
