@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from gemel.solvers.direct import SparseDirect
 from gemel.solvers.implicit import stop_gradient, tangent_solve
@@ -287,7 +287,7 @@ def _pairs_jvp(primals, tangents):
     dinert = jnp.zeros_like(vectors) if dinert is None else dinert
     load = dstiff - values * dinert
     dvalues = jnp.einsum("nk,nk->k", vectors, load)
-    groups = _groups(values)
+    groups = groups_of(values)
 
     def rate(value, group, load, dinert):
         bordered = BorderedOperator(problem.stiffness, problem.mass, value, inert * group, group)
@@ -295,10 +295,33 @@ def _pairs_jvp(primals, tangents):
         return tangent_solve(bordered, rhs, problem.linear_solver, None)[: vectors.shape[0]]
 
     dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, groups, load, dinert)
-    return (values, vectors, aux), (dvalues, dvectors, daux)
+    repeated, mark = jnp.sum(groups, axis=1) > 1, jnp.sum(vectors, axis=0)
+    return (values, vectors, aux), (_first(dvalues, mark, repeated), _first(dvectors, mark, repeated), daux)
 
 
-def _groups(values: Float[Array, " k"]) -> Float[Array, "k k"]:
+def _first(rates: Float[Array, "*n k"], mark: Float[Array, " k"], repeated: Bool[Array, " k"]) -> Float[Array, "*n k"]:
+    """The rates, linear in them; their derivative by ``mark`` is NaN where they are those of a repeated eigenvalue."""
+
+    def same(_, given: Array) -> Array:
+        return given
+
+    # As a solve with the identity, because what a tangent goes through must be linear in both directions. Where a rate,
+    # or in reverse mode a cotangent, is zero so is the derivative: second derivatives of the other pairs remain.
+    return jax.lax.custom_linear_solve(lambda x: _marked(x, mark, repeated), rates, same, same, symmetric=True)
+
+
+@jax.custom_jvp
+def _marked(x: Array, mark: Array, repeated: Array) -> Array:
+    return x
+
+
+@_marked.defjvp
+def _marked_jvp(primals, tangents):
+    x, _, repeated = primals
+    return x, tangents[0] + jnp.where(repeated & (x != 0), jnp.nan, 0.0) * tangents[1]
+
+
+def groups_of(values: Float[Array, " k"]) -> Float[Array, "k k"]:
     """One where two eigenvalues are the same, else zero."""
     size = jnp.abs(jax.lax.stop_gradient(values))
     gap = jnp.abs(jax.lax.stop_gradient(values)[:, None] - jax.lax.stop_gradient(values))
@@ -314,17 +337,21 @@ def eigen_solve(
     linear_solver: LinearSolver | None = None,
 ) -> Solution[Pairs]:
     """Find the lowest pairs of K φ = λ M φ; differentiable in the leaves of K and M, forward and reverse,
-    to any order.
+    to any order where they are simple.
 
     Eigenvalues: dλ = φᵀ(dK − λ dM)φ, without a solve. Eigenvectors: the bordered system
     (K − λM) dφ − Mφ dλ = −(dK − λ dM)φ,  φᵀM dφ = −½ φᵀdM φ, one for each vector, by ``linear_solver``
     (None is `SparseDirect` with rtol 10⁻⁴; pass `DenseDirect` for operators it cannot take).
 
-    Of a repeated eigenvalue λ only functions symmetric in its pairs have a derivative: the sum of its eigenvalues,
-    the sum of φφᵀ over its vectors. Those are right: all its vectors are in the border, and they take no turn among
-    themselves, φⱼᵀM dφᵢ = −½ φⱼᵀdM φᵢ. Derivatives of one vector, or one eigenvalue, of several with the same λ mean
-    nothing, nor do those of vectors whose eigenvalue has more of them than are among the k. Eigenvalues count as the
-    same within 10⁻⁷ of themselves, or 10⁻¹⁰ of the largest one.
+    Of a repeated eigenvalue only first derivatives of some functions exist here, and second ones are NaN. With its
+    vectors Φ and H = Φᵀ(dK − λ dM)Φ, its eigenvalues change by those of H, and the derivative of Σ f(λᵢ) φᵢφᵢᵀ over its
+    pairs is Φ(f′(λ) H)Φᵀ beside f(λ) times that of ΦΦᵀ. A vector of rates dλᵢ has room for the diagonal of H only. So
+    right are derivatives of functions of the sum of its eigenvalues and of ΦΦᵀ, such as Σ f(λᵢ) or Σ (wᵀφᵢ)²: all its
+    vectors are in the border, and they take no turn among themselves, φⱼᵀM dφᵢ = −½ φⱼᵀdM φᵢ. Functions in which each
+    vector meets its own eigenvalue, such as Σ λᵢ φᵢφᵢᵀ or the modal flexibility Σ φᵢφᵢᵀ/λᵢ, miss what is off the
+    diagonal of H, unnoticed: use `modal_sum` for those. Derivatives of one vector, or one eigenvalue, of several with
+    the same λ mean nothing, nor do those of vectors whose eigenvalue has more of them than are among the k. Eigenvalues
+    count as the same within 10⁻⁷ of themselves, or 10⁻¹⁰ of the largest one.
 
     Vectors are M-orthonormal, and the entry of largest magnitude of each is positive. Returns ((k,), (n,
     k)), the status and the statistics of the solver.

@@ -21,6 +21,7 @@ from gemel.solvers import (
     ShiftInvert,
     SparseOperator,
     eigen_solve,
+    modal_sum,
 )
 
 N = 40
@@ -130,6 +131,44 @@ def test_taylor_remainders_at_a_repeated_eigenvalue(objective: str):
     np.testing.assert_allclose(jax.jvp(f, (theta,), (jnp.ones(()),))[1], slope, rtol=1e-7)
     errors = np.array([abs(f(theta + h) - value - h * slope) for h in (0.02, 0.01, 0.005)])
     assert np.all(np.abs(np.log2(errors[:-1] / errors[1:]) - 2) < 0.15)
+
+
+def test_a_sum_in_which_vectors_of_a_repeated_eigenvalue_meet_it_and_no_second_derivatives():
+    """The derivative of the modal flexibility against differences of dense pairs, and what has no second derivative."""
+    chain = STIFFNESS[:5, :5].toarray()
+    base = scipy.linalg.block_diag(chain, chain, 0.8 * chain[:2, :2])
+    change = np.random.default_rng(0).standard_normal((12, 12))
+    change, tilt, weight = change + change.T, np.linspace(0, 1, 12), np.asarray(WEIGHT[:12])
+    pattern = SparseOperator.from_scipy(sp.csr_array(np.ones((12, 12))), True).pattern
+
+    def solved(theta):
+        stiffness = pattern.operator(jnp.ravel(base + theta * jnp.asarray(change)), True)
+        mass = DiagonalOperator(1 + theta * jnp.asarray(tilt))
+        pairs = eigen_solve(stiffness, mass, ShiftInvert(3, 0.0, 1e-9, 500), linear_solver=DenseDirect(1e-4)).value
+        return stiffness, mass, pairs
+
+    def flexibility(theta: jax.Array):
+        stiffness, mass, pairs = solved(theta)
+        return jnp.vdot(weight, modal_sum(lambda value: 1 / value, pairs, stiffness, mass, jnp.asarray(weight)))
+
+    def exact(theta: float) -> float:
+        values, vectors = scipy.linalg.eigh(
+            np.add(base, theta * change), np.diag(1 + theta * tilt), subset_by_index=[0, 2]
+        )
+        return np.sum((weight @ vectors) ** 2 / values)
+
+    value, slope = jax.jit(jax.value_and_grad(flexibility))(jnp.zeros(()))
+    assert value == pytest.approx(exact(0.0), rel=1e-9)
+    assert slope == pytest.approx((exact(1e-5) - exact(-1e-5)) / 2e-5, rel=1e-5)
+
+    def second(theta, k):
+        return jax.jvp(jax.grad(lambda theta: jnp.sum(solved(theta)[2][0][k] ** 2)), (theta,), (1.0,))[1]
+
+    matrices = [(np.add(base, t * change), np.diag(1 + t * tilt)) for t in (1e-3, 0.0, -1e-3)]
+    near = [scipy.linalg.eigvalsh(*pair)[2] ** 2 for pair in matrices]
+    second = jax.jit(second)
+    assert np.isnan(second(0.0, jnp.array([0, 1])))
+    assert second(0.0, jnp.array([2, 2])) == pytest.approx(2e6 * (near[0] - 2 * near[1] + near[2]), rel=1e-3)
 
 
 def beam(elements: int) -> tuple[sp.csr_array, sp.csr_array]:
