@@ -51,8 +51,10 @@ class ShiftInvert(EigenSolver):
     """Lanczos on (K − σM)⁻¹M, factorised sparsely on the host: the robust choice up to some 10⁴ unknowns.
 
     ``shift`` σ must not be an eigenvalue: 0 for a definite K, negative (of the size of the wanted
-    eigenvalues) where K has rigid-body modes. The k eigenvalues nearest to σ are found, so σ below the
-    spectrum gives the lowest. The pairs are then refined in extended precision (one step of inverse
+    eigenvalues) where K has rigid-body modes. The k eigenvalues nearest to σ are found, in ascending order, so σ below
+    the spectrum gives the lowest; σ may lie inside it, and K may be indefinite. ``BREAKDOWN`` is for a K − σM that is
+    singular, and for an M that shows a negative diagonal entry or a vector without positive φᵀMφ: it must be positive
+    (semi)definite. The pairs are then refined in extended precision (one step of inverse
     iteration and a Rayleigh-Ritz step with products in long double), so that badly conditioned matrices,
     such as those of thin beams, keep the accuracy that their entries hold. ``rtol`` is the residual that
     counts as success. Operators as for `SparseDirect`; under vmap one after the other.
@@ -123,6 +125,11 @@ def _lowest_on_host(stiff: Any, inert: Any, k: int, shift: float, max_steps: int
     failed = (np.full(k, np.nan), np.full((n, k), np.nan), np.float64(np.nan))
     if not (np.all(np.isfinite(stiff.data)) and np.all(np.isfinite(inert.data))):
         return *failed, np.int32(Code.NOT_FINITE)
+    least = -1e-12 * np.max(np.abs(inert.diagonal()))
+    if np.any(
+        inert.diagonal() < least
+    ):  # an indefinite M can have eigenvectors of positive mass: those found at random
+        return *failed, np.int32(Code.BREAKDOWN)
     shifted = scipy.sparse.csc_array(stiff - shift * inert)
     try:
         factors = scipy.sparse.linalg.splu(shifted)
@@ -150,15 +157,28 @@ def _krylov_vectors(factors: Any, shifted: Any, inert: Any, k: int, max_steps: i
     """Return vectors that span the eigenspace nearest to the shift."""
     n = shifted.shape[0]
     if n <= max(4 * k, 60):
-        values, vectors = scipy.linalg.eigh(inert.toarray(), shifted.toarray())
-        return vectors[:, np.argsort(-values)[:k]]
+        return _dense_vectors(shifted.toarray(), inert.toarray(), k)
     solve: Any = scipy.sparse.linalg.aslinearoperator(_Inverse(factors, (n, n)))
     start = factors.solve(inert @ np.random.default_rng(0).standard_normal(n))
     basis = min(n - 1, max(2 * k + 8, 20))
     _, vectors = scipy.sparse.linalg.eigsh(
         shifted, k, inert, sigma=0.0, OPinv=solve, v0=start, ncv=basis, maxiter=max_steps
     )
-    return vectors
+    # What rounding put into the null space of a semidefinite M goes (Nour-Omid et al., Math. Comp. 48, 1987).
+    return factors.solve(inert @ vectors)
+
+
+def _dense_vectors(shifted: np.ndarray, inert: np.ndarray, k: int) -> np.ndarray:
+    """The same for a small problem; with a root of M, M = B Bᵀ, where K − σM is not definite."""
+    try:
+        values, vectors = scipy.linalg.eigh(inert, shifted)
+    except np.linalg.LinAlgError:
+        sizes, frame = np.linalg.eigh(inert)
+        root = frame * np.sqrt(np.maximum(sizes, 0.0))
+        swept = np.linalg.solve(shifted, root)
+        values, mix = np.linalg.eigh(root.T @ swept)
+        vectors = swept @ mix
+    return vectors[:, np.argsort(-np.abs(values))[:k]]
 
 
 def _refine(factors: Any, stiff: Any, inert: Any, vectors: np.ndarray, shift: float):
@@ -169,6 +189,7 @@ def _refine(factors: Any, stiff: Any, inert: Any, vectors: np.ndarray, shift: fl
     for _ in range(2):
         x = vectors.astype(wide)
         small_k, small_m = x.T @ (stiff_wide @ x), x.T @ (inert_wide @ x)
+        _check_positive(np.diag(small_m))
         scale = 1 / np.sqrt(np.diag(small_m))
         small_k, small_m = scale[:, None] * small_k * scale, scale[:, None] * small_m * scale
         values, mix = _small_eigen(small_k, small_m, shift)
@@ -176,8 +197,9 @@ def _refine(factors: Any, stiff: Any, inert: Any, vectors: np.ndarray, shift: fl
         wrong = stiff_wide @ x - (inert_wide @ x) * values
         vectors = x - factors.solve(np.asarray(wrong, float)).astype(wide)
     x = vectors.astype(wide)
-    norm = np.sqrt(np.einsum("nk,nk->k", x, inert_wide @ x))
-    x = x / norm
+    square = np.einsum("nk,nk->k", x, inert_wide @ x)
+    _check_positive(square)
+    x = x / np.sqrt(square)
     exact = np.einsum("nk,nk->k", x, stiff_wide @ x)
     order = np.argsort(exact)
     wrong = np.linalg.norm(np.asarray(stiff_wide @ x - (inert_wide @ x) * exact, float), axis=0)
@@ -186,14 +208,24 @@ def _refine(factors: Any, stiff: Any, inert: Any, vectors: np.ndarray, shift: fl
     return np.asarray(exact[order], float), np.asarray(x[:, order], float), residual
 
 
+def _check_positive(squares: np.ndarray) -> None:
+    """Raise `LinAlgError` where φᵀMφ is not positive: M is indefinite, or a vector lies in its null space."""
+    if not (np.all(squares > 0) and np.all(np.isfinite(squares))):
+        raise np.linalg.LinAlgError("The mass of a vector is not positive.")
+
+
 def _small_eigen(small_k: np.ndarray, small_m: np.ndarray, shift: float) -> tuple[np.ndarray, np.ndarray]:
     """Eigenpairs of the projected problem, by inversion so that small eigenvalues keep their digits."""
-    moved = np.asarray(small_k - np.longdouble(shift) * small_m, float)
-    values, mix = scipy.linalg.eigh(np.asarray(small_m, float), moved)
-    order = np.argsort(-values)
+    moved, inert = np.asarray(small_k - np.longdouble(shift) * small_m, float), np.asarray(small_m, float)
+    try:
+        inverse, mix = scipy.linalg.eigh(inert, moved)
+        distances = 1 / inverse
+    except np.linalg.LinAlgError:  # eigenvalues on both sides of the shift
+        distances, mix = scipy.linalg.eigh(moved, inert)
+    order = np.argsort(distances)
     mix = mix[:, order]
-    mix = mix / np.sqrt(np.einsum("ik,ij,jk->k", mix, np.asarray(small_m, float), mix))
-    return shift + 1 / values[order], mix
+    mix = mix / np.sqrt(np.einsum("ik,ij,jk->k", mix, inert, mix))
+    return shift + distances[order], mix
 
 
 # The derivative.

@@ -1,5 +1,7 @@
 """Eigenvalue solvers: a conformance suite, badly conditioned beams, derivatives, failures."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -133,10 +135,11 @@ def test_taylor_remainders_at_a_repeated_eigenvalue(objective: str):
     assert np.all(np.abs(np.log2(errors[:-1] / errors[1:]) - 2) < 0.15)
 
 
+@pytest.mark.slow
 def test_a_sum_in_which_vectors_of_a_repeated_eigenvalue_meet_it_and_no_second_derivatives():
     """The derivative of the modal flexibility against differences of dense pairs, and what has no second derivative."""
     chain = STIFFNESS[:5, :5].toarray()
-    base = scipy.linalg.block_diag(chain, chain, 0.8 * chain[:2, :2])
+    base = np.asarray(scipy.linalg.block_diag(chain, chain, 0.8 * chain[:2, :2]))
     change = np.random.default_rng(0).standard_normal((12, 12))
     change, tilt, weight = change + change.T, np.linspace(0, 1, 12), np.asarray(WEIGHT[:12])
     pattern = SparseOperator.from_scipy(sp.csr_array(np.ones((12, 12))), True).pattern
@@ -151,10 +154,8 @@ def test_a_sum_in_which_vectors_of_a_repeated_eigenvalue_meet_it_and_no_second_d
         stiffness, mass, pairs = solved(theta)
         return jnp.vdot(weight, modal_sum(lambda value: 1 / value, pairs, stiffness, mass, jnp.asarray(weight)))
 
-    def exact(theta: float) -> float:
-        values, vectors = scipy.linalg.eigh(
-            np.add(base, theta * change), np.diag(1 + theta * tilt), subset_by_index=[0, 2]
-        )
+    def exact(theta: Any) -> Any:
+        values, vectors = scipy.linalg.eigh(base + theta * change, np.diag(1 + theta * tilt), subset_by_index=[0, 2])
         return np.sum((weight @ vectors) ** 2 / values)
 
     value, slope = jax.jit(jax.value_and_grad(flexibility))(jnp.zeros(()))
@@ -164,8 +165,9 @@ def test_a_sum_in_which_vectors_of_a_repeated_eigenvalue_meet_it_and_no_second_d
     def second(theta, k):
         return jax.jvp(jax.grad(lambda theta: jnp.sum(solved(theta)[2][0][k] ** 2)), (theta,), (1.0,))[1]
 
-    matrices = [(np.add(base, t * change), np.diag(1 + t * tilt)) for t in (1e-3, 0.0, -1e-3)]
-    near = [scipy.linalg.eigvalsh(*pair)[2] ** 2 for pair in matrices]
+    near = [
+        scipy.linalg.eigvalsh(base + t * change, np.diag(1 + t * tilt))[2] ** 2 for t in np.array([1e-3, 0.0, -1e-3])
+    ]
     second = jax.jit(second)
     assert np.isnan(second(0.0, jnp.array([0, 1])))
     assert second(0.0, jnp.array([2, 2])) == pytest.approx(2e6 * (near[0] - 2 * near[1] + near[2]), rel=1e-3)
@@ -205,6 +207,31 @@ def test_rigid_body_mode(solver: EigenSolver):
     values, vectors = eigen_solve(operator, DiagonalOperator(jnp.ones(N)), solver).checked()
     np.testing.assert_allclose(values, 2 - 2 * np.cos(np.pi * np.arange(3) / N), atol=1e-12)
     np.testing.assert_allclose(vectors[:, 0], 1 / np.sqrt(N), rtol=1e-7)
+
+
+@pytest.mark.parametrize("n", [30, 100])  # dense, and by Lanczos
+def test_shifts_inside_the_spectrum(n: int):
+    """The eigenvalues of a chain, 2 - 2 cos(kπ / (n + 1)), nearest to a shift; also where every third node has no mass,
+    and the shifted matrix is indefinite.
+    """
+    chain = 2 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    exact = 2 - 2 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1))
+    heavy = np.arange(n) % 3 != 0
+    held = chain[np.ix_(~heavy, heavy)]
+    condensed = chain[np.ix_(heavy, heavy)] - held.T @ np.linalg.solve(chain[np.ix_(~heavy, ~heavy)], held)
+    cases = [
+        (chain, np.ones(n), 0.5, exact),
+        (chain - 0.1 * np.eye(n), np.ones(n), 0.0, exact - 0.1),
+        (chain, 1.0 * heavy, 0.5, np.linalg.eigvalsh(condensed)),
+    ]
+    for matrix, mass, shift, expected in cases:
+        operators = SparseOperator.from_scipy(sp.csr_array(matrix), True), DiagonalOperator(jnp.asarray(mass))
+        values, vectors = eigen_solve(*operators, ShiftInvert(3, shift, 1e-9, 500)).checked()
+        np.testing.assert_allclose(values, np.sort(expected[np.argsort(np.abs(expected - shift))[:3]]), atol=1e-12)
+        np.testing.assert_allclose(vectors.T @ (mass[:, None] * vectors), np.eye(3), atol=1e-9)
+    indefinite = DiagonalOperator(jnp.where(jnp.arange(n) < 20, 1.0, -1.0))
+    solution = eigen_solve(SparseOperator.from_scipy(sp.csr_array(chain), True), indefinite, SOLVERS["shift-invert"])
+    assert solution.status.worst() == Code.BREAKDOWN
 
 
 def test_failures_have_a_status():
