@@ -16,6 +16,19 @@ def _array(values: Any) -> Any:
     return values if isinstance(values, jax.Array) else np.asarray(values, dtype=float)
 
 
+def _check_times(times: Any, owner: str) -> None:
+    """Raise `ValueError` for times, where they are known, that are not finite or do not increase."""
+    if isinstance(times, Tracer):
+        return
+    given = np.asarray(times)
+    if not np.all(np.isfinite(given)):
+        row = int(np.flatnonzero(~np.isfinite(given))[0])
+        raise ValueError(f"The times of a {owner} must be finite: sample {row} is at {given[row]} s.")
+    if not np.all(np.diff(given) > 0):
+        row = int(np.flatnonzero(np.diff(given) <= 0)[0]) + 1
+        raise ValueError(f"The times of a {owner} must increase: sample {row} is at {given[row]} s.")
+
+
 class Series(eqx.Module):
     """A signal sampled at increasing times, held or linear between samples and constant outside.
 
@@ -38,12 +51,7 @@ class Series(eqx.Module):
                 f"A series needs as many values as times, at least one: "
                 f"got {np.shape(self.times)} times and {np.shape(self.values)} values."
             )
-        if not isinstance(self.times, Tracer) and not bool(np.all(np.isfinite(self.times))):
-            row = int(np.flatnonzero(~np.isfinite(self.times))[0])
-            raise ValueError(f"The times of a series must be finite: sample {row} is at {self.times[row]} s.")
-        if not isinstance(self.times, Tracer) and not bool(np.all(np.diff(self.times) > 0)):
-            row = int(np.flatnonzero(np.diff(self.times) <= 0)[0]) + 1
-            raise ValueError(f"The times of a series must increase: sample {row} is at {self.times[row]} s.")
+        _check_times(self.times, "series")
         if not isinstance(self.values, Tracer) and not bool(np.all(np.isfinite(self.values))):
             row = int(np.flatnonzero(~np.isfinite(self.values))[0])
             raise ValueError(f"The values of a series must be finite: sample {row} is {self.values[row]}.")
@@ -96,6 +104,9 @@ class Record(eqx.Module):
         times: ``(n,)`` in s, strictly increasing, or None.
         readings: by sensor, ``(n,)`` or ``()``; NaN marks a missing sample.
         inputs: the signals that drove the device, by name.
+
+    Raises:
+        ValueError: for times that are not finite or do not increase, or readings of another shape.
     """
 
     times: Float[Array, " n"] | np.ndarray | None
@@ -104,6 +115,8 @@ class Record(eqx.Module):
 
     def __check_init__(self) -> None:
         shape = () if self.times is None else np.shape(self.times)
+        if len(shape) == 1:
+            _check_times(self.times, "record")
         for name, values in self.readings.items():
             if np.shape(values) != shape:
                 raise ValueError(f"Reading '{name}' has shape {np.shape(values)} where the times have {shape}.")

@@ -229,9 +229,11 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
                 f"The fit of '{name}' left the finite numbers at step {step}: take shorter steps, such as a lower "
                 "learning rate, or Levenberg-Marquardt, which goes back where a run fails."
             )
+        at_mean = np.array_equal(state.z, problem.belief.mean)
+        where, cure = ("the mean of the prior", "priors whose mean") if at_mean else ("the start given", "a start that")
         raise CalibrationError(
-            f"The fit of '{name}' has no misfit to begin with: the run at the mean of the prior fails or is not "
-            f"finite{_unread(problem, state.z)}; look at it with simulate, and choose priors whose mean can be run."
+            f"The fit of '{name}' has no misfit to begin with: the run at {where} fails or is not finite"
+            f"{_unread(problem, state.z)}; look at it with simulate, and choose {cure} can be run."
         )
     covariance, gain = laplace(residual, state, problem)
     _require_distribution(problem, covariance)

@@ -112,13 +112,19 @@ class CalibrationProblem(eqx.Module):
         """Where the fit starts: at the mean of the belief before the data, or where the twin's own parameters are ``z``
         in every experiment.
 
-        Raises `ValueError` for a point of another number of parameters than the twin has.
+        Raises `ValueError` for a point of another number of parameters than the twin has, or one that is not finite.
         """
         if z is None:
             return self.belief.mean
         count = len(self.twin.belief.mean)
         if np.shape(z) != (count,):
             raise ValueError(f"A fit of '{self.twin.name}' starts from {count} numbers, not from {np.shape(z)}.")
+        if not np.all(np.isfinite(z)):
+            place = int(np.flatnonzero(~np.isfinite(np.asarray(z)))[0])
+            raise ValueError(
+                f"A fit of '{self.twin.name}' starts from finite numbers: that of "
+                f"'{self.twin.belief.labels[place]}' is {float(z[place])}."
+            )
         start = jnp.zeros_like(self.belief.mean)
         for experiment in self.experiments.values():
             start = start.at[np.asarray(experiment.places)].set(jnp.asarray(z, float))

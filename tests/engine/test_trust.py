@@ -292,8 +292,30 @@ def test_a_run_that_fails_is_no_fit():
     twin = gm.Twin(
         "stiff", gm.Ode(Decay(k=rate, p=0.0), 0.1, EXPLICIT), [gm.OutputSensor(name="x", output="x", noise=0.1)]
     )
-    with pytest.raises(gm.CalibrationError, match="'stiff' has no misfit to begin with"):
-        gm.calibrate(twin, gm.Record(TIMES, {"x": np.zeros(41)}, PUSH))
+    record = gm.Record(TIMES, {"x": np.zeros(41)}, PUSH)
+    with pytest.raises(
+        gm.CalibrationError, match="'stiff' has no misfit to begin with: the run at the mean of the pri"
+    ):
+        gm.calibrate(twin, record)
+    with pytest.raises(
+        gm.CalibrationError, match=r"the run at the start given fails .* choose a start that can be run"
+    ):
+        gm.calibrate(twin, record, start=jnp.array([0.5]))
+    with pytest.raises(ValueError, match="A fit of 'stiff' starts from finite numbers: that of 'k' is nan"):
+        gm.calibrate(twin, record, start=jnp.array([jnp.nan]))
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        ([0.0, 1.0, np.nan], "must be finite: sample 2 is at nan s"),
+        ([0.0, 1.0, 1.0], "must increase: sample 2 is at 1.0 s"),
+        ([0.0, 2.0, 1.0], "must increase: sample 2 is at 1.0 s"),
+    ],
+)
+def test_a_record_names_the_sample_whose_time_is_wrong(times: list[float], sentence: str):
+    with pytest.raises(ValueError, match=f"The times of a record {sentence}"):
+        gm.Record(np.array(times), {"x": np.zeros(3)})
 
 
 def test_a_descent_that_leaves_the_finite_numbers_is_no_fit():
