@@ -448,3 +448,24 @@ def test_inputs_are_improved_by_the_gradient_of_the_information():
     difference = (information(start + step) - information(start - step)) / 2e-4
     assert float(slope @ jnp.ones(41)) == pytest.approx(float(difference), rel=1e-5)
     assert float(slope @ start) > 0  # more input tells more about its gain
+
+
+@pytest.mark.slow
+def test_inputs_of_a_transient_on_a_mesh_are_improved_in_both_modes():
+    """Reverse mode over the forward mode that makes sensitivities does not go through a time loop."""
+    space = gm.FunctionSpace(gm.rectangle(2, 2), "Q1")
+    flux = gm.Flux("right", gm.Input("q"))
+    heat = gm.Heat(space, gm.Parameter("k", gm.LogNormal(0.1, 3.0)), 1.0, conditions=[gm.Dirichlet("left", 0.0), flux])
+    twin = gm.Twin("plate", gm.Transient(heat, 0.0, 0.25), [gm.PointSensor(name="a", position=(0.9, 0.5), noise=0.1)])
+
+    def information(values):
+        series = gm.Series(jnp.array([0.0, 0.5]), values)
+        return gm.expected_information(twin, twin.sensors, {"q": series}, 0.25 * np.arange(5))
+
+    start, direction = jnp.array([1.0, 0.5]), jnp.array([1.0, -2.0])
+    slope = jax.grad(information)(start)
+    difference = (information(start + 1e-4 * direction) - information(start - 1e-4 * direction)) / 2e-4
+    assert float(slope @ direction) == pytest.approx(float(difference), rel=1e-5)
+    assert float(jax.jvp(information, (start,), (direction,))[1]) == pytest.approx(float(difference), rel=1e-5)
+    with pytest.raises(ValueError, match="has first derivatives only"):
+        jax.jvp(jax.grad(information), (start,), (direction,))
