@@ -163,7 +163,7 @@ class RowLayout(MatrixLayout):
             mine = ranks[begin : begin + count * k * k].reshape(k, k, count)
             places.append(Places(slots[0][blocks.T], mine))
             begin += count * k * k
-        return RowMatrixSum(on_device(tuple(places)), self.shape, tuple(rows.buckets()))
+        return RowMatrixSum(tuple(on_device(places)), self.shape, tuple(rows.buckets()))
 
     def _entries(self, pairs: Pairs, slots: Slots, groups: Sequence[np.ndarray]) -> RowEntries:
         """The assembly of matrices entry by entry."""
