@@ -115,6 +115,7 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     assert float(times[-1]) == 50.0
 
 
+@pytest.mark.slow
 def test_several_experiments_are_fitted_and_shown_together(tmp_path: Path, body: Path, gemel: Gemel) -> None:
     out, _ = gemel("calibrate", body)
     assert "start[a]" in out

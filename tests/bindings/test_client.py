@@ -235,6 +235,7 @@ windows = 4
 """
 
 
+@pytest.mark.slow
 def test_a_record_may_come_with_the_request(client: Client, bar: Path) -> None:
     file = TwinFile.load(bar)
     record = Record(None, {"T1": np.asarray(340.0)})

@@ -198,6 +198,7 @@ def test_a_waiting_job_can_be_paused(client: Client, bar: Path) -> None:
     assert waiting.result().steps == 2
 
 
+@pytest.mark.slow
 def test_a_running_job_tells_its_pace(client: Client, bar: Path) -> None:
     job = client.calibrate(client.register(bar), max_steps=ENDLESS)
     progress = next(each for each in job.watch() if each.seconds_left is not None)

@@ -41,6 +41,7 @@ def slab(conductivity, film, source, size=(0.2, 0.5, 0.4)):
     return gm.Twin("slab", gm.Steady(heat, linear_solver=DIRECT), [sensors[0], content, sensors[1]])
 
 
+@pytest.mark.slow
 def test_the_heat_through_a_slab():
     """k T'' = −q: what leaves on both sides is the source, on the right h (T − 280) A with T by hand."""
     k, h = gm.Parameter("k", gm.LogNormal(3.0, 2.0)), gm.Parameter("h", gm.LogNormal(40.0, 2.0))
@@ -65,6 +66,7 @@ def test_the_heat_through_a_slab():
     assert float(slope) > 300 * area * length
 
 
+@pytest.mark.slow
 def test_supports_carry_what_is_loaded():
     """A clamp, springs and the loaded face itself, each in balance with the load."""
     space = gm.FunctionSpace(gm.box(4, 1, 1, size=(2.0, 0.3, 0.2)), "Q1", (3,))
@@ -79,6 +81,7 @@ def test_supports_carry_what_is_loaded():
         np.testing.assert_allclose(found, [-600.0, 240.0, 600.0, -240.0], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_heat_past_periodic_sides():
     """A gradient of (3, 1) over a doubly periodic square, and a strip between two temperatures: what goes in comes out,
     and ties take nothing from what prescribed sides read.
@@ -119,6 +122,7 @@ def test_heat_through_a_wall_over_time():
         gm.Twin("wall", stepped, sensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "support",
     [

@@ -47,6 +47,7 @@ def test_transport_has_the_boundary_layer_of_its_exact_solution():
     np.testing.assert_allclose(u, exact, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("element", ["Q1", pytest.param("Q2", marks=pytest.mark.slow)])
 def test_strong_convection_is_solved_in_tens_of_steps(element: str):
     """With the coarsest matrix inverted as if it were symmetric, 300 steps were not enough."""

@@ -51,6 +51,7 @@ calibration.sensors = ["T"]
 """
 
 
+@pytest.mark.slow
 def test_a_power_through_facets_is_a_total_that_is_found(tmp_path):
     """A bar heated at one end, cooled at the other: T = 300 K + Q (1/h + L/k) / A, of a foil on two unlike facets."""
     file = gm.TwinFile.parse(FOIL, tmp_path)

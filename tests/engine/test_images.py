@@ -214,6 +214,7 @@ def test_a_forecast_is_drawn_with_its_band_about_zero_and_residuals_with_the_noi
     assert sum(bar.get_width() * bar.get_height() for bar in density.patches) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_images_over_time_come_from_columns_and_arrays(tmp_path):
     text = """
 name = "bar"

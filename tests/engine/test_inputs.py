@@ -19,6 +19,7 @@ def cube(conditions, step, initial=0.0):
     return gm.Twin("cube", gm.Transient(heat, initial, step), [gm.AverageSensor(name="T", on="all", noise=1.0)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "end"), [(1.0, 2.0), (0.0, 10.0), (10.0, 20.0), (7.3, 16.1)])
 def test_a_pulse_of_power_brings_its_energy(start, end):
     twin = cube([gm.Power("all", gm.Input("power"))], 10.0)

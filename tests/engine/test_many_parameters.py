@@ -58,6 +58,7 @@ def test_few_readings_of_many_parameters_give_the_same_fit_in_the_space_of_the_d
         twin = fit.twin
 
 
+@pytest.mark.slow
 def test_a_model_is_not_traced_to_count_rows_where_there_are_many_samples():
     twin, _, record = plate(6, 3)
     assert cheaper_mode(CalibrationProblem.of(twin, record)) == "cheapest"

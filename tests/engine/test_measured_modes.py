@@ -159,6 +159,7 @@ def test_two_measured_shapes_do_not_share_a_mode():
 # Close and repeated frequencies.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", [0.0, 0.6])
 def test_modes_of_one_frequency_are_told_apart_by_the_measured_shape(turn):
     """At a square section the solver's vectors are arbitrary; the readings and their rates are those of v and w."""

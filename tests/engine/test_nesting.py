@@ -61,6 +61,7 @@ def held_body(n: int, degree: int) -> tuple[gm.FunctionSpace, gm.Elasticity]:
     return space, gm.Elasticity(space, 2.0, 0.3, conditions=conditions)
 
 
+@pytest.mark.slow
 def test_the_product_of_galerkin_is_the_operator_of_the_coarser_space():
     (_, linear), (space, quadratic) = (held_body(3, degree) for degree in (1, 2))
     coarse, fine = (body.problem.tangent(jnp.zeros(body.problem.space.n_dofs)) for body in (linear, quadratic))

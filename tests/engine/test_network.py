@@ -352,7 +352,7 @@ def test_the_twin_file_makes_the_network(tmp_path):
         ('"10 min"', '"-10 min"', r"model\.step: The time step must be positive"),
         ('output = "air"', 'output = "sky"', r"unknown output 'sky': the model has air, fabric"),
         ('noise = "0.2 degC"\n', "", r"sensors\.air\.noise: the key 'noise' is missing"),
-        ('noise = "0.2 degC"', 'noise = "1 K"\nlag = "9 s"', r"sensors\.air\.lag: unknown key 'lag': allowed are"),
+        ('noise = "0.2 degC"', 'noise = "1 K"\nblur = "9 mm"', r"sensors\.air\.blur: unknown key 'blur': allowed are"),
         ('unit = "degC"\nnoise', 'unit = "V"\nnoise', r"sensors\.air\.unit: this sensor reads a quantity in K"),
         (
             "[parameters.power]",

@@ -124,6 +124,7 @@ def test_the_noise_is_found():
     assert float(fit.twin.noise("T").std) == pytest.approx(found["sigma"].value)
 
 
+@pytest.mark.slow
 def test_a_model_error_is_told_from_noise():
     # The error's own spread, memory and the white noise come back from a long record.
     rng = np.random.default_rng(9)
@@ -172,6 +173,7 @@ def test_posteriors_with_unknown_noise_are_calibrated(error):
         assert scipy.stats.kstest(column, "uniform").pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_residuals_with_unknown_noise_have_the_derivatives_they_claim():
     noise = gm.Noise(sigma(), error=gm.ModelError(0.05, gm.Parameter("memory", gm.LogNormal(0.3, 3.0), "s")))
     problem = CalibrationProblem.of(cooling(noise), gm.Record(SAMPLES, {"T": TRUTH + 0.02}))

@@ -52,6 +52,7 @@ def test_isotropic_solid_is_elasticity(kinematics):
         np.testing.assert_allclose(strains[other], strains[0], atol=1e-12 * float(jnp.max(jnp.abs(strains[0]))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kinematics", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("solid", "plane strain")), "plane stress"]
 )

@@ -212,6 +212,7 @@ def test_directions_are_those_of_a_normal_posterior():
         gm.identifiability(belief[0], gm.Belief(names[:1], jnp.zeros(1), jnp.eye(1)))
 
 
+@pytest.mark.slow
 def test_a_profile_of_a_normal_posterior_is_a_parabola():
     twin = decay()
     problem = gm.CalibrationProblem.of(twin, measured(twin, {"k": 1.5, "p": 2.0}, 0.02))
@@ -234,6 +235,7 @@ def test_a_flat_profile_has_no_ends():
     assert found.interval == (None, None)
 
 
+@pytest.mark.slow
 def test_many_starts_find_the_least_of_several_minima():
     frequency = gm.Parameter("w", gm.LogNormal(2.0, 6.0), "rad/s")
     twin = gm.Twin(
@@ -318,6 +320,7 @@ def test_a_record_names_the_sample_whose_time_is_wrong(times: list[float], sente
         gm.Record(np.array(times), {"x": np.zeros(3)})
 
 
+@pytest.mark.slow
 def test_a_descent_that_leaves_the_finite_numbers_is_no_fit():
     """The first step of a descent with a rate of 1e3 makes the rate constant overflow."""
     record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02)
@@ -436,6 +439,7 @@ def test_the_most_telling_place_is_next():
         gm.next_measurements(bar(), [eqx.tree_at(lambda one: one.noise, candidates[0], gm.Noise(unknown))])
 
 
+@pytest.mark.slow
 def test_inputs_are_improved_by_the_gradient_of_the_information():
     twin = decay()
 

@@ -68,6 +68,7 @@ def test_a_path_without_an_answer_keeps_the_last_state_and_says_how_far_it_came(
     np.testing.assert_allclose(few.value.factor, 0.3, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_final_state_and_of_the_path():
     def final(load, stiffness):
         return push(load, stiffness=stiffness).value.u[0]

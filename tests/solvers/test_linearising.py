@@ -98,6 +98,7 @@ def test_a_step_in_the_space_of_the_data_is_the_damped_gauss_newton_step(damping
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_a_fit_in_the_space_of_the_data_takes_the_same_steps_as_one_of_all_rows():
     solver = LevenbergMarquardt(gtol=1e-8, ftol=1e-14, xtol=1e-12, max_steps=40)
     one, other = solver.init(split, start, 6), solver.init(stacked, start, 6)

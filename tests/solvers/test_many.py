@@ -140,6 +140,7 @@ def test_each_system_has_its_status():
     assert bool(jnp.all(jnp.isnan(gradient)))
 
 
+@pytest.mark.slow
 def test_scenarios_on_a_lattice_with_their_own_multigrid():
     size = 17
     lattice = Lattice((size, size), 1, (1.0, 1.0))

@@ -190,6 +190,7 @@ def test_scattered_unknowns_are_taken_in_another_order():
     np.testing.assert_allclose(by_vector, matrix.T @ slope, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_nodes_of_several_unknowns_are_stored_in_blocks(width: int):
     """The same matrix by node and by unknown, in no order and ragged: products, derivatives, restriction, transpose."""

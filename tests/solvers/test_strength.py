@@ -127,6 +127,7 @@ def test_a_matrix_without_strong_connections_is_smoothed():
     assert steps_of(mass, CG(AMG(coarse=20), 1e-8, 0.0, 60)) <= 20
 
 
+@pytest.mark.slow
 def test_elasticity_of_thin_hexahedra_is_coarsened_along_their_thin_sides_on_all_levels():
     """Norms of blocks, which join aggregates along the sides, take more than 300 steps and 93 blocks a row."""
     matrix, modes = solid(N, 0.01)

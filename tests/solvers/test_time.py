@@ -135,6 +135,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_gradient_by_taylor_remainder_and_forward_mode(options: dict):
     weight = jnp.cos(5 * X)

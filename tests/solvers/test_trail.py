@@ -120,9 +120,8 @@ def test_an_adjoint_sweep_starts_from_what_it_has_solved(method, noise, share, m
     assert max(taken) <= taken[0] + 2
 
 
-@pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=[] if name == "bdf2" else [pytest.mark.slow]) for name in METHODS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_first_and_second_derivatives_of_a_noisy_misfit(method):
     def value(args):
         return misfit(args, METHODS[method])
@@ -153,6 +152,7 @@ def test_first_and_second_derivatives_of_a_noisy_misfit(method):
         np.testing.assert_allclose(backward_over_forward[name], (ends[0][name] - ends[1][name]) / (2 * h), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_second_derivatives_by_a_load_alone():
     """The operator has no derivative then, nor has what the solves start from."""
 
