@@ -59,10 +59,10 @@ def write_page(
     if unseen is not None:
         found = plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation")
         unseen_images, drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
-    laws = plot_laws(path.with_name("laws.png"), fit, plan.fitted)
+    law_picture = path.with_name("laws.png")
+    laws = plot_laws(law_picture, fit, plan.fitted)
     if laws:
-        drawn.append("laws.png")
-    told = [(name, sentence) for name, forecast in runs.items() for sentence in forecast.run.warnings]
+        drawn.append(law_picture.name)
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -74,18 +74,15 @@ def write_page(
         held=[_score_row(twin, score) for score in held],
         forecasts={name: _inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
         images=images,
-        warnings=[f"{name}: {sentence}" if name else sentence for name, sentence in told],
+        warnings=_warned(runs),
         laws=laws,
-        law_picture=_inside(path.with_name("laws.png")) if laws else "",
+        law_picture=_inside(law_picture) if laws else "",
         validation_warnings=() if unseen is None else unseen[0].run.warnings,
         validation="" if unseen is None else _inside(path.with_name("validation.png")),
         validation_images=unseen_images,
         parameters=[_parameter_row(row) for row in fit.table()],
         arrays=[_array_row(row) for row in fit.arrays()],
-        directions=[
-            {"words": d.words(), "left": f"{100 * np.sqrt(d.remaining):.3g} %"}
-            for d in identifiability(fit.prior, fit.belief)
-        ],
+        directions=_directions(fit),
         shares=[
             _share_row(forecast, label, members, name)
             for name, forecast in runs.items()
@@ -102,6 +99,18 @@ def write_page(
 def file_name(stem: str, experiment: str) -> str:
     """What a file of an experiment is called, without its ending."""
     return f"{stem}-{experiment}" if experiment else stem
+
+
+def _warned(runs: Mapping[str, Forecast]) -> list[str]:
+    """What runs warn of, with the experiment where it has a name."""
+    told = [(name, sentence) for name, forecast in runs.items() for sentence in forecast.run.warnings]
+    return [f"{name}: {sentence}" if name else sentence for name, sentence in told]
+
+
+def _directions(fit: Fit) -> list[dict[str, str]]:
+    """Directions in the space of parameters, and how much of what was uncertain along each still is."""
+    found = identifiability(fit.prior, fit.belief)
+    return [{"words": each.words(), "left": f"{100 * np.sqrt(each.remaining):.3g} %"} for each in found]
 
 
 def _share_row(forecast: Forecast, sensor: str, members: Sequence[str], experiment: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_
 from gemel.bindings.verdicts import judgement_message
 from gemel.engine import Fit, Judgement, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
-from gemel.engine.extrapolation import with_warnings
+from gemel.engine.extrapolation import Ranges, with_warnings
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
@@ -102,18 +102,18 @@ def run_simulation(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) ->
     """
     message = simulation_pb2.SimulateRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    twin = _twin_in(loaded, message, fit)
+    twin, ranges = _believed(loaded, message, fit)
     run = simulate(twin, inputs, times, _known(message))
-    return _keep(run_data(with_warnings(twin, run, _ranges(fit))), message, out)
+    return _keep(run_data(with_warnings(twin, run, ranges)), message, out)
 
 
 def run_forecast(loaded: LoadedTwin, request: bytes, fit: bytes, out: Path) -> dict[str, Any]:
     """Forecast and write the run with its standard deviations at ``out``; as `run_simulation`."""
     message = simulation_pb2.ForecastRequest.FromString(request)
     inputs, times = _drive(loaded, message)
-    twin = _twin_in(loaded, message, fit)
+    twin, ranges = _believed(loaded, message, fit)
     found = forecast(twin, inputs, times, _known(message))
-    return _keep(forecast_data(with_warnings(twin, found, _ranges(fit))), message, out)
+    return _keep(forecast_data(with_warnings(twin, found, ranges)), message, out)
 
 
 def check_calibration(loaded: LoadedTwin, request: bytes) -> None:
@@ -201,23 +201,22 @@ def _drive(loaded: LoadedTwin, message: Any) -> tuple[Any, np.ndarray | None]:
     return record.inputs, None if record.times is None else np.asarray(record.times)
 
 
-def _twin_in(loaded: LoadedTwin, message: Any, fit: bytes) -> Twin:
-    """The twin in the experiment that a request names, as the fit has found it there.
+def _believed(loaded: LoadedTwin, message: Any, fit: bytes) -> tuple[Twin, Ranges]:
+    """The twin in the experiment that a request names, as the fit has found it there, and the ranges of the inputs of
+    neural terms in the data of the fit.
 
     In one that was not fitted it has the belief of the revision, which is that of an experiment to come.
     """
-    if not message.experiment:
-        return loaded.twin
-    loaded.file.require_experiment(message.experiment)
+    if message.experiment:
+        loaded.file.require_experiment(message.experiment)
     if not fit:
-        return loaded.twin
-    found = convert.fit_from(calibration_pb2.Fit.FromString(fit), loaded.twin)
-    return found.twin_in(message.experiment) if message.experiment in found.places else loaded.twin
-
-
-def _ranges(fit: bytes) -> dict[str, dict[str, tuple[float, float]]]:
-    """Those of the inputs of neural terms in the data of a fit; none of a prior."""
-    return convert.ranges_from(calibration_pb2.Fit.FromString(fit))
+        return loaded.twin, {}
+    told = calibration_pb2.Fit.FromString(fit)
+    ranges = convert.ranges_from(told)
+    if not message.experiment:
+        return loaded.twin, ranges
+    found = convert.fit_from(told, loaded.twin)
+    return found.twin_in(message.experiment) if message.experiment in found.places else loaded.twin, ranges
 
 
 def _known(message: Any) -> dict[str, Any]:

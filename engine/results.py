@@ -137,26 +137,13 @@ def load_belief(path: Path, prior: Belief) -> Belief:
     """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others, or was found with
     another prior, which its numbers are relative to.
     """
-    return load_beliefs(path, prior)[""]
+    return load_beliefs(path, prior)[0][""]
 
 
-def load_ranges(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """The ranges of the inputs of neural terms beside a belief; none in a file that says nothing of them.
-
-    Raises `ValueError` where they cannot be read.
+def load_beliefs(path: Path, prior: Belief) -> tuple[dict[str, Belief], Ranges]:
+    """As `load_belief`, called "", with those in experiments that have parameters of their own, by name; and the ranges
+    of the inputs of neural terms, none in a file that says nothing of them.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")).get("ranges", {})
-        return {
-            name: {label: (float(low), float(high)) for label, (low, high) in inputs.items()}
-            for name, inputs in content.items()
-        }
-    except (OSError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"'{path}' holds no ranges of neural terms that can be read.") from error
-
-
-def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
-    """As `load_belief`, called "", with those in experiments that have parameters of their own, by name."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names, parts = tuple(content["parameters"]), {"": content, **content.get("experiments", {})}
@@ -187,7 +174,14 @@ def load_beliefs(path: Path, prior: Belief) -> dict[str, Belief]:
             raise ValueError(
                 f"'{path}' was found with another network of {name}, {meaning}: calibrate again, or give it that back."
             )
-    return {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
+    beliefs = {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
+    try:
+        return beliefs, {
+            name: {label: (float(low), float(high)) for label, (low, high) in inputs.items()}
+            for name, inputs in content.get("ranges", {}).items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' holds no ranges of neural terms that can be read.") from error
 
 
 def _meanings(belief: Belief) -> dict[str, str]:

@@ -125,10 +125,9 @@ def _lowest_on_host(stiff: Any, inert: Any, k: int, shift: float, max_steps: int
     failed = (np.full(k, np.nan), np.full((n, k), np.nan), np.float64(np.nan))
     if not (np.all(np.isfinite(stiff.data)) and np.all(np.isfinite(inert.data))):
         return *failed, np.int32(Code.NOT_FINITE)
-    least = -1e-12 * np.max(np.abs(inert.diagonal()))
-    if np.any(
-        inert.diagonal() < least
-    ):  # an indefinite M can have eigenvectors of positive mass: those found at random
+    masses = inert.diagonal()
+    if np.any(masses < -1e-12 * np.max(np.abs(masses))):
+        # An indefinite M can have eigenvectors of positive mass: some would be found, at random.
         return *failed, np.int32(Code.BREAKDOWN)
     shifted = scipy.sparse.csc_array(stiff - shift * inert)
     try:

@@ -69,18 +69,17 @@ class PaddedRows(eqx.Module):
             return np.arange(sum(self.sizes), dtype=np.int32)
         return inverse_index(np.asarray(self.order), sum(self.sizes))
 
-    def buckets(self) -> list[tuple[int, int]]:
-        """Where the slots of each bucket begin, and how far the entries of its rows are apart."""
-        begins = np.cumsum([0, *(math.prod(c.shape) for c in self.columns[:-1])])
-        return [(int(begin), size) for begin, size in zip(begins, self.sizes, strict=True)]
+    def begins(self) -> tuple[int, ...]:
+        """The first slot of every bucket; the entries of a row in it are as many slots apart as it has rows."""
+        return tuple(np.cumsum([0, *(math.prod(c.shape) for c in self.columns[:-1])]).tolist())
 
     def places_in_order(self) -> Int[np.ndarray, "2 rows"]:
         """The slot of the first entry of every row, in the order in which they are stored, and how far its next ones
         are apart. Slots are numbered in the order of ``columns``, bucket after bucket.
         """
-        apart = np.repeat(self.sizes, self.sizes)
-        slots, before = (np.cumsum([0, *n[:-1]]) for n in ([math.prod(c.shape) for c in self.columns], self.sizes))
-        return np.stack([np.repeat(slots - before, self.sizes) + np.arange(len(apart)), apart]).astype(np.int32)
+        apart, before = np.repeat(self.sizes, self.sizes), np.cumsum([0, *self.sizes[:-1]])
+        first = np.repeat(np.array(self.begins()) - before, self.sizes) + np.arange(len(apart))
+        return np.stack([first, apart]).astype(np.int32)
 
     def places(self) -> tuple[Any, Any]:
         """The same for the rows in their own order; on the host, where the tables are known."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from gemel.bindings.application import configure_jax
 from gemel.engine import DataReport, Judgement, Record, Run, Series, Twin, mode_pairs
 from gemel.engine.extrapolation import Ranges
-from gemel.engine.results import load_beliefs, load_ranges
+from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
@@ -226,13 +226,13 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     chosen = path or (default if default.is_file() else None)
     if chosen is None:
         return twin, "the prior (no calibration found)", {}
-    beliefs = load_beliefs(chosen, twin.belief)
+    beliefs, ranges = load_beliefs(chosen, twin.belief)
     belief, words = beliefs[""], str(chosen)
     if experiment in beliefs:
         belief, words = beliefs[experiment], f"{chosen}, in the experiment {experiment}"
     elif len(beliefs) > 1:
         words = f"{chosen}, of an experiment to come"
-    return twin.with_belief(belief.mean, belief.covariance), words, load_ranges(chosen)
+    return twin.with_belief(belief.mean, belief.covariance), words, ranges
 
 
 def show_warnings(run: Run) -> None:

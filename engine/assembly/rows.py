@@ -163,7 +163,7 @@ class RowLayout(MatrixLayout):
             mine = ranks[begin : begin + count * k * k].reshape(k, k, count)
             places.append(Places(slots[0][blocks.T], mine))
             begin += count * k * k
-        return RowMatrixSum(tuple(on_device(places)), self.shape, tuple(rows.buckets()))
+        return RowMatrixSum(tuple(on_device(places)), self.shape, tuple(zip(rows.begins(), rows.sizes, strict=True)))
 
     def _entries(self, pairs: Pairs, slots: Slots, groups: Sequence[np.ndarray]) -> RowEntries:
         """The assembly of matrices entry by entry."""

@@ -59,7 +59,7 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
 
 def _shared(name: str, table: Any, noise: Noise, numbers: Numbers, place: Place) -> dict[str, Any]:
     """What all sensors but those of modes have."""
-    rate = f"({difference_unit(table.unit)})/s" if table.unit else "1/s"
+    rate = f"({difference_unit(table.unit) or 'dimensionless'}) / s"
     return {
         "name": name,
         "noise": noise,

@@ -13,7 +13,7 @@ import gemel as gm
 from gemel.bindings.laws import law_band
 from gemel.engine.coefficients import drive
 from gemel.engine.extrapolation import terms_of, with_warnings
-from gemel.engine.results import load_belief, load_ranges, run_data, run_of, save_belief
+from gemel.engine.results import load_belief, load_beliefs, run_data, run_of, save_belief
 from gemel.engine.twinfile import TwinFileError
 
 NETWORK = """
@@ -252,7 +252,7 @@ def test_the_band_of_a_law_before_data_is_that_of_its_prior(tmp_path: Path):
     np.testing.assert_allclose(np.log([0.5 / low, high / 0.5]), np.tile(1.959964 * spread, (2, 1)), rtol=1e-6)
     ranges = {"loss": {"heater": (300.0, 350.0), "wind": (1.0, 10.0)}}
     save_belief(tmp_path / "belief.json", twin.belief, ranges=ranges)
-    assert load_ranges(tmp_path / "belief.json") == ranges
+    assert load_beliefs(tmp_path / "belief.json", twin.belief)[1] == ranges
 
 
 @pytest.mark.slow
