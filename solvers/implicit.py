@@ -212,7 +212,7 @@ def _solve_along(
     """Return A⁻¹ b, and the trail with it. To JAX the trail passes through; both directions of the solve extend what
     they are given in its place.
 
-    The two are one table to JAX: where it differentiates a solve, each of its arguments must change or none.
+    JAX demands that all arguments of a solve change where one does: `_together` says that they do.
     """
     state = state_for(solver, state, operator)
 
@@ -226,26 +226,21 @@ def _solve_along(
         )
         return x, None
 
-    def solve_next(table: Array, transpose: bool) -> Array:
-        rhs, before = table[0], _trail_in(table, trail)
+    def solve_next(given: Any, transpose: bool) -> Any:
+        rhs, before = given
         x = solve(rhs, before.start(rhs), transpose)
-        return _table(x, before.extended(rhs, x))
+        return x, before.extended(rhs, x)
 
-    found = jax.lax.custom_linear_solve(
-        lambda table: table.at[0].set(operator.mv(table[0])),
-        _table(b, trail),
-        lambda _, table: solve_next(table, False),
-        lambda _, table: solve_next(table, True),
+    return _together(
+        jax.lax.custom_linear_solve(
+            lambda given: (operator.mv(given[0]), given[1]),
+            _together((b, trail)),
+            lambda _, given: solve_next(given, False),
+            lambda _, given: solve_next(given, True),
+        )
     )
-    return found[0], _trail_in(found, trail)
 
 
-def _table(row: Float[Array, " n"], trail: Trail) -> Float[Array, "rows n"]:
-    """A vector and what a trail keeps, one below the other."""
-    return jnp.concatenate([row[None], trail.sides, trail.solutions])
-
-
-def _trail_in(table: Float[Array, "rows n"], like: Trail) -> Trail:
-    """The trail below the first row of a table."""
-    count = like.sides.shape[0]
-    return Trail(table[1 : 1 + count], table[1 + count :], like.solves)
+def _together(tree: Any) -> Any:
+    """The same arrays, all of which have tangents and cotangents to JAX where one of them has."""
+    return jax.lax.optimization_barrier(tree)

@@ -45,10 +45,11 @@ class Trail(eqx.Module):
 
     def start(self, b: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the combination of the solutions whose right-hand side comes closest to b."""
-        gram, along = self.sides @ self.sides.T, self.sides @ b
-        square = jnp.diagonal(gram)
+        # A product with each row: of products with tall tables XLA makes tasks for threads, which take longer.
+        table = jnp.stack([self.sides @ row for row in (*self.sides, b)], axis=1)
+        square = jnp.diagonal(table)
         scale = jnp.where(square > 0, 1.0 / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-        table = scale[:, None] * jnp.concatenate([gram * scale, along[:, None]], axis=1)
+        table = scale[:, None] * table * jnp.append(scale, 1.0)
         return (scale * _solved(table)) @ self.solutions
 
     def extended(self, b: Float[Array, " n"], x: Float[Array, " n"]) -> "Trail":
