@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.core import ShapedArray, Tracer
+from jax.interpreters import ad
 from jaxtyping import Array, Float, PyTree
 
 from gemel.solvers.linear_solver import LinearSolver
@@ -243,4 +244,23 @@ def _solve_along(
 
 def _together(tree: Any) -> Any:
     """The same arrays, all of which have tangents and cotangents to JAX where one of them has."""
-    return jax.lax.optimization_barrier(tree)
+    return eqxi.filter_primitive_bind(_together_p, tree)
+
+
+def _together_jvp(primals, tangents):
+    tangents = jax.tree.map(eqxi.materialise_zeros, primals, tangents)
+    return _together(*primals), _together(*tangents)
+
+
+def _together_transpose(inputs, cotangents):
+    is_unknown = jax.tree.map(ad.is_undefined_primal, inputs, is_leaf=ad.is_undefined_primal)
+    return (jax.tree.map(lambda unknown, ct: ct if unknown else None, is_unknown[0], _together(cotangents)),)
+
+
+_together_p = eqxi.create_vprim(
+    "gemel_together",
+    eqxi.filter_primitive_def(lambda tree: tree),
+    eqxi.filter_primitive_def(lambda tree: tree),
+    eqxi.filter_primitive_jvp(_together_jvp),
+    eqxi.filter_primitive_transpose(_together_transpose, materialise_zeros=True),
+)
