@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.drifts import Drift, find_drifts
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.extrapolation import Ranges, neural_ranges, terms_of
@@ -67,7 +68,8 @@ class Fit(eqx.Module):
     and where experiments have some of their own, those of each. The belief of ``twin`` is then that of an experiment
     not made yet, and `twin_in` gives it in each; ``places`` says which coordinates are those of each experiment.
     ``gain`` is what one more Newton step is expected to take off the misfit; NaN where that is not known. ``ranges``
-    are those that the data took the inputs of neural terms through; see `neural_ranges`.
+    are those that the data took the inputs of neural terms through; see `neural_ranges`. ``drifts`` are the sensors of
+    which the residuals run away; not known of a fit that a server made, whose verdict has them.
     """
 
     twin: Twin
@@ -79,6 +81,7 @@ class Fit(eqx.Module):
     steps: int = eqx.field(static=True)
     gain: float = float("nan")
     ranges: Ranges = eqx.field(default_factory=dict)
+    drifts: tuple[Drift, ...] = eqx.field(static=True, default=())
 
     @property
     def converged(self) -> bool:
@@ -235,7 +238,8 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             f"The fit of '{name}' has no misfit to begin with: the run at {where} fails or is not finite"
             f"{_unread(problem, state.z)}; look at it with simulate, and choose {cure} can be run."
         )
-    covariance, gain = laplace(residual, state, problem)
+    found, jacobian = linearised(residual, state, problem)
+    covariance, gain = laplace(residual, found, jacobian)
     _require_distribution(problem, covariance)
     twin, before = problem.twin, problem.twin.belief
     joint = Belief(problem.belief.parameters, state.z, covariance)
@@ -247,7 +251,8 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
         after = belief_in(before, joint, first)
     fitted = twin.with_belief(after.mean, after.covariance).with_loss(problem.loss)
     ranges = _ranges(problem, joint)
-    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges)
+    drifts = find_drifts(problem, state.z, found, jacobian, covariance)
+    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges, drifts)
 
 
 def _ranges(problem: CalibrationProblem, joint: Belief) -> Ranges:
@@ -270,12 +275,17 @@ def _unread(problem: CalibrationProblem, z: Array) -> str:
     return f" (the readings of {', '.join(names)} are not)" if names else ""
 
 
-def laplace(fn: Residual, state: FitState, args: Any) -> tuple[Float[Array, "p p"], float]:
-    r"""The covariance of the Laplace posterior at a solver's state, and the expected gain $\lambda^2/2$ there."""
+def linearised(fn: Residual, state: FitState, args: Any) -> tuple[Float[Array, " m"], Float[Array, "m p"]]:
+    """The residual and its Jacobian at a solver's state."""
     if isinstance(state.memory, Linearisation):
-        found, jacobian = state.memory.residual, state.memory.jacobian
-    else:
-        found, jacobian = linearise("cheapest", fn, state.z, args)
+        return state.memory.residual, state.memory.jacobian
+    return linearise("cheapest", fn, state.z, args)
+
+
+def laplace(
+    fn: Residual, found: Float[Array, " m"], jacobian: Float[Array, "m p"]
+) -> tuple[Float[Array, "p p"], float]:
+    r"""The covariance of the Laplace posterior, and the expected gain $\lambda^2/2$, where a residual is linearised."""
     rows = data_rows(fn, jacobian)
     covariance = _laplace(jacobian) if rows is None else _laplace_by_data(jacobian, rows)
     gradient = jacobian.T @ found

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import binomtest
 
+from gemel.engine.calibration.drifts import drift_words
 from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.scores import FAR, Score, pooled, scores_of, with_guesses_before
@@ -98,7 +99,7 @@ def judge(
         good.insert(0, f"The calibration need not go on: {fit.message}")
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
-    care += _of_residuals(fit, scores)
+    care += [*_of_residuals(fit, scores), *drift_words(fit.drifts)]
     (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:

@@ -1,0 +1,118 @@
+"""Sensors that drift or were moved: found by what a fit leaves of them, and told from errors that wander."""
+
+from typing import Any
+
+import diffrax
+import numpy as np
+import pytest
+
+import gemel as gm
+from gemel.engine.calibration.drifts import drift_words
+from gemel.engine.trends import STEP, TREND, candidates_over, cosines_over, strengths
+
+TIMES = np.arange(0.0, 36000.0, 120.0)
+HEAT = {"P": gm.Series(np.arange(10) * 3600.0, np.tile([30.0, 5.0], 5))}
+NOISE = 0.1
+
+
+def strongest(r: np.ndarray) -> tuple[float, float]:
+    """Of a trend and of any step, in units of their limits, beside an offset."""
+    times = np.arange(float(len(r)))
+    candidates = candidates_over(times)
+    columns = np.column_stack([np.ones(len(r)), cosines_over(times), *(one.column for one in candidates)])
+    gram = columns.T @ columns
+    found, _ = strengths(gram, columns.T @ r, 1, np.diagonal(gram)[9:])
+    return found[0] / TREND, found[1:].max() / STEP
+
+
+def test_errors_that_wander_are_hardly_ever_taken_for_a_drift():
+    """Of the false alarms counted in 2000 records each, for 100: white noise, one that lasts a tenth of the record, a
+    random walk; the hits for a drift and a step of three times the noise."""
+    rng, share = np.random.default_rng(0), np.linspace(0.0, 1.0, 200)
+
+    def lasting(keep: float) -> np.ndarray:
+        kicks, path = rng.standard_normal(200), np.zeros(200)
+        for i in range(200):
+            path[i] = keep * path[i - 1] + kicks[i]
+        return path
+
+    def alarms(make: Any) -> np.ndarray:
+        return np.sum([np.asarray(strongest(make())) > 1.0 for _ in range(100)], axis=0)
+
+    assert alarms(lambda: rng.standard_normal(200)).tolist() == [0, 0]
+    assert alarms(lambda: lasting(np.exp(-1 / 20))).max() <= 2
+    assert alarms(lambda: lasting(1.0)).max() <= 11
+    assert alarms(lambda: rng.standard_normal(200) + 3 * share)[0] >= 65
+    assert alarms(lambda: rng.standard_normal(200) + 3 * (share > 0.3))[1] >= 93
+
+
+def cup(drift: Any = None, model: gm.ModelError | None = None, sensors: str = "ABC") -> gm.Twin:
+    capacity, loss = (gm.Parameter(name, gm.LogNormal(median, 3.0)) for name, median in (("C", 800.0), ("K", 1.0)))
+    network = gm.ThermalNetwork(
+        {"cup": gm.ThermalNode(capacity, 293.0)},
+        [gm.ThermalLink("cup", "room", loss)],
+        {"room": 293.0},
+        [gm.HeatFlow("cup", gm.Input("P"))],
+    )
+    noise = gm.Noise(NOISE, error=model)
+    made = [gm.OutputSensor(one, "cup", noise, "degC", drift=drift if one == "A" else None) for one in sensors]
+    return gm.Twin("cup", gm.Ode(network, 120.0, diffrax.Tsit5(scan_kind="bounded")), made)
+
+
+def readings(seed: int) -> dict[str, np.ndarray]:
+    """Those of three sensors in the cup, which keeps (T - 293 - P/K) exp(-K t/C) over each sample."""
+    clean, C, K = [293.0], 1000.0, 0.6
+    for power in np.asarray(HEAT["P"].at(TIMES[:-1])):
+        end = 293.0 + power / K
+        clean.append(end + (clean[-1] - end) * np.exp(-120.0 * K / C))
+    rng = np.random.default_rng(seed)
+    return {name: np.asarray(clean) + NOISE * rng.standard_normal(len(TIMES)) for name in "ABC"}
+
+
+def test_a_sensor_that_drifts_is_named_until_its_drift_is_fitted():
+    """Four times its noise over ten hours; the two others at the same place are healthy, though the fit bends to it."""
+    values = readings(0)
+    assert gm.calibrate(cup(), gm.Record(TIMES, values, HEAT)).drifts == ()
+    values["A"] = values["A"] + 4 * NOISE * TIMES / TIMES[-1]
+    record = gm.Record(TIMES, values, HEAT)
+    fit = gm.calibrate(cup(), record)
+    (found,) = fit.drifts
+    assert (found.sensor, found.step, found.alone) == ("A", None, True)
+    assert found.change == pytest.approx(4 * NOISE, abs=0.06)
+    (told,) = drift_words([found])
+    assert told.startswith("What is left of A trends by +0.")
+    assert told.endswith(
+        " K over the record: a sensor that drifts would explain it; give it 'drift' to let the fit find it."
+    )
+    rate = gm.Parameter("drift", gm.Normal(0.0, 1e-4), "K/s")
+    mended = gm.calibrate(cup(rate), record)
+    assert mended.drifts == ()
+    (row,) = (row for row in mended.table() if row.name == "drift")
+    assert row.interval[0] < 4 * NOISE / TIMES[-1] < row.interval[1]
+    assert row.interval[1] - row.interval[0] < NOISE / TIMES[-1]
+
+
+@pytest.mark.slow
+def test_a_sensor_that_was_moved_is_named_and_what_is_of_all_is_not_blamed_on_one():
+    values = readings(1)
+    values["B"] = values["B"] + np.where(TIMES > 15000.0, -3 * NOISE, 0.0)
+    record = gm.Record(TIMES, values, HEAT)
+    for loss in (gm.Gaussian(), gm.Huber()):
+        fit = gm.calibrate(cup(), record, loss=loss)
+        (moved,) = fit.drifts
+        assert (moved.sensor, moved.alone) == ("B", True)
+        assert moved.step == pytest.approx(15000.0, abs=0.04 * TIMES[-1])
+        assert moved.change == pytest.approx(-3 * NOISE, abs=0.05)
+    (told,) = drift_words([moved])
+    assert told.startswith("What is left of B steps by -0.")
+    assert " K at 4." in told
+    judged = gm.judge(fit, gm.forecast(fit.twin, HEAT, TIMES), record, record)
+    assert told in judged.against
+    assert judged.verdict == "usable with care"
+    values = {name: value + 6 * NOISE * TIMES / TIMES[-1] for name, value in readings(2).items() if name != "C"}
+    of_both = gm.calibrate(cup(sensors="AB"), gm.Record(TIMES, values, HEAT)).drifts
+    assert {one.sensor for one in of_both} == {"A", "B"}
+    (told,) = drift_words(of_both)
+    assert told.endswith("the model or the sensor is wrong, which more sensors would tell.")
+    lasting = cup(model=gm.ModelError(6 * NOISE, 9000.0), sensors="AB")
+    assert gm.calibrate(lasting, gm.Record(TIMES, values, HEAT)).drifts == ()
