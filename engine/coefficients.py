@@ -44,12 +44,24 @@ class ByTag(eqx.Module):
     values: tuple[Any, ...]
     index: np.ndarray | Array
 
-    def at(self, cells: Array) -> "PerCell | Chosen":
-        """The values at the given cells, one a row, or where there are laws which of them holds."""
+    def at(self, cells: Array, state_in: "Callable[[Array], State] | None" = None) -> "PerCell | Chosen":
+        """The values at the given cells, one a row, or where there are laws which of them holds.
+
+        ``state_in`` gives a state inside one of these cells, by its row.
+        """
         if any(isinstance(value, Law | Profile) for value in self.values):
-            return Chosen(self.values, PerCell(jnp.asarray(self.index)[cells]))
+            index = jnp.asarray(self.index)[cells]
+            rows = (jnp.argmax(index == number) for number in range(len(self.values)))
+            return Chosen(self.values, PerCell(index), None if state_in is None else tuple(map(state_in, rows)))
         stacked = jnp.stack([jnp.asarray(value, float) for value in self.values])
         return PerCell(stacked[self.index[cells]])
+
+    def within(self, cells: np.ndarray) -> "ByTag":
+        """The same for these cells alone: laws that hold in none of them are zero."""
+        used = np.unique(np.asarray(self.index)[cells])
+        laws = [isinstance(value, Law | Profile) for value in self.values]
+        kept = (0.0 if law and k not in used else self.values[k] for k, law in enumerate(laws))
+        return ByTag(tuple(kept), self.index)
 
 
 class PerCell(eqx.Module):
@@ -58,11 +70,39 @@ class PerCell(eqx.Module):
     values: Array
 
 
+class State(eqx.Module):
+    """What laws may be asked with: the value of the field, or a dictionary of those of several, and the position."""
+
+    value: Any
+    x: Array
+
+
 class Chosen(eqx.Module):
-    """One of several numbers or laws in each cell of a domain, by its place in the list."""
+    """One of several numbers or laws in each cell of a domain, by its place in the list.
+
+    All are evaluated everywhere, so each is asked with one of ``states``, inside its own cells, where another holds:
+    there it may not be finite, and zero times its slope would be NaN.
+    """
 
     values: tuple[Any, ...]
     index: PerCell
+    states: tuple[State, ...] | None = None
+
+    def asked(self, number: int, u: Any, point: Point) -> tuple[Any, Point]:
+        """The field and the point that one of them is asked with, at one quadrature point."""
+        if self.states is None:
+            return u, point
+        here, other = self.index.values == number, self.states[number]
+
+        def inside(jet: Jet, value: Array) -> Jet:
+            return Jet(jnp.where(here, jet.value, value), jet.grad)
+
+        fields = (
+            inside(u, other.value)
+            if isinstance(u, Jet)
+            else {name: inside(jet, other.value[name]) for name, jet in u.items()}
+        )
+        return fields, Point(jnp.where(here, point.x, other.x), point.normal)
 
 
 class PerPoint(eqx.Module):
@@ -177,7 +217,7 @@ def evaluate(value: Any, u: Any, point: Point) -> Array:
     if isinstance(value, PerCell | PerPoint):
         return value.values
     if isinstance(value, Chosen):
-        first, *others = (evaluate(each, u, point) for each in value.values)
+        first, *others = (evaluate(each, *value.asked(k, u, point)) for k, each in enumerate(value.values))
         for number, other in enumerate(others, 1):
             first = jnp.where(value.index.values == number, other, first)
         return first

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.chunks import Chunks
-from gemel.engine.coefficients import ByTag, FieldCoefficient, PerCell, PerPoint, QuadratureField
+from gemel.engine.coefficients import ByTag, FieldCoefficient, PerCell, PerPoint, QuadratureField, State
 from gemel.engine.compiling import one_program
 from gemel.engine.elements import LagrangeElement
 from gemel.engine.fields import Point
@@ -124,7 +124,7 @@ class Domain(eqx.Module):
         self, forms: Sequence[tuple["Domain", Form, Any]], u: Array, points: Array, group: int = 0
     ) -> Float[Array, "n_elements n_local"]:
         """The sum of the residuals of several forms, each with the domain that is `alike` this one and a factor."""
-        localised = tuple(domain._localised(form, group) for domain, form, _ in forms)
+        localised = tuple(domain._localised(form, u, points, group) for domain, form, _ in forms)
 
         def kernel(localised: Any, local: tuple[Array, ...], at: Frame) -> Array:
             parts = [element_residual(self.names, form, local, at) for form in localised]
@@ -171,7 +171,7 @@ class Domain(eqx.Module):
 
     def _mapped(self, kernel: Any, form: Any, u: Array, points: Array, group: int, last: bool = False) -> Chunks:
         """The same for chunks of elements, whose axis stays the last one where ``last`` is true."""
-        return self._over(kernel, self._localised(form, group), u, points, last)
+        return self._over(kernel, self._localised(form, u, points, group), u, points, last)
 
     def _over(self, kernel: Any, form: Any, u: Array, points: Array, last: bool = False) -> Chunks:
         """The same for a form whose values are by element and by point already."""
@@ -196,13 +196,20 @@ class Domain(eqx.Module):
         whole = jax.tree.map(jnp.asarray, (items, self.corners, self.reference))
         return Chunks.of(some, whole, self.n_elements, self._bytes_per_element())
 
-    def _localised(self, form: Any, group: int) -> Any:
+    def _localised(self, form: Any, u: Array, points: Array, group: int) -> Any:
         """Values by tag become values by element, fields become values by quadrature point."""
         tables = iter(self.coefficients)
 
+        def state_in(element: Array) -> State:
+            values = tuple(
+                jnp.mean(table.gather(u)[jnp.asarray(table.nodes)[element]], axis=0) for table in self.tables
+            )
+            x = jnp.mean(points[jnp.asarray(self.corners)[element]], axis=0)
+            return jax.lax.stop_gradient(State(as_argument(self.names, values), x))
+
         def resolve(leaf: Any) -> Any:
             if isinstance(leaf, ByTag):
-                return leaf.at(self.cells)
+                return leaf.at(self.cells, state_in)
             if isinstance(leaf, QuadratureField):
                 return PerPoint(leaf.values[group])
             if isinstance(leaf, FieldCoefficient):

@@ -131,8 +131,8 @@ def _aligned(rows: Array, ndim: int) -> Array:
     return rows.reshape(rows.shape[0], *[1] * (ndim - 3), *rows.shape[1:])
 
 
-def as_argument(names: tuple[str, ...], fields: tuple[Jet, ...]) -> Any:
-    """What a form is given: the jet of the one unnamed field, or a dictionary of jets."""
+def as_argument(names: tuple[str, ...], fields: tuple[Any, ...]) -> Any:
+    """What a form is given: the jet of the one unnamed field, or a dictionary of jets; likewise of values."""
     return fields[0] if names == ("",) else dict(zip(names, fields, strict=True))
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Law, drive
+from gemel.engine.coefficients import Chosen, Law, drive
 from gemel.engine.fields import Jet
 from gemel.engine.neural import Corrected
 from gemel.engine.physics import OdeSystem, ThermalNetwork
@@ -54,8 +54,16 @@ def over_time(statistics: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _asked_at(form: Any, u: Any, point: Any) -> list[list[Array]]:
-    state = u.value if isinstance(u, Jet) else {name: jet.value for name, jet in u.items()}
-    return [_asked(law, state, point.x) for law in neural_laws(form)]
+    """The inputs of every law of a form at one point; of one that holds elsewhere those at a point where it holds."""
+    found = []
+    for node in jax.tree.leaves(form, is_leaf=lambda node: isinstance(node, Law | Chosen)):
+        if isinstance(node, Chosen):
+            for number, value in enumerate(node.values):
+                found += _asked_at(value, *node.asked(number, u, point))
+            continue
+        state = u.value if isinstance(u, Jet) else {name: jet.value for name, jet in u.items()}
+        found += [_asked(law, state, point.x) for law in neural_laws(node)]
+    return found
 
 
 def _asked(law: Law, u: Any, x: Any) -> list[Array]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from gemel.engine.assembly import ElementSum, LatticeLayout, MatrixLayout, MatrixPlan, RowLayout, lattice_of
 from gemel.engine.chunks import Chunks
-from gemel.engine.coefficients import FieldCoefficient, QuadratureField, inputs_of
+from gemel.engine.coefficients import ByTag, FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint, Tie
 from gemel.engine.domains import Domain, domains
@@ -82,7 +82,13 @@ class Term(Summand):
         found = jax.tree.leaves(self.form, is_leaf=_is_field)
         spaces = tuple(leaf.space for leaf in found if _is_field(leaf))
         places = domains(space, self.on, self.facets, degree, self.fields, spaces)
-        return Integral(self.form, places, self.total)
+        cells = np.concatenate([np.asarray(place.cells) for place in places])
+        form = jax.tree.map(
+            lambda leaf: leaf.within(cells) if isinstance(leaf, ByTag) else leaf,
+            self.form,
+            is_leaf=lambda leaf: isinstance(leaf, ByTag),
+        )
+        return Integral(form, places, self.total)
 
 
 def _is_field(leaf: Any) -> bool:

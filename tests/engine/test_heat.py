@@ -1,5 +1,6 @@
 """Heat conduction, steady and transient, against published values and exact solutions."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -168,3 +169,27 @@ def test_a_ring_conducts_with_a_logarithm():
 def test_mistakes_are_named(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build(bar(2))
+
+
+def test_a_law_of_one_region_need_not_be_finite_in_another():
+    """The power of the flux g sqrt(u - 300) in a field that rises through 300 K in the other region, in closed form."""
+    mesh = gm.line(40, length=2.0).tag_cells("cold", lambda x: x[:, 0] < 1.0).tag_cells("hot", lambda x: x[:, 0] > 1.0)
+    root = gm.Law(lambda u, x, g: g * jnp.sqrt(u - 300.0), (gm.Parameter("g", gm.LogNormal(2.0, 2.0)),))
+    conductivity = {"cold": gm.Parameter("k", gm.LogNormal(3.0, 2.0)), "hot": root}
+    losses = [gm.Convection("left", gm.by_tag(mesh, {"cold": 5.0, "hot": root}), 260.0)]
+    problem = gm.Heat(gm.FunctionSpace(mesh, "P2"), conductivity, conditions=losses).problem
+    x = jnp.asarray(problem.space.nodes())[:, 0]
+
+    @jax.value_and_grad
+    def power(values):
+        u = 250.0 + 100.0 * values["s"] * x
+        return (1.0 + x) @ gm.bind(problem, values).unconstrained(u)
+
+    found, slopes = power({"g": jnp.asarray(2.0), "k": jnp.asarray(3.0), "s": jnp.asarray(1.0)})
+    rise = 2 / 3 * (150.0**1.5 - 50.0**1.5)  # of the integral of sqrt(u - 300)
+    assert float(found) == pytest.approx(100.0 * 3.0 + 2.0 * rise + 5.0 * (250.0 - 260.0), rel=1e-7)
+    assert float(slopes["k"]) == pytest.approx(100.0, rel=1e-9)
+    assert float(slopes["g"]) == pytest.approx(rise, rel=1e-7)
+    end = 3.0 * 100.0 + 2.0 * (200.0 * 150.0**0.5 - 100.0 * 50.0**0.5)
+    assert float(slopes["s"]) == pytest.approx(end, rel=1e-6)
+    assert np.isfinite(np.asarray(gm.bind(problem, {"g": 2.0, "k": 3.0}).matrix_values(250.0 + 100.0 * x))).all()
