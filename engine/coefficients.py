@@ -256,6 +256,13 @@ def multiplied(law: Law | Profile, factor: Any) -> Law | Profile:
     return type(law)(_Times(law.function, before), (factor, *law.parameters))
 
 
+def without_factors(law: Law) -> Law:
+    """A law without what `multiplied` has put before it."""
+    while isinstance(law.function, _Times):
+        law = Law(law.function.function, law.parameters[1:])
+    return law
+
+
 def settle(tree: Tree, state: Mapping[str, Any]) -> Tree:
     """Replace every `Law` in ``tree`` by its number, given a state without places, numbers by name."""
 

@@ -67,8 +67,8 @@ def terms_of(twin: Twin) -> dict[str, Any]:
 def neural_ranges(twin: Twin, runs: Iterable[Run]) -> dict[str, dict[str, tuple[float, float]]]:
     """With what the neural terms of a twin are asked in runs: the least and the greatest value of each input, in SI.
 
-    Known of laws that `NeuralTerm.law` makes, as those of twin files: in a `ThermalNetwork`, and in a body that is
-    steady or transient. Each run is of one member, outside ``jit``.
+    Known of laws that `NeuralTerm.law` makes, as those of twin files: in a `ThermalNetwork` or an `EquivalentCircuit`,
+    and in a body that is steady or transient. Each run is of one member, outside ``jit``.
     """
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for run in runs:

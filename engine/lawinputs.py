@@ -11,28 +11,34 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.engine.coefficients import Chosen, Law, drive
+from gemel.engine.coefficients import Chosen, Law, drive, without_factors
 from gemel.engine.fields import Jet
 from gemel.engine.neural import Corrected
-from gemel.engine.physics import OdeSystem, ThermalNetwork
+from gemel.engine.physics import EquivalentCircuit, OdeSystem, ThermalNetwork
 from gemel.engine.problems import DiscreteProblem, Integral
 
 
 def neural_laws(tree: Any) -> list[Law]:
-    """The laws in a model that `NeuralTerm.law` has made of a term that has a name."""
+    """The laws in a model that `NeuralTerm.law` has made of a term that has a name, without what multiplies them."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Law))
-    laws = [node for node in nodes if isinstance(node, Law)]
+    laws = [without_factors(node) for node in nodes if isinstance(node, Law)]
     return [law for law in laws if isinstance(law.function, Corrected) and law.function.name]
 
 
-def asked_by_network(system: OdeSystem, states: Float[Array, "m n"], signals: Mapping[str, Array]) -> dict[str, Array]:
-    """The statistics of a run of a thermal network: its states and the signals at every time; of others nothing."""
-    if not isinstance(system, ThermalNetwork) or not neural_laws(system):
+def asked_by_system(system: OdeSystem, states: Float[Array, "m n"], signals: Mapping[str, Array]) -> dict[str, Array]:
+    """The statistics of a run of a thermal network or a circuit: its states and the signals at every time; of others
+    nothing.
+    """
+    if not isinstance(system, ThermalNetwork | EquivalentCircuit) or not neural_laws(system):
         return {}
 
     def at(y: Array, now: Mapping[str, Array]) -> list[list[Array]]:
-        state = dict(zip(system.output_names, y, strict=True))
-        return [_asked(law, state, None) for law in neural_laws(drive(system, now))]
+        driven = drive(system, now)
+        if isinstance(driven, EquivalentCircuit):
+            state = driven.law_state(y)
+        else:
+            state = dict(zip(system.output_names, y, strict=True))
+        return [_asked(law, state, None) for law in neural_laws(driven)]
 
     return _spans(zip(neural_laws(system), jax.vmap(at)(states, dict(signals)), strict=True))
 

@@ -13,7 +13,7 @@ import optimistix
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis
-from gemel.engine.lawinputs import asked_by_network
+from gemel.engine.lawinputs import asked_by_system
 from gemel.engine.physics import OdeSystem
 from gemel.engine.sensors import OutputSensor, Sensor
 from gemel.engine.signals import Series, at_time, interval_means
@@ -159,7 +159,7 @@ class AdaptiveOde(Analysis):
         times = jnp.asarray(grid, float)
         seen = {name: jax.vmap(lambda t, s=series: value_before(s, t))(times) for name, series in inputs.items()}
         readings = read_outputs(self.system, observation, times, solution.value, seen)
-        asked = asked_by_network(self.system, solution.value, seen)
+        asked = asked_by_system(self.system, solution.value, seen)
         return Solution((readings, solution.value[-1]), solution.status, {**solution.statistics, **asked})
 
     def solve(self, inputs: Mapping[str, Series], grid: Any) -> Solution[Float[Array, "m n"]]:
@@ -218,7 +218,7 @@ def with_readings(
     held = {name: interval_means(series, times) for name, series in inputs.items()}
     seen = {name: jnp.concatenate([value_before(inputs[name], times[0])[None], held[name]]) for name in held}
     readings = read_outputs(system, observation, times, solution.value, seen)
-    asked = asked_by_network(system, solution.value, seen)
+    asked = asked_by_system(system, solution.value, seen)
     return Solution((readings, solution.value[-1]), solution.status, {**solution.statistics, **asked})
 
 

@@ -190,10 +190,12 @@ class EquivalentCircuit(OdeSystem):
     def _now(self, y: Array, inputs: Mapping[str, Any]) -> "EquivalentCircuit":
         """The circuit with numbers in place of inputs and laws."""
         driven = drive(self, inputs)
-        state = {"state_of_charge": y[0]}
-        if driven.heat is not None:
-            state["temperature"] = driven.heat.ambient + y[-1]
-        return settle(driven, state)
+        return settle(driven, driven.law_state(y))
+
+    def law_state(self, y: Float[Array, " n"]) -> dict[str, Array]:
+        """What laws of the state are given, of a circuit without inputs."""
+        heat = {} if self.heat is None else {"temperature": self.heat.ambient + y[-1]}
+        return {"state_of_charge": y[0], **heat}
 
     def _factor(self, y: Array) -> Array:
         return jnp.ones(()) if self.heat is None else self.heat.factor(y[-1])

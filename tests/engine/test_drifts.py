@@ -55,7 +55,10 @@ def cup(drift: Any = None, model: gm.ModelError | None = None, sensors: str = "A
         [gm.HeatFlow("cup", gm.Input("P"))],
     )
     noise = gm.Noise(NOISE, error=model)
-    made = [gm.OutputSensor(one, "cup", noise, "degC", drift=drift if one == "A" else None) for one in sensors]
+    made = [
+        gm.OutputSensor(name=one, output="cup", noise=noise, unit="degC", drift=drift if one == "A" else None)
+        for one in sensors
+    ]
     return gm.Twin("cup", gm.Ode(network, 120.0, diffrax.Tsit5(scan_kind="bounded")), made)
 
 

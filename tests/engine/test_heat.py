@@ -177,8 +177,9 @@ def test_a_law_of_one_region_need_not_be_finite_in_another():
     root = gm.Law(lambda u, x, g: g * jnp.sqrt(u - 300.0), (gm.Parameter("g", gm.LogNormal(2.0, 2.0)),))
     conductivity = {"cold": gm.Parameter("k", gm.LogNormal(3.0, 2.0)), "hot": root}
     losses = [gm.Convection("left", gm.by_tag(mesh, {"cold": 5.0, "hot": root}), 260.0)]
-    problem = gm.Heat(gm.FunctionSpace(mesh, "P2"), conductivity, conditions=losses).problem
-    x = jnp.asarray(problem.space.nodes())[:, 0]
+    space = gm.FunctionSpace(mesh, "P2")
+    problem = gm.Heat(space, conductivity, conditions=losses).problem
+    x = jnp.asarray(space.nodes())[:, 0]
 
     @jax.value_and_grad
     def power(values):

@@ -10,11 +10,12 @@ import pytest
 from numpy.polynomial.legendre import leggauss
 
 import gemel as gm
-from gemel.bindings.laws import law_band
+from gemel.bindings.laws import law_band, plot_laws
 from gemel.engine.coefficients import drive
 from gemel.engine.extrapolation import terms_of, with_warnings
 from gemel.engine.results import load_belief, load_beliefs, run_data, run_of, save_belief
 from gemel.engine.twinfile import TwinFileError
+from gemel.solvers.solution import Code, Status
 
 NETWORK = """
 name = "heater"
@@ -235,6 +236,33 @@ def test_a_run_tells_where_it_takes_a_law_beyond_its_range():
     )
     assert run_of(run_data(told)).warnings == told.warnings
     assert gm.extrapolations(twin, run, {"loss": {"heater": (293.15, 500.0), "wind": (5.0, 12.0)}}) == []
+
+
+def test_laws_of_a_circuit_are_watched_and_drawn(tmp_path: Path):
+    """Ends of the charge, the temperature and the current by what sensors read; a term times a number or a parameter is
+    itself watched."""
+    sensor = 'sensors.{0} = {{ kind = "output", output = "{1}", unit = "{2}", noise = "{3}" }}\n'
+    sensors = sensor.format("z", "state_of_charge", "", "0.1") + sensor.format("T", "temperature", "K", "1 K")
+    twin = built(CELL.replace("\n[model]", f"{sensors}\n[model]"))
+    times, current = np.arange(0.0, 300.0, 20.0), {"current": gm.Series([0.0, 160.0], [-4.0, 6.0])}
+    run = gm.simulate(twin, current, times)
+    z, T = (np.asarray(run.readings[name]) for name in "zT")
+    warm = {"temperature": pytest.approx((T.min(), T.max()))}
+    ranges = gm.neural_ranges(twin, [run])
+    assert ranges == {
+        "f": {"state_of_charge": pytest.approx((z.min(), z.max())), "current": (-4.0, 6.0)},
+        "r": warm,
+        "K": warm,
+    }
+    (beyond,) = gm.extrapolations(twin, run)
+    assert (beyond.term, beyond.input, beyond.distance) == ("f", "current", 1.0)
+    status = Status(jnp.asarray(Code.SUCCESS, jnp.int32))
+    fit = gm.Fit(
+        twin, twin.belief, twin.belief, {"": tuple(range(len(twin.belief.mean)))}, status, jnp.ones(1), 0, 0.0, ranges
+    )
+    told = plot_laws(tmp_path / "laws.png", fit, {"": gm.Record(times, {"z": z}, current)})
+    assert [sentence.split(":")[0] for sentence in told] == ["f", "r", "K"]
+    assert (tmp_path / "laws.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_band_of_a_law_before_data_is_that_of_its_prior(tmp_path: Path):
