@@ -1,10 +1,13 @@
 """Where the data files of a twin are: found beside it, or fetched once."""
 
 import os
+import re
 from pathlib import Path
 
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.schema import DataTable
+
+_VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
 class MissingDataError(TwinFileError):
@@ -28,7 +31,7 @@ def locate(table: DataTable, place: Place, folder: Path) -> list[Path]:
                 raise
     if table.url is None or table.sha256 is None:
         raise place.error("give 'file', 'files', or 'url' with 'sha256'.")
-    return [_fetch(table.url, table.sha256, place)]
+    return [_fetch(table, table.url, table.sha256, place)]
 
 
 def find(file: str, place: Place, folder: Path) -> Path:
@@ -43,7 +46,7 @@ def find(file: str, place: Place, folder: Path) -> Path:
     return path
 
 
-def _fetch(url: str, sha256: str, place: Place) -> Path:
+def _fetch(table: DataTable, url: str, sha256: str, place: Place) -> Path:
     import pooch
 
     try:
@@ -52,7 +55,10 @@ def _fetch(url: str, sha256: str, place: Place) -> Path:
     except ValueError as error:
         raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
     except Exception as error:
-        elsewhere = "; if you have the file, name the folder with the environment variable of 'file', or give --data"
+        elsewhere = "; if you have the file, give --data"
+        if named := _VARIABLE.search(table.file or ""):
+            folder = f"name its folder with the environment variable {named[1]} ('file' is '{table.file}')"
+            elsewhere = f"; if you have the file, {folder}, or give --data"
         raise MissingDataError(
             f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}){elsewhere}."
         ) from error
