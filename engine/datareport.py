@@ -19,6 +19,7 @@ _NAMED = 5
 """Outliers whose times are named."""
 
 REASONS = {
+    "infinite": "infinite",
     "flag": "a flag that is not good",
     "valid": "outside the valid range",
     "outliers": "far from the neighbours",
@@ -117,6 +118,8 @@ class DataReport:
         lines = []
         for channel in self.channels:
             for reason, count in channel.left_out.items():
+                if reason == "infinite":  # said among the warnings, as nobody asked for it
+                    continue
                 lines.append(f"{channel.name}: {count_of(count, 'sample')} left out: {REASONS[reason]}.")
             if channel.filled:
                 lines.append(f"{channel.name}: {count_of(channel.filled, 'missing sample')} filled.")
@@ -133,6 +136,9 @@ class DataReport:
         found = []
         if channel.conflicts:
             found.append(f"{count_of(channel.conflicts, 'time')} with values that differ: their mean is taken.")
+        infinite = channel.left_out.get("infinite", 0)
+        if infinite:
+            found.append(f"{count_of(infinite, 'sample')} {'is' if infinite == 1 else 'are'} infinite: left out.")
         if channel.missing > _MUCH_MISSING * channel.instants:
             found.append(f"{100 * channel.missing / channel.instants:.0f} % of the samples are missing.")
         if channel.gap is not None and _is_long(channel):

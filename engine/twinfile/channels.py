@@ -135,12 +135,14 @@ def read_channel(source: Source, entry: Entry, inside: np.ndarray, decimal: str 
     table, flag, place = entry
     with_place(place / "unit", check_unit, table.unit)
     raw = np.concatenate([numbers(sheet, table.column, place, decimal) for sheet in source.sheets])
-    rows = np.asarray(to_si(table.scale * raw, table.unit), dtype=float)
+    infinite = np.isinf(raw)
+    rows = np.asarray(to_si(table.scale * np.where(infinite, 0.0, raw), table.unit), dtype=float)
     count = len(source.instants)
     counted = source.rows_inside(inside)
     absent = merged(source.index, count, rows)[0]
     left_out = {}
     for reason, bad in (
+        ("infinite", infinite),
         ("flag", None if flag is None else ~np.concatenate([good(sheet, flag) for sheet in source.sheets])),
         ("valid", _invalid(rows, table, place)),
     ):

@@ -81,7 +81,8 @@ def read_clock(sheets: Sequence[Sheet], table: TimeTable, place: Place, decimal:
     """
     if table.unit != STAMPS:
         with_place(place / "unit", check_unit, table.unit)
-        parts = [numbers(sheet, table.column, place, decimal) for sheet in sheets]
+        read = (numbers(sheet, table.column, place, decimal) for sheet in sheets)
+        parts = [np.where(np.isfinite(cells), cells, np.nan) for cells in read]
         return Clock(np.asarray(to_si(table.scale * np.concatenate(parts), table.unit), dtype=float))
     if table.scale != 1.0:
         raise (place / "scale").error("time stamps take no 'scale'.")

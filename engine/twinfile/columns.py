@@ -90,7 +90,7 @@ def read_sheet(path: Path, wanted: Wanted, place: Place, separator: str = ",") -
 
 
 def numbers(sheet: Sheet, name: str, place: Place, decimal: str = ".") -> np.ndarray:
-    """A column as floats, NaN where there is no finite number.
+    """A column as floats, NaN where there is no number.
 
     Raises `TwinFileError` for time stamps and texts that are no numbers.
     """
@@ -99,7 +99,7 @@ def numbers(sheet: Sheet, name: str, place: Place, decimal: str = ".") -> np.nda
         raise place.error(f"column '{name}' of '{sheet.file}' holds time stamps, not numbers.")
     if cells.dtype.kind != "f":
         cells = np.array([_number(text, i, sheet, name, place, decimal) for i, text in enumerate(cells)], dtype=float)
-    return np.where(np.isfinite(cells), cells, np.nan)
+    return cells
 
 
 def good(sheet: Sheet, table: FlagTable) -> np.ndarray:

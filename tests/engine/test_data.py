@@ -517,6 +517,36 @@ def test_a_mistake_is_one_sentence(tmp_path, mistake):
     assert "\n" not in str(caught.value)
 
 
+def test_infinite_numbers_are_left_out_and_counted(tmp_path):
+    """Not as if the file had nothing there; an infinite time is none."""
+    log = LOG.replace("1,20.5", "1,inf").replace("4,22", "4,-1e999") + "5,23,24,0\ninf,50,50,0\n"
+    record, report = inspect(tmp_path, CSV, log=log)
+    np.testing.assert_allclose(celsius(record, "A"), [20, np.nan, 21, np.nan, 23])
+    found = channel(report, "A")
+    assert (found.samples, found.missing, found.left_out) == (3, 0, {"infinite": 2})
+    assert report.warnings() == ["A: 2 samples are infinite: left out."]
+    assert report.left_out() == []
+    with pytest.raises(TwinFileError, match="left out are 5 samples by 'infinite'"):
+        inspect(tmp_path, CSV, log="t,A,B,u\n" + "".join(f"{i},inf,20,0\n" for i in range(5)))
+
+
+def test_data_that_cannot_be_fetched_say_which_variable_to_set(tmp_path, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("pooch.retrieve", unreachable)
+    source = 'url = "https://example.org/log.csv"\nsha256 = "0"\n'
+    for file, advice in (
+        (
+            "${GEMEL_NOWHERE}/log.csv",
+            r"environment variable GEMEL_NOWHERE \('file' is '\$\{GEMEL_NOWHERE\}/log.csv'\), or",
+        ),
+        ("log.csv", "if you have the file, give --data"),
+    ):
+        with pytest.raises(MissingDataError, match=rf"cannot be fetched \(ConnectionError\); .*{advice}"):
+            inspect(tmp_path, CSV.replace('"log.csv"', f'"{file}"') + source)
+
+
 def test_a_missing_file_of_a_channel_is_missing_data(tmp_path):
     data = CSV.replace('"A", unit', '"A", file = "none.csv", unit')
     with pytest.raises(MissingDataError, match=r"the data file 'none\.csv' does not exist"):
