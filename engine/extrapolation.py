@@ -47,15 +47,19 @@ class Extrapolation:
         """How far beyond, in SI units."""
         return max(self.known[0] - self.asked[0], self.asked[1] - self.known[1])
 
+    @property
+    def far(self) -> str:
+        """How far beyond, in words."""
+        return f"{difference_from_si(self.distance, self.unit):.3g} {written(difference_unit(self.unit))}".rstrip()
+
     def words(self) -> str:
         """It in a sentence."""
         low, high, least, most = (f"{from_si(end, self.unit):.4g}" for end in (*self.asked, *self.known))
         unit = f" {written(self.unit)}".rstrip()
-        far = f"{difference_from_si(self.distance, self.unit):.3g} {written(difference_unit(self.unit))}".rstrip()
         what = "of the data that it was fitted to" if self.fitted else "that it was made for"
         return (
-            f"The input {self.input} of the neural term '{self.term}' goes from {low} to {high}{unit}, {far} beyond "
-            f"the {least} to {most}{unit} {what}: no data have shaped the term there."
+            f"The input {self.input} of the neural term '{self.term}' goes from {low} to {high}{unit}, {self.far} "
+            f"beyond the {least} to {most}{unit} {what}: no data have shaped the term there."
         )
 
 

@@ -11,6 +11,7 @@ from gemel.engine.calibration.drifts import drift_words
 from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.scores import FAR, Score, pooled, scores_of, with_guesses_before
+from gemel.engine.extrapolation import Extrapolation, extrapolations
 from gemel.engine.forecasting import Forecast
 from gemel.engine.losses import Gaussian
 from gemel.engine.signals import Record
@@ -97,6 +98,7 @@ def judge(
         bad.insert(0, f"The calibration did not converge: {fit.message}")
     elif fit.status.worst() != Code.SUCCESS:
         good.insert(0, f"The calibration need not go on: {fit.message}")
+    care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
     care += [*_of_residuals(fit, scores), *drift_words(fit.drifts)]
@@ -169,6 +171,21 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
         else:
             good.append(f"The held-out reading of {score.label} lies inside its 90 % band.")
     return bad, care, good
+
+
+def _of_laws(fit: Fit, runs: Sequence[Forecast]) -> list[str]:
+    """Where forecasts of what was not fitted rest on laws beyond the data that shaped them: nowhere else does a run go
+    beyond the ranges of the fitted part of its record.
+    """
+    worst: dict[tuple[str, str], Extrapolation] = {}
+    for one in (one for run in runs for one in extrapolations(fit.twin, run.run, fit.ranges) if one.fitted):
+        known = worst.setdefault((one.term, one.input), one)
+        worst[one.term, one.input] = max(known, one, key=lambda each: each.distance)
+    return [
+        f"On data that were not fitted, the neural term '{one.term}' is asked with {one.input} up to {one.far} beyond "
+        "the data of the fit: there the forecast rests on a law that no data have shaped."
+        for one in worst.values()
+    ]
 
 
 def _honest(score: Score) -> bool:

@@ -89,7 +89,9 @@ def test_a_hybrid_twin_in_a_file_beats_the_physics_alone(
     assert held_out_error(gm.TwinFile.parse(PLAIN, tmp_path)) > 1.0
     assert hybrid["sensors"]["T"]["held_out"]["rmse"] < 0.2
     assert hybrid["sensors"]["T"]["held_out"]["coverage"] > 0.9
-    assert hybrid["verdict"]["verdict"] == "usable"
+    assert hybrid["verdict"]["verdict"] == "usable with care"
+    (against,) = (reason for reason in hybrid["verdict"]["reasons"] if reason.startswith("-"))
+    assert against.startswith("- On data that were not fitted, the neural term 'loss' is asked with heater up to ")
     low, high = hybrid["parameters"]["capacity"]["interval"]
     assert low < 500.0 < high
     assert hybrid["arrays"]["loss"]["count"] == 13

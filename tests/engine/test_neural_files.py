@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.polynomial.legendre import leggauss
 
 import gemel as gm
 from gemel.bindings.laws import law_band, plot_laws
+from gemel.engine.calibration.judgement import _of_laws
 from gemel.engine.coefficients import drive
 from gemel.engine.extrapolation import terms_of, with_warnings
 from gemel.engine.results import load_belief, load_beliefs, run_data, run_of, save_belief
@@ -259,6 +261,12 @@ def test_laws_of_a_circuit_are_watched_and_drawn(tmp_path: Path):
     status = Status(jnp.asarray(Code.SUCCESS, jnp.int32))
     fit = gm.Fit(
         twin, twin.belief, twin.belief, {"": tuple(range(len(twin.belief.mean)))}, status, jnp.ones(1), 0, 0.0, ranges
+    )
+    assert _of_laws(fit, [gm.Forecast(run, {}, {}, {}, {})]) == []
+    fewer = {**ranges, "r": {"temperature": (T.min() + 0.5, T.max())}}
+    (told,) = _of_laws(eqx.tree_at(lambda one: one.ranges, fit, fewer), [gm.Forecast(run, {}, {}, {}, {})])
+    assert told.startswith(
+        "On data that were not fitted, the neural term 'r' is asked with temperature up to 0.5 K beyond"
     )
     told = plot_laws(tmp_path / "laws.png", fit, {"": gm.Record(times, {"z": z}, current)})
     assert [sentence.split(":")[0] for sentence in told] == ["f", "r", "K"]
