@@ -13,7 +13,7 @@ from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import read_instant, read_window
 from gemel.engine.twinfile.datachecks import is_nan
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.findings import cautions, channel_report, find_flaws, notes, without
+from gemel.engine.twinfile.findings import cautions, channel_report, departures, find_flaws, notes, without
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import DataTable, InputColumnTable
@@ -76,9 +76,10 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     order = [*table.readings, *table.inputs]
     reports.sort(key=lambda report: (report.kind == "input", order.index(report.name)))
     late = [_late_input(name, series, record) for name, series in inputs.items()]
-    warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence)]
-    zoned = sources[0].clock.zoned is True
-    return record, DataReport(tuple(reports), window.origin, tuple(notes(parts)), tuple(warnings), zoned)
+    report = DataReport(tuple(reports), window.origin, tuple(notes(parts)), zoned=sources[0].clock.zoned is True)
+    parted = departures(record, table.readings, flaws, report.instant)
+    warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence), *parted]
+    return record, replace(report, cautions=tuple(warnings))
 
 
 def _alive(part: Part) -> dict[str, list[bool]]:

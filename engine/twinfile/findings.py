@@ -1,15 +1,22 @@
 """What is found in measured data while it is read, as facts and sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from gemel.engine.datareport import ChannelReport, Span, count_of
+from gemel.engine.fellows import Parting, partings
 from gemel.engine.screening import outliers, stuck, suspects
+from gemel.engine.signals import Record
 from gemel.engine.twinfile.channels import Channel, Part
 from gemel.engine.twinfile.clocks import goes_back_an_hour
+from gemel.engine.twinfile.images import PixelColumn
+from gemel.engine.twinfile.schema import ColumnTable
+from gemel.engine.units import compatible, difference_from_si, difference_unit, written
+
+Instant = Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,49 @@ def cautions(parts: Sequence[Part]) -> list[str]:
         for part in parts
         if part.source.clock.zoned is False and goes_back_an_hour(part.source.clock.times)
     ]
+
+
+def departures(
+    record: Record, columns: Mapping[str, ColumnTable], flaws: Mapping[str, Flaws], when: Instant
+) -> list[str]:
+    """Sentences on sensors that part from others of their dimension; images, and what seems stuck, are passed over.
+
+    Args:
+        record: what was read.
+        columns: of its readings, by name.
+        flaws: likewise.
+        when: an instant in words.
+    """
+    groups: list[list[str]] = []
+    for name, column in columns.items():
+        if isinstance(column, PixelColumn) or flaws[name].stuck:
+            continue
+        same = [group for group in groups if compatible(columns[group[0]].unit, column.unit)]
+        if same:
+            same[0].append(name)
+        else:
+            groups.append([name])
+    times = np.asarray(record.times)
+    inputs = [np.asarray(series.at(times)) for series in record.inputs.values()]
+    found = []
+    for group in groups:
+        courses = {name: np.asarray(record.readings[name], float) for name in group}
+        found += [_departure(one, columns[one.sensors[0]].unit, when) for one in partings(times, courses, inputs)]
+    return found
+
+
+def _departure(one: Parting, unit: str, when: Instant) -> str:
+    size = f"{difference_from_si(one.change, unit):+.3g} {written(difference_unit(unit))}".rstrip()
+    how = f"by {size} over the record" if one.step is None else f"by {size} at {when(one.step)}"
+    what = "a drift" if one.step is None else "a move or an adjustment"
+    if not one.fellows:
+        both = " and ".join(one.sensors)
+        return f"{both}: they go together, but part {how}: {what} of one would explain it, not known of which."
+    cure = "; 'drift' lets the fit find it" if one.step is None else ""
+    fellows = " and ".join(one.fellows)
+    return (
+        f"{one.sensors[0]}: it goes with {fellows}, but parts from them {how}: {what} of it would explain that{cure}."
+    )
 
 
 def _span(times: np.ndarray, first: int, last: int) -> Span:

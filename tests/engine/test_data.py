@@ -1,5 +1,6 @@
 """Measured data as they come: formats, clocks, dirt, and what is said about it."""
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -515,6 +516,28 @@ def test_a_mistake_is_one_sentence(tmp_path, mistake):
     assert sentence in str(caught.value)
     assert str(caught.value).startswith("twin.toml, line ")
     assert "\n" not in str(caught.value)
+
+
+def test_sensors_that_part_from_each_other_are_told(tmp_path):
+    """Of two it is not known which drifts; an input that explains it, or a single sensor, gives no suspicion."""
+    rng, t = np.random.default_rng(0), np.arange(200)
+    course = 30.0 + 5.0 * np.sign(np.sin(t / 8.0))
+    a, b = course + 0.05 * rng.standard_normal(200), course + 0.05 * rng.standard_normal(200) + t / 199.0
+    heats = np.where(t % 20 < 10, 0, 50)
+
+    def warned(data: str, heater: np.ndarray) -> list[str]:
+        rows = [",".join(map(str, row)) for row in zip(t, a, b, heater, strict=True)]
+        report = inspect(tmp_path, data, log="\n".join(["t,A,B,u", *rows]))[1]
+        return [line for line in report.warnings() if "part" in line]
+
+    (told,) = warned(CSV, heats)
+    assert re.fullmatch(
+        r"(A and B|B and A): they go together, but part by [+-](1\.0|0\.9)\d* K over the record: a drift of one would "
+        "explain it, not known of which.",
+        told,
+    )
+    assert warned(CSV, t) == []
+    assert warned(CSV.replace('readings.B = { column = "B", unit = "degC" }\n', ""), heats) == []
 
 
 def test_infinite_numbers_are_left_out_and_counted(tmp_path):
