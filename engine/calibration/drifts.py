@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -211,8 +212,13 @@ def _whitened(
     """Courses of a reading as rows of the data are."""
     if noise.error is None:
         return columns * np.sqrt(weights) / float(noise.std)
-    known = weights > 0
-    return np.sqrt(weights) * np.asarray(jax.vmap(lambda v: whitened(noise, times, v, known))(jnp.asarray(columns)))
+    numbers = jax.tree.map(jnp.asarray, noise)
+    return np.sqrt(weights) * np.asarray(_innovations(numbers, times, columns, weights > 0))
+
+
+@eqx.filter_jit
+def _innovations(noise: Noise, times: Any, columns: Any, known: Any) -> Array:
+    return jax.vmap(lambda column: whitened(noise, times, column, known))(jnp.asarray(columns))
 
 
 def _taken(rows: Sequence[_Rows], spread: np.ndarray, ahead: np.ndarray) -> tuple[list[_Found], int]:
