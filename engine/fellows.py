@@ -5,8 +5,8 @@ the one by an offset, the other, the rate of the other (a lag) and the inputs is
 in `gemel.engine.trends`, in units of the noise that its quickest changes show. Two places of one body part as well, but
 not in a line that stands out from how they part otherwise: of 1200 simulated records of healthy sensors along rods that
 were heated in many ways in air that wanders, with lags, gains and offsets of their own, a quarter of whose pairs went
-together, three gave an alarm. A sensor without fellows is never suspected; of two alone it is not said which, and of more only one that
-parts from most of the others while some of these agree.
+together, three gave an alarm. A sensor without fellows is never suspected; of two alone it is not said which, and of
+more only one that parts from most of the others while some of these agree.
 """
 
 from collections.abc import Mapping, Sequence
