@@ -95,15 +95,19 @@ def calibrate(
         Path | None,
         typer.Option("--from", metavar="JSON", help="Begin at the belief.json of an earlier fit; the prior stays."),
     ] = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="After the fit, follow the misfit along this parameter; repeat, or 'all'."),
+    ] = None,
 ) -> None:
     """Fit a twin's parameters to measured data.
 
     Every step is on disk before the next begins: killed at any moment, or paused by Ctrl-C, and called again, the fit
-    continues.
+    continues. One that has ended is not fitted again: --profile may be asked for afterwards.
     """
     from gemel.bindings.commands.calibrate import CalibrateOptions, run
 
-    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart, from_))
+    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart, from_, profile or []))
 
 
 @app.command()

@@ -12,8 +12,9 @@ import numpy as np
 from gemel.bindings.laws import plot_laws
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.plan import FitPlan
+from gemel.bindings.profiles import profile_remarks, profile_rows
 from gemel.bindings.report import LINE, MEASURED, TWIN, draw_far, figure, number, one_each, save, time_axis
-from gemel.engine import Fit, Forecast, Judgement, Loss, Record, Score, Twin, identifiability
+from gemel.engine import Fit, Forecast, Judgement, LikelihoodProfile, Loss, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
 from gemel.engine.losses import density_of, loss_words
 from gemel.engine.noise import whitened
@@ -31,19 +32,21 @@ def write_page(
     runs: Mapping[str, Forecast],
     judgement: Judgement,
     unseen: tuple[Forecast, Record] | None,
+    profiles: Sequence[LikelihoodProfile] = (),
 ) -> list[str]:
     """Write the page, whole or not at all; its pictures are inside it. Returns the names of those that it drew.
 
     Args:
         path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
-            and, with unseen data, ``validation.png``; there go those of the residuals, ``residuals.png``, and of
-            measured images, ``image-NAME.png`` and ``validation-NAME.png``; and of the laws of neural terms,
-            ``laws.png``.
+            and, with unseen data, ``validation.png``, with profiles ``profiles.png``; there go those of the residuals,
+            ``residuals.png``, and of measured images, ``image-NAME.png`` and ``validation-NAME.png``; and of the laws
+            of neural terms, ``laws.png``.
         fit: the calibration.
         plan: what was fitted, and how.
         runs: a free run at the times of each experiment.
         judgement: of the fit.
         unseen: a free run over data of their own that it was judged on, and these data; None where there were none.
+        profiles: of parameters, where they were asked for.
     """
     twin, folder = fit.twin, path.parent
     residuals, images, drawn = {}, {}, []
@@ -63,6 +66,9 @@ def write_page(
     laws = plot_laws(law_picture, fit, plan.fitted)
     if laws:
         drawn.append(law_picture.name)
+    profile_picture = path.with_name("profiles.png")
+    if profiles:
+        drawn.append(profile_picture.name)
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = _template().render(
         title=twin.name,
@@ -83,6 +89,9 @@ def write_page(
         parameters=[_parameter_row(row) for row in fit.table()],
         arrays=[_array_row(row) for row in fit.arrays()],
         directions=_directions(fit),
+        profiles=profile_rows(fit, profiles),
+        profile_picture=_inside(profile_picture) if profiles else "",
+        profile_remarks=profile_remarks(fit, profiles) if profiles else (),
         shares=[
             _share_row(forecast, label, members, name)
             for name, forecast in runs.items()

@@ -1,21 +1,24 @@
 """``gemel calibrate``."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from gemel.bindings.commands import common
+from gemel.bindings.commands.certainty import asked_profiles, profiles_with_progress, progress
 from gemel.bindings.commands.data import show_warnings
 from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
+from gemel.bindings.profiles import plot_profiles, profile_figures, profile_remarks, profile_table
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
 from gemel.bindings.words import time_left
-from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
+from gemel.engine import Fit, Forecast, LikelihoodProfile, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
@@ -36,6 +39,7 @@ class CalibrateOptions:
     out: Path | None
     restart: bool
     start: Path | None
+    profile: list[str]
 
 
 def run(path: Path, options: CalibrateOptions) -> None:
@@ -47,15 +51,17 @@ def run(path: Path, options: CalibrateOptions) -> None:
     plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     show_warnings(plan.remarks())
     plan.check(twin)  # a mistake leaves no folder behind
+    names = asked_profiles(plan, twin, options.profile)
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     try:
         fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, start)
+        profiles = profiles_with_progress(plan.problem(twin), fit, names)
     except KeyboardInterrupt:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
-    report(file, fit, plan, out)
+    report(file, fit, plan, out, profiles)
     if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
@@ -67,18 +73,18 @@ def fit_with_progress(
 
     Raises `ValueError` where the checkpoint is of another fit.
     """
-    with _progress() as progress:
-        task = progress.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
+    with progress() as bar:
+        task = bar.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
         def on_resume(step: int) -> None:
-            progress.console.print(f"continuing from step {step}")
+            bar.console.print(f"continuing from step {step}")
 
         pace = Pace.of(plan.solver)
 
         def on_step(state: FitState) -> None:
             nonlocal pace
             pace = pace.after(monotonic(), state)
-            _show(progress, task, state, pace)
+            _show(bar, task, state, pace)
 
         try:
             fit = resumable_calibrate(
@@ -100,11 +106,13 @@ def fit_with_progress(
             belief = checkpoint.with_name("belief.json")
             other = f", with --from {belief} where its fit ended" if belief.is_file() else ""
             raise ValueError(f"{error} Give --restart to start anew{other}.") from error
-        progress.update(task, total=max(fit.steps, 1), completed=max(fit.steps, 1))
+        bar.update(task, total=max(fit.steps, 1), completed=max(fit.steps, 1))
     return fit
 
 
-def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]:
+def report(
+    file: TwinFile, fit: Fit, plan: FitPlan, out: Path, profiles: Sequence[LikelihoodProfile] = ()
+) -> dict[str, Any]:
     """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
 
     Those of several experiments are under ``experiments``, those on the ``[validation]`` data of the twin file, where
@@ -122,11 +130,17 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> dict[str, Any]
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
+    if profiles:
+        figures["profiles"] = profile_figures(profiles)
+        plot_profiles(out / "profiles.png", fit, profiles)
+        common.console.print(profile_table(fit, profiles))
+        for line in profile_remarks(fit, profiles):
+            common.console.print(line, soft_wrap=True, markup=False)
     save_belief_of(out / "belief.json", fit)
     save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
-    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen)
+    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen, profiles)
     common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
     names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures])
@@ -180,19 +194,8 @@ def _first_words(plan: FitPlan) -> str:
     return f"fitting from {plan.starts} starts" if plan.starts > 1 else "compiling"
 
 
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-        console=common.console,
-    )
-
-
-def _show(progress: Progress, task: TaskID, state: FitState, pace: Pace) -> None:
+def _show(bar: Progress, task: TaskID, state: FitState, pace: Pace) -> None:
     words = f"step {int(state.step)}  cost {float(state.cost):.6g}  gradient {float(state.gradient_norm):.2g}"
     if pace.seconds_left is not None and not bool(state.finished):
         words += f"  {time_left(pace.seconds_left)}"
-    progress.update(task, completed=int(state.step), words=words)
+    bar.update(task, completed=int(state.step), words=words)

@@ -227,14 +227,33 @@ def test_a_profile_of_a_normal_posterior_is_a_parabola():
         gm.profile_likelihood(problem, fit, "q")
 
 
-def test_a_flat_profile_has_no_ends():
-    twin = decay()
-    still = {"u": gm.Series([0.0], [0.0])}
-    clean = gm.simulate(twin, still, TIMES, {"k": 1.5, "p": 0.0}).readings["x"]
-    record = gm.Record(TIMES, {"x": clean}, still)
-    fit = gm.calibrate(twin, record)
-    found = gm.profile_likelihood(gm.CalibrationProblem.of(twin, record), fit, "p", points=2, width=1.5)
-    assert found.interval == (None, None)
+def test_profiles_of_a_linear_twin_are_its_normal_intervals():
+    """T(x) = q x + o, two readings: the misfit is a parabola. Of the drift d a steady run says nothing: the prior alone
+    ends its profile.
+    """
+    unsure, blind = gm.Parameter("o", gm.Normal(0.0, 2.0), "K"), gm.Parameter("d", gm.Normal(0.0, 1.0), "K/s")
+    shared: dict[str, Any] = {"noise": 0.5, "offset": unsure, "drift": blind}
+    sensors = [gm.PointSensor(name=f"x{x}", position=(x,), **shared) for x in (0.2, 0.9)]
+    twin = gm.Twin("bar", bar().analysis, sensors)
+    record = gm.Record(None, {"x0.2": 1.0, "x0.9": 3.0})
+    problem, fit = gm.CalibrationProblem.of(twin, record), gm.calibrate(twin, record)
+    for row in fit.table():
+        found = gm.profile_likelihood(problem, fit, row.name, points=2)
+        np.testing.assert_allclose(found.excess, found.deviations**2, rtol=1e-4, atol=1e-6)
+        assert found.interval == pytest.approx(row.interval, rel=1e-4)
+        assert (found.shares == pytest.approx((0.0, 0.0), abs=1e-6)) == (row.name == "d")
+        assert found.agrees_with_laplace()
+        assert found.gain == 0.0
+    short = gm.profile_likelihood(problem, fit, "d", points=1, width=0.4)
+    assert short.interval == (None, None)
+    assert short.deviations[-1] == pytest.approx(1.6)
+    assert not short.agrees_with_laplace()
+    off = eqx.tree_at(lambda one: one.belief.mean, fit, fit.belief.mean.at[2].add(0.1))
+    assert gm.profile_likelihood(problem, off, "q", points=6).gain == pytest.approx(
+        0.005 * (1 + 4**2 + 18**2), rel=0.05
+    )
+    with pytest.raises(ValueError, match="Unknown parameter 'r': the twin has d, o, q"):
+        gm.profile_likelihood(problem, fit, "r")
 
 
 @pytest.mark.slow
