@@ -1,4 +1,4 @@
-"""The command line: ``gemel simulate | data | calibrate | forecast | demo | serve | jobs | verify | version``.
+"""The command line: ``gemel simulate | data | calibrate | forecast | design | demo | serve | jobs | verify | version``.
 
 Commands import what they need when they run, so that ``--help`` is quick. A user's mistake is one line on
 standard error and exit code 2; a solve that failed is one line and exit code 1.
@@ -137,6 +137,40 @@ def forecast(
 
     drive = DriveOptions(until, every, data, input_ or [], experiment)
     run(twin, ForecastOptions(drive, set_ or [], belief, out))
+
+
+@app.command()
+def design(
+    twin: TwinPath,
+    about: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="The parameter that matters; repeat for several.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="SENSOR", help="Draw what a point sensor like this one tells all over the mesh."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    every: Every = None,
+    data: Data = None,
+    experiment: Experiment = None,
+    set_: Set = None,
+    input_: Inputs = None,
+    belief: Belief = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; runs/NAME/design by default.")
+    ] = None,
+) -> None:
+    """Say what to measure next: which sensor, where, and with more of which input.
+
+    Compares the twin's sensors and those of its tables \\[candidates.NAME], which could be mounted, by what one more
+    record would tell beyond the belief of the last `gemel calibrate`. Inputs and times are those of the data, unless
+    options say otherwise. A parameter given by --set is known.
+    """
+    from gemel.bindings.commands.common import DriveOptions
+    from gemel.bindings.commands.design import DesignOptions, run
+
+    drive = DriveOptions(until, every, data, input_ or [], experiment)
+    run(twin, DesignOptions(drive, set_ or [], belief, about or [], map_ or [], out))
 
 
 @app.command()

@@ -53,7 +53,7 @@ def write_page(
     for name, forecast in runs.items():
         picture = path.with_name(f"{file_name('residuals', name)}.png")
         if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
-            residuals[name] = _inside(picture)
+            residuals[name] = inside(picture)
             drawn.append(picture.name)
         there, record = fit.twin_in(name), plan.measured[name]
         found = plot_images(folder, there, forecast.run, record, plan.fitted[name], name)
@@ -70,7 +70,7 @@ def write_page(
     if profiles:
         drawn.append(profile_picture.name)
     held = [score for score in judgement.scores if score.part != "fitted"]
-    text = _template().render(
+    text = template("calibration.html").render(
         title=twin.name,
         description=twin.description,
         judgement=judgement,
@@ -78,19 +78,19 @@ def write_page(
         colour=_COLOURS[judgement.verdict],
         naive=list(dict.fromkeys(kind for score in held for kind in score.naive)),
         held=[_score_row(twin, score) for score in held],
-        forecasts={name: _inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
+        forecasts={name: inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
         images=images,
         warnings=_warned(runs),
         laws=laws,
-        law_picture=_inside(law_picture) if laws else "",
+        law_picture=inside(law_picture) if laws else "",
         validation_warnings=() if unseen is None else unseen[0].run.warnings,
-        validation="" if unseen is None else _inside(path.with_name("validation.png")),
+        validation="" if unseen is None else inside(path.with_name("validation.png")),
         validation_images=unseen_images,
         parameters=[_parameter_row(row) for row in fit.table()],
         arrays=[_array_row(row) for row in fit.arrays()],
         directions=_directions(fit),
         profiles=profile_rows(fit, profiles),
-        profile_picture=_inside(profile_picture) if profiles else "",
+        profile_picture=inside(profile_picture) if profiles else "",
         profile_remarks=profile_remarks(fit, profiles) if profiles else (),
         shares=[
             _share_row(forecast, label, members, name)
@@ -99,7 +99,7 @@ def write_page(
         ],
         residuals=residuals,
         how=_how(fit, plan),
-        version=_version(),
+        version=version(),
     )
     write_atomically(path, text.encode())
     return drawn
@@ -197,18 +197,20 @@ def _noise_words(loss: Loss) -> str:
     return named[kind].format(*numbers[0])
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """The template of a page."""
     folder = Path(__file__).with_name("templates")
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True)
-    return environment.get_template("calibration.html")
+    return environment.get_template(name)
 
 
-def _inside(picture: Path) -> str:
+def inside(picture: Path) -> str:
+    """A picture as part of a page."""
     return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
 
 
 def _all_inside(pictures: Mapping[str, Path]) -> dict[str, str]:
-    return {name: _inside(picture) for name, picture in pictures.items()}
+    return {name: inside(picture) for name, picture in pictures.items()}
 
 
 def _score_row(twin: Twin, score: Score) -> dict[str, Any]:
@@ -282,7 +284,8 @@ def _how(fit: Fit, plan: FitPlan) -> str:
     )
 
 
-def _version() -> str:
+def version() -> str:
+    """The version that pages name."""
     import gemel
 
     return gemel.__version__

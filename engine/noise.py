@@ -8,6 +8,7 @@ Source: Kennedy, O'Hagan, *Bayesian calibration of computer models*, J. R. Stat.
 Filtering and Smoothing*, 2013, section 4.3.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -144,6 +145,16 @@ def innovations(
     start = (jnp.zeros_like(r[0]), jnp.broadcast_to(power, r[0].shape))
     _, (surprises, stds) = jax.lax.scan(step, start, (decay, jnp.where(known, r, 0.0), jnp.asarray(known)))
     return surprises, stds
+
+
+def alike(noises: Sequence[Noise]) -> list[np.ndarray]:
+    """The places of noises with the same numbers, traced or known: those of an image's pixels are worked on at once."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for place, noise in enumerate(noises):
+        leaves, structure = jax.tree.flatten(noise)
+        numbers = (leaf if isinstance(leaf, float | int) else id(leaf) for leaf in leaves)
+        groups.setdefault((structure, *numbers), []).append(place)
+    return [np.array(places) for places in groups.values()]
 
 
 def as_noise(noise: Any) -> Noise:

@@ -1,5 +1,6 @@
 """A twin: an analysis of one device, its sensors, and the belief about its parameters."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,8 +55,8 @@ class Twin(eqx.Module):
     ) -> None:
         require_double("A twin")
         names = [sensor.name for sensor in sensors]
-        for sensor in names:
-            if names.count(sensor) > 1:
+        for sensor, count in Counter(names).items():
+            if count > 1:
                 raise ValueError(f"Two sensors of twin '{name}' are called '{sensor}'.")
         self.name = name
         self.analysis = analysis

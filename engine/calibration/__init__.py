@@ -1,6 +1,12 @@
 """From data to belief: what is fitted, how, how sure it is, and whether to trust it."""
 
-from gemel.engine.calibration.design import Measurement, expected_information, next_measurements
+from gemel.engine.calibration.design import (
+    Measurement,
+    expected_information,
+    information_by_input,
+    information_of_each,
+    next_measurements,
+)
 from gemel.engine.calibration.early import stopping_early
 from gemel.engine.calibration.fields import FieldFit, MaternPrior, calibrate_field
 from gemel.engine.calibration.fit import (
@@ -62,6 +68,8 @@ __all__ = [
     "descend_in_batches",
     "expected_information",
     "identifiability",
+    "information_by_input",
+    "information_of_each",
     "judge",
     "multistart",
     "next_measurements",

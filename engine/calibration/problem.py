@@ -23,7 +23,7 @@ from gemel.engine.analyses import AdaptiveOde
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.losses import Loss, require_loss
-from gemel.engine.noise import Noise
+from gemel.engine.noise import Noise, alike
 from gemel.engine.parameters import Belief, bind
 from gemel.engine.signals import Record
 from gemel.engine.simulation import Run, check_names, respond
@@ -196,13 +196,10 @@ def compared(
     difference = (run.stacked(experiment.names) - experiment.data).T.reshape(len(experiment.names), -1)
     shares = experiment.shares.T.reshape(difference.shape)
     sensors = {sensor.name: sensor for sensor in problem.twin.sensors}
-    groups: dict[tuple[Any, ...], list[int]] = {}
     noises = [bind(sensors[name].noise, values) for name in experiment.names]
-    for place, noise in enumerate(noises):
-        groups.setdefault(_numbers_of(noise), []).append(place)
     rows, owners = [], []
-    for places in groups.values():  # those of one noise at once: an image has hundreds of pixels
-        noise, floor, chosen = noises[places[0]], problem.floors.get(experiment.names[places[0]]), np.array(places)
+    for chosen in alike(noises):
+        noise, floor = noises[chosen[0]], problem.floors.get(experiment.names[chosen[0]])
 
         def rows_of(r: Array, weight: Array, noise: Noise = noise, floor: Array | None = floor) -> Array:
             return likelihood_rows(noise, experiment.times, r, weight, floor, problem.loss)
@@ -213,12 +210,6 @@ def compared(
     order = np.argsort(np.concatenate(owners), kind="stable")
     # A run that failed is no evidence.
     return jnp.where(run.status.ok, jnp.concatenate(rows)[order], jnp.nan)
-
-
-def _numbers_of(noise: Noise) -> tuple[Any, ...]:
-    """What tells a noise from others: its numbers, and which traced ones they are."""
-    leaves, structure = jax.tree.flatten(noise)
-    return (structure, *(leaf if isinstance(leaf, float | int) else id(leaf) for leaf in leaves))
 
 
 def prior_residual(z: Float[Array, " p"], problem: CalibrationProblem) -> Float[Array, " p"]:

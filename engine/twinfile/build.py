@@ -1,5 +1,6 @@
 """From the tables of a twin file to a twin."""
 
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from gemel.engine.losses import LOSSES
 from gemel.engine.parameters import parameters_of
+from gemel.engine.sensors import Sensor
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.circuit import build_circuit
 from gemel.engine.twinfile.errors import Place, TwinFileError
@@ -52,13 +54,33 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     return twin
 
 
+def build_candidates(document: Document, place: Place, folder: Path) -> dict[str, list[Sensor]]:
+    """The sensors that could be mounted, by the name of their table; every mistake is a `TwinFileError`."""
+    if not document.candidates:
+        return {}
+    numbers, mesh = Numbers(document.parameters, document.inputs, place, document.neural), None
+    if not isinstance(document.model, CircuitTable | NetworkTable):
+        mesh = build_mesh(document.mesh, place / "mesh", folder)
+    return {
+        name: build_sensors(name, table, document.model, mesh, numbers, place / "candidates" / name)
+        for name, table in document.candidates.items()
+    }
+
+
 def unused(document: Document, model: Any, inputs: Container[str], place: Place) -> Iterator[TwinFileError]:
     """A mistake for each parameter and neural term that is not in a tree of all that was built, and each input that is
     not in ``inputs``.
     """
     used = parameters_of(model)
+    compared = set(re.findall(r"\$(\w+)", str(document.candidates)))
     for table, kind in (("parameters", "parameter"), ("neural", "neural term")):
         for name in sorted(set(getattr(document, table)) - set(used)):
+            if name in compared:
+                yield (place / table / name).error(
+                    f"{kind} '{name}' stands in [candidates] alone, of which nothing is learnt: give them a "
+                    "quantity, or a parameter of the model or of a mounted sensor."
+                )
+                continue
             yield (place / table / name).error(f"{kind} '{name}' is used nowhere: write '${name}'.")
     for name in sorted(name for name in document.inputs if name not in inputs):
         yield (place / "inputs" / name).error(f"input '{name}' is used nowhere.")

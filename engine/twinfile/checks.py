@@ -61,6 +61,8 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
         for name, table in document.sensors.items():
             here = place / "sensors" / name
             sensors.append(mistakes.note(build_sensors, name, table, model, mesh, numbers, here))
+        for name, table in document.candidates.items():
+            mistakes.note(build_sensors, name, table, model, mesh, numbers, place / "candidates" / name)
     for mistake in (*_without_data(document, place), *_against_time(document, place)):
         mistakes.add(mistake)
     if mistakes.found:

@@ -30,6 +30,8 @@ def check_tables(document: Document, place: Place) -> None:
     for name in document.calibration.own:
         mistakes.note(_check_own, name, document, place / "calibration" / "own")
     known = sensor_names(document)
+    for name in document.candidates:
+        mistakes.note(_check_candidate, name, known, place / "candidates" / name)
     for i, name in enumerate(document.calibration.sensors or []):
         mistakes.note(_check_sensor, name, known, place / "calibration" / "sensors" / i)
     mistakes.note(_check_windows, document, place / "calibration")
@@ -102,6 +104,11 @@ def _check_own(name: str, document: Document, place: Place) -> None:
 def _check_sensor(name: str, known: list[str], place: Place) -> None:
     if name not in known:
         raise place.error(f"the twin has no sensor '{name}': it has {', '.join(known) or 'none'}.")
+
+
+def _check_candidate(name: str, known: list[str], place: Place) -> None:
+    if name in known:
+        raise place.error(f"a mounted sensor is called '{name}': give the candidate another name.")
 
 
 def _check_windows(document: Document, place: Place) -> None:

@@ -40,9 +40,14 @@ def _measured_shape(table: ModeSensorTable, dim: int, place: Place) -> MeasuredS
 
 def component_names(document: Document) -> list[str]:
     """The names of the readings of measured shapes, component by component."""
-    tables = document.sensors.items()
-    shapes = [(name, t) for name, t in tables if isinstance(t, ModeSensorTable) and t.shape_noise is not None]
-    return [f"{name}.{i + 1}" for name, table in shapes for i in range(len(table.shape))]
+    return [one for name in document.sensors for one in components_of(document, name)]
+
+
+def components_of(document: Document, name: str) -> list[str]:
+    """Those of one sensor; none where it reads no shape."""
+    table = document.sensors[name]
+    shape = table.shape if isinstance(table, ModeSensorTable) and table.shape_noise is not None else []
+    return [f"{name}.{i + 1}" for i in range(len(shape))]
 
 
 def with_shapes(document: Document, record: Record) -> Record:

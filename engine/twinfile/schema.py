@@ -342,7 +342,7 @@ class CalibrationTable(Table):
 
 
 class Document(Table):
-    """A whole twin file."""
+    """A whole twin file. ``candidates`` are sensors that could be mounted: they are compared, never read."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$")
     description: str = ""
@@ -358,6 +358,7 @@ class Document(Table):
     neural: dict[str, NeuralTable] = {}
     inputs: dict[str, InputTable] = {}
     sensors: dict[str, SensorTable] = {}
+    candidates: dict[str, SensorTable] = {}
     data: DataTable | None = None
     experiments: dict[str, DataTable] = {}
     validation: DataTable | None = None

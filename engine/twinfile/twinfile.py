@@ -13,16 +13,17 @@ from pydantic import BaseModel, ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.datareport import DataReport, pooled, without_samples
+from gemel.engine.sensors import Sensor
 from gemel.engine.signals import Record
 from gemel.engine.twin import Twin
-from gemel.engine.twinfile.build import build_twin
+from gemel.engine.twinfile.build import build_candidates, build_twin
 from gemel.engine.twinfile.checks import find_mistakes
 from gemel.engine.twinfile.data import before, read_data, read_record
 from gemel.engine.twinfile.datachecks import check_tables
 from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError, from_validation
 from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.images import images, pixel_names, with_pixels
-from gemel.engine.twinfile.modes import with_shapes
+from gemel.engine.twinfile.modes import components_of, with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
 from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
@@ -96,6 +97,21 @@ class TwinFile:
     def build(self) -> Twin:
         """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""
         return build_twin(self.document, self._place, self.folder)
+
+    def mounted(self, twin: Twin) -> dict[str, list[Sensor]]:
+        """The sensors of a twin that the document describes by the tables that they stand in."""
+        built = {sensor.name: sensor for sensor in twin.sensors}
+        return {
+            name: [built[one] for one in (*self.each([name]), *components_of(self.document, name))]
+            for name in self.document.sensors
+        }
+
+    def candidates(self) -> dict[str, list[Sensor]]:
+        """The sensors of the tables ``[candidates.NAME]``, which could be mounted, by their tables.
+
+        Raises `TwinFileError` with the place of the first mistake.
+        """
+        return build_candidates(self.document, self._place, self.folder)
 
     def record(self, path: str | Path | None = None, whole: bool = False, experiment: str = "") -> Record:
         """The samples of the measured data, in SI; with ``whole`` also those that ``every`` and ``thin`` leave out.

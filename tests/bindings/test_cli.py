@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gemel.bindings.cli import main
-from gemel.engine import Series, calibrate, simulate
+from gemel.engine import PointSensor, Series, calibrate, expected_information, next_measurements, simulate
 from gemel.engine.results import load_forecast, load_run
 from gemel.engine.twinfile import TwinFile
 
@@ -114,6 +114,49 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
+
+
+CANDIDATES = """
+[candidates.corner]
+kind = "point"
+position = ["40 mm", "0 mm"]
+unit = "degC"
+noise = "0.1 K"
+[candidates.edge]
+kind = "average"
+on = "edge"
+facets = true
+unit = "degC"
+noise = "0.2 K"
+[data]
+"""
+
+
+@pytest.mark.slow
+def test_design_says_what_to_measure_next(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+    """With a candidate, and a map whose best place is the one that a comparison of all nodes finds."""
+    (tmp_path / "twin.toml").write_text(plate.read_text().replace("[data]\n", CANDIDATES))
+    (tmp_path / "data.csv").write_bytes(plate.with_name("data.csv").read_bytes())
+    out, _ = gemel("design", "twin.toml", "--map", "corner", "--about", "k")
+    assert "Belief: the prior" in out
+    folder = tmp_path / "runs" / "plate" / "design"
+    found = json.loads((folder / "design.json").read_text())
+    assert {one["sensor"]: one["mounted"] for one in found["sensors"]} == {
+        "T1": True, "T2": True, "corner": False, "edge": False
+    }  # fmt: skip
+    file = TwinFile.load("twin.toml")
+    twin, record = file.build(), file.record()
+    nodes = np.asarray(twin.analysis.physics.problem.space.mesh.points)  # pyright: ignore[reportAttributeAccessIssue]
+    copies = [PointSensor(name=f"{i}", position=tuple(place), noise=0.1) for i, place in enumerate(nodes)]
+    first, *_ = next_measurements(twin, copies, record.inputs, record.times, ["k"])
+    assert found["maps"]["corner"]["best"] == pytest.approx(nodes[int(first.sensor)])
+    assert max(found["maps"]["corner"]["information"]) == pytest.approx(first.information, rel=1e-9)
+    together = float(expected_information(twin, twin.sensors, record.inputs, record.times, ["k"]))
+    assert found["mounted_together"]["information"] == pytest.approx(together, rel=1e-9)
+    assert found["mounted_together"]["by_input"]["heater"] > 0
+    assert (folder / "design.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 2
+    assert "of the kind 'average'" in gemel("design", "twin.toml", "--map", "edge", code=2)[1]
 
 
 @pytest.mark.slow
@@ -283,14 +326,22 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
     "an unknown input": (["simulate", "{plate}", "--input", "fan=1"], "--input: unknown input 'fan'"),
     "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "T9"),
+    "no profile": (
+        ["calibrate", "{plate}", "--profile", "rho"],
+        "--profile: Unknown parameter 'rho': the twin has h, k.",
+    ),
+    "what matters": (["design", "{plate}", "--about", "rho"], "--about: unknown parameter 'rho': the twin has h, k."),
+    "known already": (["design", "{plate}", "--about", "k", "--set", "k=1 W/m/K"], "--about: 'k' is given by --set"),
+    "no sensor to map": (["design", "{plate}", "--map", "T9"], "--map: unknown sensor 'T9': the file has T1, T2."),
+    "no mesh": (["design", "{body}", "--experiment", "a", "--map", "T"], "'thermal-network' has no mesh to draw a map"),
     "an open door": (["serve", "--listen", "0.0.0.0:50051"], "can be reached from other machines"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, body: Path, gemel: Gemel) -> None:
     arguments, sentence = MISTAKES[mistake]
-    filled = [argument.replace("{plate}", str(plate)) for argument in arguments]
+    filled = [argument.replace("{plate}", str(plate)).replace("{body}", str(body)) for argument in arguments]
     _, told = gemel(*filled, code=2)
     assert sentence in told
     assert told.startswith("gemel: ")

@@ -237,7 +237,7 @@ def test_profiles_of_a_linear_twin_are_its_normal_intervals():
     twin = gm.Twin("bar", bar().analysis, sensors)
     record = gm.Record(None, {"x0.2": 1.0, "x0.9": 3.0})
     problem, fit = gm.CalibrationProblem.of(twin, record), gm.calibrate(twin, record)
-    for row in fit.table():
+    for row in (fit.table()[0], fit.table()[2]):
         found = gm.profile_likelihood(problem, fit, row.name, points=2)
         np.testing.assert_allclose(found.excess, found.deviations**2, rtol=1e-4, atol=1e-6)
         assert found.interval == pytest.approx(row.interval, rel=1e-4)
@@ -249,9 +249,9 @@ def test_profiles_of_a_linear_twin_are_its_normal_intervals():
     assert short.deviations[-1] == pytest.approx(1.6)
     assert not short.agrees_with_laplace()
     off = eqx.tree_at(lambda one: one.belief.mean, fit, fit.belief.mean.at[2].add(0.1))
-    assert gm.profile_likelihood(problem, off, "q", points=6).gain == pytest.approx(
-        0.005 * (1 + 4**2 + 18**2), rel=0.05
-    )
+    back = 0.1 / float(fit.belief.covariance[2, 2]) ** 0.5
+    less = gm.profile_likelihood(problem, off, "q", points=1, width=back).gain
+    assert less == pytest.approx(0.005 * (1 + 4**2 + 18**2), rel=1e-3)
     with pytest.raises(ValueError, match="Unknown parameter 'r': the twin has d, o, q"):
         gm.profile_likelihood(problem, fit, "r")
 
@@ -491,6 +491,9 @@ def test_the_most_telling_place_is_next():
     for one, x in zip(found, (0.9, 0.5, 0.2), strict=True):
         assert one.information == pytest.approx(0.5 * np.log1p((10 * x / 0.5) ** 2), rel=1e-6)
         assert one.remaining["q"] == pytest.approx(1 / np.sqrt(1 + (10 * x / 0.5) ** 2), rel=1e-6)
+    np.testing.assert_allclose(gm.information_of_each(bar(), candidates), [found[i].information for i in (2, 0, 1)])
+    (both,) = gm.next_measurements(bar(), {"both": candidates[:2]})
+    assert both.information == pytest.approx(0.5 * np.log1p((10 / 0.5) ** 2 * (0.2**2 + 0.9**2)), rel=1e-6)
     with pytest.raises(ValueError, match="no candidates"):
         gm.next_measurements(bar(), [])
     with pytest.raises(ValueError, match="Unknown parameter 'r': the twin has q"):
@@ -498,6 +501,33 @@ def test_the_most_telling_place_is_next():
     unknown = gm.Parameter("s", gm.LogNormal(1.0, 2.0))
     with pytest.raises(ValueError, match="Unknown parameter 's': the twin has q"):
         gm.next_measurements(bar(), [eqx.tree_at(lambda one: one.noise, candidates[0], gm.Noise(unknown))])
+
+
+@pytest.mark.slow
+def test_information_of_a_linear_twin_is_half_the_logarithm_of_a_determinant():
+    """T(x) = q u x + o with an input u: J of two readings is [[10 u x, 2]], and d/du follows from the same formula."""
+    places, noise = np.array([0.2, 0.9]), 0.5
+    gain, shift = gm.Parameter("q", gm.Normal(0.0, 10.0)), gm.Parameter("o", gm.Normal(0.0, 2.0), "K")
+    space = gm.FunctionSpace(gm.line(10), "P1")
+    heat = gm.Heat(space, 1.0, 1.0, [gm.Dirichlet("left", 0.0), gm.Flux("right", gm.Input("u", gain=gain))])
+    sensors = [gm.PointSensor(name=f"x{x}", position=(x,), noise=noise, offset=shift) for x in places]
+    twin = gm.Twin("bar", gm.Steady(heat), sensors)
+
+    def told(u: float) -> float:
+        jacobian = np.stack([np.full(2, 2.0), 10 * u * places], axis=1) / noise
+        return 0.5 * np.linalg.slogdet(np.eye(2) + jacobian.T @ jacobian)[1]
+
+    inputs = {"u": gm.Series([0.0], [0.3])}
+    value, slopes = gm.information_by_input(twin, sensors, inputs)
+    assert value == pytest.approx(told(0.3), rel=1e-6)
+    assert slopes["u"] == pytest.approx((told(0.301) - told(0.299)) / 0.002, rel=1e-4)
+    known = twin.belief.given({"o": 1.0})
+    surer = twin.with_belief(known.mean, known.covariance)
+    assert float(gm.expected_information(surer, sensors, inputs)) == pytest.approx(
+        0.5 * np.log1p(np.sum((10 * 0.3 * places / noise) ** 2)), rel=1e-6
+    )
+    with pytest.raises(ValueError, match="Parameter 'o' is known already"):
+        gm.expected_information(surer, sensors, inputs, about=["o"])
 
 
 @pytest.mark.slow

@@ -31,6 +31,25 @@ def places(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(tree[key], (*path, key))
 
 
+def test_candidates_are_checked_as_sensors_are(every_mistake: Callable[[str, Path], list[str]]):
+    """And never become sensors of the twin."""
+    file = ROOT / "tests" / "bindings" / "plate" / "twin.toml"
+    table = '[candidates.{}]\nkind = "point"\nposition = ["1 mm", "1 mm"]\nunit = "{}"\nnoise = "{}"\n[data]\n'
+    text = file.read_text()
+
+    def listed(name: str, unit: str, noise: str, more: str = "") -> list[str]:
+        return every_mistake(text.replace("[data]\n", more + table.format(name, unit, noise)), file.parent)
+
+    assert listed("T3", "degC", "0.1 K") == []
+    fine = TwinFile.parse(text.replace("[data]\n", table.format("T3", "degC", "0.1 K")), file.parent)
+    assert [sensor.name for sensor in fine.build().sensors] == ["T1", "T2"]
+    assert {name: one[0].position for name, one in fine.candidates().items()} == {"T3": (0.001, 0.001)}  # type: ignore[attr-defined]
+    assert "candidates.T1: a mounted sensor is called 'T1'" in listed("T1", "degC", "0.1 K")[0]
+    assert "candidates.T3.unit: this sensor reads a quantity in K, not in 'V'" in listed("T3", "V", "0.1 V")[0]
+    more = '[parameters.s]\nmedian = "0.1 K"\nfactor = 2\n'
+    assert "parameter 's' stands in [candidates] alone" in listed("T3", "degC", "$s", more)[0]
+
+
 def toml(value: Any) -> str:
     """A value as TOML writes it within a line."""
     if isinstance(value, dict):
