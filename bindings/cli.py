@@ -99,15 +99,22 @@ def calibrate(
         list[str] | None,
         typer.Option(metavar="NAME", help="After the fit, follow the misfit along this parameter; repeat, or 'all'."),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=4, metavar="N", help="After the fit, draw N times from the posterior in each of four chains."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the draws; 0 by default.")] = None,
 ) -> None:
     """Fit a twin's parameters to measured data.
 
     Every step is on disk before the next begins: killed at any moment, or paused by Ctrl-C, and called again, the fit
-    continues. One that has ended is not fitted again: --profile may be asked for afterwards.
+    continues. One that has ended is not fitted again: --profile and --sample may be asked for afterwards.
     """
     from gemel.bindings.commands.calibrate import CalibrateOptions, run
+    from gemel.bindings.commands.certainty import CertaintyOptions
 
-    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart, from_, profile or []))
+    certainty = CertaintyOptions(profile or [], sample, seed)
+    run(twin, CalibrateOptions(data, until, sensor or [], max_steps, out, restart, from_, certainty))
 
 
 @app.command()

@@ -12,9 +12,8 @@ import numpy as np
 from gemel.bindings.laws import plot_laws
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.plan import FitPlan
-from gemel.bindings.profiles import profile_remarks, profile_rows
 from gemel.bindings.report import LINE, MEASURED, TWIN, draw_far, figure, number, one_each, save, time_axis
-from gemel.engine import Fit, Forecast, Judgement, LikelihoodProfile, Loss, Record, Score, Twin, identifiability
+from gemel.engine import Fit, Forecast, Judgement, Loss, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
 from gemel.engine.losses import density_of, loss_words
 from gemel.engine.noise import whitened
@@ -32,13 +31,13 @@ def write_page(
     runs: Mapping[str, Forecast],
     judgement: Judgement,
     unseen: tuple[Forecast, Record] | None,
-    profiles: Sequence[LikelihoodProfile] = (),
+    certainty: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Write the page, whole or not at all; its pictures are inside it. Returns the names of those that it drew.
 
     Args:
         path: the HTML file; beside it lie the pictures ``forecast.png`` (of several experiments ``forecast-NAME.png``)
-            and, with unseen data, ``validation.png``, with profiles ``profiles.png``; there go those of the residuals,
+            and, with unseen data, ``validation.png``; there go those of the residuals,
             ``residuals.png``, and of measured images, ``image-NAME.png`` and ``validation-NAME.png``; and of the laws
             of neural terms, ``laws.png``.
         fit: the calibration.
@@ -46,7 +45,7 @@ def write_page(
         runs: a free run at the times of each experiment.
         judgement: of the fit.
         unseen: a free run over data of their own that it was judged on, and these data; None where there were none.
-        profiles: of parameters, where they were asked for.
+        certainty: sections of `Certainty`, where it was asked for, whose pictures lie beside the page.
     """
     twin, folder = fit.twin, path.parent
     residuals, images, drawn = {}, {}, []
@@ -66,9 +65,6 @@ def write_page(
     laws = plot_laws(law_picture, fit, plan.fitted)
     if laws:
         drawn.append(law_picture.name)
-    profile_picture = path.with_name("profiles.png")
-    if profiles:
-        drawn.append(profile_picture.name)
     held = [score for score in judgement.scores if score.part != "fitted"]
     text = template("calibration.html").render(
         title=twin.name,
@@ -89,9 +85,10 @@ def write_page(
         parameters=[_parameter_row(row) for row in fit.table()],
         arrays=[_array_row(row) for row in fit.arrays()],
         directions=_directions(fit),
-        profiles=profile_rows(fit, profiles),
-        profile_picture=inside(profile_picture) if profiles else "",
-        profile_remarks=profile_remarks(fit, profiles) if profiles else (),
+        **{
+            kind: {**section, "picture": inside(path.with_name(section["picture"]))}
+            for kind, section in (certainty or {}).items()
+        },
         shares=[
             _share_row(forecast, label, members, name)
             for name, forecast in runs.items()

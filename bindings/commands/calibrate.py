@@ -1,7 +1,6 @@
 """``gemel calibrate``."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -10,15 +9,15 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress, TaskID
 
+from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
-from gemel.bindings.commands.certainty import asked_profiles, profiles_with_progress, progress
+from gemel.bindings.commands.certainty import Asked, CertaintyOptions, progress
 from gemel.bindings.commands.data import show_warnings
 from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
-from gemel.bindings.profiles import plot_profiles, profile_figures, profile_remarks, profile_table
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
 from gemel.bindings.words import time_left
-from gemel.engine import Fit, Forecast, LikelihoodProfile, Record, Twin, forecast, simulate
+from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
@@ -39,7 +38,7 @@ class CalibrateOptions:
     out: Path | None
     restart: bool
     start: Path | None
-    profile: list[str]
+    certainty: CertaintyOptions
 
 
 def run(path: Path, options: CalibrateOptions) -> None:
@@ -51,17 +50,17 @@ def run(path: Path, options: CalibrateOptions) -> None:
     plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     show_warnings(plan.remarks())
     plan.check(twin)  # a mistake leaves no folder behind
-    names = asked_profiles(plan, twin, options.profile)
+    asked = Asked.of(options.certainty, plan, twin)
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     try:
         fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, start)
-        profiles = profiles_with_progress(plan.problem(twin), fit, names)
+        certainty = asked.find(plan.problem(twin), fit)
     except KeyboardInterrupt:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
-    report(file, fit, plan, out, profiles)
+    report(file, fit, plan, out, certainty)
     if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
@@ -111,7 +110,11 @@ def fit_with_progress(
 
 
 def report(
-    file: TwinFile, fit: Fit, plan: FitPlan, out: Path, profiles: Sequence[LikelihoodProfile] = ()
+    file: TwinFile,
+    fit: Fit,
+    plan: FitPlan,
+    out: Path,
+    certainty: Certainty = Certainty(),  # noqa: B008
 ) -> dict[str, Any]:
     """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
 
@@ -130,20 +133,20 @@ def report(
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
-    if profiles:
-        figures["profiles"] = profile_figures(profiles)
-        plot_profiles(out / "profiles.png", fit, profiles)
-        common.console.print(profile_table(fit, profiles))
-        for line in profile_remarks(fit, profiles):
+    figures |= certainty.figures(fit)
+    kept = certainty.keep(out, fit)
+    for table, lines in certainty.tables(fit):
+        common.console.print(table)
+        for line in lines:
             common.console.print(line, soft_wrap=True, markup=False)
     save_belief_of(out / "belief.json", fit)
     save_json(out / "figures.json", figures)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
-    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen, profiles)
+    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen, certainty.sections(fit))
     common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
-    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures])
+    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures, *kept])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
     return figures
 

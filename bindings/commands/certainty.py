@@ -1,19 +1,72 @@
-"""What `gemel calibrate` finds out beyond a fit where it is asked to: profiles."""
+"""What `gemel calibrate` finds out beyond a fit where it is asked to: profiles, and draws from the posterior."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
 from gemel.bindings.plan import FitPlan
-from gemel.engine import CalibrationProblem, Fit, LikelihoodProfile, Twin, profile_likelihood
+from gemel.engine import CalibrationProblem, Draws, Fit, LikelihoodProfile, Twin, profile_likelihood, sample
+from gemel.engine.calibration.problem import allowed_mode
 from gemel.engine.calibration.profiles import check_profiled
+from gemel.engine.calibration.sampling import require_blackjax
 
 _POINTS = 6
 """The values of a profile to either side of the fit."""
 
 
-def asked_profiles(plan: FitPlan, twin: Twin, names: Sequence[str]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class CertaintyOptions:
+    """The options that ask for it, as typed."""
+
+    profile: Sequence[str] = ()
+    sample: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The parameters to profile, and how many draws of each chain to take, None for none."""
+
+    profiles: tuple[str, ...]
+    draws: int | None
+    seed: int
+
+    @staticmethod
+    def of(options: CertaintyOptions, plan: FitPlan, twin: Twin) -> "Asked":
+        """Raises `ValueError` for what cannot be found out: before the fit, which may take long."""
+        if options.seed is not None and options.sample is None:
+            raise ValueError("--seed is that of draws: give --sample, too.")
+        if options.sample is not None:
+            _check_sampling(plan, twin)
+        return Asked(_asked_profiles(plan, twin, options.profile), options.sample, options.seed or 0)
+
+    def find(self, problem: CalibrationProblem, fit: Fit) -> Certainty:
+        """Find it out about a fit, with progress. Raises `CalibrationError` where sampling fails."""
+        profiles = _profiles_with_progress(problem, fit, self.profiles)
+        return Certainty(profiles, None if self.draws is None else _draws(problem, fit, self.draws, self.seed))
+
+
+def _check_sampling(plan: FitPlan, twin: Twin) -> None:
+    try:
+        require_blackjax()
+    except ImportError as error:
+        raise ValueError(f"--sample: {error}") from error
+    if plan.patience is not None:
+        raise ValueError("--sample: draws are from about the least misfit, and a fit with 'patience' stops before.")
+    if allowed_mode(plan.problem(twin)) == "forward":
+        raise ValueError("--sample: draws need gradients in reverse mode, which this model does not allow.")
+
+
+def _draws(problem: CalibrationProblem, fit: Fit, count: int, seed: int) -> Draws:
+    with progress() as bar:
+        bar.add_task("Sampling", total=None, words="all chains at once; how long it takes is not known before")
+        return sample(problem, fit, count, seed=seed)
+
+
+def _asked_profiles(plan: FitPlan, twin: Twin, names: Sequence[str]) -> tuple[str, ...]:
     """The parameters to profile, ``all`` for every one of one number.
 
     Raises `ValueError` for one that is not there, and for a fit that stops before its misfit is least.
@@ -37,7 +90,7 @@ def asked_profiles(plan: FitPlan, twin: Twin, names: Sequence[str]) -> tuple[str
     return tuple(dict.fromkeys(found))
 
 
-def profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequence[str]) -> list[LikelihoodProfile]:
+def _profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequence[str]) -> list[LikelihoodProfile]:
     """The profiles of parameters about a fit, with a progress bar."""
     found, each = [], 2 * _POINTS
     if not names:

@@ -32,6 +32,10 @@ _FURTHER = (4 / 3, 2.0, 3.0, 4.0)
 """Where an end is looked for that was not found within the width, in widths."""
 
 
+_OFF = 0.1
+"""An end further from that of the normal posterior than by this share is looked at once more: there its curve bends."""
+
+
 @dataclass(frozen=True)
 class LikelihoodProfile:
     """The profile of one parameter.
@@ -193,26 +197,31 @@ def _side(
     """The points from the fit to one side, up to the width, and from there on until the limit is passed; and whether
     the model cannot be run further on.
     """
-    rest, found = jnp.delete(along.mean, along.k), [_Point(0.0, 0.0, 0.0)]
-    near = [width * step / points for step in range(1, points + 1)]
-    crossed = False
-    for distance in (*near, *(width * factor for factor in _FURTHER)):
-        if distance > near[-1] and crossed:
-            break
-        moved = rest + along.slope * (sign * distance - found[-1].deviation)
-        point, rest = along.at(sign * distance, moved)
+    found, rests = [_Point(0.0, 0.0, 0.0)], [jnp.delete(along.mean, along.k)]
+
+    def look(distance: float, after: int) -> bool:
+        """Fit the others at a distance, from where they were at a point before; false where the model cannot be run."""
+        start = rests[after] + along.slope * (sign * distance - found[after].deviation)
+        point, rest = along.at(sign * distance, start)
         if on_point:
             on_point(point.deviation)
         if not np.isfinite(point.excess):
+            return False
+        found.insert(after + 1, point)
+        rests.insert(after + 1, rest)
+        return True
+
+    near = [width * step / points for step in range(1, points + 1)]
+    for distance in (*near, *(width * factor for factor in _FURTHER)):
+        crossed = any(point.excess > LIMIT_95 for point in found)
+        if crossed and distance > near[-1]:
+            break
+        if not look(distance, len(found) - 1):
             return found, not crossed
-        found.append(point)
-        crossed |= point.excess > LIMIT_95
-    if crossed and abs(found[-1].deviation) > near[-1]:
-        guess, _ = _crossing(found)  # a wide step: one point more at its crossing
-        assert guess is not None
-        between, _ = along.at(guess, rest + along.slope * (guess - found[-1].deviation))
-        if np.isfinite(between.excess):
-            found.insert(-1, between)
+    end, _ = _crossing(found)
+    if end is not None and abs(abs(end) / QUANTILE_95 - 1.0) > _OFF:
+        before = sum(abs(point.deviation) < abs(end) for point in found) - 1
+        look(abs(end), before)
     return found, False
 
 

@@ -77,7 +77,7 @@ def sample(
         raise ValueError(
             f"Sampling needs 2 chains, 4 draws and 20 warm-up steps at least, not {chains}, {count} and {warmup}."
         )
-    blackjax = _blackjax()
+    blackjax = require_blackjax()
     belief = fit.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     keys = jax.random.split(jax.random.key(seed), chains)
@@ -101,7 +101,8 @@ def sample(
     )
 
 
-def _blackjax() -> Any:
+def require_blackjax() -> Any:
+    """The module that samples. Raises `ImportError` where it is not installed."""
     try:
         return importlib.import_module("blackjax")
     except ImportError as error:

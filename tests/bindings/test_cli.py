@@ -116,6 +116,39 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     assert float(times[-1]) == 50.0
 
 
+@pytest.mark.slow
+def test_how_sure_a_fit_is_may_be_asked_afterwards(
+    tmp_path: Path, body: Path, gemel: Gemel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a body that cools from a temperature of its own each time: nearly linear, so that all intervals agree."""
+    pytest.importorskip("blackjax")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "blackjax", None)
+        told = gemel("calibrate", body, "--sample", "50", code=2)[1]
+    assert told == "gemel: --sample: Sampling needs blackjax: install it with pip install 'gemel[sampling]'.\n"
+    assert not (tmp_path / "runs").exists()
+    gemel("calibrate", body)
+    out, _ = gemel("calibrate", body, "--profile", "start[b]", "--sample", "300", "--seed", "1")
+    assert "continuing from step" in out
+    assert "The draws are reliable" in out
+    results = tmp_path / "runs" / "body"
+    figures = json.loads((results / "figures.json").read_text())
+    fitted = figures["parameters"]["start[b]"]["interval"]
+    assert figures["profiles"]["start[b]"]["interval"] == pytest.approx(fitted, abs=0.05)
+    assert figures["profiles"]["start[b]"]["agrees_with_normal"]
+    assert figures["draws"]["reliable"]
+    assert figures["draws"]["parameters"]["start[b]"]["interval"] == pytest.approx(fitted, abs=0.1)
+    with np.load(results / "draws.npz") as kept:
+        assert kept["z"].shape == (4, 300, 4)
+        values = kept["value.start[b]"]
+    assert np.quantile(values, (0.025, 0.975)) == pytest.approx(fitted, abs=0.1)
+    for name in ("profiles.png", "draws.png"):
+        assert (results / name).read_bytes().startswith(b"\x89PNG")
+    page = (results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert "The draws are reliable" in page
+
+
 CANDIDATES = """
 [candidates.corner]
 kind = "point"
@@ -330,6 +363,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["calibrate", "{plate}", "--profile", "rho"],
         "--profile: Unknown parameter 'rho': the twin has h, k.",
     ),
+    "no draws": (["calibrate", "{plate}", "--seed", "1"], "--seed is that of draws: give --sample, too."),
     "what matters": (["design", "{plate}", "--about", "rho"], "--about: unknown parameter 'rho': the twin has h, k."),
     "known already": (["design", "{plate}", "--about", "k", "--set", "k=1 W/m/K"], "--about: 'k' is given by --set"),
     "no sensor to map": (["design", "{plate}", "--map", "T9"], "--map: unknown sensor 'T9': the file has T1, T2."),
