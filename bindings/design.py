@@ -111,7 +111,7 @@ def input_rows(design: Design) -> list[dict[str, str]]:
         {
             "input": name,
             "more": number(slope * difference_to_si(1.0, design.units[name])),
-            "unit": f"1 {written(difference_unit(design.units[name]))}".rstrip(),
+            "unit": f"1 {written(difference_unit(design.units[name])) or '(no unit)'}",
         }
         for name, slope in design.slopes.items()
     ]

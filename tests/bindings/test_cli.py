@@ -41,7 +41,7 @@ def gemel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_help_names_every_command(gemel: Gemel) -> None:
     text, _ = gemel("--help")
-    for command in ("simulate", "data", "calibrate", "forecast", "demo", "serve", "jobs", "version"):
+    for command in ("simulate", "data", "calibrate", "forecast", "design", "demo", "serve", "jobs", "version"):
         assert command in text
     assert gemel("version")[0].startswith("gemel 0.")
 
