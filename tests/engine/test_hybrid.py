@@ -184,7 +184,7 @@ def test_information_of_experiments_and_profiles_know_their_parameters(record: g
     assert told[0] > 0
     assert told[1] > 0
     problem = gm.CalibrationProblem.of(unknown(network()), record.between(0.0, 6000.0))
-    with pytest.raises(ValueError, match="Unknown parameter 'law': the twin has capacity, loss"):
+    with pytest.raises(ValueError, match="along one number, and 'law' is 19: the twin has capacity, loss"):
         gm.profile_likelihood(problem, hybrid, "law")
 
 
