@@ -73,6 +73,7 @@ def readings(seed: int) -> dict[str, np.ndarray]:
     return {name: np.asarray(clean) + NOISE * rng.standard_normal(len(TIMES)) for name in "ABC"}
 
 
+@pytest.mark.slow
 def test_a_sensor_that_drifts_is_named_until_its_drift_is_fitted():
     """Four times its noise over ten hours; the two others at the same place are healthy, though the fit bends to it."""
     values = readings(0)

@@ -240,6 +240,7 @@ def test_a_run_tells_where_it_takes_a_law_beyond_its_range():
     assert gm.extrapolations(twin, run, {"loss": {"heater": (293.15, 500.0), "wind": (5.0, 12.0)}}) == []
 
 
+@pytest.mark.slow
 def test_laws_of_a_circuit_are_watched_and_drawn(tmp_path: Path):
     """Ends of the charge, the temperature and the current by what sensors read; a term times a number or a parameter is
     itself watched."""
