@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from benchmarks import ceiling
 from benchmarks.tables import STAGES, Row, stages, total
@@ -51,8 +52,10 @@ def times(rows: list[Row], path: Path) -> None:
     """Total and solve time of one case against unknowns, with what the memory allows."""
     with mpl.rc_context(_STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6))
-        _curves(left, rows, total, "From the mesh to the solution, compiling included")
-        _curves(right, rows, lambda row: row.get("solve_s"), "One more solve", ceilings=True)
+        ends = _curves(left, rows, total, "From the mesh to the solution, compiling included")
+        others = _curves(right, rows, lambda row: row.get("solve_s"), "One more solve")
+        _name(left, ends)
+        _name(right, [*others, *_ceilings(right, rows)])
         _save(figure, path)
 
 
@@ -60,8 +63,10 @@ def gradients(rows: list[Row], path: Path) -> None:
     """Time of a functional and of its gradient against unknowns."""
     with mpl.rc_context(_STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
-        _curves(left, rows, lambda row: row.get("forward_s"), "Assemble, solve, integrate")
-        _curves(right, rows, lambda row: row.get("gradient_s"), "The same with the gradient")
+        ends = _curves(left, rows, lambda row: row.get("forward_s"), "Assemble, solve, integrate")
+        others = _curves(right, rows, lambda row: row.get("gradient_s"), "The same with the gradient")
+        _name(left, ends)
+        _name(right, others)
         _save(figure, path)
 
 
@@ -103,12 +108,26 @@ def _brief(seconds: float) -> str:
     return f"{1e3 * seconds:.2g} ms" if seconds < 0.1 else f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def _curves(
-    axes: Axes, rows: list[Row], time: Callable[[Row], float | None], title: str, *, ceilings: bool = False
-) -> None:
-    """One line for each code, named at its end: beside the picture where the line reaches its edge."""
-    ends: list[tuple[float, str, str]] = []
-    widest = max(row["unknowns"] for row in rows)
+class _End(NamedTuple):
+    """Where a line ends, and what it is called."""
+
+    x: float
+    y: float
+    name: str
+    colour: str
+
+
+class _Plain(LogFormatter):
+    """Numbers written out, where a logarithmic axis is short enough to show some between powers of ten."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The number, or nothing where it would not be shown."""
+        return f"{x:,.6g}" if super().__call__(x, pos) else ""
+
+
+def _curves(axes: Axes, rows: list[Row], time: Callable[[Row], float | None], title: str) -> list[_End]:
+    """One line for each code; returns where they end, to be named once the axes have their limits."""
+    ends = []
     for code in [code for code in _COLOURS if any(row["code"] == code for row in rows)]:
         timed = [(row["unknowns"], time(row)) for row in rows if row["code"] == code]
         points = sorted((unknowns, seconds) for unknowns, seconds in timed if seconds)
@@ -123,22 +142,17 @@ def _curves(
             linewidth=2.4 if ours else 1.3,
             zorder=3 if ours else 2,
         )
-        if points[-1][0] == widest:
-            ends.append((points[-1][1], code, colour))
-        else:
-            axes.annotate(code, points[-1], (7, 0), textcoords="offset points", va="center", fontsize=8.5, color=colour)
+        ends.append(_End(*points[-1], code, colour))
     axes.set(xscale="log", yscale="log", xlabel="unknowns", ylabel="time in s")
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()
-        axis.set_minor_formatter(NullFormatter() if high > 10 * low else LogFormatter(minor_thresholds=(2, 1)))
+        axis.set_minor_formatter(NullFormatter() if high > 10 * low else _Plain(minor_thresholds=(2, 1)))
     axes.margins(x=0.08)
     axes.set_title(title)
-    if ceilings:
-        ends += _ceilings(axes, rows)
-    _name(axes, ends)
+    return ends
 
 
-def _ceilings(axes: Axes, rows: list[Row]) -> list[tuple[float, str, str]]:
+def _ceilings(axes: Axes, rows: list[Row]) -> list[_End]:
     """What the traffic of Gemel's iterations costs at the measured bandwidth."""
     ours = sorted((row for row in rows if row["code"] == "gemel" and row.get("copy_gb_s")), key=lambda r: r["unknowns"])
     if not ours or ours[0]["element"] != "Q1":
@@ -152,31 +166,40 @@ def _ceilings(axes: Axes, rows: list[Row]) -> list[tuple[float, str, str]]:
     ):
         line = [(row["unknowns"], ceiling.seconds(row["unknowns"], row["iterations"], load, speed)) for row in ours]
         axes.plot(*zip(*line, strict=True), color=_GREY, linestyle=(0, (4, 3)), linewidth=1.1, marker="", zorder=1)
-        ends.append((line[-1][1], name, _GREY))
+        ends.append(_End(*line[-1], name, _GREY))
     return ends
 
 
-def _name(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Write the names beside the ends of the lines, moved apart where they would touch."""
+def _name(axes: Axes, ends: list[_End]) -> None:
+    """Write the names beside the ends of the lines, moved apart where they would touch; of those that go furthest at
+    the edge of the picture.
+    """
     low, high = (math.log10(value) for value in axes.get_ylim())
-    ends = sorted(ends)
-    places = _apart([(math.log10(value) - low) / (high - low) for value, _, _ in ends])
-    for place, (value, name, colour) in zip(places, ends, strict=True):
-        exact = (math.log10(value) - low) / (high - low)
-        weight = "bold" if name == "gemel" else "normal"
-        axes.annotate(
-            name,
-            xy=(1.0, exact),
-            xytext=(1.04, place),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=colour,
-            va="center",
-            fontsize=8.5,
-            fontweight=weight,
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
-        )
+    widest = max((end.x for end in ends), default=0.0)
+    for x in {end.x for end in ends}:
+        group = sorted((end for end in ends if end.x == x), key=lambda end: end.y)
+        exact = [(math.log10(end.y) - low) / (high - low) for end in group]
+        for end, height, place in zip(group, exact, _apart(exact), strict=True):
+            _label(axes, end, height, place, outside=x == widest)
+
+
+def _label(axes: Axes, end: _End, height: float, place: float, *, outside: bool) -> None:
+    """Write one name at a place, both in heights of the axes, with a line to where it belongs."""
+    edge = axes.transAxes if outside else axes.get_xaxis_transform()
+    at = 1.0 if outside else end.x
+    axes.annotate(
+        end.name,
+        xy=(at, height),
+        xycoords=edge,
+        xytext=(at, place),
+        textcoords=edge + ScaledTranslation(12 / 72, 0, axes.figure.dpi_scale_trans),
+        color=end.colour,
+        va="center",
+        fontsize=8.5,
+        fontweight="bold" if end.name == "gemel" else "normal",
+        annotation_clip=False,
+        arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
+    )
 
 
 def _apart(places: list[float]) -> list[float]:
