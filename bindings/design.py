@@ -119,7 +119,10 @@ def input_rows(design: Design) -> list[dict[str, str]]:
 
 def input_table(design: Design) -> Table:
     """By how much more of each input would change what all mounted sensors tell together."""
-    table = Table(title="What more of an input would add, all mounted sensors read together", title_justify="left")
+    table = Table(
+        title="What a little more of an input, the whole time, would add; less would where negative",
+        title_justify="left",
+    )
     table.add_column("input")
     table.add_column(escape("information [nats]"), justify="right")
     table.add_column("for each")

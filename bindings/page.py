@@ -76,6 +76,7 @@ def write_page(
         held=[_score_row(twin, score) for score in held],
         forecasts={name: inside(path.with_name(f"{file_name('forecast', name)}.png")) for name in runs},
         images=images,
+        timed=any(record.times is not None for record in plan.measured.values()),
         warnings=_warned(runs),
         laws=laws,
         law_picture=inside(law_picture) if laws else "",

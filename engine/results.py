@@ -157,7 +157,10 @@ def load_beliefs(path: Path, prior: Belief) -> tuple[dict[str, Belief], Ranges]:
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' holds no belief about parameters.") from error
     if names != prior.names:
-        raise ValueError(f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}.")
+        raise ValueError(
+            f"'{path}' is about the parameters {', '.join(names)}: the twin has {', '.join(prior.names)}; calibrate it "
+            "again."
+        )
     count = len(prior.mean)
     for mean, covariance in tables.values():
         if mean.shape != (count,) or covariance.shape != (count, count):

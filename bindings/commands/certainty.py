@@ -62,7 +62,7 @@ def _check_sampling(plan: FitPlan, twin: Twin) -> None:
 
 def _draws(problem: CalibrationProblem, fit: Fit, count: int, seed: int) -> Draws:
     with progress() as bar:
-        bar.add_task("Sampling", total=None, words="all chains at once; how long it takes is not known before")
+        bar.add_task("Sampling", total=None, words="all chains at once")
         return sample(problem, fit, count, seed=seed)
 
 

@@ -40,6 +40,7 @@ class Drift:
         experiment: in which, "" for a single record.
         unit: the one that the sensor is shown in.
         change: over the fitted part of the record, or at the step, in SI units.
+        span: how long that part is, in s.
         step: when the step is, in s; None for a trend.
         alone: whether this happens to at most half of the sensors; of more, it may as well be the model that strays.
     """
@@ -48,6 +49,7 @@ class Drift:
     experiment: str
     unit: str
     change: float
+    span: float
     step: float | None
     alone: bool = True
 
@@ -55,9 +57,19 @@ class Drift:
     def course(self) -> str:
         """What is left of the sensor, in words."""
         name = f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
-        size = f"{difference_from_si(self.change, self.unit):+.3g} {written(difference_unit(self.unit))}".rstrip()
-        when = "over the record" if self.step is None else f"at {duration(self.step)}"
-        return f"{name} {'trends' if self.step is None else 'steps'} by {size} {when}"
+        unit, size = written(difference_unit(self.unit)) or "1", difference_from_si(self.change, self.unit)
+        amount = f"{size:+.3g} {unit}".removesuffix(" 1")
+        if self.step is not None:
+            return f"{name} steps by {amount} at {duration(self.step)}"
+        each, seconds = self._pace
+        rate = f"{size * seconds / self.span:+.3g} {unit}/{each}"
+        return f"{name} trends by {amount} over the fitted {duration(self.span)} ({rate})"
+
+    @property
+    def _pace(self) -> tuple[str, float]:
+        """The greatest unit of time of which there are at least two, and how many seconds it has."""
+        units = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
+        return next(((name, size) for name, size in units if self.span >= 2 * size), ("s", 1.0))
 
 
 def drift_words(drifts: Sequence[Drift]) -> list[str]:
@@ -66,18 +78,19 @@ def drift_words(drifts: Sequence[Drift]) -> list[str]:
     for drift in drifts:
         if drift.alone and drift.step is None:
             found.append(
-                f"What is left of {drift.course}: a sensor that drifts would explain it; give it 'drift' to let the "
-                "fit find it."
+                f"What is left of {drift.course}: a sensor that drifts would explain it; give it 'drift', a parameter, "
+                "to let the fit find it."
             )
         elif drift.alone:
             found.append(
                 f"What is left of {drift.course}: a sensor that was moved or adjusted would explain it; fit what came "
-                "before and after as two experiments, each with an offset of its own."
+                "before and after as two experiments with its offset among their 'own' parameters."
             )
     unclear = [drift.course for drift in drifts if not drift.alone]
     if unclear:
         found.append(
-            f"What is left of {', of '.join(unclear)}: the model or the sensor is wrong, which more sensors would tell."
+            f"In what the fit leaves, {' and '.join(unclear)}: the model or the sensor is wrong, which more sensors "
+            "would tell."
         )
     return found
 
@@ -93,6 +106,7 @@ class _Rows:
         gram, right: of columns as `strengths` has them, as if nothing had been fitted.
         slopes: ``(p, m)`` the products of the Jacobian and the columns.
         fixed: how many columns come before the cosines.
+        span: the time from the first row to the last, in s.
     """
 
     sensor: str
@@ -103,6 +117,7 @@ class _Rows:
     right: np.ndarray
     slopes: np.ndarray
     fixed: int
+    span: float
 
 
 @dataclass(frozen=True)
@@ -193,7 +208,8 @@ def _rows_of(
         slopes = slopes + slope[seen].T @ white.T
     least = float(bind(sensor.noise, values).spread)
     table, products, changes = (np.asarray(part) for part in (gram, right, slopes))
-    return _Rows(label, name, candidates, least, table, products, changes, 2 + len(inputs))
+    span = float(times[-1] - times[0])
+    return _Rows(label, name, candidates, least, table, products, changes, 2 + len(inputs), span)
 
 
 def _unshaped(rows: np.ndarray, weights: np.ndarray, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +255,7 @@ def _told(taken: tuple[list[_Found], int], twin: Twin) -> tuple[Drift, ...]:
     found, several = taken
     alone = 2 * len({one.rows.sensor for one in found}) <= several
     return tuple(
-        Drift(rows.sensor, rows.experiment, twin.sensor(rows.sensor).unit, one.change, candidate.step, alone)
+        Drift(rows.sensor, rows.experiment, twin.sensor(rows.sensor).unit, one.change, rows.span, candidate.step, alone)
         for one in found
         for rows, candidate in [(one.rows, one.rows.candidates[one.place])]
     )

@@ -101,7 +101,7 @@ def judge(
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
-    care += [*_of_residuals(fit, scores), *drift_words(fit.drifts)]
+    care = [*drift_words(fit.drifts), *care, *_of_residuals(fit, scores)]  # a drift makes residuals hang together
     (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:

@@ -97,7 +97,8 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
         return None
     if found != mark:
         raise OtherProblemError(
-            f"The checkpoint '{path}' belongs to another twin, other data or other settings of the fit."
+            f"The checkpoint '{path}' belongs to another twin, other data or other settings of the fit, such as "
+            "'until', 'sensors' and the limit of steps."
         )
     try:
         with np.load(path, allow_pickle=False) as file:

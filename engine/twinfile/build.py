@@ -1,12 +1,14 @@
 """From the tables of a twin file to a twin."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gemel.engine.analyses import LinearOde, Ode
+from gemel.engine.analyses.analysis import Analysis
 from gemel.engine.losses import LOSSES
 from gemel.engine.parameters import parameters_of
 from gemel.engine.sensors import Sensor
@@ -42,16 +44,22 @@ def build_twin(document: Document, place: Place, folder: Path) -> Twin:
     else:
         mesh = build_mesh(document.mesh, place / "mesh", folder)
         analysis = build_field_analysis(document, mesh, Coefficients(document, numbers, mesh.dim, place), place)
-    sensors = [
-        sensor
-        for name, table in document.sensors.items()
-        for sensor in build_sensors(name, table, document.model, mesh, numbers, place / "sensors" / name)
-    ]
+    sensors = []
+    for name, table in document.sensors.items():
+        built = build_sensors(name, table, document.model, mesh, numbers, place / "sensors" / name)
+        require_outputs(analysis, built, place / "sensors" / name)
+        sensors += built
     loss = LOSSES[document.calibration.loss]()
     twin = with_place(place / "sensors", Twin, document.name, analysis, sensors, document.description, loss)
     for mistake in unused(document, (analysis, twin.sensors), twin.inputs, place):
         raise mistake
     return twin
+
+
+def require_outputs(analysis: Analysis, sensors: Sequence[Sensor], place: Place) -> None:
+    """Raise `TwinFileError` for a sensor of a network or a circuit that reads what this does not have."""
+    if isinstance(analysis, LinearOde | Ode):
+        with_place(place / "output", analysis.observe, sensors)
 
 
 def build_candidates(document: Document, place: Place, folder: Path) -> dict[str, list[Sensor]]:

@@ -7,7 +7,14 @@ from typing import Any
 from gemel.engine.coefficients import coefficient, inputs_of
 from gemel.engine.elements import lagrange
 from gemel.engine.twin import Twin
-from gemel.engine.twinfile.build import build_mesh, build_twin, refuse_foreign_tables, unused
+from gemel.engine.twinfile.build import (
+    build_candidates,
+    build_mesh,
+    build_twin,
+    refuse_foreign_tables,
+    require_outputs,
+    unused,
+)
 from gemel.engine.twinfile.circuit import build_circuit, build_curve, curves
 from gemel.engine.twinfile.conditions import build_condition
 from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError
@@ -68,7 +75,11 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
     if mistakes.found:
         return mistakes, None
     if mesh is None:
-        return mistakes, mistakes.note(build_twin, document, place, folder)
+        twin = mistakes.note(build_twin, document, place, folder)
+        if twin is not None:
+            for name, built in build_candidates(document, place, folder).items():
+                mistakes.note(require_outputs, twin.analysis, built, place / "candidates" / name)
+        return mistakes, twin
     for mistake in unused(document, (built, sensors), inputs_of(built), place):
         mistakes.add(mistake)
     return mistakes, None

@@ -86,9 +86,7 @@ def test_a_sensor_that_drifts_is_named_until_its_drift_is_fitted():
     assert found.change == pytest.approx(4 * NOISE, abs=0.06)
     (told,) = drift_words([found])
     assert told.startswith("What is left of A trends by +0.")
-    assert told.endswith(
-        " K over the record: a sensor that drifts would explain it; give it 'drift' to let the fit find it."
-    )
+    assert f" K over the fitted 10 h (+{found.change / 10:.3g} K/h): a sensor that drifts would explain it" in told
     rate = gm.Parameter("drift", gm.Normal(0.0, 1e-4), "K/s")
     mended = gm.calibrate(cup(rate), record)
     assert mended.drifts == ()
