@@ -23,6 +23,7 @@ TwinPath = Annotated[Path, typer.Argument(metavar="TWIN.TOML", help="The twin fi
 Data = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Measured data instead of those that the twin file names.")
 ]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")]
 Every = Annotated[str | None, typer.Option(metavar="TIME", help="Read the sensors at this interval, such as 10s.")]
 Inputs = Annotated[
     list[str] | None,
@@ -44,7 +45,7 @@ Belief = Annotated[
 @app.command()
 def simulate(
     twin: TwinPath,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    until: Until = None,
     every: Every = None,
     data: Data = None,
     experiment: Experiment = None,
@@ -120,7 +121,7 @@ def calibrate(
 @app.command()
 def forecast(
     twin: TwinPath,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    until: Until = None,
     every: Every = None,
     data: Data = None,
     experiment: Experiment = None,
@@ -156,7 +157,7 @@ def design(
         list[str] | None,
         typer.Option("--map", metavar="SENSOR", help="Draw what a point sensor like this one tells all over the mesh."),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Stop at this time, such as 1h.")] = None,
+    until: Until = None,
     every: Every = None,
     data: Data = None,
     experiment: Experiment = None,

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from scipy.stats import norm
 
-from gemel.bindings.report import LINE, MEASURED, TWIN, figure, number, save, with_unit
+from gemel.bindings.report import LINE, MEASURED, TWIN, legend_above, number, panels, save, with_unit
 from gemel.engine import Draws, Fit, agrees_with_laplace
 from gemel.engine.units import from_si, written
 
@@ -108,15 +108,10 @@ def plot_draws(path: Path, fit: Fit, draws: Draws) -> None:
     """
     values = {name: one for name, one in draws.values().items() if one.ndim == 1}
     names = list(values)[:_SHOWN]
-    columns = min(_COLUMNS, len(names))
-    drawing, axes = figure(-(-len(names) // columns), columns, share=False)
-    panels = [axis for row in axes for axis in row]
-    for axis, name in zip(panels, names, strict=False):
+    drawing, axes = panels(len(names), _COLUMNS)
+    for axis, name in zip(axes, names, strict=True):
         _draw(axis, fit, draws, name, values[name])
-    for axis in panels[len(names) :]:
-        axis.set_visible(False)
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside upper left", fontsize=8, frameon=False, ncols=len(labels))
+    legend_above(drawing, axes[0])
     save(drawing, path)
 
 

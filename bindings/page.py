@@ -48,15 +48,7 @@ def write_page(
         certainty: sections of `Certainty`, where it was asked for, whose pictures lie beside the page.
     """
     twin, folder = fit.twin, path.parent
-    residuals, images, drawn = {}, {}, []
-    for name, forecast in runs.items():
-        picture = path.with_name(f"{file_name('residuals', name)}.png")
-        if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
-            residuals[name] = inside(picture)
-            drawn.append(picture.name)
-        there, record = fit.twin_in(name), plan.measured[name]
-        found = plot_images(folder, there, forecast.run, record, plan.fitted[name], name)
-        images[name], drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
+    residuals, images, drawn = _pictures_of(runs, fit, plan, folder)
     unseen_images = {}
     if unseen is not None:
         found = plot_images(folder, twin, unseen[0].run, unseen[1], stem="validation")
@@ -186,6 +178,22 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray, lo
     spread.set_yticks([])
     for axis in row:
         axis.grid(alpha=0.25)
+
+
+def _pictures_of(
+    runs: Mapping[str, Forecast], fit: Fit, plan: FitPlan, folder: Path
+) -> tuple[dict[str, str], dict[str, dict[str, str]], list[str]]:
+    """Residuals and images of each experiment as parts of a page, and the names of their files."""
+    residuals, images, drawn = {}, {}, []
+    for name, forecast in runs.items():
+        picture = folder / f"{file_name('residuals', name)}.png"
+        if plot_residuals(picture, fit.twin_in(name), forecast, plan, name):
+            residuals[name] = inside(picture)
+            drawn.append(picture.name)
+        there, record = fit.twin_in(name), plan.measured[name]
+        found = plot_images(folder, there, forecast.run, record, plan.fitted[name], name)
+        images[name], drawn = _all_inside(found), drawn + [picture.name for picture in found.values()]
+    return residuals, images, drawn
 
 
 def _noise_words(loss: Loss) -> str:

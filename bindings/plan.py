@@ -53,16 +53,13 @@ class FitPlan:
     patience: int | None = None
     unmeasured: tuple[str, ...] = ()
 
-    def check(self, twin: Twin) -> None:
-        """Raise `ValueError` where the data do not fit the twin, or the method not the data."""
-        problem = self.problem(twin)
+    def check(self, twin: Twin) -> CalibrationProblem:
+        """What is minimised. Raises `ValueError` where the data do not fit the twin, or the method not the data."""
+        problem = CalibrationProblem.of(twin, self.fitted, self.sensors, own=self.own)
         if self.windows is not None:
             require_windows(problem, self.windows)
         self.method(twin)
-
-    def problem(self, twin: Twin) -> CalibrationProblem:
-        """What is minimised. Raises `ValueError` where the data do not fit the twin."""
-        return CalibrationProblem.of(twin, self.fitted, self.sensors, own=self.own)
+        return problem
 
     def remarks(self) -> list[str]:
         """A sentence for each finding in the data that may spoil the fit, of several experiments after its name, and

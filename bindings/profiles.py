@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from gemel.bindings.report import LINE, MEASURED, TWIN, figure, number, save, with_unit
+from gemel.bindings.report import LINE, MEASURED, TWIN, legend_above, number, panels, save, with_unit
 from gemel.engine import Fit, LikelihoodProfile
 from gemel.engine.calibration.judgement import UNDETERMINED
 from gemel.engine.calibration.profiles import LIMIT_95
@@ -122,18 +122,12 @@ def plot_profiles(path: Path, fit: Fit, profiles: Sequence[LikelihoodProfile]) -
     """Draw the excess of each profile over its parameter into a PNG, beside that of the normal approximation, the part
     that is the data's, and the limit of 95 %.
     """
-    columns = min(_COLUMNS, len(profiles))
-    rows = -(-len(profiles) // columns)
-    drawing, axes = figure(rows, columns, share=False)
-    panels = [axis for row in axes for axis in row]
-    for axis, profile in zip(panels, profiles, strict=False):
+    drawing, axes = panels(len(profiles), _COLUMNS)
+    for axis, profile in zip(axes, profiles, strict=True):
         _draw(axis, fit, profile)
-    for axis in panels[len(profiles) :]:
-        axis.set_visible(False)
-    for row in axes:
-        row[0].set_ylabel("excess")
-    handles, labels = panels[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside upper left", fontsize=8, frameon=False, ncols=len(labels))
+    for axis in axes[::_COLUMNS]:
+        axis.set_ylabel("excess")
+    legend_above(drawing, axes[0])
     save(drawing, path)
 
 

@@ -318,6 +318,22 @@ def figure(
     return drawing, [list(row) for row in axes]
 
 
+def panels(count: int, columns: int) -> tuple[Any, list[Any]]:
+    """A figure with so many panels, at most ``columns`` side by side, and these in order."""
+    columns = min(columns, count)
+    drawing, rows = figure(-(-count // columns), columns, share=False)
+    axes = [axis for row in rows for axis in row]
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return drawing, axes[:count]
+
+
+def legend_above(drawing: Any, axis: Any) -> None:
+    """What the lines of one panel are, above all of them."""
+    handles, labels = axis.get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside upper left", fontsize=8, frameon=False, ncols=len(labels))
+
+
 def save(drawing: Any, path: Path) -> None:
     """Write a figure as PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)

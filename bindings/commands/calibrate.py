@@ -49,14 +49,14 @@ def run(path: Path, options: CalibrateOptions) -> None:
     file, twin = common.load(path)
     plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
     show_warnings(plan.remarks())
-    plan.check(twin)  # a mistake leaves no folder behind
-    asked = Asked.of(options.certainty, plan, twin)
+    problem = plan.check(twin)  # a mistake leaves no folder behind
+    asked = Asked.of(options.certainty, plan, problem)
     start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
     out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     try:
         fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, start)
-        certainty = asked.find(plan.problem(twin), fit)
+        certainty = asked.find(problem, fit)
     except KeyboardInterrupt:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
         sys.exit(130)
@@ -137,8 +137,7 @@ def report(
     kept = certainty.keep(out, fit)
     for table, lines in certainty.tables(fit):
         common.console.print(table)
-        for line in lines:
-            common.console.print(line, soft_wrap=True, markup=False)
+        common.say(lines)
     save_belief_of(out / "belief.json", fit)
     save_json(out / "figures.json", figures)
     if unseen is not None:

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
 from gemel.bindings.plan import FitPlan
-from gemel.engine import CalibrationProblem, Draws, Fit, LikelihoodProfile, Twin, profile_likelihood, sample
+from gemel.engine import CalibrationProblem, Draws, Fit, LikelihoodProfile, profile_likelihood, sample
 from gemel.engine.calibration.problem import allowed_mode
 from gemel.engine.calibration.profiles import check_profiled
 from gemel.engine.calibration.sampling import require_blackjax
@@ -35,13 +35,13 @@ class Asked:
     seed: int
 
     @staticmethod
-    def of(options: CertaintyOptions, plan: FitPlan, twin: Twin) -> "Asked":
+    def of(options: CertaintyOptions, plan: FitPlan, problem: CalibrationProblem) -> "Asked":
         """Raises `ValueError` for what cannot be found out: before the fit, which may take long."""
         if options.seed is not None and options.sample is None:
             raise ValueError("--seed is that of draws: give --sample, too.")
         if options.sample is not None:
-            _check_sampling(plan, twin)
-        return Asked(_asked_profiles(plan, twin, options.profile), options.sample, options.seed or 0)
+            _check_sampling(plan, problem)
+        return Asked(_asked_profiles(plan, problem, options.profile), options.sample, options.seed or 0)
 
     def find(self, problem: CalibrationProblem, fit: Fit) -> Certainty:
         """Find it out about a fit, with progress. Raises `CalibrationError` where sampling fails."""
@@ -49,14 +49,14 @@ class Asked:
         return Certainty(profiles, None if self.draws is None else _draws(problem, fit, self.draws, self.seed))
 
 
-def _check_sampling(plan: FitPlan, twin: Twin) -> None:
+def _check_sampling(plan: FitPlan, problem: CalibrationProblem) -> None:
     try:
         require_blackjax()
     except ImportError as error:
         raise ValueError(f"--sample: {error}") from error
     if plan.patience is not None:
         raise ValueError("--sample: draws are from about the least misfit, and a fit with 'patience' stops before.")
-    if allowed_mode(plan.problem(twin)) == "forward":
+    if allowed_mode(problem) == "forward":
         raise ValueError("--sample: draws need gradients in reverse mode, which this model does not allow.")
 
 
@@ -66,7 +66,7 @@ def _draws(problem: CalibrationProblem, fit: Fit, count: int, seed: int) -> Draw
         return sample(problem, fit, count, seed=seed)
 
 
-def _asked_profiles(plan: FitPlan, twin: Twin, names: Sequence[str]) -> tuple[str, ...]:
+def _asked_profiles(plan: FitPlan, problem: CalibrationProblem, names: Sequence[str]) -> tuple[str, ...]:
     """The parameters to profile, ``all`` for every one of one number.
 
     Raises `ValueError` for one that is not there, and for a fit that stops before its misfit is least.
@@ -77,7 +77,7 @@ def _asked_profiles(plan: FitPlan, twin: Twin, names: Sequence[str]) -> tuple[st
         raise ValueError(
             "--profile: a profile starts where the misfit is least, and a fit with 'patience' stops before."
         )
-    problem, found = plan.problem(twin), []
+    found = []
     for name in names:
         if name == "all":
             found += problem.belief.scalars().names

@@ -1,6 +1,7 @@
 """What several commands share: the twin file, its data, quantities on the command line, output."""
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +156,13 @@ def _known_parameters(file: TwinFile, twin: Twin, name: str) -> str:
     return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY"
 
 
+def known_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, float]:
+    """The values of ``--set`` in SI units; prints a sentence on each that is far from what is believed of it."""
+    known = parameter_values(file, twin, texts)
+    say(far_off(twin, known), "yellow")
+    return known
+
+
 def far_off(twin: Twin, known: dict[str, float]) -> list[str]:
     """A sentence for each parameter whose value is far from what is believed of it."""
     found = []
@@ -235,17 +243,21 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     return twin.with_belief(belief.mean, belief.covariance), words, ranges
 
 
+def say(lines: Iterable[str], style: str | None = None) -> None:
+    """Print sentences, each on a line of its own, as they are."""
+    for line in lines:
+        console.print(line, style=style, soft_wrap=True, markup=False)
+
+
 def show_warnings(run: Run) -> None:
     """Print what a run warns of."""
-    for sentence in run.warnings:
-        console.print(sentence, style="yellow", soft_wrap=True, markup=False)
+    say(run.warnings, "yellow")
 
 
 def show_judgement(judgement: Judgement) -> None:
     """Print a verdict and its reasons."""
     console.print(f"{judgement.verdict.capitalize()}. {judgement.meaning}", style="bold", soft_wrap=True)
-    for reason in judgement.marked:
-        console.print(reason, soft_wrap=True, markup=False)
+    say(judgement.marked)
 
 
 def show_pairs(twin: Twin, run: Run) -> None:

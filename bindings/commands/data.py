@@ -62,15 +62,13 @@ def _show(title: str, record: Record, report: DataReport) -> None:
         times = np.asarray(record.times)
         span = f"{report.instant(float(times[0]))} to {report.instant(float(times[-1]))}"
         common.console.print(f"The record has {len(times)} times from {span}.", soft_wrap=True)
-    for line in (*report.notes, *report.left_out()):
-        common.console.print(line, soft_wrap=True, markup=False)
+    common.say([*report.notes, *report.left_out()])
     show_warnings(report.warnings())
 
 
 def show_warnings(lines: Sequence[str]) -> None:
     """Print findings that may spoil a calibration."""
-    for line in lines:
-        common.console.print(f"Data: {line}", style="yellow", soft_wrap=True, markup=False)
+    common.say((f"Data: {line}" for line in lines), "yellow")
 
 
 def channel_table(name: str, report: DataReport) -> Table:

@@ -31,9 +31,7 @@ def run(path: Path, options: ForecastOptions) -> None:
     out = options.out or folder / file_name("forecast", experiment or "")
     twin, belief, ranges = common.believed(twin, options.belief, folder / "belief.json", experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
-    known = common.parameter_values(file, twin, options.set)
-    for sentence in common.far_off(twin, known):
-        common.console.print(sentence, style="yellow", soft_wrap=True, markup=False)
+    known = common.known_values(file, twin, options.set)
     with common.console.status("Forecasting …"):
         result = with_warnings(twin, forecast(twin, drive.inputs, drive.times, known), ranges)
         status = result.run.status.worst()
