@@ -11,6 +11,7 @@ import numpy as np
 from gemel.bindings.report import LINE, MEASURED, TWIN, figure, number, save
 from gemel.engine import MotionSensor, PointSensor, Twin, information_of_each
 from gemel.engine.sensors import Sensor
+from gemel.engine.twinfile.build import mesh_of
 from gemel.meshes import Mesh
 from gemel.meshes.geometry import facet_groups
 from gemel.meshes.topology import facet_vertices
@@ -81,7 +82,7 @@ def information_map(
     origin = sensor.sensor if isinstance(sensor, MotionSensor) else sensor
     if not isinstance(origin, PointSensor):
         raise ValueError(f"a map is of a sensor of kind 'point', which '{name}' is not.")
-    mesh = _mesh_of(twin)
+    mesh = mesh_of(twin)
     points, nodes = np.asarray(mesh.points), np.arange(mesh.n_points)
     if mesh.dim == 3 and mesh.n_points > _ALL:
         nodes = mesh.nodes_of_facets("boundary")
@@ -93,12 +94,6 @@ def information_map(
     plain = [one.sensor if isinstance(one, MotionSensor) else one for one in twin.sensors]
     mounted = {one.name: one.position for one in plain if isinstance(one, PointSensor)}
     return InformationMap(name, mesh, nodes, told, mounted)
-
-
-def _mesh_of(twin: Twin) -> Mesh:
-    """The mesh of a model of a field."""
-    analysis: Any = twin.analysis
-    return analysis.physics.problem.space.mesh
 
 
 def plot_map(path: Path, found: InformationMap) -> None:

@@ -222,7 +222,11 @@ def count_of(number: int, thing: str) -> str:
 
 def duration(seconds: float) -> str:
     """A time in the greatest unit that leaves at least one of it: "15 min"."""
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    unit, size = unit_of_time(seconds, 1.0)
+    return f"{seconds / size:.3g} {unit}"
+
+
+def unit_of_time(seconds: float, least: float) -> tuple[str, float]:
+    """The greatest unit of which a time has at least so many, and how many seconds it is; seconds at the end."""
+    units = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
+    return next(((name, size) for name, size in units if seconds >= least * size), ("s", 1.0))

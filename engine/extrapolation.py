@@ -11,7 +11,7 @@ from gemel.engine.lawinputs import neural_laws
 from gemel.engine.neural import Corrected
 from gemel.engine.simulation import Run
 from gemel.engine.twin import Twin
-from gemel.engine.units import difference_from_si, difference_unit, from_si, written
+from gemel.engine.units import difference_in_words, from_si, written
 
 Ranges = Mapping[str, Mapping[str, tuple[float, float]]]
 """For each neural term the least and the greatest value of its inputs, in SI units."""
@@ -50,7 +50,7 @@ class Extrapolation:
     @property
     def far(self) -> str:
         """How far beyond, in words."""
-        return f"{difference_from_si(self.distance, self.unit):.3g} {written(difference_unit(self.unit))}".rstrip()
+        return difference_in_words(self.distance, self.unit)
 
     def words(self) -> str:
         """It in a sentence."""

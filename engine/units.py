@@ -85,6 +85,11 @@ def difference_from_si(values: Any, unit: str) -> Any:
     return np.asarray(values, dtype=float) / difference_to_si(1.0, unit)
 
 
+def difference_in_words(value: float, unit: str, form: str = ".3g") -> str:
+    """A difference in SI units as a text in the unit that differences of ``unit`` have: "0.5 K"."""
+    return f"{difference_from_si(value, unit):{form}} {written(difference_unit(unit))}".rstrip()
+
+
 def written(unit: str) -> str:
     """A unit as people write it: °C, W/m²/K."""
     return unit.replace("degC", "°C").replace("**", "^").replace("^2", "²").replace("^3", "³")

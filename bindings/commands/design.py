@@ -45,7 +45,7 @@ def run(path: Path, options: DesignOptions) -> None:
     common.console.print(f"Belief: {belief}", soft_wrap=True)
     twin = _with_known(file, twin, options.set)
     about = _checked(twin, options)
-    mounted, candidates = file.mounted(twin), file.candidates()
+    mounted, candidates = file.mounted(twin), file.candidates(twin)
     sensors = {**mounted, **candidates}
     _check_maps(file, sensors, options.map)
     if not sensors:
@@ -67,9 +67,7 @@ def run(path: Path, options: DesignOptions) -> None:
 
 def _with_known(file: TwinFile, twin: Twin, texts: list[str]) -> Twin:
     """The twin some of whose parameters are known."""
-    known = common.parameter_values(file, twin, texts)
-    for sentence in common.far_off(twin, known):
-        common.console.print(sentence, style="yellow", soft_wrap=True, markup=False)
+    known = common.known_values(file, twin, texts)
     given = twin.belief.given(known)
     return twin.with_belief(given.mean, given.covariance) if known else twin
 
@@ -109,8 +107,7 @@ def _keep(out: Path, design: Design) -> None:
     """Show a design and write it to a folder."""
     out.mkdir(parents=True, exist_ok=True)
     common.console.print(design_table(design))
-    for line in design.remarks:
-        common.console.print(line, style="yellow", soft_wrap=True, markup=False)
+    common.say(design.remarks, "yellow")
     if design.mounted:
         common.console.print(f"All mounted sensors read together: {design.together:.4g} nats.")
     if design.slopes:
@@ -119,7 +116,7 @@ def _keep(out: Path, design: Design) -> None:
     plot_design(out / "design.png", design)
     for one in design.maps:
         plot_map(out / one.file, one)
-        common.console.print(one.words(), soft_wrap=True, markup=False)
+        common.say([one.words()])
     write_design_page(out / "report.html", design)
     names = ["report.html", "design.json", "design.png", *(one.file for one in design.maps)]
     common.console.print(f"Written to {out}: {', '.join(names)}", soft_wrap=True)

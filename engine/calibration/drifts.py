@@ -21,14 +21,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment
-from gemel.engine.datareport import duration
+from gemel.engine.datareport import duration, unit_of_time
 from gemel.engine.losses import Gaussian, Loss
 from gemel.engine.noise import Noise, whitened
 from gemel.engine.parameters import Multiple, Parameter, bind
 from gemel.engine.sensors import LaggedSensor
 from gemel.engine.trends import FEWEST, SLOW, Candidate, candidates_over, cosines_over, strengths
 from gemel.engine.twin import Twin
-from gemel.engine.units import difference_from_si, difference_unit, written
+from gemel.engine.units import difference_from_si, difference_in_words, difference_unit, written
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,13 @@ class Drift:
     def course(self) -> str:
         """What is left of the sensor, in words."""
         name = f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
-        unit, size = written(difference_unit(self.unit)) or "1", difference_from_si(self.change, self.unit)
-        amount = f"{size:+.3g} {unit}".removesuffix(" 1")
+        amount = difference_in_words(self.change, self.unit, "+.3g")
         if self.step is not None:
             return f"{name} steps by {amount} at {duration(self.step)}"
-        each, seconds = self._pace
-        rate = f"{size * seconds / self.span:+.3g} {unit}/{each}"
+        each, seconds = unit_of_time(self.span, 2.0)
+        pace = difference_from_si(self.change, self.unit) * seconds / self.span
+        rate = f"{pace:+.3g} {written(difference_unit(self.unit)) or '1'}/{each}"
         return f"{name} trends by {amount} over the fitted {duration(self.span)} ({rate})"
-
-    @property
-    def _pace(self) -> tuple[str, float]:
-        """The greatest unit of time of which there are at least two, and how many seconds it has."""
-        units = (("d", 86400.0), ("h", 3600.0), ("min", 60.0))
-        return next(((name, size) for name, size in units if self.span >= 2 * size), ("s", 1.0))
 
 
 def drift_words(drifts: Sequence[Drift]) -> list[str]:

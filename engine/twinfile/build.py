@@ -62,17 +62,23 @@ def require_outputs(analysis: Analysis, sensors: Sequence[Sensor], place: Place)
         with_place(place / "output", analysis.observe, sensors)
 
 
-def build_candidates(document: Document, place: Place, folder: Path) -> dict[str, list[Sensor]]:
-    """The sensors that could be mounted, by the name of their table; every mistake is a `TwinFileError`."""
-    if not document.candidates:
-        return {}
-    numbers, mesh = Numbers(document.parameters, document.inputs, place, document.neural), None
-    if not isinstance(document.model, CircuitTable | NetworkTable):
-        mesh = build_mesh(document.mesh, place / "mesh", folder)
-    return {
-        name: build_sensors(name, table, document.model, mesh, numbers, place / "candidates" / name)
-        for name, table in document.candidates.items()
-    }
+def build_candidates(document: Document, place: Place, twin: Twin) -> dict[str, list[Sensor]]:
+    """The sensors that could be mounted on a twin of the document, by the name of their table; every mistake is a
+    `TwinFileError`.
+    """
+    numbers, analysis, found = Numbers(document.parameters, document.inputs, place, document.neural), twin.analysis, {}
+    mesh = None if isinstance(document.model, CircuitTable | NetworkTable) else mesh_of(twin)
+    for name, table in document.candidates.items():
+        here = place / "candidates" / name
+        found[name] = build_sensors(name, table, document.model, mesh, numbers, here)
+        require_outputs(analysis, found[name], here)
+    return found
+
+
+def mesh_of(twin: Twin) -> Mesh:
+    """The mesh of a twin whose model is of a field."""
+    analysis: Any = twin.analysis
+    return analysis.physics.problem.space.mesh
 
 
 def unused(document: Document, model: Any, inputs: Container[str], place: Place) -> Iterator[TwinFileError]:

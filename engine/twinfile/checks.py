@@ -8,7 +8,6 @@ from gemel.engine.coefficients import coefficient, inputs_of
 from gemel.engine.elements import lagrange
 from gemel.engine.twin import Twin
 from gemel.engine.twinfile.build import (
-    build_candidates,
     build_mesh,
     build_twin,
     refuse_foreign_tables,
@@ -64,12 +63,14 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
     else:
         _check_network(document, Coefficients(document, numbers, 0, place), mistakes, place)
     sensors: list[Any] = []
+    candidates: list[tuple[Place, Any]] = []
     if mesh is not None or not isinstance(model, FieldModel):
         for name, table in document.sensors.items():
             here = place / "sensors" / name
             sensors.append(mistakes.note(build_sensors, name, table, model, mesh, numbers, here))
         for name, table in document.candidates.items():
-            mistakes.note(build_sensors, name, table, model, mesh, numbers, place / "candidates" / name)
+            here = place / "candidates" / name
+            candidates.append((here, mistakes.note(build_sensors, name, table, model, mesh, numbers, here)))
     for mistake in (*_without_data(document, place), *_against_time(document, place)):
         mistakes.add(mistake)
     if mistakes.found:
@@ -77,8 +78,8 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
     if mesh is None:
         twin = mistakes.note(build_twin, document, place, folder)
         if twin is not None:
-            for name, built in build_candidates(document, place, folder).items():
-                mistakes.note(require_outputs, twin.analysis, built, place / "candidates" / name)
+            for here, candidate in candidates:
+                mistakes.note(require_outputs, twin.analysis, candidate, here)
         return mistakes, twin
     for mistake in unused(document, (built, sensors), inputs_of(built), place):
         mistakes.add(mistake)

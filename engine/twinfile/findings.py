@@ -14,7 +14,7 @@ from gemel.engine.twinfile.channels import Channel, Part
 from gemel.engine.twinfile.clocks import goes_back_an_hour
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.schema import ColumnTable
-from gemel.engine.units import compatible, difference_from_si, difference_unit, written
+from gemel.engine.units import compatible, difference_in_words
 
 Instant = Callable[[float], str]
 
@@ -145,7 +145,7 @@ def departures(
 
 
 def _departure(one: Parting, unit: str, when: Instant) -> str:
-    size = f"{difference_from_si(one.change, unit):+.3g} {written(difference_unit(unit))}".rstrip()
+    size = difference_in_words(one.change, unit, "+.3g")
     how = f"by {size} over the record" if one.step is None else f"by {size} at {when(one.step)}"
     what = "a drift" if one.step is None else "a move or an adjustment"
     if not one.fellows:

@@ -106,12 +106,13 @@ class TwinFile:
             for name in self.document.sensors
         }
 
-    def candidates(self) -> dict[str, list[Sensor]]:
-        """The sensors of the tables ``[candidates.NAME]``, which could be mounted, by their tables.
+    def candidates(self, twin: Twin) -> dict[str, list[Sensor]]:
+        """The sensors of the tables ``[candidates.NAME]``, which could be mounted on a twin of the document, by their
+        tables.
 
         Raises `TwinFileError` with the place of the first mistake.
         """
-        return build_candidates(self.document, self._place, self.folder)
+        return build_candidates(self.document, self._place, twin)
 
     def record(self, path: str | Path | None = None, whole: bool = False, experiment: str = "") -> Record:
         """The samples of the measured data, in SI; with ``whole`` also those that ``every`` and ``thin`` leave out.

@@ -43,7 +43,7 @@ def test_candidates_are_checked_as_sensors_are(every_mistake: Callable[[str, Pat
     assert listed("T3", "degC", "0.1 K") == []
     fine = TwinFile.parse(text.replace("[data]\n", table.format("T3", "degC", "0.1 K")), file.parent)
     assert [sensor.name for sensor in fine.build().sensors] == ["T1", "T2"]
-    assert {name: one[0].position for name, one in fine.candidates().items()} == {"T3": (0.001, 0.001)}  # type: ignore[attr-defined]
+    assert {name: one[0].position for name, one in fine.candidates(fine.build()).items()} == {"T3": (0.001, 0.001)}  # type: ignore[attr-defined]
     assert "candidates.T1: a mounted sensor is called 'T1'" in listed("T1", "degC", "0.1 K")[0]
     assert "candidates.T3.unit: this sensor reads a quantity in K, not in 'V'" in listed("T3", "V", "0.1 V")[0]
     more = '[parameters.s]\nmedian = "0.1 K"\nfactor = 2\n'
