@@ -97,7 +97,7 @@ def _prolongation(
     inverse = inverse_of(fine.diagonal())
     largest = largest_eigenvalue(fine.mv, inverse)
     lumped, smoothing = inverse, largest
-    if strong.mean() > _NEARLY_ALL:
+    if np.count_nonzero(strong) > _NEARLY_ALL * len(strong):
         joined = Filtered.of(fine, np.ones(len(strong), bool))
     else:
         joined = Filtered.of(fine, strong, candidates)

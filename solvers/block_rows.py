@@ -93,11 +93,10 @@ class BlockRows(NamedTuple):
     def __matmul__(self, other: "BlockRows") -> "BlockRows":
         """The product with another sparse matrix. Gustavson, ACM Trans. Math. Softw. 4 (1978)."""
         lengths = np.empty(self.rows, np.int32)
-        in_parts(self.rows, lambda *part: _count(*part, *self, *other, lengths))
+        parts = in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, lengths))
         indptr = pointers_of(lengths, self.block[0] * other.block[1])
-        indices, data = np.empty(indptr[-1], np.int32), np.empty((indptr[-1], self.block[0], other.block[1]))
-        in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, indptr, indices, data))
-        return BlockRows(indptr, indices, data, other.columns)
+        indices, data = (each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*parts, strict=True))
+        return BlockRows(indptr, indices, data.reshape(-1, self.block[0], other.block[1]), other.columns)
 
     def part(self, first: int, last: int) -> "BlockRows":
         """The rows from ``first`` to before ``last``; their numbers are not copied."""
@@ -136,28 +135,51 @@ def pointers_of(lengths: Int[np.ndarray, " rows"], numbers: int = 1) -> Int[np.n
 def largest_eigenvalue(
     product: Callable[[np.ndarray], np.ndarray], inverse_diagonal: Float[np.ndarray, " n"], steps: int = 8
 ) -> float:
-    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start."""
+    """The largest eigenvalue of D⁻¹A, from below, by Lanczos on D^-½ A D^-½ from a fixed start; ``product`` returns
+    memory of its own.
+    """
     root = np.sqrt(np.abs(inverse_diagonal))
     v = np.random.default_rng(0).standard_normal(len(root))
     v /= np.sqrt(_dot(v, v))
-    before, beta = np.zeros_like(v), 0.0
+    before, scaled, beta = np.zeros_like(v), root * v, 0.0
     alphas, betas = [], []
     for _ in range(min(steps, len(v))):
-        w = root * product(root * v) - beta * before
+        w = product(scaled)
+        in_parts(len(v), lambda *part, w=w, u=before, b=beta: _weigh(*part, root, w, u, b))
         alpha = _dot(v, w)
-        w -= alpha * v
+        in_parts(len(v), lambda *part, w=w, v=v, a=alpha: _subtract(*part, w, a, v))
         alphas.append(alpha)
         beta = float(np.sqrt(_dot(w, w)))
         if beta <= 1e-12 * abs(alpha):
             break
         betas.append(beta)
-        before, v = v, w / beta
+        before, v = v, w
+        in_parts(len(v), lambda *part, v=v, b=beta: _normalise(*part, v, b, root, scaled))
     return float(scipy.linalg.eigvalsh_tridiagonal(alphas, betas[: len(alphas) - 1])[-1])
 
 
 def _dot(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
     """The scalar product, without BLAS: its threads go on waiting on the cores that the products need."""
     return float(np.einsum("i,i", a, b))
+
+
+@compiled
+def _weigh(first, last, root, w, before, beta):
+    for i in range(first, last):
+        w[i] = root[i] * w[i] - beta * before[i]
+
+
+@compiled
+def _subtract(first, last, w, alpha, v):
+    for i in range(first, last):
+        w[i] -= alpha * v[i]
+
+
+@compiled
+def _normalise(first, last, v, beta, root, scaled):
+    for i in range(first, last):
+        v[i] /= beta
+        scaled[i] = root[i] * v[i]
 
 
 def inverse_of(diagonal: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -246,42 +268,35 @@ def _product(first, last, indptr, indices, data, columns, x, y):
 
 
 @compiled
-def _count(
+def _multiply(
     first, last, indptr, indices, data, columns, other_indptr, other_indices, other_data, other_columns, lengths
 ):  # fmt: skip
-    seen = np.full(other_columns, -1, np.int32)
+    """Columns and numbers of some rows, and their ``lengths``, in one pass: into memory that grows where it must, of
+    which no more is ever touched than is filled.
+    """
+    height, inner, width = data.shape[1], data.shape[2], other_data.shape[2]
+    size, numbers = height * width, height * inner * width == 1
+    data, other_data = data.reshape(-1), other_data.reshape(-1)
+    new_indices = np.empty(max(1, indptr[last] - indptr[first]), np.int32)
+    new_data = np.empty(len(new_indices) * size, data.dtype)
+    place, end = np.full(other_columns, -1, np.int32), 0
     for i in range(first, last):
-        length = 0
+        begin, most = end, end
         for e in range(indptr[i], indptr[i + 1]):
             row = index(indices[index(e)])
-            for f in range(other_indptr[row], other_indptr[row + 1]):
-                j = index(other_indices[index(f)])
-                if seen[j] != i:
-                    seen[j] = i
-                    length += 1
-        lengths[i] = length
-
-
-@compiled
-def _multiply(
-    first, last, indptr, indices, data, columns, other_indptr, other_indices, other_data, other_columns, new_indptr,
-    new_indices, new_data,
-):  # fmt: skip
-    height, inner, width = data.shape[1], data.shape[2], other_data.shape[2]
-    numbers = height * inner * width == 1
-    data, other_data, new_data = data.reshape(-1), other_data.reshape(-1), new_data.reshape(-1)
-    place = np.full(other_columns, -1, np.int32)
-    for i in range(first, last):
-        end = new_indptr[i]
+            most += other_indptr[row + 1] - other_indptr[row]
+        if most > len(new_indices):
+            new_indices = _with_room(new_indices, end, 2 * most)
+            new_data = _with_room(new_data, end * size, 2 * most * size)
         for e in range(indptr[i], indptr[i + 1]):
             row = index(indices[index(e)])
             for f in range(other_indptr[row], other_indptr[row + 1]):
                 j = index(other_indices[index(f)])
                 at = place[j]
-                if at < new_indptr[i]:
+                if at < begin:
                     at = place[j] = end
                     new_indices[index(at)] = j
-                    new_data[at * height * width : (at + 1) * height * width] = 0.0
+                    new_data[at * size : (at + 1) * size] = 0.0
                     end += 1
                 if numbers:
                     new_data[index(at)] += data[index(e)] * other_data[index(f)]
@@ -292,6 +307,16 @@ def _multiply(
                             for b in range(width):
                                 term = factor * other_data[index((f * inner + c) * width + b)]
                                 new_data[index((at * height + a) * width + b)] += term
+        lengths[i] = end - begin
+    return new_indices[:end], new_data[: end * size]
+
+
+@compiled
+def _with_room(values, used, size):
+    """The first ``used`` numbers of an array in a larger one."""
+    larger = np.empty(size, values.dtype)
+    larger[:used] = values[:used]
+    return larger
 
 
 @compiled

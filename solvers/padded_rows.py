@@ -169,38 +169,49 @@ def build_rows(
 @compiled
 def _place_columns(first, last, stored, indptr, indices, rank, table):
     """Entry k of the p-th stored row goes to table[k, p]; padding repeats the first column of its row."""
-    moved = len(rank) > 0
+    (length, rows), moved, table = table.shape, len(rank) > 0, table.reshape(-1)
     for p in range(first, last):
         begin, end = indptr[stored[p]], indptr[stored[p] + 1]
         own = indices[begin] if end > begin else 0
-        for k in range(table.shape[0]):
+        for k in range(length):
             column = indices[index(begin + k)] if begin + k < end else own
-            table[index(k), index(p)] = rank[index(column)] if moved else column
+            table[index(k * rows + p)] = rank[index(column)] if moved else column
 
 
 @compiled
 def _place_values(first, last, stored, indptr, data, empty, table):
     """The block k of the p-th stored row goes to table[:, k, :, p], padding is ``empty``."""
-    height, width = data.shape[1:]
+    (height, width), length, rows = data.shape[1:], table.shape[1], table.shape[3]
+    data, table, size = data.reshape(-1), table.reshape(-1), height * width  # flat: three to eight times as fast
     for p in range(first, last):
         begin, end = indptr[stored[p]], indptr[stored[p] + 1]
-        for k in range(table.shape[1]):
+        if size == 1:
+            for k in range(length):
+                table[index(k * rows + p)] = data[index(begin + k)] if begin + k < end else empty
+            continue
+        for k in range(length):
             for i in range(height):
                 for j in range(width):
-                    value = data[index(begin + k), index(i), index(j)] if begin + k < end else empty
-                    table[index(i), index(k), index(j), index(p)] = value
+                    value = data[index((begin + k) * size + i * width + j)] if begin + k < end else empty
+                    table[index(((i * length + k) * width + j) * rows + p)] = value
 
 
 @compiled
 def _collect_values(first, last, stored, indptr, table, data):
     """The inverse of `_place_values`."""
-    height, width = data.shape[1:]
+    (height, width), length, rows = data.shape[1:], table.shape[1], table.shape[3]
+    data, table, size = data.reshape(-1), table.reshape(-1), height * width
     for p in range(first, last):
         begin, end = indptr[stored[p]], indptr[stored[p] + 1]
+        if size == 1:
+            for k in range(end - begin):
+                data[index(begin + k)] = table[index(k * rows + p)]
+            continue
         for k in range(end - begin):
             for i in range(height):
                 for j in range(width):
-                    data[index(begin + k), index(i), index(j)] = table[index(i), index(k), index(j), index(p)]
+                    value = table[index(((i * length + k) * width + j) * rows + p)]
+                    data[index((begin + k) * size + i * width + j)] = value
 
 
 def filled(layout: Layout, indptr: np.ndarray, data: np.ndarray, dtype: Any, empty: int = 0) -> tuple[np.ndarray, ...]:

@@ -20,8 +20,8 @@ def unsorted_row(first, last, indptr, indices):
 
 
 @compiled
-def find_column(indptr, indices, row, column):
-    """The entry at a row and a column by bisection; -1 where there is none."""
+def first_from(indptr, indices, row, column):
+    """The first entry of a row at a column or after it, by bisection; where the next row begins if there is none."""
     low, high = indptr[row], indptr[row + 1]
     while low < high:
         middle = (low + high) >> 1
@@ -29,7 +29,14 @@ def find_column(indptr, indices, row, column):
             low = middle + 1
         else:
             high = middle
-    return low if low < indptr[row + 1] and indices[index(low)] == column else -1
+    return low
+
+
+@compiled
+def find_column(indptr, indices, row, column):
+    """The entry at a row and a column; -1 where there is none."""
+    at = first_from(indptr, indices, row, column)
+    return at if at < indptr[row + 1] and indices[index(at)] == column else -1
 
 
 @compiled
@@ -52,20 +59,37 @@ def mirror_slots(
     ``places`` are the slots of every row's first entry and how far its next ones are apart.
     """
     found = np.full(slots, slots, np.int32)
-    complete = in_parts(len(indptr) - 1, lambda *part: _mirror(*part, indptr, indices, *places, found))
-    return found if all(complete) else None
+    pairs = in_parts(len(indptr) - 1, lambda *part: _mirror(*part, indptr, indices, *places, found))
+    return found if min(pairs) >= 0 and sum(pairs) == len(indices) else None
 
 
 @compiled
 def _mirror(first, last, indptr, indices, place, apart, found):
+    """How many entries were found their mirror image; -1 where one has none.
+
+    Where rows are walked through in order, those above the diagonal meet the entries of column j below it from the
+    first one on: no search is needed but for where a stretch of rows begins.
+    """
+    following, count = np.full(len(indptr) - 1, -1, np.int32), 0
     for i in range(first, last):
         for k in range(indptr[i + 1] - indptr[i]):
             j = index(indices[index(indptr[i] + k)])
-            e = find_column(indptr, indices, j, i)
-            if e < 0:
-                return False
-            found[index(place[i] + k * apart[i])] = place[j] + (e - indptr[j]) * apart[j]
-    return True
+            here = place[i] + k * apart[i]
+            if j == i:
+                found[index(here)] = here
+                count += 1
+            if j <= i:
+                continue
+            at = following[j]
+            if at < 0:
+                at = first_from(indptr, indices, j, first)
+            if at == indptr[j + 1] or indices[index(at)] != i:
+                return -1
+            there = place[j] + (at - indptr[j]) * apart[j]
+            found[index(here)], found[index(there)] = there, here
+            following[j] = at + 1
+            count += 2
+    return count
 
 
 def slots_of_entries(

@@ -150,32 +150,35 @@ def graph_of(
     """The strong entries as a graph of nodes, in the format of CSR."""
     lengths = np.empty(matrix.rows, np.int32)
     in_parts(matrix.rows, lambda *part: _count_strong(*part, matrix.indptr, strong, lengths))
-    return pointers_of(lengths), matrix.indices[strong]
+    indptr = pointers_of(lengths)
+    indices = np.empty(indptr[-1], np.int32)
+    in_parts(matrix.rows, lambda *part: _gather_strong(*part, *matrix[:2], strong, indptr, indices))
+    return indptr, indices
 
 
 @compiled
-def _coupling(data, e, measure):
-    """The value, the trace or minus the norm of an entry."""
-    e, total = index(e), 0.0
+def _coupling(data, e, size, measure):
+    """The value, the trace or minus the norm of an entry of ``size`` by ``size`` numbers."""
     if measure == _VALUE:
-        return data[e, 0, 0]
+        return data[index(e)]
+    first, total = e * size * size, 0.0
     if measure == _TRACE:
-        for a in range(data.shape[1]):
-            total += data[e, a, a]
+        for a in range(size):
+            total += data[index(first + a * (size + 1))]
         return total
-    for a in range(data.shape[1]):
-        for b in range(data.shape[2]):
-            total += data[e, index(a), index(b)] ** 2
+    for k in range(size * size):
+        total += data[index(first + k)] ** 2
     return -np.sqrt(total)
 
 
 @compiled
 def _largest(first, last, indptr, indices, data, columns, measure, root, sign):
     """The root of the largest s_ij of every row, and the sign of its diagonal entry."""
+    size, data = data.shape[1], data.reshape(-1)
     for i in range(first, last):
         lowest, highest, own = 0.0, 0.0, 0.0
         for e in range(indptr[i], indptr[i + 1]):
-            coupling = _coupling(data, e, measure)
+            coupling = _coupling(data, e, size, measure)
             if indices[index(e)] == i:
                 own = coupling
             else:
@@ -187,29 +190,32 @@ def _largest(first, last, indptr, indices, data, columns, measure, root, sign):
 
 @compiled
 def _strong(first, last, indptr, indices, data, columns, measure, threshold, root, sign, strong):
+    size, data = data.shape[1], data.reshape(-1)
     for i in range(first, last):
         for e in range(indptr[i], indptr[i + 1]):
             j = indices[index(e)]
-            coupling = max(0.0, -sign[i] * _coupling(data, e, measure))
+            coupling = max(0.0, -sign[i] * _coupling(data, e, size, measure))
             strong[index(e)] = i == j or coupling > threshold * root[i] * root[index(j)]
 
 
 @compiled
 def _own_blocks(first, last, indptr, indices, data, columns, held, own):
+    size, flat = data.shape[1], data.reshape(-1)
     for i in range(first, last):
         for e in range(indptr[i], indptr[i + 1]):
             if indices[index(e)] == i:
                 held[i] = data[e]
-                own[i] = -_coupling(data, e, _NORM)
+                own[i] = -_coupling(flat, e, size, _NORM)
 
 
 @compiled
 def _mild(first, last, indptr, indices, data, columns, own, even, strong):
+    size, flat = data.shape[1], data.reshape(-1)
     for i in range(first, last):
         if even[i]:
             for e in range(indptr[i], indptr[i + 1]):
                 j = index(indices[index(e)])
-                if even[j] and -_coupling(data, e, _NORM) > _MILD * np.sqrt(own[i] * own[j]):
+                if even[j] and -_coupling(flat, e, size, _NORM) > _MILD * np.sqrt(own[i] * own[j]):
                     strong[index(e)] = True
 
 
@@ -235,29 +241,45 @@ def _count_strong(first, last, indptr, strong, lengths):
 
 
 @compiled
+def _gather_strong(first, last, indptr, indices, strong, new_indptr, new_indices):
+    for i in range(first, last):
+        at = new_indptr[i]
+        for e in range(indptr[i], indptr[i + 1]):
+            if strong[index(e)]:
+                new_indices[index(at)] = indices[index(e)]
+                at += 1
+
+
+@compiled
 def _lump(first, last, indptr, indices, data, columns, strong, lumped):
+    size = data.shape[1] * data.shape[2]
+    data, lumped = data.reshape(-1), lumped.reshape(-1)
     for i in range(first, last):
         for e in range(indptr[i], indptr[i + 1]):
             if not strong[index(e)]:
-                for a in range(data.shape[1]):
-                    for b in range(data.shape[2]):
-                        lumped[index(i), index(a), index(b)] += data[index(e), index(a), index(b)]
+                for k in range(size):
+                    lumped[index(i * size + k)] += data[index(e * size + k)]
 
 
 @compiled
 def _product(first, last, indptr, indices, data, columns, strong, lumped, x, y):
     size = data.shape[1]
-    data = data.reshape(-1)
+    data, lumped = data.reshape(-1), lumped.reshape(-1)
     for i in range(first, last):
+        if size == 1:
+            total = lumped[i] * x[i]
+            for e in range(indptr[i], indptr[i + 1]):
+                if strong[index(e)]:
+                    total += data[index(e)] * x[index(indices[index(e)])]
+            y[i] = total
+            continue
         for a in range(size):
             total = 0.0
             for b in range(size):
-                total += lumped[i, a, b] * x[i * size + b]
+                total += lumped[(i * size + a) * size + b] * x[i * size + b]
             for e in range(indptr[i], indptr[i + 1]):
-                j, kept = indices[index(e)], 1.0 if strong[index(e)] else 0.0
-                if size == 1:
-                    total += kept * data[index(e)] * x[index(j)]
-                else:
+                if strong[index(e)]:
+                    j = indices[index(e)]
                     for b in range(size):
-                        total += kept * data[index((e * size + a) * size + b)] * x[index(j * size + b)]
+                        total += data[index((e * size + a) * size + b)] * x[index(j * size + b)]
             y[i * size + a] = total

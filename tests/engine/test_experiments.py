@@ -316,6 +316,7 @@ def test_an_own_parameter_has_a_profile():
         np.testing.assert_allclose(np.asarray(profile.interval, float), found[name], atol=0.05)
 
 
+@pytest.mark.slow
 def test_experiments_with_noises_of_their_own_are_judged_by_those():
     quiet, loud = np.random.default_rng(8).normal(size=(2, len(SAMPLES)))
     twin = cooling(gm.Parameter("noise", gm.LogNormal(1.0, 10.0), "K"))

@@ -53,6 +53,7 @@ def test_one_node_decays_exponentially_in_a_single_step():
     np.testing.assert_allclose(run.readings["body"], 300.0 + 50.0 * np.exp(-times / 250.0), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_sensor_of_an_output_lags_and_drifts_and_a_fit_finds_both(tmp_path: Path):
     """Behind its lag a decay is the sum of two; the drift of 3.6 K/h is read from a twin file."""
     twin = TwinFile.parse(DRIFTING, tmp_path).build()
@@ -158,7 +159,7 @@ def test_a_steady_start_balances_the_heat_and_stays():
     np.testing.assert_allclose(start, [290.0, (400.0 * 290.0 + 60.0 * 270.0) / 460.0], rtol=1e-13)
 
 
-@pytest.mark.parametrize("hold", [True, False])
+@pytest.mark.parametrize("hold", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_it_agrees_with_the_implicit_method_in_small_steps(hold):
     times = np.arange(0.0, DAY, 3600.0)
     network = house(fabric=285.0)
@@ -181,6 +182,7 @@ def test_conductances_may_follow_an_input():
     np.testing.assert_allclose(run.readings["body"], 300.0 + 50.0 * decay, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_steps_of_unequal_length_and_a_longest_step_change_nothing():
     times = np.array([0.0, 10.0, 500.0, 900.0, 4000.0, 4001.0])
     network = house(fabric=285.0)

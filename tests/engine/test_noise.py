@@ -185,6 +185,7 @@ def test_residuals_with_unknown_noise_have_the_derivatives_they_claim():
     assert remainders[0] / remainders[1] == pytest.approx(4.0, rel=0.05)
 
 
+@pytest.mark.slow
 def test_held_out_samples_that_hang_together_count_as_few():
     # 41 samples over 1 s, 0.025 s apart, with an error that lasts 10 s: about one independent one.
     rng = np.random.default_rng(10)
@@ -198,6 +199,7 @@ def test_held_out_samples_that_hang_together_count_as_few():
     assert any("worth 1.1 independent ones" in reason for reason in judged.reasons)
 
 
+@pytest.mark.slow
 def test_far_under_the_prior_there_is_no_likelihood_rather_than_a_wrong_one():
     problem = CalibrationProblem.of(cooling(gm.Noise(sigma())), gm.Record(SAMPLES, {"T": TRUTH}))
     assert np.isfinite(np.asarray(residual(jnp.array([0.0, -5.0]), problem))).all()

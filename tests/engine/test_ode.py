@@ -116,6 +116,7 @@ def test_robertson_reaches_the_published_values():
     np.testing.assert_allclose(found, expected, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_hires_reaches_the_published_values():
     # Hairer, Wanner, Solving Ordinary Differential Equations II; Mazzia, Magherini, problem HIRES, t = 321.8122.
     expected = [
@@ -148,6 +149,7 @@ def test_held_inputs_are_exact_and_seen_by_the_output_that_ends_the_step():
     np.testing.assert_allclose(run.readings["s"], [1.0, 1.0, -2.0, 0.5])
 
 
+@pytest.mark.slow
 def test_what_integrates_an_input_does_not_depend_on_the_requested_times():
     rng = np.random.default_rng(0)
     knots = np.cumsum(rng.uniform(0.01, 0.3, 50))
@@ -190,9 +192,7 @@ ANALYSES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "adaptive reverse" else n for n in ANALYSES]
-)
+@pytest.mark.parametrize("name", [n if n == "implicit" else pytest.param(n, marks=pytest.mark.slow) for n in ANALYSES])
 def test_gradients_pass_the_taylor_test(name):
     analysis = ANALYSES[name]
     tau, values = jnp.asarray(2.0), jnp.array([1.0, -2.0, 0.5])

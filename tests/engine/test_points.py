@@ -41,6 +41,7 @@ def test_a_spring_and_a_load_in_parallel():
     assert float(u[-1]) == pytest.approx(6.0 / (1.5 + 4.0), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_nonlinear_spring():
     """P = (k/L) u + a u³ at the tip, with a spring whose stiffness is a law."""
     spring = gm.PointSpring("tip", gm.Law(lambda u, x, a: a * u**2, (2.0,)))
@@ -79,6 +80,7 @@ def test_a_mass_and_a_dashpot_are_read_by_the_dynamic_matrices():
             assert float(push @ matrix.mv(push)) == pytest.approx(expected[axis])
 
 
+@pytest.mark.slow
 def test_a_load_on_one_field_of_several():
     mesh = bar().mesh
     space = gm.MixedSpace({"a": gm.FunctionSpace(mesh, "P1"), "b": gm.FunctionSpace(mesh, "P2")})

@@ -180,6 +180,7 @@ def test_shooting_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path):
         resumable_calibrate(twin, record, solver, None, path, windows=4)
 
 
+@pytest.mark.slow
 def test_windows_from_the_states_of_a_run_give_its_residual():
     """Started where the run is, the windows repeat it: the same misfit, no jumps, whatever their number."""
     record, twin = sprung(TIMES), unknown()

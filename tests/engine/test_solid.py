@@ -34,7 +34,7 @@ def affine(gradient, mesh):
     return gm.Profile(lambda x, m: m @ x, (matrix,))
 
 
-@pytest.mark.parametrize("kinematics", ["plane strain", "plane stress"])
+@pytest.mark.parametrize("kinematics", ["plane strain", pytest.param("plane stress", marks=pytest.mark.slow)])
 def test_isotropic_solid_is_elasticity(kinematics):
     space = gm.FunctionSpace(distorted(gm.rectangle(3, 2)), "Q2", (2,))
     u = jnp.asarray(np.random.default_rng(1).normal(size=(space.n_nodes, 2)))

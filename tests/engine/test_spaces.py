@@ -43,6 +43,9 @@ MESHES = {
     "prism": lambda: prisms(2),
     "several": lambda: several(3),
 }
+EVERY_CELL = pytest.mark.parametrize(
+    "cell", [c if c == "triangle" else pytest.param(c, marks=pytest.mark.slow) for c in MESHES]
+)
 
 
 def solved(physics):
@@ -93,7 +96,7 @@ def test_a_cubic_temperature_is_reproduced_by_cubic_elements(cell):
     np.testing.assert_allclose(u, space.interpolate(exact), atol=1e-8)
 
 
-@pytest.mark.parametrize("cell", [c if c == "triangle" else pytest.param(c, marks=pytest.mark.slow) for c in MESHES])
+@EVERY_CELL
 def test_the_divergence_theorem_holds_on_every_cell(cell):
     """∫ div F = ∮ F·n for a field of degree 2 ties cell rules, facet rules and normals together."""
     mesh = MESHES[cell]()
@@ -104,7 +107,7 @@ def test_the_divergence_theorem_holds_on_every_cell(cell):
     assert float(inside) == pytest.approx(float(outside), rel=1e-12)
 
 
-@pytest.mark.parametrize("cell", MESHES)
+@EVERY_CELL
 @pytest.mark.parametrize("degree", [0, 1])
 def test_discontinuous_functions_are_projected_cell_by_cell(cell, degree):
     mesh = MESHES[cell]()
@@ -171,6 +174,7 @@ def test_a_form_for_one_field_serves_one_field_of_several():
     np.testing.assert_allclose(w["b"], 5.0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_function_serves_as_a_coefficient():
     """Conductivity 1 + x as a function of its own space: u = ln(1 + x) / ln 2."""
     mesh = gm.rectangle(8, 1)

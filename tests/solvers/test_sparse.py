@@ -253,6 +253,27 @@ def test_products_without_loops_are_the_same(width: int):
     np.testing.assert_allclose(both, jax.vmap(operator.mv)(x), atol=1e-11)
 
 
+@pytest.mark.parametrize("missing", [None, "above", "below"])
+def test_a_symmetric_pattern_is_its_own_transpose_and_another_is_not(missing: str | None):
+    """Rows enough for two threads; with ``missing``, one entry has no mirror image."""
+    n, rng = 9000, np.random.default_rng(0)
+    some = sp.coo_array((np.ones(30000), (rng.integers(0, n, 30000), rng.integers(0, n, 30000))), (n, n))
+    pattern = sp.csr_array(some + some.T)
+    pattern.sum_duplicates()
+    row = np.repeat(np.arange(n), np.diff(pattern.indptr))
+    beside = np.flatnonzero(row < pattern.indices if missing == "above" else row > pattern.indices)
+    keep = np.ones(pattern.nnz, bool)
+    if missing:
+        keep[beside[len(beside) // 2]] = False
+    values = rng.standard_normal(pattern.nnz)[keep]
+    matrix = sp.csr_array(sp.coo_array((values, (row[keep], pattern.indices[keep])), (n, n)))
+    operator = SparseOperator.from_scipy(matrix)
+    assert (operator.pattern.backward is operator.pattern.forward) == (missing is None)
+    x = jnp.asarray(rng.standard_normal(n))
+    assert operator.mv(x) == pytest.approx(matrix @ np.asarray(x), abs=1e-12)
+    assert operator.transpose().mv(x) == pytest.approx(matrix.T @ np.asarray(x), abs=1e-12)
+
+
 def test_bad_patterns_are_refused():
     with pytest.raises(ValueError, match="Row 0 of the pattern is not sorted"):
         SparsityPattern.build(np.array([0, 2, 3]), np.array([1, 0, 1]))

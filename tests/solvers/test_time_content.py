@@ -62,7 +62,9 @@ def test_the_order_of_the_method_is_kept(method):
     assert np.log2(coarse[1] / fine[1]) > METHODS[method] - 0.3
 
 
-@ALL
+@pytest.mark.parametrize(
+    "method", [ImplicitEuler, BDF2, *(pytest.param(m, marks=pytest.mark.slow) for m in (CrankNicolson, SDIRK2, SDIRK4))]
+)
 def test_the_derivative_goes_through_the_content(method):
     """d u₁ / d a = −t for the exact solution; the discrete derivative passes a Taylor test."""
     value, slope = jax.jvp(lambda a: final(method, 24, a)[1], (0.7,), (1.0,))

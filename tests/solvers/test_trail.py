@@ -98,7 +98,10 @@ def test_a_start_is_the_best_combination_of_what_was_solved():
         assert left <= np.linalg.norm(b - best) + 1e-7 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize(("method", "noise", "share"), [("sdirk2", 0, 0.5), ("bdf2", 0, 0.5), ("bdf2", 1, 0.9)])
+@pytest.mark.parametrize(
+    ("method", "noise", "share"),
+    [("sdirk2", 0, 0.5), *(pytest.param("bdf2", *rest, marks=pytest.mark.slow) for rest in [(0, 0.5), (1, 0.9)])],
+)
 def test_an_adjoint_sweep_starts_from_what_it_has_solved(method, noise, share, monkeypatch):
     """The first solve starts from zero, as all would; with noisy sensors the others gain less, but lose nothing."""
     taken = []
@@ -189,6 +192,7 @@ class Exact(Preconditioner):
         return state @ r
 
 
+@pytest.mark.slow
 def test_second_derivatives_do_not_go_through_iterations():
     """Forward over reverse through a loop of solves, beside direct ones; also a gradient of a batch of marches."""
 

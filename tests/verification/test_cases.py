@@ -24,8 +24,6 @@ FAST = (
     "lame-cylinder",
     "nafems-fv32",
     "rober",
-    "rigid-tetrahedron-p2",
-    "order-triangle-p2",
     "portal-frame",
 )
 
