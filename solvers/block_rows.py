@@ -1,7 +1,7 @@
 """Sparse matrices of small dense blocks on the host: what the set-up of multigrid computes with."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Float, Int
 from scipy.linalg import lapack
 
-from gemel.loops import compiled, in_parts, index, one_thread, require_32_bits
+from gemel.loops import at_once, compiled, in_parts, index, one_thread, require_32_bits
 from gemel.solvers.patterns import transposed_entries
 
 _AT_A_TIME = 2**26
@@ -95,7 +95,7 @@ class BlockRows(NamedTuple):
         lengths = np.empty(self.rows, np.int32)
         parts = in_parts(self.rows, lambda *part: _multiply(*part, *self, *other, lengths))
         indptr = pointers_of(lengths, self.block[0] * other.block[1])
-        indices, data = (each[0] if len(each) == 1 else np.concatenate(each) for each in zip(*parts, strict=True))
+        indices, data = (_joined(each) for each in zip(*parts, strict=True))
         return BlockRows(indptr, indices, data.reshape(-1, self.block[0], other.block[1]), other.columns)
 
     def part(self, first: int, last: int) -> "BlockRows":
@@ -309,6 +309,16 @@ def _multiply(
                                 new_data[index((at * height + a) * width + b)] += term
         lengths[i] = end - begin
     return new_indices[:end], new_data[: end * size]
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays one after the other, each copied by a thread of its own: touching new memory takes longest."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+    whole = np.empty(ends[-1], parts[0].dtype)
+    at_once(*(lambda p=p, e=e: np.copyto(whole[e - len(p) : e], p) for p, e in zip(parts, ends, strict=True)))
+    return whole
 
 
 @compiled

@@ -13,6 +13,7 @@ import scipy.sparse
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from gemel.loops import in_parts
 from gemel.solvers.aggregation import HostLevel, constants, smoothed_aggregation
 from gemel.solvers.bilinear import product
 from gemel.solvers.block_rows import BlockRows, generalised_inverse, inverse_of, largest_eigenvalue
@@ -129,7 +130,7 @@ class AMG(Preconditioner):
         check_finite(matrix.data, "AMG")
         magnitude = np.abs(matrix.diagonal())
         size = float(magnitude[magnitude > 0].mean()) if magnitude.any() else 1.0
-        np.divide(matrix.data, size, out=matrix.data)
+        _divide(matrix.data, size, matrix.data)
         levels = self._build(operator, matrix)
         del matrix  # each level's is dropped where it has been converted
         with jax.ensure_compile_time_eval():
@@ -234,10 +235,20 @@ def _known_rows(operator: LinearOperator, size: float, dtype: np.dtype) -> Calla
     def rows() -> _Rows:
         scaled = tuple(np.empty(values.shape, dtype) for values in operator.values)
         for values, table in zip(operator.values, scaled, strict=True):
-            np.divide(values, size, out=table, casting="same_kind")  # on the host: it compiles nothing
+            _divide(np.asarray(values), size, table)  # on the host: it compiles nothing
         return _Rows(operator.pattern.forward, on_device(scaled))
 
     return rows
+
+
+def _divide(values: np.ndarray, size: float, into: np.ndarray) -> None:
+    """Numbers over a size, in threads."""
+    flat, result = values.reshape(-1), into.reshape(-1)
+
+    def part(first: int, last: int) -> None:
+        np.divide(flat[first:last], size, out=result[first:last], casting="same_kind")
+
+    in_parts(len(flat), part, 2**16)
 
 
 def _convert_rows(matrix: BlockRows, dtype: np.dtype, probed: bool = False) -> tuple[_Rows, Probes | None]:
