@@ -20,6 +20,7 @@ from jaxtyping import Array
 from gemel.engine.coefficients import PerCell, PerPoint
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
+from gemel.engine.zeros import known_zeros
 
 _LARGEST_TABLE = 2**23
 """The most numbers that a table of products of two bases may hold."""
@@ -168,20 +169,27 @@ def element_residual(names: tuple[str, ...], form: Form, local: tuple[Array, ...
     def pair(form: Form, fields: tuple[Jet, ...], point: Point) -> tuple[Jet, ...]:
         return as_tuple(names, form.dual(as_argument(names, fields), point))
 
-    duals = at_points(pair, form, frame, jets(frame, local))
+    given = form, frame, jets(frame, local)
+    duals, zeros = at_points(pair, *given), known_zeros(functools.partial(at_points, pair), *given)
     parts = []
-    for basis, gradient, dual in zip(frame.basis, frame.gradients, duals, strict=True):
-        source = dual.value * _aligned(frame.measure[:, None], dual.value.ndim + 1)[:, 0]
-        flux = dual.grad * _aligned(frame.measure[:, None], dual.grad.ndim)
-        pulled = jnp.stack(
-            [jnp.sum(flux * _aligned(frame.inverse[:, k], flux.ndim), axis=-2) for k in range(frame.inverse.shape[1])],
-            axis=1,
-        )
-        total = _over_points(basis, source, frame.shared) + _over_points(
-            jnp.swapaxes(gradient, 1, 2), pulled, frame.shared
-        )
+    for basis, gradient, values, dual, zero in zip(frame.basis, frame.gradients, local, duals, zeros, strict=True):
+        terms = []
+        if not zero.value:
+            source = dual.value * _aligned(frame.measure[:, None], dual.value.ndim + 1)[:, 0]
+            terms.append(_over_points(basis, source, frame.shared))
+        if not zero.grad:
+            flux = dual.grad * _aligned(frame.measure[:, None], dual.grad.ndim)
+            pulled = [_along(flux, frame.inverse[:, k]) for k in range(frame.inverse.shape[1])]
+            terms.append(_over_points(jnp.swapaxes(gradient, 1, 2), jnp.stack(pulled, axis=1), frame.shared))
+        total = _sum(terms) if terms else jnp.zeros_like(values)
         parts.append(total.reshape(-1, total.shape[-1]))
     return jnp.concatenate(parts)
+
+
+def _along(flux: Array, direction: Array) -> Array:
+    """Σ_d flux[q, ..., d, n] direction[q, d, n], term by term: XLA's own sum over an axis is no part of a loop."""
+    shape = (direction.shape[0], *[1] * (flux.ndim - 3), direction.shape[-1])
+    return _sum(flux[..., d, :] * direction[:, d].reshape(shape) for d in range(direction.shape[1]))
 
 
 def _over_points(table: Array, values: Array, shared: bool) -> Array:

@@ -165,6 +165,11 @@ class Integral(Contribution):
         """As the form says."""
         return self.form.has_tangent
 
+    @property
+    def homogeneous(self) -> bool:
+        """As the form says."""
+        return self.form.homogeneous
+
 
 class DiscreteProblem(eqx.Module):
     r"""Find $u$ with $R(u; v) = 0$ for all $v$, $R$ a sum of contributions, $u = g$ on constrained parts.
@@ -243,6 +248,19 @@ class DiscreteProblem(eqx.Module):
         """The tangent operator, with ``scale`` times the identity at prescribed unknowns."""
         values = self.matrix_values(self.constraint.lift(u), self.symmetric)
         return self.constraint.operator(self.layout, values, scale, symmetric=self.symmetric)
+
+    def linearised(self, u: Float[Array, " n"], scale: Any = 1.0) -> tuple[AssembledOperator, Float[Array, " n"]]:
+        r"""The tangent and the residual of a linear problem, $R(u) = R(0) + K u$: elements are visited for the matrix
+        and for what pushes at zero, which loads do and homogeneous parts do not.
+        """
+        lifted = self.constraint.lift(u)
+        values = self.matrix_values(lifted, self.symmetric)
+        pushed = self.layout.operator(values, symmetric=self.symmetric).mv(lifted)
+        pushing = tuple(not part.homogeneous for part in self.contributions)
+        if any(pushing):
+            pushed = pushed + self.unconstrained(jnp.zeros_like(lifted), pushing)
+        operator = self.constraint.operator(self.layout, values, scale, symmetric=self.symmetric)
+        return operator, self.constraint.reduce(pushed) + scale * (u - lifted)
 
 
 def discretise(

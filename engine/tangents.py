@@ -29,6 +29,13 @@ class Differentiable(eqx.Module):
         """False where the residual does not depend on the unknowns, as that of a dead load: no matrix is planned."""
         return True
 
+    @property
+    def homogeneous(self) -> bool:
+        """True where the residual is known to be zero where the unknowns are: of a linear part it is then the product
+        of the tangent with them.
+        """
+        return False
+
 
 class Delegated(Differentiable):
     """A part that is as another is."""
@@ -57,6 +64,11 @@ class Delegated(Differentiable):
     def has_tangent(self) -> bool:
         """As the origin."""
         return self.origin.has_tangent
+
+    @property
+    def homogeneous(self) -> bool:
+        """As the origin."""
+        return self.origin.homogeneous
 
 
 class Quadratic(Differentiable):

@@ -86,10 +86,12 @@ class _Step(eqx.Module):
     solver: LinearSolver
     state: Any
     start: Array
+    there: Array | None
 
     def __call__(self, residual: Any, tangent: Any, parameters: tuple[LinearOperator, PyTree]):
         operator, args = parameters
-        solution = self.solver.compute(self.state, operator, -residual.of(self.start, args), None)
+        there = residual.of(self.start, args) if self.there is None else self.there
+        solution = self.solver.compute(self.state, operator, -there, None)
         return self.start + solution.value, (solution.status, solution.statistics)
 
 
@@ -109,16 +111,17 @@ def affine_solve(
     operator: LinearOperator,
     solver: LinearSolver,
     state: Any,
+    there: Float[Array, " n"] | None = None,
 ) -> Solution[Array]:
     """Find the root u of a residual that is affine in u and has ``operator`` as its tangent, by one linear solve.
 
     As `linear_solve` of ``operator`` with the residual at ``start`` on the right, but reverse mode goes through
     ``residual(u, args)`` instead of the entries of the matrix: it needs one product with its transposed derivative,
     where that of an assembly costs several assemblies. ``start`` has no derivative. All floating-point leaves of
-    ``args`` and of ``residual`` do, to any order.
+    ``args`` and of ``residual`` do, to any order. ``there`` is the residual at ``start`` where it is known.
     """
     state = state_for(solver, state, operator)
-    forward = _Step(solver, stop_gradient(state), stop_gradient(start))
+    forward = _Step(solver, stop_gradient(state), stop_gradient(start), stop_gradient(there))
     value, (status, statistics) = implicit_solve(
         forward, _Affine(residual), (operator, args), solver, state, linear_tangent, operator.symmetric
     )

@@ -101,7 +101,8 @@ def motions(times: np.ndarray) -> dict[str, gm.Series]:
 def assemble(problem: DiscreteProblem) -> tuple[Any, jax.Array]:
     """The tangent and the right-hand side at zero."""
     start = problem.constraint.lift(jnp.zeros(problem.space.n_dofs))
-    return problem.tangent(start), -problem.residual(start)
+    operator, residual = problem.linearised(start)
+    return operator, -residual
 
 
 @eqx.filter_jit

@@ -103,8 +103,8 @@ class Steady(Analysis):
         complete = problem.constraint.complete
         if problem.linear:
             start = _start(problem, self.initial)
-            tangent = problem.tangent(start)
-            solution = affine_solve(_residual, start, problem, tangent, self.linear_solver, prepared)
+            tangent, there = problem.linearised(start)
+            solution = affine_solve(_residual, start, problem, tangent, self.linear_solver, prepared, there)
             return Solution(complete(solution.value), solution.status, solution.statistics)
         xtol = min(self.rtol, 1e-8)
         newton = EquilibriumNewton(self.linear_solver, _itself, self.rtol, xtol, self.newton_steps, _HALVINGS)

@@ -109,6 +109,11 @@ class Hooke(StressForm):
         """The elastic constants."""
         return (self.youngs_modulus, self.poisson_ratio)
 
+    @property
+    def homogeneous(self) -> bool:
+        """Always."""
+        return True
+
 
 class NormalLoad(Loading, Form):
     """A pressure against the outward normal."""

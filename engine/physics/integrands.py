@@ -33,6 +33,11 @@ class _WithCoefficient(Form):
         """The coefficient."""
         return self.coefficient
 
+    @property
+    def homogeneous(self) -> bool:
+        """Always."""
+        return True
+
 
 class Diffusion(_WithCoefficient):
     r"""$k \nabla u$ as flux; ``coefficient`` $k$ is a number or a ``(dim, dim)`` tensor."""
