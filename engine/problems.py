@@ -16,11 +16,12 @@ from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import ByTag, FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint, Tie
-from gemel.engine.domains import Domain, domains
+from gemel.engine.domains import Domain
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
 from gemel.engine.parameters import parameters_of
 from gemel.engine.spaces import FunctionSpace, Space
+from gemel.engine.tabulation import domains
 from gemel.engine.tangents import Differentiable
 from gemel.solvers.sparse import AssembledOperator
 
