@@ -87,7 +87,6 @@ from gemel.engine.constraints import (
     periodic_nodes,
 )
 from gemel.engine.datareport import ChannelReport, DataReport
-from gemel.engine.domains import integrate
 from gemel.engine.elementgroups import ElementGroup, ElementKernel
 from gemel.engine.elements import LagrangeElement, lagrange
 from gemel.engine.extrapolation import Extrapolation, extrapolations, neural_ranges
@@ -98,6 +97,7 @@ from gemel.engine.forms import Energy, Form, WeakForm
 from gemel.engine.generalisedforce import GeneralisedForce
 from gemel.engine.history import HistoryForm, HistoryTerm
 from gemel.engine.images import ImageSensor, PixelSensor, pixel_grid
+from gemel.engine.integrals import integrate
 from gemel.engine.lumping import lumped_mass
 from gemel.engine.materials import (
     DecoupledMaterial,

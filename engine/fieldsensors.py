@@ -13,12 +13,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.compiling import one_program
-from gemel.engine.domains import Domain, domains, integral_over
+from gemel.engine.domains import Domain
 from gemel.engine.fields import Jet, Point
+from gemel.engine.integrals import integral_over
 from gemel.engine.noise import Noise, as_noise
 from gemel.engine.physics.kinematics import require_half_plane
 from gemel.engine.sensors import FieldSensor, Sensor, floats
 from gemel.engine.spaces import FunctionSpace
+from gemel.engine.tabulation import domains
 
 
 class Basis(NamedTuple):

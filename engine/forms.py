@@ -38,6 +38,15 @@ class Form(Differentiable):
         ``u`` is a `Jet` and so is the result; for several fields of a mixed space both are dictionaries of them.
         """
 
+    def share(self, u: Any, point: Point) -> Any:
+        """What of a total goes to one quadrature point, up to a factor, where it is not spread evenly."""
+        return 1.0
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a total is not spread evenly."""
+        return False
+
 
 class WeakForm(Form):
     """A form written as mathematics, ``integrand(u, v, point, *parameters)``, linear in the test function ``v``.

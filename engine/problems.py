@@ -16,11 +16,12 @@ from gemel.engine.chunks import Chunks
 from gemel.engine.coefficients import ByTag, FieldCoefficient, QuadratureField, inputs_of
 from gemel.engine.compiling import one_program
 from gemel.engine.constraints import Condition, Constraint, Tie
-from gemel.engine.domains import Domain, domains
+from gemel.engine.domains import Domain
 from gemel.engine.fields import Point
 from gemel.engine.forms import Form
 from gemel.engine.parameters import parameters_of
 from gemel.engine.spaces import FunctionSpace, Space
+from gemel.engine.tabulation import domains
 from gemel.engine.tangents import Differentiable
 from gemel.solvers.sparse import AssembledOperator
 
@@ -61,7 +62,7 @@ class Term(Summand):
         on: a tag of cells (``"all"``) or facets.
         facets: which of both.
         total: the form's numbers are totals over all of ``on`` (a power in W, a mass in kg) and are divided by
-            its measure.
+            its measure, or where the form is `uneven` by the integral of its shares.
         degree: polynomial degree that the quadrature integrates exactly; chosen from the element when None.
         fields: on a mixed space, the one field that the form sees as a plain `Jet`, or several in a dictionary;
             None is every function space.
@@ -95,10 +96,15 @@ def _is_field(leaf: Any) -> bool:
     return isinstance(leaf, FieldCoefficient)
 
 
+def _share(form: Form, u: Any, point: Point) -> Array:
+    return form.share(u, point)
+
+
 class Integral(Contribution):
     """A form on the elements of a tag.
 
-    With ``total`` the form's numbers are totals and are divided by the measure of the domain.
+    With ``total`` the form's numbers are totals and are divided by the measure of the domain, or the integral of the
+    form's shares.
     """
 
     form: Form
@@ -110,19 +116,24 @@ class Integral(Contribution):
         fields = ([table.dofs() for table in domain.tables] for domain in self.domains)
         return [tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1) for tables in fields]
 
-    def scale(self, points: Array) -> Array | float:
-        """One, or the inverse of the domain's measure."""
-        return 1.0 / sum(domain.measure(points) for domain in self.domains) if self.total else 1.0
+    def scale(self, u: Float[Array, " n"], points: Array) -> Array | float:
+        """One, or the inverse of the domain's measure, or of the integral of the form's shares."""
+        if not self.total:
+            return 1.0
+        if not self.form.uneven:
+            return 1.0 / sum(domain.measure(points) for domain in self.domains)
+        parts = (part.integrate_with(_share, self.form, u, points, k) for k, part in enumerate(self.domains))
+        return 1.0 / sum(parts)
 
     def residuals(self, u: Float[Array, " n"], points: Array) -> list[Array]:
         """The element residuals of the form."""
-        scale = self.scale(points)
+        scale = self.scale(u, points)
         return [scale * part.residuals(self.form, u, points, k) for k, part in enumerate(self.domains)]
 
     @staticmethod
     def residuals_together(parts: "Sequence[Integral]", u: Float[Array, " n"], points: Array) -> list[Array]:
         """The sums of the element residuals of forms on domains that are alike: points are mapped once for all."""
-        scales = [part.scale(points) for part in parts]
+        scales = [part.scale(u, points) for part in parts]
         found = []
         for k, domain in enumerate(parts[0].domains):
             forms = [(part.domains[k], part.form, scale) for part, scale in zip(parts, scales, strict=True)]
@@ -137,7 +148,7 @@ class Integral(Contribution):
 
     def tangents(self, u: Float[Array, " n"], points: Array) -> list[Chunks]:
         """The element tangents of the form."""
-        scale = self.scale(points)
+        scale = self.scale(u, points)
         return [part.tangents_of(self.form, scale, u, points, k) for k, part in enumerate(self.domains)]
 
     def evaluate(self, function: Callable[[Any, Any, Point], Any], u: Float[Array, " n"], points: Array) -> Any:

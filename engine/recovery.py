@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 
 from gemel.engine.assembly import GatherSum
 from gemel.engine.coefficients import FieldCoefficient
-from gemel.engine.domains import node_domains
 from gemel.engine.fields import Jet, Point
 from gemel.engine.spaces import FunctionSpace
+from gemel.engine.tabulation import node_domains
 
 
 def nodal_average(

@@ -35,7 +35,6 @@ from gemel.solvers.linearising import Regularised
 from gemel.solvers.lobpcg import LOBPCG
 from gemel.solvers.many import solve_columns, solve_scenarios, stack_operators
 from gemel.solvers.mass_invert import MassInvert
-from gemel.solvers.modal_sum import modal_sum
 from gemel.solvers.multigrid import AMG
 from gemel.solvers.nesting import Prolongation
 from gemel.solvers.newton import Backtracking, Newton, NonlinearSolver, nonlinear_solve
@@ -175,7 +174,6 @@ __all__ = [
     "linear_combination",
     "linear_solve",
     "load_path",
-    "modal_sum",
     "nonlinear_solve",
     "robust_newton",
     "solve_columns",

@@ -318,7 +318,8 @@ def _pairs_jvp(primals, tangents):
     dinert = jnp.zeros_like(vectors) if dinert is None else dinert
     load = dstiff - values * dinert
     dvalues = jnp.einsum("nk,nk->k", vectors, load)
-    groups = groups_of(values)
+    groups, (apart, turns) = groups_of(values), _apart(values)
+    mixed = vectors.T @ load
 
     def rate(value, group, load, dinert):
         bordered = BorderedOperator(problem.stiffness, problem.mass, value, inert * group, group)
@@ -326,8 +327,9 @@ def _pairs_jvp(primals, tangents):
         return tangent_solve(bordered, rhs, problem.linear_solver, None)[: vectors.shape[0]]
 
     dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, groups, load, dinert)
+    dvectors = dvectors + vectors @ (0.5 * turns * (mixed + mixed.T))
     repeated, mark = jnp.sum(groups, axis=1) > 1, jnp.sum(vectors, axis=0)
-    return (values, vectors, aux), (_first(dvalues, mark, repeated), _first(dvectors, mark, repeated), daux)
+    return (apart, vectors, aux), (_first(dvalues, mark, repeated), _first(dvectors, mark, repeated), daux)
 
 
 def _first(rates: Float[Array, "*n k"], mark: Float[Array, " k"], repeated: Bool[Array, " k"]) -> Float[Array, "*n k"]:
@@ -352,6 +354,21 @@ def _marked_jvp(primals, tangents):
     return x, tangents[0] + jnp.where(repeated & (x != 0), jnp.nan, 0.0) * tangents[1]
 
 
+def _apart(values: Float[Array, " k"]) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
+    """Eigenvalues of which repeated ones, but those about zero, are taken apart by the root of the precision, relative
+    to themselves; and for two vectors of such a group one over the distance of their eigenvalues, else zero.
+    """
+    split = jnp.finfo(values.dtype).eps ** 0.5
+    size, order = jnp.abs(values), jnp.arange(len(values))
+    far = size > _CLOSE_TO_ZERO / _CLOSE * jnp.max(size)
+    same = groups_of(values) * (far[:, None] & far)
+    after = jnp.sign(order[:, None] - order)
+    apart = values + 0.5 * split * size * jnp.sum(same * after, axis=1)
+    gaps = apart - apart[:, None]
+    turning = (same > 0) & (after != 0)
+    return apart, jnp.where(turning, 1.0 / jnp.where(turning, gaps, 1.0), 0.0)
+
+
 def groups_of(values: Float[Array, " k"]) -> Float[Array, "k k"]:
     """One where two eigenvalues are the same, else zero."""
     size = jnp.abs(jax.lax.stop_gradient(values))
@@ -374,21 +391,24 @@ def eigen_solve(
     (K − λM) dφ − Mφ dλ = −(dK − λ dM)φ,  φᵀM dφ = −½ φᵀdM φ, one for each vector, by ``linear_solver``
     (None is `SparseDirect` with rtol 10⁻⁴; pass `DenseDirect` for operators it cannot take).
 
-    Of a repeated eigenvalue only first derivatives of some functions exist here, and second ones are NaN. With its
-    vectors Φ and H = Φᵀ(dK − λ dM)Φ, its eigenvalues change by those of H, and the derivative of Σ f(λᵢ) φᵢφᵢᵀ over its
-    pairs is Φ(f′(λ) H)Φᵀ beside f(λ) times that of ΦΦᵀ. A vector of rates dλᵢ has room for the diagonal of H only. So
-    right are derivatives of functions of the sum of its eigenvalues and of ΦΦᵀ, such as Σ f(λᵢ) or Σ (wᵀφᵢ)²: all its
-    vectors are in the border, and they take no turn among themselves, φⱼᵀM dφᵢ = −½ φⱼᵀdM φᵢ. Functions in which each
-    vector meets its own eigenvalue, such as Σ λᵢ φᵢφᵢᵀ or the modal flexibility Σ φᵢφᵢᵀ/λᵢ, miss what is off the
-    diagonal of H, unnoticed: use `modal_sum` for those. Derivatives of one vector, or one eigenvalue, of several with
-    the same λ mean nothing, nor do those of vectors whose eigenvalue has more of them than are among the k. Eigenvalues
-    count as the same within 10⁻⁷ of themselves, or 10⁻¹⁰ of the largest one.
+    Of a repeated eigenvalue first derivatives exist of functions that do not ask which of its vectors is which, such as
+    Σ f(λᵢ), Σ (wᵀφᵢ)² or the modal flexibility Σ φᵢφᵢᵀ/λᵢ over all of them. With H = Φᵀ(dK − λ dM)Φ that of
+    Σ f(λᵢ) φᵢφᵢᵀ is Φ(f′(λ) H)Φᵀ beside f(λ) times that of ΦΦᵀ, and f′(λ) is what a divided difference of f tends to:
+    where they are differentiated the λᵢ are taken apart by 1.5·10⁻⁸ of themselves, the root of the precision, and the
+    vectors turn among themselves by H over these distances, as those of a pencil so near. So right, to about 10⁻⁸, is
+    all that has a derivative, and values are off by as much there. What has none says so by a derivative of some 10⁸
+    times its size: one vector, or a component of it, wherever H is not diagonal. One eigenvalue of several has the rate
+    of its φᵢ, its own only in directions where H is diagonal. Second derivatives are NaN. Vectors of eigenvalues about
+    zero, as those of rigid motions, do not turn: there f(λᵢ) may not meet its vector. Derivatives of vectors whose
+    eigenvalue has more of them than are among the k mean nothing. Eigenvalues count as the same within 10⁻⁷ of
+    themselves, or 10⁻¹⁰ of the largest one.
 
     Vectors are M-orthonormal, and the entry of largest magnitude of each is positive. Returns ((k,), (n,
     k)), the status and the statistics of the solver.
 
     Nelson, *Simplified calculation of eigenvector derivatives*, AIAA J. 14 (1976); repeated eigenvalues: Dailey,
-    *Eigenvector derivatives with repeated eigenvalues*, AIAA J. 27 (1989).
+    *Eigenvector derivatives with repeated eigenvalues*, AIAA J. 27 (1989); sums over them: Daleckii, Krein,
+    *Integration and differentiation of functions of Hermitian operators*, AMS Transl. 47 (1965).
     """
     frozen = stop_gradient((stiffness, mass))
     state = solver.init(*frozen) if state is None else stop_gradient(state)

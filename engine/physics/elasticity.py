@@ -144,16 +144,24 @@ def Traction(on: str, value: Any) -> Term:
     return Term(Load(value), on, facets=True)
 
 
-def Force(on: str, value: Any, facets: bool = True) -> Term:
-    r"""A force on all of a region, spread evenly over its measure: $t = F / |\Gamma|$, or $f = F / |\Omega|$.
+def Force(on: str, value: Any, facets: bool = True, shape: Any = None) -> Term:
+    r"""A force on all of a region: spread evenly over its measure, $t = F / |\Gamma|$, or as $t = F\,s / \int s$.
+
+    An $F$ that is itself not the same everywhere counts at each point as if it were so in all of the region, as with
+    `Power`: the resultant is its mean.
 
     Args:
         on: a tag of facets, or of cells.
         value: $F$ in N (per m of depth in 2-D), a vector ``(dim,)``: an array, or a `Vector` of numbers, parameters
             and inputs.
         facets: whether ``on`` names facets.
+        shape: $s$, how it is spread, up to a factor: a `Profile` or a `FieldCoefficient`, whose integral over the
+            region must not be zero; evenly when None.
+
+    Raises:
+        ValueError: for a shape that is neither.
     """
-    return Term(Load(value), on, facets=facets, total=True)
+    return Term(Load(value, shape), on, facets=facets, total=True)
 
 
 def Pressure(on: str, value: Any) -> Term:

@@ -115,15 +115,24 @@ def HeatSource(on: str, density: Any) -> Term:
     return Term(Load(density), on)
 
 
-def Power(on: str, value: Any, facets: bool = False) -> Term:
-    r"""Heat put into all of a region, spread evenly over its measure: $q = Q / |\Omega|$, or $q_n = Q / |\Gamma|$.
+def Power(on: str, value: Any, facets: bool = False, shape: Any = None) -> Term:
+    r"""Heat put into all of a region: spread evenly over its measure, $q = Q / |\Omega|$, or as $q = Q\,s / \int s$.
+
+    A $Q$ that is itself not the same everywhere, by a `Profile` or a `Law`, counts at each point as if it were so in
+    all of the region, $q(x) = Q(x) / |\Omega|$: what is put in is its mean, $\int_\Omega Q / |\Omega|$. A total that is
+    known and not spread evenly has a ``shape``.
 
     Args:
         on: a tag of cells, in which it is released, or of facets, through which it flows in.
         value: $Q$ in W (per m of depth in 2-D): a number, parameter or input; negative where heat is taken out.
         facets: whether ``on`` names facets.
+        shape: $s$, how it is spread, up to a factor: a `Profile` or a `FieldCoefficient`, whose integral over the
+            region must not be zero; evenly when None.
+
+    Raises:
+        ValueError: for a shape that is neither.
     """
-    return Term(Load(value), on, facets=facets, total=True)
+    return Term(Load(value, shape), on, facets=facets, total=True)
 
 
 def MovingSource(on: str, power: Any, position: Sequence[Any], radius: Any, facets: bool = True) -> Term:

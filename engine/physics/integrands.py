@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gemel.engine.coefficients import evaluate, is_constant
+from gemel.engine.coefficients import FieldCoefficient, Profile, evaluate, is_constant
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
 from gemel.engine.materials.ranges import require_finite
@@ -86,16 +86,37 @@ def require_entries(load: Array, u: Jet) -> Array:
 
 
 class Load(Loading, Form):
-    """Minus ``density`` as source: what is put into the field per volume or area."""
+    """Minus ``density`` as source: what is put into the field per volume or area. ``shape``, a number by place, says
+    how a total is spread, up to a factor; evenly where it is None.
+    """
 
     density: Any
+    shape: Any = None
 
     def __check_init__(self) -> None:
         require_load(self.density)
+        if not isinstance(self.shape, Profile | FieldCoefficient | None):
+            raise ValueError(
+                "The shape of a load must be a Profile or a FieldCoefficient, a number by place alone, not "
+                f"{type(self.shape).__name__}."
+            )
 
     def dual(self, u: Jet, point: Point) -> Jet:
         """The pair at one point. Raises `ValueError` for a density that has not one entry for each of the field."""
-        return Jet(-require_entries(evaluate(self.density, u, point), u), jnp.zeros_like(u.grad))
+        load = require_entries(evaluate(self.density, u, point), u)
+        return Jet(-(load if self.shape is None else load * self.share(u, point)), jnp.zeros_like(u.grad))
+
+    def share(self, u: Any, point: Point) -> Array:
+        """The shape at one point. Raises `ValueError` for one that is not one number."""
+        share = evaluate(self.shape, u, point)
+        if share.shape:
+            raise ValueError(f"The shape of a load must be one number at each place, not an array of {share.shape}.")
+        return share
+
+    @property
+    def uneven(self) -> bool:
+        """Whether a total has a shape."""
+        return self.shape is not None
 
     @property
     def linear(self) -> bool:

@@ -11,7 +11,8 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gemel.engine import Elasticity, FunctionSpace, Physics, Steady, nodal_stress
-from gemel.engine.domains import domains, integral_over
+from gemel.engine.integrals import integral_over
+from gemel.engine.tabulation import domains
 from gemel.meshes import CellBlock, Mesh, box, extrude, line, rectangle
 from gemel.solvers import SparseDirect
 

@@ -121,6 +121,19 @@ def test_a_force_is_spread_evenly_whatever_the_area():
     np.testing.assert_allclose(inside, loads(gm.BodyForce("all", force / 2.4)), atol=1e-12)
 
 
+def test_a_force_is_spread_by_its_shape():
+    """Over a side of height 1 as the parabola of a shear force, 6 y (1 - y): the mean of y is 1/2, that of y² 3/10."""
+    space = gm.FunctionSpace(gm.rectangle(3, 2, size=(2.0, 1.0)), "Q2", (2,))
+    parabola = gm.Profile(lambda x: x[1] * (1.0 - x[1]))
+    conditions = [gm.Dirichlet("left"), gm.Force("right", (30.0, -70.0), shape=parabola)]
+    body = gm.Elasticity(space, 1e5, 0.3, conditions=conditions, kinematics="plane strain")
+    found = -np.asarray(body.problem.unconstrained(jnp.zeros(space.n_dofs))).reshape(-1, 2)
+    np.testing.assert_allclose(found.sum(axis=0), [30.0, -70.0], rtol=1e-12)
+    y = np.asarray(space.nodes())[:, 1]
+    np.testing.assert_allclose(y @ found, [15.0, -35.0], rtol=1e-12)
+    np.testing.assert_allclose(y**2 @ found, [9.0, -21.0], rtol=1e-12)
+
+
 @pytest.mark.slow
 def test_derivatives_by_the_shape_work_with_the_default_solver():
     """The tip of a rod that is pulled moves by F L / (E A): its derivative by a stretch of the mesh is known."""

@@ -155,3 +155,31 @@ def test_a_twin_is_differentiated_by_its_shape():
     value, slope = jax.value_and_grad(end)(1.0)
     assert float(value) == pytest.approx(0.6, rel=1e-6)
     assert float(slope) == pytest.approx(1.2, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_remainders_of_the_flexibility_of_a_square_cantilever_whose_modes_come_in_pairs():
+    """Sheared to a rhomb it has two frequencies for each; what its modes make together at the end has a derivative at
+    the square, however little each vector of a pair has, and its plain sum is right."""
+    mesh = gm.box(4, 1, 1, size=(1.0, 0.1, 0.1))
+    shear = np.stack([0.0 * mesh.points[:, 0], mesh.points[:, 2], mesh.points[:, 1]], axis=1)
+    push = jnp.array([0.0, 1.0, 0.4])
+
+    @jax.jit
+    def found(t):
+        space = gm.FunctionSpace(mesh.with_points(jnp.asarray(mesh.points) + t * shear), "Q2", (3,))
+        body = gm.Elasticity(space, 1.0, 0.3, 1.0, [gm.Dirichlet("left")])
+        frequencies, modes = gm.Modal(body, 4).solve().value
+        tips = jnp.mean(modes.reshape(space.n_nodes, 3, 4)[space.nodes_on("right")], axis=0)
+        return jnp.sum((push @ tips) ** 2 / (2 * jnp.pi * frequencies) ** 2), frequencies, push @ tips[:, 0]
+
+    start = jnp.zeros(())
+    _, pairs, _ = found(start)
+    assert pairs[1] / pairs[0] - 1 < 1e-9
+    assert pairs[2] / pairs[1] - 1 > 0.1
+    value, slope = jax.value_and_grad(lambda t: found(t)[0])(start)
+    assert abs(slope) > 0.1 * value
+    np.testing.assert_allclose(jax.jvp(lambda t: found(t)[0], (start,), (jnp.ones(()),))[1], slope, rtol=1e-6)
+    rests = np.array([abs(found(start + h)[0] - found(start)[0] - h * slope) for h in (0.04, 0.02, 0.01)])
+    assert np.all(np.abs(np.log2(rests[:-1] / rests[1:]) - 2) < 0.15)
+    assert abs(jax.grad(lambda t: found(t)[2])(start)) > 1e5 * abs(found(start)[2])  # of one vector there is none

@@ -34,6 +34,55 @@ def test_power_is_a_total_and_leaves_through_the_only_way_out():
     assert float(out) == pytest.approx(7.0, rel=1e-8)
 
 
+@pytest.mark.slow
+def test_a_total_is_spread_by_its_shape_and_a_law_counts_by_its_mean():
+    """In the unit square, where the powers of x have the means 1/2, 1/3, 1/4: what is put in, and its first moment."""
+    space = gm.FunctionSpace(gm.rectangle(3, 2, size=(1.0, 1.0)), "Q2")
+    x = np.asarray(space.nodes())[:, 0]
+    ramp = gm.Profile(lambda x: 4.0 * x[0])
+    field = gm.FieldCoefficient(space, 3.0 * x)
+
+    def moments(value, u=0.0, **how) -> list[float]:
+        heat = gm.Heat(space, 1.0, conditions=[gm.Convection("left", 1.0, 0.0), gm.Power("all", value, **how)])
+        bare = gm.Heat(space, 1.0, conditions=[gm.Convection("left", 1.0, 0.0)])
+        at = jnp.full(space.n_dofs, u)
+        load = np.asarray(bare.problem.unconstrained(at) - heat.problem.unconstrained(at))
+        return [load.sum(), load @ x]
+
+    assert moments(7.0) == pytest.approx([7.0, 3.5])
+    for shape in (ramp, field):
+        assert moments(7.0, shape=shape) == pytest.approx([7.0, 7.0 * (1 / 3) / (1 / 2)])
+    assert moments(ramp) == pytest.approx([2.0, 4.0 / 3])
+    assert moments(gm.Law(lambda u, x, k: k * u * x[0], (2.0,)), 3.0) == pytest.approx([3.0, 2.0])
+    assert moments(ramp, shape=field) == pytest.approx([4.0 * (1 / 3) / (1 / 2), 4.0 * (1 / 4) / (1 / 2)])
+    with pytest.raises(ValueError, match="a number by place alone, not Law"):
+        gm.Power("all", 7.0, shape=gm.Law(lambda u, x: u))
+    with pytest.raises(ValueError, match=r"one number at each place, not an array of \(2,\)"):
+        moments(7.0, shape=gm.Profile(lambda x: x))
+
+
+@pytest.mark.slow
+def test_the_shape_of_a_total_has_parameters_and_its_integral_moves_with_the_mesh():
+    """A beam of heat exp(-x/w) on an edge of length L: what is put in stays, its mean place w - L / (exp(L/w) - 1)."""
+
+    def mean_place(width, length):
+        mesh = gm.rectangle(40, 1, size=(1.0, 1.0))
+        mesh = mesh.with_points(jnp.asarray(mesh.points) * jnp.array([length, 1.0]))
+        space = gm.FunctionSpace(mesh, "Q2")
+        beam = gm.Profile(lambda x, w: jnp.exp(-x[0] / w), (width,))
+        conditions = [gm.Convection("top", 1.0, 0.0), gm.Power("bottom", 5.0, facets=True, shape=beam)]
+        load = -gm.Heat(space, 1.0, conditions=conditions).problem.unconstrained(jnp.zeros(space.n_dofs))
+        return jnp.sum(load), load @ space.nodes()[:, 0] / 5.0
+
+    for width, length in ((0.3, 1.0), (0.3, 1.5)):
+        put_in, place = mean_place(width, length)
+        assert float(put_in) == pytest.approx(5.0)
+        assert float(place) == pytest.approx(width - length / np.expm1(length / width), rel=1e-6)
+    slope = jax.grad(lambda w: mean_place(w, 1.0)[1])(0.3)
+    e = np.exp(1 / 0.3)
+    assert float(slope) == pytest.approx(1 - e / (e - 1) ** 2 / 0.3**2, rel=1e-5)
+
+
 FOIL = """
 name = "bar"
 mesh.grid = { x = ["0 mm", "100 mm", "200 mm"], y = ["0 mm", "2 mm", "10 mm"] }
