@@ -149,6 +149,31 @@ def test_how_sure_a_fit_is_may_be_asked_afterwards(
     assert "The draws are reliable" in page
 
 
+@pytest.mark.slow
+def test_a_run_knows_what_was_fitted(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    """What is not given again is as it was; what is given and differs is refused with both."""
+    given = ["--until", "1 s", "--max-steps", "30"]
+    assert "As the fit" not in gemel("calibrate", body, *given)[0]
+    figures = tmp_path / "runs" / "body" / "figures.json"
+    first = json.loads(figures.read_text())
+    out, _ = gemel("calibrate", body, "--profile", "h")
+    assert "As the fit in runs/body was made: --until '1 s' --max-steps 30 (--restart starts anew)." in out
+    assert f"continuing from step {len(first['costs']) - 1}" in out
+    again = json.loads(figures.read_text())
+    assert again["profiles"]["h"]["agrees_with_normal"]
+    assert (again["costs"], again["experiments"]) == (first["costs"], first["experiments"])
+    out, _ = gemel("calibrate", body, "--until", "1000 ms")  # the same instant in other words
+    assert "was made: --max-steps 30 (" in out
+    _, told = gemel("calibrate", body, "--until", "2 s", "--sensor", "T", code=2)
+    assert told.startswith(
+        "gemel: The fit in runs/body was made with --until '1 s' and without --sensor, not with --until '2 s' and "
+        "--sensor T. Give --restart to start anew, with --from runs/body/belief.json where its fit ended."
+    )
+    assert json.loads(figures.read_text())["costs"] == first["costs"]
+    assert "As the fit" not in gemel("calibrate", body, "--restart")[0]
+    assert json.loads(figures.read_text())["costs"] != first["costs"]
+
+
 CANDIDATES = """
 [candidates.corner]
 kind = "point"
@@ -448,6 +473,8 @@ def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
     first = json.loads((tmp_path / "runs" / "bar" / "figures.json").read_text())
     belief = tmp_path / "runs" / "bar" / "belief.json"
     gemel("calibrate", bar, "--from", belief, "--out", "warm", "--max-steps", "2", code=1)
+    out, _ = gemel("calibrate", bar, "--out", "warm", code=1)
+    assert f"As the fit in warm was made: --max-steps 2 --from {belief} (" in out
     warm = json.loads((tmp_path / "warm" / "figures.json").read_text())
     assert warm["costs"][0] == pytest.approx(first["costs"][-1], rel=1e-9)
     assert warm["parameters"]["k"]["prior"] == first["parameters"]["k"]["prior"]
