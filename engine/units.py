@@ -7,7 +7,21 @@ from typing import Any
 import numpy as np
 import pint
 
+from gemel.names import meant
+
 _NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
+
+_SYMBOLS = "m s g K N Pa J W V A ohm F C T Hz bar mol L Wh rad"
+_WORDS = (
+    "degC min h d sec hour minute day second meter millimeter centimeter kilometer gram kilogram celsius kelvin newton "
+    "pascal joule watt volt ampere farad hertz liter radian deg degree percent dimensionless psi ft inch lb degF rpm"
+)
+_USUAL = (
+    *_SYMBOLS.split(),
+    *_WORDS.split(),
+    *(prefix + symbol for prefix in "kMGmµnc" for symbol in _SYMBOLS.split()),
+)
+"""Units that people write: one of them is proposed for a slip."""
 
 
 @functools.cache
@@ -32,7 +46,7 @@ def parse(text: str | float | int, unit: str) -> float:
         quantity = registry().Quantity(text)
         magnitude = float(quantity.magnitude)
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'.") from error
+        raise UnitError(_not_a_quantity(text, unit, error)) from error
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
@@ -47,7 +61,7 @@ def unit_of(text: str | float | int) -> str:
         written = _NUMBER.sub("", str(text)).strip()
         return written if _unit(written) == unit else f"{unit:~P}"
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'.") from error
+        raise UnitError(_not_a_quantity(text, "W/m/K", error)) from error
 
 
 def compatible(first: str, second: str) -> bool:
@@ -105,12 +119,22 @@ def check_unit(unit: str) -> None:
     _unit(unit)
 
 
-def _not_a_quantity(text: object, unit: str) -> str:
-    return f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'."
+def _not_a_quantity(text: object, unit: str, error: Exception | None = None) -> str:
+    """Why a text is no quantity in ``unit``, and what one is."""
+    example = f"a number with a unit such as '1 {unit}'" if unit else "a number without a unit, such as '0.5'"
+    if isinstance(error, pint.UndefinedUnitError):
+        return f"'{text}' has a unit that is not known: write {example}.{_meant(error)}"
+    return f"'{text}' is not a quantity: write {example}."
 
 
 def _unit(unit: str) -> Any:
     try:
         return registry().Unit(unit)
     except Exception as error:
-        raise UnitError(f"'{unit}' is not a known unit.") from error
+        raise UnitError(f"'{unit}' is not a known unit.{_meant(error)}") from error
+
+
+def _meant(error: Exception) -> str:
+    """Which unit was probably meant, where an error is about one that is not known."""
+    names = error.unit_names if isinstance(error, pint.UndefinedUnitError) else ()
+    return "".join(meant(str(name), _USUAL) for name in ([names] if isinstance(names, str) else names))

@@ -15,6 +15,7 @@ from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
+from gemel.names import listed
 
 console = Console(highlight=False)
 
@@ -136,7 +137,7 @@ def parameter_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, 
     values = {}
     for name, quantity in assignments("--set", texts).items():
         if name not in twin.parameters:
-            raise ValueError(f"--set: unknown parameter '{name}': {_known_parameters(file, twin, name)}.")
+            raise ValueError(f"--set: unknown parameter '{name}': {_known_parameters(file, twin, name)}")
         if twin.parameters[name].shape:
             raise ValueError(f"--set: parameter '{name}' is {twin.parameters[name].size} numbers, not one.")
         values[name] = _parse("--set", name, quantity, twin.parameters[name].unit)
@@ -148,12 +149,12 @@ def _known_parameters(file: TwinFile, twin: Twin, name: str) -> str:
     base, _, experiment = name.removesuffix("]").partition("[")
     experiments = file.document.experiments
     if base not in twin.parameters or not name.endswith("]"):
-        return f"the twin has {', '.join(twin.parameters) or 'none'}"
+        return f"the twin has {listed(name, twin.parameters)}"
     if base not in file.calibration.own:
-        return f"'{base}' is no experiment's own, give it as {base}=QUANTITY"
+        return f"'{base}' is no experiment's own, give it as {base}=QUANTITY."
     if experiment not in experiments:
-        return f"there is no experiment '{experiment}', the file has {', '.join(experiments)}"
-    return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY"
+        return f"there is no experiment '{experiment}', the file has {listed(experiment, experiments)}"
+    return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY."
 
 
 def known_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, float]:
@@ -183,8 +184,7 @@ def input_signals(file: TwinFile, record: Record | None, texts: list[str]) -> di
     signals = dict(record.inputs) if record is not None else {}
     for name, quantity in assignments("--input", texts).items():
         if name not in file.document.inputs:
-            known = ", ".join(file.document.inputs) or "none"
-            raise ValueError(f"--input: unknown input '{name}': the twin has {known}.")
+            raise ValueError(f"--input: unknown input '{name}': the twin has {listed(name, file.document.inputs)}")
         value = _parse("--input", name, quantity, file.document.inputs[name].unit)
         signals[name] = Series(np.zeros(1), np.full(1, value))
     return signals

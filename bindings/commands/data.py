@@ -15,6 +15,7 @@ from gemel.engine.datareport import duration
 from gemel.engine.twinfile import TwinFile, TwinFileError
 from gemel.engine.twinfile.checks import UNCHECKED
 from gemel.engine.twinfile.errors import Mistakes
+from gemel.engine.twinfile.twinfile import read_text
 from gemel.engine.units import from_si
 
 
@@ -23,24 +24,26 @@ def run(path: Path, data: Path | None) -> None:
     `TwinFileError` for all mistakes in the file that can be found without building its model on its mesh.
     """
     configure_jax()
-    file = TwinFile.load(path)
-    mistakes, twin = file.check()
-    found = _read(file, data, mistakes)
-    for experiment, (record, report) in found.items():
-        _show(f"{file.name}, {experiment}" if experiment else file.name, record, report)
-    mistakes.note(file.validation)
-    if list(found) == list(file.experiments):
-        mistakes.note(_check_fit, file, found, twin)
+    file, mistakes, twin = TwinFile.examine(read_text(path), path.parent, str(path))
+    if file is not None:
+        known = len(mistakes.found)
+        found = _read(file, data, mistakes)
+        whole = len(mistakes.found) == known and not mistakes.spoiled.paths
+        for experiment, (record, report) in found.items():
+            _show(f"{file.name}, {experiment}" if experiment else file.name, record, report)
+        mistakes.note(file.validation)
+        if whole:
+            mistakes.note(_check_fit, file, found, twin)
     mistakes.check()
     if twin is None:
         common.console.print(UNCHECKED, soft_wrap=True)
 
 
 def _read(file: TwinFile, data: Path | None, mistakes: Mistakes) -> dict[str, tuple[Record, DataReport]]:
-    """What was read of each experiment that can be, and what was found in it."""
-    if data is not None:
-        return mistakes.note(file.inspect_all, data, otherwise={})
-    found = {name: mistakes.note(file.inspect, None, False, name) for name in file.experiments}
+    """What was read of each experiment that can be, without channels that cannot, and what was found in it."""
+    if data is not None and file.document.experiments:
+        return mistakes.note(file.inspect_all, data, otherwise={})  # which one file cannot be
+    found = {name: file.survey(mistakes, data, name) for name in file.experiments}
     return {name: one for name, one in found.items() if one is not None}
 
 

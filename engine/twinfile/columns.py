@@ -11,6 +11,7 @@ import numpy as np
 
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.schema import FlagTable
+from gemel.names import listed
 
 _NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Texts, in lower case, that stand for a missing number."""
@@ -178,9 +179,8 @@ def _check_names(known: Sequence[str], wanted: Wanted, path: Path, separator: st
             continue
         others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
         hint = f" Is its separator {others[0]!r}?" if others and len(known) == 1 else ""
-        listed = ", ".join(_printable(column) for column in known[:_LISTED]) or "none"
-        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        raise place.error(f"the data file '{path.name}' has no column '{name}': it has {listed}{more}.{hint}")
+        has = listed(name, map(_printable, known), most=_LISTED)
+        raise place.error(f"the data file '{path.name}' has no column '{name}': it has {has}{hint}")
 
 
 def _printable(text: str) -> str:

@@ -16,11 +16,10 @@ from gemel.engine.units import compatible, unit_of
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
-def check_tables(document: Document, place: Place) -> None:
-    """Raise where data tables name sensors or inputs that the twin does not have, or give them another dimension, and
-    where what is said of experiments and calibration does not fit: the first mistake, with the others.
+def check_tables(document: Document, place: Place, mistakes: Mistakes) -> None:
+    """Note where data tables name sensors or inputs that the twin does not have, or give them another dimension, and
+    where what is said of experiments and calibration does not fit.
     """
-    mistakes = Mistakes()
     for name in ("data", "validation"):
         _check_data(document, getattr(document, name), place / name, mistakes)
     for name, table in document.experiments.items():
@@ -35,7 +34,6 @@ def check_tables(document: Document, place: Place) -> None:
     for i, name in enumerate(document.calibration.sensors or []):
         mistakes.note(_check_sensor, name, known, place / "calibration" / "sensors" / i)
     mistakes.note(_check_windows, document, place / "calibration")
-    mistakes.check()
 
 
 def sensor_names(document: Document) -> list[str]:
@@ -61,7 +59,7 @@ def _check_data(document: Document, table: DataTable | None, place: Place, mista
 
 def _check_entry(kind: str, known: dict[str, Any], name: str, entry: Any, place: Place) -> None:
     if name not in known:
-        raise place.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
+        raise place.unknown(f"the twin has no {kind} '{name}': it has", name, known)
     for unit in _units(entry, place):
         _same_dimension(place, unit, known[name].unit)
     if isinstance(entry, ColumnTable) and entry.time is not None:
@@ -94,7 +92,7 @@ def _check_experiments(document: Document, place: Place) -> None:
 
 def _check_own(name: str, document: Document, place: Place) -> None:
     if name not in document.parameters:
-        raise place.error(f"unknown parameter '{name}': the file has {', '.join(document.parameters) or 'none'}.")
+        raise place.unknown(f"unknown parameter '{name}': the file has", name, document.parameters)
     if not document.experiments:
         raise place.error(
             "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
@@ -103,7 +101,7 @@ def _check_own(name: str, document: Document, place: Place) -> None:
 
 def _check_sensor(name: str, known: list[str], place: Place) -> None:
     if name not in known:
-        raise place.error(f"the twin has no sensor '{name}': it has {', '.join(known) or 'none'}.")
+        raise place.unknown(f"the twin has no sensor '{name}': it has", name, known)
 
 
 def _check_candidate(name: str, known: list[str], place: Place) -> None:

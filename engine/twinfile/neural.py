@@ -99,7 +99,7 @@ class Coefficients:
         """The least and the greatest value of an input, in SI."""
         units = {**{key: table.unit for key, table in self.numbers.inputs.items()}, **self._states}
         if name not in units:
-            raise place.error(f"'{name}' is no input of a neural term: there are {', '.join(units)}.")
+            raise place.unknown(f"'{name}' is no input of a neural term: there are", name, units)
         if name in self._states and name in self.numbers.inputs:
             raise place.error(f"'{name}' is of the model and of [inputs.{name}]: give the input another name.")
         if len(span) != 2:

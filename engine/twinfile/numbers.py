@@ -99,7 +99,9 @@ class Numbers:
         """The unit of the gain of inputs that stand for a quantity in ``unit``."""
         for name in value.inputs:
             if name not in self.inputs:
-                raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
+                raise place.unknown(
+                    f"unknown input '{name}': the file has", name, self.inputs, "none; define it in [inputs.NAME]"
+                )
         units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in value.inputs)
         return f"({unit or 'dimensionless'}) / ({units})"
 
@@ -108,8 +110,11 @@ class Numbers:
         if name in self.neural:
             raise place.error(f"the neural term '${name}' cannot stand here: {NEURAL_PLACES}")
         if name not in self.parameters:
-            raise place.error(
-                f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
+            raise place.unknown(
+                f"unknown parameter '${name}': the file has",
+                name,
+                self.parameters,
+                "none; define it in [parameters.NAME]",
             )
         return self.parameters[name]
 
@@ -174,7 +179,3 @@ def with_place(place: Place, function: Any, *arguments: Any) -> Any:
         return function(*arguments)
     except ValueError as error:
         raise place.error(str(error)) from error
-
-
-def _listed(names: Mapping[str, Any], otherwise: str) -> str:
-    return ", ".join(names) if names else f"none; define it in {otherwise}"

@@ -70,21 +70,42 @@ def _shared(name: str, table: Any, noise: Noise, numbers: Numbers, place: Place)
     }
 
 
+_OF_FIELDS = ("point", "average", "integral", "image")
+_OF_BODIES = (*_OF_FIELDS, "strain", "reaction")
+_KINDS: dict[str, tuple[str, ...] | dict[str, tuple[str, ...]]] = {
+    "heat": (*_OF_FIELDS, "flux"),
+    "elasticity": {"static": _OF_BODIES, "dynamic": _OF_BODIES, "modal": ("frequency", "mode")},
+    "thermal-network": ("output",),
+    "equivalent-circuit": ("output",),
+}
+_WITHOUT = {
+    "mode": "only a modal analysis has modes",
+    "frequency": "only a modal analysis has natural frequencies",
+    "output": "only a network or a circuit has outputs",
+    "strain": "only a static or dynamic analysis of elasticity has strains",
+    "flux": "only a model of heat has fluxes",
+    "reaction": "only a static or dynamic analysis of elasticity has reactions",
+}
+"""Why a model has no sensor of a kind; of the other kinds it has no field to read."""
+
+
+def kinds_of(physics: Any, analysis: Any) -> tuple[str, ...]:
+    """The kinds of sensors that a model has, by its physics and its analysis as a file says them; none where these are
+    not known.
+    """
+    kinds = _KINDS.get(physics, ()) if isinstance(physics, str) else ()
+    if isinstance(kinds, dict):
+        return kinds.get(analysis, ()) if isinstance(analysis, str) else ()
+    return kinds
+
+
 def _check_kind(table: Any, model: Any, place: Place) -> None:
     """Raise where the model has nothing of the kind that a sensor reads."""
-    elastic = model.analysis if isinstance(model, ElasticityTable) else None
-    if isinstance(table, ModeSensorTable) and elastic != "modal":
-        raise place.error("only a modal analysis has modes.")
-    if isinstance(table, FrequencySensorTable | OutputSensorTable | ModeSensorTable):
-        return
-    if not isinstance(model, HeatTable | ElasticityTable):
-        raise place.error(f"the physics '{model.physics}' has no field to read: use the kind 'output'.")
-    if isinstance(table, FluxSensorTable) and elastic is not None:
-        raise place.error("only a model of heat has fluxes: for a force use the kind 'reaction'.")
-    if isinstance(table, ReactionSensorTable) and elastic in (None, "modal"):
-        raise place.error(
-            "only a static or dynamic analysis of elasticity has reactions: for heat use the kind 'flux'."
-        )
+    kinds = kinds_of(model.physics, getattr(model, "analysis", None))
+    if table.kind not in kinds:
+        what = f"a {model.analysis} analysis" if hasattr(model, "analysis") else f"the physics '{model.physics}'"
+        why = _WITHOUT.get(table.kind, f"{what} has no field to read")
+        raise place.error(f"{why}: choose {' or '.join(repr(kind) for kind in kinds)}.")
 
 
 def _unit_read(table: Any, model: Any) -> str | None:

@@ -349,11 +349,18 @@ def test_data_lists_every_mistake_of_the_file_beside_the_data(
     for _, sentence in WRONG.values():
         assert told.count(f"gemel: twin.toml, {sentence}") == 1, told
     assert told.count("\n") == len(WRONG)
-    (tmp_path / "twin.toml").write_text(
-        text.replace('step = "5 s"', "stepp = 5").replace("max_steps = 20", "max_steps = 0")
-    )
-    _, told = gemel("data", "twin.toml", code=2)
-    assert [line.split(": ")[1].split()[-1] for line in told.splitlines()] == ["model.stepp", "calibration.max_steps"]
+    slips = text.replace('step = "5 s"', "stepp = 5").replace("max_steps = 20", "max_steps = 0")
+    (tmp_path / "twin.toml").write_text(slips.replace('conductivity = "$k"', 'conductivity = "$kk"'))
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "Data of plate" in out
+    assert [line.split(": ")[1].split()[-1] for line in told.splitlines()[:2]] == [
+        "model.stepp",
+        "calibration.max_steps",
+    ]
+    for _, sentence in WRONG.values():
+        assert told.count(f"gemel: twin.toml, {sentence}") == ("calibration.until" not in sentence), told
+    assert "materials.all.conductivity: unknown parameter '$kk': the file has k, h. Did you mean 'k'?" in told
+    assert told.count("\n") == len(WRONG) + 2
 
     network = body.read_text().replace('until = "1.5 s"', 'sensors = ["T", "air"]\npatience = 3').replace('"h"', '"g"')
     (tmp_path / "twin.toml").write_text(network.replace("b.csv", "c.csv").replace('own = ["start"]', 'own = ["begin"]'))

@@ -360,6 +360,16 @@ def test_the_twin_file_makes_the_network(tmp_path):
             r"takes no 'mesh'",
         ),
         ('step = "10 min"', 'stride = "10 min"', r"unknown key 'stride': allowed are physics, step"),
+        (
+            'kind = "output"\noutput = "air"',
+            'kind = "point"\nposition = []',
+            r"sensors\.air\.kind: the physics 'thermal-network' has no field to read: choose 'output'\.",
+        ),
+        (
+            'kind = "output"',
+            'kind = "ouput"',
+            r"air\.kind: 'ouput' is not allowed: choose 'output'\. Did you mean 'output'",
+        ),
         ('initial = "17 degC"', "", r"nodes\.air\.initial: the key 'initial' is missing"),
     ],
 )
