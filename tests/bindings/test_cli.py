@@ -314,7 +314,44 @@ def test_data_shows_what_there_is_and_what_is_wrong(tmp_path: Path, plate: Path,
     assert "Data: T1: 1 time with values that differ: their mean is taken." in out
     out, _ = gemel("data", plate)
     assert "Data: " not in out
+    table = [re.split(r" *[│┃] *", line.strip(" │┃")) for line in out.splitlines() if line.startswith(("│", "┃"))]
+    assert table[0] == ["missing or", "one", "longest"]
+    assert table[1] == ["channel", "samples", "left out", "every", "gap", "range"]
+    assert table[3] == ["T2", "13", "0 %", "10 s", "10 s", "19.993 … 28.599 °C"]
     assert "Not checked, as the model was not built on its mesh" in out
+    assert "│ T1      │ 55 °C │" in gemel("data", plate.parents[1] / "bar" / "twin.toml")[0]
+
+
+def test_what_can_be_read_is_shown_beside_what_cannot(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+    """A hole in an input, a column of no numbers, one that is not there, each with its place; times as the data say."""
+    lines = plate.with_name("data.csv").read_text().splitlines()
+    stamps = [f"2024-03-05T06:{int(line.split(',')[0]):02d}:00Z,{line.split(',', 1)[1]}" for line in lines[1:7]]
+    stamps[2] = stamps[2].replace(",100,", ",,")
+    text = plate.read_text().replace('column = "t", unit = "s"', 'column = "t", unit = "datetime"')
+    (tmp_path / "twin.toml").write_text(text.replace('until = "80 s"\n', ""))
+    (tmp_path / "data.csv").write_text("\n".join([lines[0], *stamps]) + "\n")
+    out, told = gemel("data", "twin.toml", code=2)
+    assert told == (
+        "gemel: twin.toml, line 67, data.inputs.heater: the input has no number at 2024-03-05T06:20:00Z: give 'fill', "
+        "or 'start' and 'end' around what is missing.\n"
+    )
+    assert [name in out for name in ("│ T1 ", "│ T2 ", "heater")] == [True, True, False]
+    (tmp_path / "data.csv").write_text("\n".join([lines[0], *(line.replace(",2", ",x") for line in stamps)]) + "\n")
+    text = text.replace('until = "80 s"\n', "").replace('{ column = "T2"', '{ column = "T3"')
+    (tmp_path / "twin.toml").write_text(text)
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "data.readings.T2.column: the data file 'data.csv' has no column 'T3': it has t, heater, T1, T2." in told
+    assert "data.readings.T1: line 2 of 'data.csv' holds 'x0.0063' in column 'T1'" in told
+    assert told.count("\n") == 2
+    (tmp_path / "data.csv").write_text("t,heater,T1,T3\n2024-03-05T06:00Z,,20,\n2024-03-05T06:01Z,,21,\n")
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "│ T1      │       2 │" in out
+    assert "No data of the sensor" not in out
+    for sentence in (
+        "heater: the input has no number at all, from 2024-03-05T06:00:00Z to 2024-03-05T06:01:00Z: is it the right",
+        "T2: no sample of the reading is left: column and window hold 2 times and no number.",
+    ):
+        assert sentence in told
 
 
 WRONG = {

@@ -310,10 +310,10 @@ def test_holes_of_an_input_are_filled_only_where_the_file_asks(tmp_path):
     record, report = inspect(tmp_path, CSV.replace('"u", unit', '"u", fill = "linear", unit'), log=log)
     np.testing.assert_allclose(record.inputs["heater"].values, [0, 0.3, 0.6, 1.0])
     assert report.left_out() == ["heater: 1 missing sample filled."]
-    with pytest.raises(TwinFileError, match=r"sample 1 of the input has no number, at 1 s: give 'fill'"):
+    with pytest.raises(TwinFileError, match=r"the input has no number at 1 s: give 'fill', or"):
         inspect(tmp_path, CSV)
     hole = CSV.replace('"u", unit', '"u", fill = "previous", unit')
-    with pytest.raises(TwinFileError, match=r"sample 0 .* there is nothing to fill it from by 'previous'"):
+    with pytest.raises(TwinFileError, match=r"no number at 0 s: there is nothing to fill it from by 'previous'"):
         inspect(tmp_path, hole, log=LOG.replace("21,0\n", "21,\n"))
 
 

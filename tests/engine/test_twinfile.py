@@ -367,7 +367,12 @@ DATA_MISTAKES = [
     ('column = "T"', 'column = "Temp"', LOG, "has no column 'Temp': it has t, T, u"),
     ("", "", LOG.replace("20.5", "warm"), "line 3 of 'log.csv' holds 'warm' in column 'T'"),
     ("", "", "t,T,u\n0,20,0\n0,21,0\n", "'log.csv' has 1 time between 'start' and 'end', of 1 in all"),
-    ("", "", LOG.replace("0.5,50", "0.5,"), "sample 1 of the input has no number"),
+    (
+        "",
+        "",
+        LOG.replace("0.5,50", "0.5,"),
+        "data.inputs.heater: the input has no number at 60 s: give 'fill', or 'start' and 'end'",
+    ),
     ("", "", "t,T,u\n", "holds no samples"),
     ('unit = "min"', 'unit = "K"', LOG, "'K' does not fit a quantity in 's'"),
     ("[data.readings.T]", "[data.readings.T2]", LOG, "the twin has no sensor 'T2': it has T"),
