@@ -76,23 +76,39 @@ def show_warnings(lines: Sequence[str]) -> None:
 
 
 def channel_table(name: str, report: DataReport) -> Table:
-    """The channels of measured data, each in the unit of its column; what is odd about them is said in sentences."""
+    """The channels of measured data, each in the unit of its column; what is odd about them is said in sentences.
+
+    Single values, which have no time, stand there as they are.
+    """
     table = Table(title=f"Data of {name}", title_justify="left")
     table.add_column("channel", overflow="fold")
-    for heading in ("samples", "every", "without", "longest gap", "range"):
-        table.add_column(heading, justify="right")
+    if all(channel.instants == 1 for channel in report.channels):
+        table.add_column("value", justify="right", no_wrap=True)
+        for channel in report.channels:
+            table.add_row(escape(channel.name), _range(channel))
+        return table
+    for heading in ("samples", "missing or\nleft out", "one\nevery", "longest\ngap", "range"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for channel in report.channels:
         table.add_row(*_row(channel))
     return table
 
 
 def _row(channel: ChannelReport) -> list[str]:
-    low, high = (f"{float(from_si(bound, channel.unit)):.5g}" for bound in (channel.low, channel.high))
+    share = 1 - channel.samples / max(channel.instants, 1)
     return [
-        channel.name if channel.kind == "reading" else f"{channel.name} (input)",
+        escape(channel.name) if channel.kind == "reading" else f"{escape(channel.name)} (input)",
         str(channel.samples),
+        f"{100 * share:.3g} %",
         "–" if np.isnan(channel.spacing) else duration(channel.spacing),
-        f"{100 * (1 - channel.samples / max(channel.instants, 1)):.3g} %",
         "–" if channel.gap is None else duration(channel.gap.end - channel.gap.start),
-        f"{low} … {high} {written(channel.unit)}".rstrip(),
+        _range(channel),
     ]
+
+
+def _range(channel: ChannelReport) -> str:
+    """The least and the greatest value, or the only one, with their unit."""
+    if not channel.samples:
+        return "–"
+    ends = dict.fromkeys(f"{float(from_si(bound, channel.unit)):.5g}" for bound in (channel.low, channel.high))
+    return f"{' … '.join(ends)} {written(channel.unit)}".rstrip()
