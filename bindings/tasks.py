@@ -79,7 +79,8 @@ class TwinCache:
 
 
 def describe(loaded: LoadedTwin) -> dict[str, Any]:
-    """The facts about a twin, its name and its belief."""
+    """The facts about a twin, its name and its belief. Raises `TwinFileError` for data or candidates that cannot be."""
+    loaded.file.candidates(loaded.twin)
     if has_data(loaded.file):
         with_attached_data(loaded.file).records()
     return {

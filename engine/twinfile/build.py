@@ -72,6 +72,7 @@ def build_candidates(document: Document, place: Place, twin: Twin) -> dict[str, 
         here = place / "candidates" / name
         found[name] = build_sensors(name, table, document.model, mesh, numbers, here)
         require_outputs(analysis, found[name], here)
+        with_place(here, analysis.observe, found[name])
     return found
 
 
