@@ -47,6 +47,8 @@ def parse(text: str | float | int, unit: str) -> float:
         magnitude = float(quantity.magnitude)
     except Exception as error:
         raise UnitError(_not_a_quantity(text, unit, error)) from error
+    if not np.isfinite(magnitude):
+        raise UnitError(f"'{text}' is not a finite number.")
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
@@ -73,7 +75,7 @@ def parse_difference(text: str | float | int, unit: str) -> float:
     """The SI value of a difference (a standard deviation): as `parse`, but "0.3 degC" means 0.3 K."""
     if isinstance(text, str):
         text = text.replace("degC", "K").replace("°C", "K")
-    return parse(text, str(_unit(unit) if unit != "degC" else "K"))
+    return parse(text, difference_unit(unit))
 
 
 def to_si(values: Any, unit: str) -> Any:
@@ -112,6 +114,17 @@ def written(unit: str) -> str:
 def difference_unit(unit: str) -> str:
     """The unit of a difference of readings: of temperatures in degrees Celsius, kelvin."""
     return "K" if unit in ("degC", "°C", "celsius") else unit
+
+
+def quotient(numerator: str, *denominators: str) -> str:
+    """The unit of a quotient, written as briefly as can be: "W/K", "1/s", "W/(m^2*K)"."""
+    below = [one for one in denominators if one]
+    whole = _grouped(numerator) or ("1" if below else "")
+    return "/".join([whole, *map(_grouped, below)])
+
+
+def _grouped(unit: str) -> str:
+    return f"({unit})" if re.search(r"[*/ ]", unit) else unit
 
 
 def check_unit(unit: str) -> None:

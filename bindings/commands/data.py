@@ -27,24 +27,28 @@ def run(path: Path, data: Path | None) -> None:
     configure_jax()
     file, mistakes, twin = TwinFile.examine(read_text(path), path.parent, str(path))
     if file is not None:
-        known = len(mistakes.found)
-        found = _read(file, data, mistakes)
-        whole = len(mistakes.found) == known and not mistakes.spoiled.paths
+        gone: list[str] = []
+        found = _read(file, data, mistakes, gone)
+        whole = list(found) == list(file.experiments) and not gone and not mistakes.spoiled.paths
         for experiment, (record, report) in found.items():
             _show(f"{file.name}, {experiment}" if experiment else file.name, record, report)
         mistakes.note(file.validation)
         if whole:
             mistakes.note(_check_fit, file, found, twin)
-    mistakes.check()
+    mistakes.check(by_line=True)
     if twin is None:
         common.console.print(UNCHECKED, soft_wrap=True)
 
 
-def _read(file: TwinFile, data: Path | None, mistakes: Mistakes) -> dict[str, tuple[Record, DataReport]]:
-    """What was read of each experiment that can be, without channels that cannot, and what was found in it."""
+def _read(
+    file: TwinFile, data: Path | None, mistakes: Mistakes, gone: list[str]
+) -> dict[str, tuple[Record, DataReport]]:
+    """What was read of each experiment that can be, without channels that cannot, which are added to ``gone``, and what
+    was found in it.
+    """
     if data is not None and file.document.experiments:
         return mistakes.note(file.inspect_all, data, otherwise={})  # which one file cannot be
-    found = {name: file.survey(mistakes, data, name) for name in file.experiments}
+    found = {name: file.survey(mistakes, gone, data, name) for name in file.experiments}
     return {name: one for name, one in found.items() if one is not None}
 
 

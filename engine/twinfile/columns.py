@@ -137,7 +137,7 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
     columns: list[list[str]] = [[] for _ in wanted.places]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=separator)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
             header = [name.strip() for name in next(reader, [])]
             if "\0" in "".join(header):
                 raise place.error(f"the data file '{path.name}' is not text: {_FORMATS}.")
@@ -146,6 +146,7 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
             positions = _positions(header, wanted, path, separator)
             for row in reader:
                 if any(cell.strip() for cell in row):
+                    _check_width(row, header, reader.line_num, path, place, separator)
                     lines.append(reader.line_num)
                     for column, position in zip(columns, positions, strict=True):
                         column.append(row[position].strip() if position < len(row) else "")
@@ -157,6 +158,15 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
         raise place.error(f"the data file '{path.name}' cannot be read as CSV ({error}).") from error
     cells = {name: np.array(column, dtype=object) for name, column in zip(wanted.places, columns, strict=True)}
     return Sheet(path.name, cells, lines=lines)
+
+
+def _check_width(row: list[str], header: list[str], line: int, path: Path, place: Place, separator: str) -> None:
+    """Raise for a row with more cells than there are columns: they cannot be told from one another."""
+    if any(cell.strip() for cell in row[len(header) :]):
+        hint = " Is ',' the decimal sign of its numbers, too?" if separator == "," else ""
+        raise place.error(
+            f"line {line} of '{path.name}' has {len(row)} cells, but there are {len(header)} columns.{hint}"
+        )
 
 
 def _positions(header: list[str], wanted: Wanted, path: Path, separator: str) -> list[int]:

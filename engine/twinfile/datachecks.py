@@ -60,8 +60,9 @@ def _check_data(document: Document, table: DataTable | None, place: Place, mista
 def _check_entry(kind: str, known: dict[str, Any], name: str, entry: Any, place: Place) -> None:
     if name not in known:
         raise place.unknown(f"the twin has no {kind} '{name}': it has", name, known)
+    at = place / "unit" if isinstance(entry, ColumnTable | PictureTable) else place
     for unit in _units(entry, place):
-        _same_dimension(place, unit, known[name].unit)
+        _same_dimension(at, unit, known[name].unit)
     if isinstance(entry, ColumnTable) and entry.time is not None:
         _check_time(place / "time", entry.time.unit)
 
@@ -127,9 +128,10 @@ def _check_windows(document: Document, place: Place) -> None:
 
 def _check_time(place: Place, unit: str) -> None:
     if unit != STAMPS:
-        _same_dimension(place, unit, "s")
+        _same_dimension(place / "unit", unit, "s")
 
 
 def _same_dimension(place: Place, unit: str, wanted: str) -> None:
     if not with_place(place, compatible, unit, wanted):
-        raise place.error(f"the unit '{unit}' does not fit a quantity in '{wanted}'.")
+        needed = f"in '{wanted}'" if wanted else "without a unit"
+        raise place.error(f"the unit '{unit}' does not fit a quantity {needed}.")

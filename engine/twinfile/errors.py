@@ -14,12 +14,13 @@ Path = tuple[str | int, ...]
 class TwinFileError(ValueError):
     """A twin file cannot be used; the message names the place and what is allowed.
 
-    ``others`` are the sentences on further mistakes in the file that are known. ``path`` is the place, where it is one
-    in the document, and ``unknown`` the name that the file does not have, where that is the mistake.
+    ``others`` are the sentences on further mistakes in the file that are known. Of a mistake at a place in the document
+    ``path`` and ``line`` say where; ``unknown`` is the name that the file does not have, where that is the mistake.
     """
 
     others: tuple[str, ...] = ()
     path: Path | None = None
+    line: int | None = None
     unknown: str | None = None
 
 
@@ -65,10 +66,11 @@ class Mistakes:
         for sentence in error.others:
             self.found.setdefault(sentence, TwinFileError(sentence))
 
-    def check(self) -> None:
-        """Raise the first mistake, with the others, where there is any."""
+    def check(self, by_line: bool = False) -> None:
+        """Raise the first mistake, with the others, where there is any: in the order of the file with ``by_line``."""
         if self.found:
-            first, *others = self.found.values()
+            found = list(self.found.values())
+            first, *others = sorted(found, key=lambda error: error.line or 0) if by_line else found
             first.others = tuple(map(str, others))
             raise first
 
@@ -93,7 +95,7 @@ class Place:
     def error(self, sentence: str, kind: type[TwinFileError] = TwinFileError) -> TwinFileError:
         """The error that says ``sentence`` of this place, on one line whatever it quotes."""
         error = kind("".join(sign if sign.isprintable() else "?" for sign in f"{self}: {sentence}"))
-        error.path = self.path
+        error.path, error.line = self.path, line_of(self.text, self.path)
         return error
 
     def unknown(self, sentence: str, name: str, known: Iterable[str], otherwise: str = "none") -> TwinFileError:

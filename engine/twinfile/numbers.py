@@ -10,7 +10,7 @@ from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
 from gemel.engine.twinfile.errors import Mistakes, Place
 from gemel.engine.twinfile.schema import InputTable, ParameterTable
 from gemel.engine.twinfile.tables import InputValue, Number
-from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, unit_of
+from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, quotient, unit_of
 
 _PRIORS: dict[tuple[str, str], type[Prior]] = {
     ("median", "factor"): LogNormal,
@@ -102,8 +102,7 @@ class Numbers:
                 raise place.unknown(
                     f"unknown input '{name}': the file has", name, self.inputs, "none; define it in [inputs.NAME]"
                 )
-        units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in value.inputs)
-        return f"({unit or 'dimensionless'}) / ({units})"
+        return quotient(unit, *(self.inputs[name].unit for name in value.inputs))
 
     def named(self, name: str, place: Place) -> Parameter:
         """The parameter of a name, whatever its unit."""

@@ -1,5 +1,6 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,8 @@ from gemel.engine.twinfile.repairs import repaired
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
 from gemel.engine.twinfile.validation import from_validation
 from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+
+_NO_DATA = "the table [data] is missing."
 
 _REPAIRS = 8
 """How often a document with mistakes in its form is repaired before it is given up: what is filled in may not do."""
@@ -190,30 +193,32 @@ class TwinFile:
         return {name: self._read(name, table, path, whole) for name, table in tables.items()}
 
     def survey(
-        self, mistakes: Mistakes, path: str | Path | None = None, experiment: str = ""
+        self, mistakes: Mistakes, gone: list[str], path: str | Path | None = None, experiment: str = ""
     ) -> tuple[Record, DataReport] | None:
-        """As `inspect`, without the channels that cannot be read: why not is noted. None where none can be."""
-        try:
-            table = self._tables()[experiment]
-        except TwinFileError as error:
-            return mistakes.add(error)
-        place, gone = self._data_place(experiment), []
+        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted. None
+        where none can be.
+        """
+        table = self.document.experiments[experiment] if experiment else self.document.data
+        if table is None:
+            return mistakes.add(self._place.error(_NO_DATA))
+        place, mine = self._data_place(experiment), []
         while True:
             try:
-                return self._read(experiment, table, path, False, gone)
+                return self._read(experiment, table, path, False, mine)
             except TwinFileError as error:
                 mistakes.add(error)
                 channel = (error.path or ())[len(place.path) :][:2]
                 if len(channel) < 2 or (smaller := _without(table, *map(str, channel))) is None:
                     return None
                 table = smaller
-                gone.append(str(channel[1]))
+                mine.append(str(channel[1]))
+                gone.append(mine[-1])
 
     def _tables(self) -> dict[str, DataTable]:
         """The tables of measured data by experiment. Raises `TwinFileError` where there are none."""
         tables = {"": self.document.data} if self.document.data is not None else dict(self.document.experiments)
         if not tables:
-            raise self._place.error("the table [data] is missing.")
+            raise self._place.error(_NO_DATA)
         return tables
 
     def _data_place(self, experiment: str) -> Place:
@@ -325,7 +330,23 @@ def _tree(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise TwinFileError(f"{source}: {_lower(str(error))}.") from error
+        raise TwinFileError(_no_toml(str(error), source)) from error
+
+
+_AT = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$")
+_CURES = {
+    "Invalid value": ": text stands in quotes",
+    "Expected newline or end of document after a statement": ": text and quantities stand in quotes",
+    "Cannot overwrite a value": ": the key stands there for the second time",
+}
+"""What to do about what the reader of TOML says."""
+
+
+def _no_toml(said: str, source: str) -> str:
+    """Why a text is no TOML, with its line where that is known."""
+    if match := _AT.match(said):
+        return f"{source}, line {match[2]}, column {match[3]}: {_lower(match[1])}{_CURES.get(match[1], '')}."
+    return f"{source}: {_lower(said)}."
 
 
 def _lower(message: str) -> str:

@@ -9,21 +9,25 @@ from pydantic.fields import FieldInfo
 from gemel.engine.twinfile.errors import Path, Place, TwinFileError
 from gemel.engine.twinfile.schema import Document
 from gemel.engine.twinfile.sensors import kinds_of
-from gemel.names import listed, meant
+from gemel.names import listed, meant, nearest
 
 
 def from_validation(error: ValidationError, place: Place, tree: Any) -> dict[Path, tuple[Any, TwinFileError]]:
     """The mistakes that pydantic found in ``tree`` by their places: what it says, and that as one sentence.
 
     Unknown keys come first, then all by depth. Of those at one place, or in and around it, only the first: what no
-    branch of a union takes is one mistake.
+    branch of a union takes is one mistake, and so is a misspelt key with the one that is missing for it.
     """
     ordered = sorted(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
     found: dict[Path, tuple[Any, TwinFileError]] = {}
+    slips: set[Path] = set()
     for item in ordered:
-        path = tuple(written_path(item["loc"], tree))
-        if not any(path[: len(other)] == other or other[: len(path)] == path for other in found):
-            found[path] = item, _sentence(item, path, place, tree)
+        path = tuple(written_path(item["loc"], tree, item["type"] == "missing"))
+        if path in slips or any(path[: len(other)] == other or other[: len(path)] == path for other in found):
+            continue
+        found[path] = item, _sentence(item, path, place, tree)
+        if item["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), allowed_keys(item["loc"][:-1]))):
+            slips.add((*path[:-1], near))  # which would be told to be missing
     return found
 
 
@@ -37,7 +41,12 @@ def _sentence(first: Any, path: Path, place: Place, tree: Any) -> TwinFileError:
         allowed = f": allowed are {listed(str(path[-1]), known)}" if known else "."
         return where.error(f"unknown key '{path[-1]}'{allowed}")
     if kind == "missing":
-        return where.error(f"the key '{path[-1]}' is missing.")
+        what = "the table [model]" if path == ("model",) else f"the key '{path[-1]}'"
+        return where.error(f"{what} is missing.")
+    if kind in ("too_short", "too_long"):
+        least, most = (first["ctx"].get(key) for key in ("min_length", "max_length"))
+        length = f"at least {least}" if most is None else f"at most {most}"
+        return where.error(f"its length must be {length}, not {first['ctx']['actual_length']}.")
     if kind == "literal_error":
         return where.error(_choice(first.get("input"), first["ctx"]["expected"]))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -78,6 +87,7 @@ _BOUNDS = {
 
 _WANTED = {
     "model_type": "a table",
+    "model_attributes_type": "a table",
     "dict_type": "a table",
     "list_type": "a list",
     "string_type": "text in quotes, such as a quantity with its unit,",
@@ -100,20 +110,27 @@ def _written(mistake: Any) -> str:
     return f'"{given}"' if isinstance(given, str) else repr(given)
 
 
-def written_path(loc: Sequence[str | int], tree: Any) -> list[str | int]:
-    """A path of pydantic's without the branches of unions that it adds: what the file itself has, and the last key."""
+def written_path(loc: Sequence[str | int], tree: Any, missing: bool) -> list[str | int]:
+    """A path of pydantic's without the branches of unions that it adds: what the file itself has, and the last key
+    where that is one that is ``missing``.
+    """
     path: list[str | int] = []
     node: Any = tree
     for position, key in enumerate(loc):
+        last = position == len(loc) - 1
         known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
-        last = position == len(loc) - 1 and isinstance(node, dict | list)
-        below: Any = node[key] if known else None  # pyright: ignore[reportArgumentType, reportCallIssue]
-        if not last and not isinstance(below, dict | list):  # a branch that is called like a key
-            known = False
-        if not known and not last:
+        if not known:
+            if last and missing and isinstance(node, dict | list):
+                path.append(key)
             continue
+        below: Any = node[key]  # pyright: ignore[reportArgumentType, reportCallIssue]
+        if not last and not isinstance(below, dict | list):  # what follows are branches, or this is one
+            after = loc[position + 1]
+            if after in node or (missing and position + 2 == len(loc)):
+                continue
+            return [*path, key]
         path.append(key)
-        node = below if known else None
+        node = below
     return path
 
 
@@ -155,7 +172,7 @@ def _pick(annotation: Any, key: Any) -> Any:
     tables = _tables(annotation)
     for table in tables:
         literals = [get_args(field.annotation) for field in table.model_fields.values()]
-        if any(key in values for values in literals):
+        if key == table.__name__ or any(key in values for values in literals):
             return table
     return tables[0] if len(tables) == 1 else annotation
 

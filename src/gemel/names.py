@@ -1,7 +1,7 @@
 """What is said where a name is not known: which there are, and which one was probably meant."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 _NEAR = 0.65
 """How much alike two names are, between 0 and 1, of which one may be the other with a slip."""
@@ -12,9 +12,10 @@ _MOST = 40
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that looks most like ``name``, whatever the case of its letters; None where none is near."""
-    by_small = {one.lower(): one for one in reversed(list(known))}
-    near = get_close_matches(name.lower(), by_small, 1, _NEAR)
-    return by_small[near[0]] if near else None
+    every = list(known)
+    near = get_close_matches(name.lower(), [one.lower() for one in every], 1, _NEAR)
+    alike = [one for one in every if near and one.lower() == near[0]]
+    return max(alike, key=lambda one: SequenceMatcher(None, name, one).ratio(), default=None)
 
 
 def listed(name: str, known: Iterable[str], otherwise: str = "none", most: int = _MOST) -> str:

@@ -161,7 +161,7 @@ def test_next_means_that_a_value_held_until_its_sample(tmp_path):
         (
             "[validation]",
             "[calibration]\nwindows = 1\n[validation]",
-            r"calibration\.windows: .*or equal to 2",
+            r"calibration\.windows: it must be at least 2, not 1\.",
         ),
         (
             "[validation]",

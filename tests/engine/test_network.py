@@ -340,7 +340,7 @@ def test_the_twin_file_makes_the_network(tmp_path):
     [
         ('node = "air"', 'node = "sky"', r"heats\.0\.node: there is no node 'sky': the file has air, fabric"),
         ('["air", "fabric"]', '["air", "sky"]', r"links\.0\.between: there is no node or boundary 'sky': .* ground"),
-        ('["air", "fabric"]', '["air"]', r"links\.0\.between: list should have at least 2 items"),
+        ('["air", "fabric"]', '["air"]', r"links\.0\.between: its length must be at least 2, not 1\."),
         ('["air", "fabric"]', '["air", "air"]', r"nodes: A link joins two nodes, or a node and a boundary"),
         ('["fabric", "outdoor"]', '["ground", "outdoor"]', r"not 'ground' and 'outdoor'"),
         ('conductance = "400 W/K"', "", r"links\.0: The link between 'air' and 'fabric' needs either"),

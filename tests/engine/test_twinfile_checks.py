@@ -93,7 +93,7 @@ def test_an_odd_document_is_refused_in_sentences(file: Path, place: int, kind: i
         return
     document = TwinFile.parse(text, file.parent)
     assert read is not None
-    assert read.document == document.document
+    assert repr(read.document) == repr(document.document)
     if document.document.mesh is None:
         assert refusal(document.build) in ["", *mistakes.found]
         assert (twin is None) == bool(mistakes.found)
