@@ -49,7 +49,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
     of the last step that had ended.
     """
     file, twin = common.load(path)
-    out = options.out or Path("runs") / file.name
+    out = common.require_folder(options.out or Path("runs") / file.name)
     choices = _choices(options, twin, out)
     plan = plan_fit(file, None, choices.data, choices.sensors, choices.until, choices.max_steps, "--until")
     show_warnings(plan.remarks())

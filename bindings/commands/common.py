@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -18,6 +19,8 @@ from gemel.engine.units import UnitError, parse
 from gemel.names import listed
 
 console = Console(highlight=False)
+
+_MOST_TIMES = 10_000_000
 
 _FAR = 4.0
 """Standard deviations beyond which a value that is given contradicts the belief."""
@@ -141,6 +144,8 @@ def parameter_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, 
         if twin.parameters[name].shape:
             raise ValueError(f"--set: parameter '{name}' is {twin.parameters[name].size} numbers, not one.")
         values[name] = _parse("--set", name, quantity, twin.parameters[name].unit)
+        if not np.isfinite(twin.parameters[name].prior.standardise(jnp.asarray(values[name]))):
+            raise ValueError(f"--set {name}: {quantity} is impossible by the prior of '{name}'.")
     return values
 
 
@@ -215,8 +220,17 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
                 "last values of the inputs."
             )
         return known if until is None else known[known < until]
-    count = 200 if every is None else max(1, round((end - start) / every))
-    return np.linspace(start, end, count + 1)
+    if every is None:
+        return np.linspace(start, end, 201)
+    count = np.floor((end - start) / every * (1 + 1e-12))
+    if not 1 <= count <= _MOST_TIMES:
+        says = (
+            f"{every:g} s is longer than the run of {end - start:g} s"
+            if count < 1
+            else f"{count:.3g} times are too many"
+        )
+        raise ValueError(f"--every: {says}: from 1 to {_MOST_TIMES:,} steps are allowed.")
+    return start + every * np.arange(int(count) + 1)
 
 
 def has_time(twin: Twin) -> bool:
@@ -241,6 +255,13 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     elif len(beliefs) > 1:
         words = f"{chosen}, of an experiment to come"
     return twin.with_belief(belief.mean, belief.covariance), words, ranges
+
+
+def require_folder(path: Path) -> Path:
+    """The folder that results go to. Raises `ValueError` where a file stands there."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out: '{path}' is a file, and results go to a folder.")
+    return path
 
 
 def say(lines: Iterable[str], style: str | None = None) -> None:

@@ -42,6 +42,7 @@ def run(path: Path, options: DesignOptions) -> None:
     file, twin = common.load(path)
     drive = common.drive(file, twin, options.drive)
     folder = Path("runs") / file.name
+    out = common.require_folder(options.out or folder / "design")
     twin, belief, _ = common.believed(twin, options.belief, folder / "belief.json", options.drive.experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
     twin = _with_known(file, twin, options.set)
@@ -63,7 +64,7 @@ def run(path: Path, options: DesignOptions) -> None:
     units = {name: table.unit for name, table in file.document.inputs.items()}
     remarks = design_remarks(sensors, tuple(mounted))
     design = Design(twin, belief, found, tuple(mounted), together, slopes, units, options.about, maps, remarks)
-    _keep(options.out or folder / "design", design)
+    _keep(out, design)
 
 
 def _with_known(file: TwinFile, twin: Twin, texts: list[str]) -> Twin:

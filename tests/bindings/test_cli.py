@@ -390,10 +390,10 @@ def test_data_lists_every_mistake_of_the_file_beside_the_data(
     (tmp_path / "twin.toml").write_text(slips.replace('conductivity = "$k"', 'conductivity = "$kk"'))
     out, told = gemel("data", "twin.toml", code=2)
     assert "Data of plate" in out
-    assert [line.split(": ")[1].split()[-1] for line in told.splitlines()[:2]] == [
-        "model.stepp",
-        "calibration.max_steps",
-    ]
+    lines = [int(line.split(", ")[1].removeprefix("line ")) for line in told.splitlines()]
+    assert lines == sorted(lines)
+    assert "model.stepp: unknown key 'stepp'" in told
+    assert "calibration.max_steps: it must be at least 1, not 0." in told
     for _, sentence in WRONG.values():
         assert told.count(f"gemel: twin.toml, {sentence}") == ("calibration.until" not in sentence), told
     assert "materials.all.conductivity: unknown parameter '$kk': the file has k, h. Did you mean 'k'?" in told
@@ -425,9 +425,26 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "the end": (["calibrate", "{plate}", "--until", "9 d"], "--until: '9 d' lies beyond all samples: the last one is"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),
     "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "unknown parameter 'rho': the twin has h, k."),
+    "an impossible value": (
+        ["simulate", "{body}", "--until", "1 s", "--set", "h=-1 W/K"],
+        "--set h: -1 W/K is impossible by the prior of 'h'.",
+    ),
+    "no number": (["simulate", "{plate}", "--set", "k=nan W/m/K"], "--set k: 'nan W/m/K' is not a finite number."),
+    "too many times": (
+        ["simulate", "{body}", "--experiment", "a", "--every", "1e-12 s"],
+        "--every: 2e+12 times are too many: from 1 to 10,000,000 steps are allowed.",
+    ),
+    "too long an interval": (
+        ["simulate", "{body}", "--experiment", "a", "--every", "3 s"],
+        "--every: 3 s is longer than the run of 2 s",
+    ),
+    "what is no run": (["simulate", "{body}", "--until", "1 s", "--out", "{body}"], "is there and holds no run: it is"),
+    "no folder": (["forecast", "{body}", "--until", "1 s", "--out", "{body}"], "a file, and results go to a folder."),
+    "no picture": (["simulate", "{plate}", "--plot", "x.xyz"], "--plot: 'x.xyz' is no picture: it may end in .png or"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
     "an unknown input": (["simulate", "{plate}", "--input", "fan=1"], "--input: unknown input 'fan'"),
-    "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "T9"),
+    "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "Unknown sensor 'T9': the twin has T1, T2.\n"),
+    "another case": (["calibrate", "{plate}", "--sensor", "t1"], "the twin has T1, T2. Did you mean 'T1'?"),
     "no profile": (
         ["calibrate", "{plate}", "--profile", "rho"],
         "--profile: Unknown parameter 'rho': the twin has h, k.",
