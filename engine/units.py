@@ -11,6 +11,9 @@ from gemel.names import meant
 
 _NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
 
+_NEAR = 0.75
+"""How much alike a unit and what is written must be for it to be proposed: symbols are short."""
+
 _SYMBOLS = "m s g K N Pa J W V A ohm F C T Hz bar mol L Wh rad"
 _WORDS = (
     "degC min h d sec hour minute day second meter millimeter centimeter kilometer gram kilogram celsius kelvin newton "
@@ -52,18 +55,22 @@ def parse(text: str | float | int, unit: str) -> float:
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
-        raise UnitError(f"'{text}' has the wrong unit: a quantity in {unit or 'no unit'} is needed.")
+        needed = f"a quantity in {unit}" if unit else "a number without a unit"
+        raise UnitError(f"'{text}' has the wrong unit: {needed} is needed.")
     return float(to_si(magnitude, str(quantity.units)))
 
 
-def unit_of(text: str | float | int) -> str:
-    """The unit of a quantity as it is written, "" where it has none. Raises `UnitError` for what is no quantity."""
+def unit_of(text: str | float | int, like: str = "W/m/K") -> str:
+    """The unit of a quantity as it is written, "" where it has none.
+
+    Raises `UnitError` for what is no quantity, with one in the unit ``like`` for an example.
+    """
     try:
         unit = registry().Quantity(text).units
         written = _NUMBER.sub("", str(text)).strip()
         return written if _unit(written) == unit else f"{unit:~P}"
     except Exception as error:
-        raise UnitError(_not_a_quantity(text, "W/m/K", error)) from error
+        raise UnitError(_not_a_quantity(text, like, error)) from error
 
 
 def compatible(first: str, second: str) -> bool:
@@ -150,4 +157,4 @@ def _unit(unit: str) -> Any:
 def _meant(error: Exception) -> str:
     """Which unit was probably meant, where an error is about one that is not known."""
     names = error.unit_names if isinstance(error, pint.UndefinedUnitError) else ()
-    return "".join(meant(str(name), _USUAL) for name in ([names] if isinstance(names, str) else names))
+    return "".join(meant(str(name), _USUAL, _NEAR) for name in ([names] if isinstance(names, str) else names))

@@ -202,6 +202,9 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
         ValueError: where neither says how long, or the grid is empty.
     """
     if not has_time(twin):
+        for option, given in (("--until", until), ("--every", every)):
+            if given is not None:
+                raise ValueError(f"{option}: a run of '{twin.name}' has no time.")
         return None
     if every is not None and every <= 0:
         raise ValueError(f"--every must be positive, not {every:g} s.")

@@ -61,19 +61,21 @@ def _check_entry(kind: str, known: dict[str, Any], name: str, entry: Any, place:
     if name not in known:
         raise place.unknown(f"the twin has no {kind} '{name}': it has", name, known)
     at = place / "unit" if isinstance(entry, ColumnTable | PictureTable) else place
-    for unit in _units(entry, place):
+    for unit in _units(entry, known[name].unit, place):
         _same_dimension(at, unit, known[name].unit)
     if isinstance(entry, ColumnTable) and entry.time is not None:
         _check_time(place / "time", entry.time.unit)
 
 
-def _units(entry: Any, place: Place) -> Iterator[str]:
-    """The units of a column, a picture, a quantity or several; a missing value has none."""
+def _units(entry: Any, wanted: str, place: Place) -> Iterator[str]:
+    """The units of a column, a picture, a quantity or several, which should be like one ``wanted``; a missing value has
+    none.
+    """
     if isinstance(entry, ColumnTable | PictureTable):
         yield entry.unit
     for value in entry if isinstance(entry, list) else [entry]:
         if isinstance(value, str | float | int) and not is_nan(value):
-            yield with_place(place, unit_of, value)
+            yield with_place(place, unit_of, value, wanted)
 
 
 def is_nan(value: Any) -> bool:
@@ -134,4 +136,5 @@ def _check_time(place: Place, unit: str) -> None:
 def _same_dimension(place: Place, unit: str, wanted: str) -> None:
     if not with_place(place, compatible, unit, wanted):
         needed = f"in '{wanted}'" if wanted else "without a unit"
-        raise place.error(f"the unit '{unit}' does not fit a quantity {needed}.")
+        given = f"the unit '{unit}'" if unit else "a number without a unit"
+        raise place.error(f"{given} does not fit a quantity {needed}.")

@@ -66,6 +66,8 @@ class Numbers:
             return self._input(value, unit, place)
         if isinstance(value, str) and (match := _REFERENCE.match(value)):
             return self._reference(match["name"], _factor(match), unit, place)
+        if isinstance(value, str) and "$" in value:
+            raise place.error(f"'{value}' cannot stand here: write '$name', '-$name' or such as '0.5 * $name'.")
         return with_place(place, parse, value, unit)
 
     def optional(self, value: Number | None, unit: str, place: Place) -> Any:

@@ -46,6 +46,8 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
         assert mesh is not None
         return build_mode_sensors(name, table, noise, mesh.dim, place)
     if isinstance(table, FrequencySensorTable):
+        if model.modes is not None and table.mode > model.modes:
+            raise (place / "mode").error(f"there is no mode {table.mode}: 'modes' of [model] says {model.modes}.")
         return [
             with_place(
                 place,

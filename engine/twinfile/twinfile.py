@@ -202,6 +202,8 @@ class TwinFile:
         if table is None:
             return mistakes.add(self._place.error(_NO_DATA))
         place, mine = self._data_place(experiment), []
+        table = self._of_known(table, mine)
+        gone += mine
         while True:
             try:
                 return self._read(experiment, table, path, False, mine)
@@ -213,6 +215,13 @@ class TwinFile:
                 table = smaller
                 mine.append(str(channel[1]))
                 gone.append(mine[-1])
+
+    def _of_known(self, table: DataTable, gone: list[str]) -> DataTable:
+        """A table of data without the channels of what the twin does not have, which are added to ``gone``."""
+        known = {"readings": self.document.sensors, "values": self.document.sensors, "inputs": self.document.inputs}
+        kept = {key: {name: one for name, one in getattr(table, key).items() if name in known[key]} for key in known}
+        gone += [name for key in known for name in getattr(table, key) if name not in known[key]]
+        return table.model_copy(update=kept)
 
     def _tables(self) -> dict[str, DataTable]:
         """The tables of measured data by experiment. Raises `TwinFileError` where there are none."""

@@ -51,6 +51,9 @@ def _sentence(first: Any, path: Path, place: Place, tree: Any) -> TwinFileError:
         return where.error(_choice(first.get("input"), first["ctx"]["expected"]))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         return _of_tag(first, path, where, tree)
+    if kind == "string_pattern_mismatch":
+        signs = "letters, digits, '_', '-' and '.', the first one a letter or a digit"
+        return where.error(f"it must be made of {signs}, not {_written(first)}.")
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
         return where.error(f"it must be {words} {first['ctx'][key]:g}, not {_written(first)}.")
@@ -102,11 +105,17 @@ _WANTED = {
 """What a key takes, by the kind of mistake that pydantic finds."""
 
 
+_LONG = 60
+"""Signs of what was written that are quoted at most."""
+
+
 def _written(mistake: Any) -> str:
     """What was written, as TOML writes it where it is short."""
     given = mistake.get("input")
     if isinstance(given, bool):
         return str(given).lower()
+    if isinstance(given, dict | list) and len(repr(given)) > _LONG:
+        return "a table" if isinstance(given, dict) else "a list"
     return f'"{given}"' if isinstance(given, str) else repr(given)
 
 

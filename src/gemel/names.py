@@ -6,14 +6,16 @@ from difflib import SequenceMatcher, get_close_matches
 _NEAR = 0.65
 """How much alike two names are, between 0 and 1, of which one may be the other with a slip."""
 
-_MOST = 40
+_MOST = 200
 """How many names are listed."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like ``name``, whatever the case of its letters; None where none is near."""
+def nearest(name: str, known: Iterable[str], least: float = _NEAR) -> str | None:
+    """The known name that looks most like ``name``, whatever the case of its letters; None where none is alike by
+    ``least``, between 0 and 1.
+    """
     every = list(known)
-    near = get_close_matches(name.lower(), [one.lower() for one in every], 1, _NEAR)
+    near = get_close_matches(name.lower(), [one.lower() for one in every], 1, least)
     alike = [one for one in every if near and one.lower() == near[0]]
     return max(alike, key=lambda one: SequenceMatcher(None, name, one).ratio(), default=None)
 
@@ -33,7 +35,7 @@ def listed(name: str, known: Iterable[str], otherwise: str = "none", most: int =
     return f"{', '.join(every[:most]) or otherwise}{rest}.{meant(name, every)}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """The question " Did you mean 'k'?", with a space before it; "" where no known name is near."""
-    near = nearest(name, known)
+def meant(name: str, known: Iterable[str], least: float = _NEAR) -> str:
+    """The question " Did you mean 'k'?", with a space before it; "" where `nearest` finds none."""
+    near = nearest(name, known, least)
     return "" if near is None else f" Did you mean '{near}'?"

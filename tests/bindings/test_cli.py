@@ -347,6 +347,12 @@ def test_what_can_be_read_is_shown_beside_what_cannot(tmp_path: Path, plate: Pat
     out, told = gemel("data", "twin.toml", code=2)
     assert "│ T1      │       2 │" in out
     assert "No data of the sensor" not in out
+    bar = (plate.parents[1] / "bar" / "twin.toml").read_text()
+    (tmp_path / "bar.toml").write_text(bar.replace("T2 = ", "T3 = ").replace('"55 degC"', '"55"'))
+    known, shown = gemel("data", "bar.toml", code=2)[::-1]
+    assert "data.values.T1: a number without a unit does not fit a quantity in 'degC'." in known
+    assert "data.values.T3: the twin has no sensor 'T3': it has T1, T2." in known
+    assert "T3" not in shown
     for sentence in (
         "heater: the input has no number at all, from 2024-03-05T06:00:00Z to 2024-03-05T06:01:00Z: is it the right",
         "T2: no sample of the reading is left: column and window hold 2 times and no number.",
@@ -439,6 +445,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         "--every: 3 s is longer than the run of 2 s",
     ),
     "what is no run": (["simulate", "{body}", "--until", "1 s", "--out", "{body}"], "is there and holds no run: it is"),
+    "no time": (["simulate", "{bar}", "--until", "1 s"], "--until: a run of 'bar' has no time."),
     "no folder": (["forecast", "{body}", "--until", "1 s", "--out", "{body}"], "a file, and results go to a folder."),
     "no picture": (["simulate", "{plate}", "--plot", "x.xyz"], "--plot: 'x.xyz' is no picture: it may end in .png or"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
@@ -459,9 +466,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, body: Path, gemel: Gemel) -> None:
+def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, body: Path, bar: Path, gemel: Gemel) -> None:
     arguments, sentence = MISTAKES[mistake]
-    filled = [argument.replace("{plate}", str(plate)).replace("{body}", str(body)) for argument in arguments]
+    filled = [argument.format(plate=plate, body=body, bar=bar) for argument in arguments]
     _, told = gemel(*filled, code=2)
     assert sentence in told
     assert told.startswith("gemel: ")

@@ -362,6 +362,12 @@ MISTAKES = [
         "capacity = true",
         "materials.all.capacity: text in quotes, such as a quantity with its",
     ),
+    ('conductivity = "$k"', 'conductivity = "$k + 1"', "'$k + 1' cannot stand here: write '$name', '-$name' or"),
+    (
+        'conductivity = "$k"',
+        'conductivity = ["$k"]',
+        "text in quotes, such as a quantity with its unit, is wanted, not ['",
+    ),
     ('lag = "3 s"', 'lag = "-3 s"', "sensors.T.lag: The lag of a sensor must be zero or positive, not -3."),
     ('step = "10 s"', "step = 10 s", "line 16, column 11: expected newline"),
     (
@@ -373,7 +379,7 @@ MISTAKES = [
     ('high = ["10 mm", "30 mm"]', 'high = ["-10 mm", "30 mm"]', "cell_tags.hot.high: along x 'high' lies below 'low'."),
     ('[mesh.box]\nsize = ["40 mm", "30 mm"]\ncells = [4, 3]', '[mesh]\nfile = "no.msh"', "no.msh"),
     ('name = "plate"', 'name = "plate', "line 2"),
-    ('name = "plate"', 'name = "a plate/"', "name"),
+    ('name = "plate"', 'name = "a plate/"', "line 2, name: it must be made of letters, digits, '_', '-' and '.', the"),
 ]
 
 
