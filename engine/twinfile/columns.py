@@ -189,6 +189,8 @@ def _check_names(known: Sequence[str], wanted: Wanted, path: Path, separator: st
             continue
         others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
         hint = f" Is its separator {others[0]!r}?" if others and len(known) == 1 else ""
+        if separator and known and known[0].startswith("#"):
+            hint = " Its first line must hold the names of its columns."
         has = listed(name, map(_printable, known), most=_LISTED)
         raise place.error(f"the data file '{path.name}' has no column '{name}': it has {has}{hint}")
 

@@ -48,6 +48,9 @@ def _check_data(document: Document, table: DataTable | None, place: Place, mista
         return
     if table.file is not None and table.files is not None:
         mistakes.add((place / "files").error("give 'file' or 'files', not both."))
+    for i, file in enumerate(table.files or []):
+        if file in (table.files or [])[:i]:
+            mistakes.add((place / "files" / i).error(f"the file '{file}' stands there twice."))
     for key, known in (("readings", document.sensors), ("values", document.sensors), ("inputs", document.inputs)):
         for name, entry in getattr(table, key).items():
             mistakes.note(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.schema import DataTable
-from gemel.names import meant
+from gemel.names import nearest
 
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
@@ -43,14 +43,17 @@ def find(file: str, place: Place, folder: Path) -> Path:
     expanded = os.path.expandvars(file)
     path = folder / expanded
     if "$" in expanded or not path.exists():
-        raise place.error(f"the data file '{file}' does not exist.{_meant(path)}", MissingDataError)
+        unset = _VARIABLE.search(expanded)
+        why = f": the environment variable '{unset[1]}' is not set." if unset else f".{_meant(path)}"
+        raise place.error(f"the data file '{file}' does not exist{why}", MissingDataError)
     return path
 
 
 def _meant(path: Path) -> str:
     """Which file beside the one that is not there was probably meant."""
-    folder = path.parent
-    return meant(path.name, [one.name for one in folder.iterdir()]) if folder.is_dir() else ""
+    names = {one.stem: one.name for one in path.parent.iterdir()} if path.parent.is_dir() else {}
+    near = nearest(path.stem, names)  # suffixes are alike
+    return "" if near is None else f" Did you mean '{names[near]}'?"
 
 
 def _fetch(table: DataTable, url: str, sha256: str, place: Place) -> Path:

@@ -518,6 +518,21 @@ MISTAKES = {
     ),
     "an open quote": (CSV, LOG.replace("20.5", '"20.5'), "file 'log.csv' cannot be read as CSV (unexpected end"),
     "no scale": (CSV.replace('"A", unit', '"A", scale = 0, unit'), LOG, "A.scale: the scale must be a number other"),
+    "a file twice": (
+        CSV.replace('file = "log.csv"', 'files = ["log.csv", "log.csv"]'),
+        LOG,
+        "data.files.1: the file 'log.csv' stands there twice.",
+    ),
+    "no such variable": (
+        CSV.replace("log.csv", "$GEMEL_NOWHERE/log.csv"),
+        LOG,
+        "'$GEMEL_NOWHERE/log.csv' does not exist: the environment variable 'GEMEL_NOWHERE' is not set.",
+    ),
+    "a remark": (
+        CSV,
+        f"# of a board\n{LOG}",
+        "it has # of a board. Its first line must hold the names of its columns.",
+    ),
     "another name": (CSV.replace("log.csv", "lag.csv"), LOG, "'lag.csv' does not exist. Did you mean 'log.csv'?"),
     "no time": (CSV.replace('time = { column = "t", unit = "s" }\n', ""), LOG, "the key 'time' is missing"),
     "an unknown separator": (CSV + 'separator = "x"\n', LOG, "'x' is not allowed"),
