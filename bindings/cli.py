@@ -109,7 +109,8 @@ def calibrate(
     """Fit a twin's parameters to measured data.
 
     Every step is on disk before the next begins: killed at any moment, or paused by Ctrl-C, and called again, the fit
-    continues. One that has ended is not fitted again: --profile and --sample may be asked for afterwards.
+    continues, with the options that it was begun with. One that has ended is not fitted again: --profile and --sample
+    may be asked for afterwards.
     """
     from gemel.bindings.commands.calibrate import CalibrateOptions, run
     from gemel.bindings.commands.certainty import CertaintyOptions

@@ -22,7 +22,7 @@ from gemel.engine.store import check_attachment_name, document_name
 from gemel.engine.twinfile import TwinFile
 
 _LIMIT = 256 << 20
-_OF_THE_CHANNEL = ("connect", "Socket closed", "GOAWAY", "DNS resolution", "Name resolution", "handshake")
+_OF_THE_CHANNEL = ("connect", "Socket closed", "GOAWAY", "DNS resolution", "Name resolution", "resolving", "handshake")
 """What gRPC itself says where it has not reached a server."""
 
 

@@ -1,5 +1,6 @@
 """Between the messages of the wire and the objects of the library."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
 from gemel.engine import Belief, Fit, Record, Series, Twin
+from gemel.engine.calibration.drifts import Drift
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.solvers import Code, Status
 
@@ -130,6 +132,7 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
             for term, inputs in fit.ranges.items()
             for label, (low, high) in inputs.items()
         ],
+        drifts=[calibration_pb2.Drift(**dataclasses.asdict(drift)) for drift in fit.drifts],
     )
 
 
@@ -151,7 +154,13 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
         message.steps,
         message.gain if message.HasField("gain") else float("nan"),
         ranges_from(message),
+        tuple(_drift_from(drift) for drift in message.drifts),
     )
+
+
+def _drift_from(message: calibration_pb2.Drift) -> Drift:
+    step = message.step if message.HasField("step") else None
+    return Drift(message.sensor, message.experiment, message.unit, message.change, message.span, step, message.alone)
 
 
 def ranges_from(message: calibration_pb2.Fit) -> dict[str, dict[str, tuple[float, float]]]:

@@ -14,6 +14,7 @@ from gemel.bindings.plan import plan_fit
 from gemel.engine import Fit, Record, forecast, simulate
 from gemel.engine.results import save_json
 from gemel.engine.twinfile import MissingDataError, TwinFile
+from gemel.names import listed
 
 EXAMPLES = ("cantilever", "heater-board", "cell", "house", "gpu")
 
@@ -42,7 +43,7 @@ def run_demo(out: Path, only: tuple[str, ...] = (), examples: Path | None = None
     folder = _examples_folder(examples)
     unknown = [name for name in only if name not in EXAMPLES]
     if unknown:
-        raise ValueError(f"There is no example '{unknown[0]}': the examples are {', '.join(EXAMPLES)}.")
+        raise ValueError(f"There is no example '{unknown[0]}': the examples are {listed(unknown[0], EXAMPLES)}")
     start = time.perf_counter()
     verdicts: list[Verdict] = []
     for name in only or EXAMPLES:

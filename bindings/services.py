@@ -22,6 +22,7 @@ from gemel.bindings.proto.generated.gemel.v1 import (
     twin_pb2_grpc,
 )
 from gemel.engine.store import NotFoundError, RunData, Store, StoreError, TwinRevision, document_name, open_run
+from gemel.names import listed
 
 _CHUNK = 1 << 20
 
@@ -152,7 +153,7 @@ class SimulationService(simulation_pb2_grpc.SimulationServiceServicer):
         fields = list(request.fields)
         for name in fields:
             if name != "*" and name not in run.fields:
-                raise StoreError(f"Unknown field '{name}': the run has {', '.join(run.fields) or 'none'}.")
+                raise StoreError(f"Unknown field '{name}': the run has {listed(name, run.fields)}")
         header = _header(run, kept.twin, kept.revision, kept.id)
         async for part in _parts(run, header, fields, simulation_pb2.Frame):
             yield simulation_pb2.ReadRunResponse(part=simulation_pb2.RunPart(**part))

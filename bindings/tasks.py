@@ -22,6 +22,7 @@ from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
+from gemel.names import listed
 from gemel.solvers import Code, SolveError
 from gemel.solvers.least_squares import FitState
 
@@ -78,7 +79,8 @@ class TwinCache:
 
 
 def describe(loaded: LoadedTwin) -> dict[str, Any]:
-    """The facts about a twin, its name and its belief."""
+    """The facts about a twin, its name and its belief. Raises `TwinFileError` for data or candidates that cannot be."""
+    loaded.file.candidates(loaded.twin)
     if has_data(loaded.file):
         with_attached_data(loaded.file).records()
     return {
@@ -226,6 +228,6 @@ def _known(message: Any) -> dict[str, Any]:
 def _keep(run: RunData, message: Any, out: Path) -> dict[str, Any]:
     for name in message.fields:
         if name != "*" and name not in run.fields:
-            raise ValueError(f"Unknown field '{name}': the run has {', '.join(run.fields) or 'none'}.")
+            raise ValueError(f"Unknown field '{name}': the run has {listed(name, run.fields)}")
     write_run(out, run)
     return {"status": run.attributes["status"]}

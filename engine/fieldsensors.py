@@ -254,7 +254,8 @@ def functionals(sensors: Sequence[SampledSensor], space: FunctionSpace) -> list[
     ends = np.cumsum([0, *(len(part) for part in points)])
     for sensor, part, first in zip(sensors, points, ends, strict=False):
         if not basis.inside[first]:
-            raise ValueError(f"Sensor '{sensor.name}' at {tuple(part[0].tolist())} m lies outside the mesh.")
+            where = ", ".join(f"{x:.6g}" for x in part[0])
+            raise ValueError(f"Sensor '{sensor.name}' at ({where}) m lies outside the mesh.")
     parts = [Basis(*(table[first:last] for table in basis)) for first, last in pairwise(ends)]
     return [sensor.weigh(space, part) for sensor, part in zip(sensors, parts, strict=True)]
 

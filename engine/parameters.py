@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.priors import Prior
+from gemel.names import listed
 
 Tree = TypeVar("Tree")
 
@@ -181,7 +182,7 @@ class Belief(eqx.Module):
                 places.append(np.arange(len(mean))[spans[p.name]])
                 mean = mean.at[places[-1]].set(_standardised(p, known[p.name]).ravel())
         if unknown := sorted(set(known) - set(spans)):
-            raise ValueError(f"Unknown parameter '{unknown[0]}': the belief is about {', '.join(spans) or 'none'}.")
+            raise ValueError(f"Unknown parameter '{unknown[0]}': the belief is about {listed(unknown[0], spans)}")
         if not places:
             return self
         at = np.concatenate(places)

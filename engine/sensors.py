@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from gemel.engine.noise import Noise, as_noise
 from gemel.engine.spaces import FunctionSpace
+from gemel.names import listed
 
 
 def floats(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:
@@ -132,7 +133,7 @@ class ResponseSensor(DerivedSensor):
     def __init__(self, sensor: FieldSensor, frequency: float, quantity: str = "amplitude") -> None:
         allowed = ("amplitude", "phase", "real", "imaginary")
         if quantity not in allowed:
-            raise ValueError(f"Sensor '{sensor.name}': quantity '{quantity}' is not one of {', '.join(allowed)}.")
+            raise ValueError(f"Sensor '{sensor.name}': quantity '{quantity}' is not one of {listed(quantity, allowed)}")
         self.sensor, self.frequency, self.quantity = sensor, float(frequency), quantity
 
 

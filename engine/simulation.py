@@ -13,6 +13,7 @@ from gemel.engine.observations import finished
 from gemel.engine.parameters import bind
 from gemel.engine.signals import Series
 from gemel.engine.twin import Twin
+from gemel.names import listed
 from gemel.solvers import Solution, Status
 
 
@@ -123,7 +124,7 @@ def check_names(
     """Raise `ValueError` where a name is unknown or, with ``complete``, one is missing."""
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"Unknown {kind} '{unknown[0]}': {owner} has {', '.join(known) or 'none'}.")
+        raise ValueError(f"Unknown {kind} '{unknown[0]}': {owner} has {listed(unknown[0], known)}")
     missing = sorted(set(known) - set(given))
     if complete and missing:
         raise ValueError(f"No signal is given for {kind} '{missing[0]}'.")

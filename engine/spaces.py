@@ -15,6 +15,7 @@ from gemel.engine.elements import LagrangeElement, Powers, lagrange
 from gemel.engine.numbering import first_places, number_nodes
 from gemel.engine.precision import require_double
 from gemel.meshes import Mesh
+from gemel.names import listed
 from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
 
@@ -354,7 +355,7 @@ class MixedSpace(eqx.Module):
         for mine, space, start in self.fields:
             if mine == name:
                 return space, start
-        raise ValueError(f"There is no field '{name}': the fields are {', '.join(self.names)}.")
+        raise ValueError(f"There is no field '{name}': the fields are {listed(name, self.names)}")
 
     def zeros(self) -> dict[str, Array]:
         """The zero functions."""

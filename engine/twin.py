@@ -15,6 +15,7 @@ from gemel.engine.noise import Noise
 from gemel.engine.parameters import Belief, Parameter, bind, parameters_of
 from gemel.engine.precision import require_double
 from gemel.engine.sensors import Sensor
+from gemel.names import listed
 from gemel.solvers.implicit import stop_gradient
 
 
@@ -105,7 +106,7 @@ class Twin(eqx.Module):
             return self.sensor(images[name][0])
         pixels = image_by_pixel(images)
         known = [*(sensor.name for sensor in self.sensors if sensor.name not in pixels), *images]
-        raise ValueError(f"Twin '{self.name}' has no sensor '{name}': it has {', '.join(known)}.")
+        raise ValueError(f"Twin '{self.name}' has no sensor '{name}': it has {listed(name, known)}")
 
     def noise(self, name: str) -> Noise:
         """The noise of a sensor with its numbers at the mean of the belief; raises `ValueError` as `sensor`."""

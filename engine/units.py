@@ -7,7 +7,24 @@ from typing import Any
 import numpy as np
 import pint
 
+from gemel.names import meant
+
 _NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
+
+_NEAR = 0.75
+"""How much alike a unit and what is written must be for it to be proposed: symbols are short."""
+
+_SYMBOLS = "m s g K N Pa J W V A ohm F C T Hz bar mol L Wh rad"
+_WORDS = (
+    "degC min h d sec hour minute day second meter millimeter centimeter kilometer gram kilogram celsius kelvin newton "
+    "pascal joule watt volt ampere farad hertz liter radian deg degree percent dimensionless psi ft inch lb degF rpm"
+)
+_USUAL = (
+    *_SYMBOLS.split(),
+    *_WORDS.split(),
+    *(prefix + symbol for prefix in "kMGmµnc" for symbol in _SYMBOLS.split()),
+)
+"""Units that people write: one of them is proposed for a slip."""
 
 
 @functools.cache
@@ -32,22 +49,28 @@ def parse(text: str | float | int, unit: str) -> float:
         quantity = registry().Quantity(text)
         magnitude = float(quantity.magnitude)
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'.") from error
+        raise UnitError(_not_a_quantity(text, unit, error)) from error
+    if not np.isfinite(magnitude):
+        raise UnitError(f"'{text}' is not a finite number.")
     if quantity.unitless and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
     if quantity.dimensionality != wanted.dimensionality:
-        raise UnitError(f"'{text}' has the wrong unit: a quantity in {unit or 'no unit'} is needed.")
+        needed = f"a quantity in {unit}" if unit else "a number without a unit"
+        raise UnitError(f"'{text}' has the wrong unit: {needed} is needed.")
     return float(to_si(magnitude, str(quantity.units)))
 
 
-def unit_of(text: str | float | int) -> str:
-    """The unit of a quantity as it is written, "" where it has none. Raises `UnitError` for what is no quantity."""
+def unit_of(text: str | float | int, like: str = "W/m/K") -> str:
+    """The unit of a quantity as it is written, "" where it has none.
+
+    Raises `UnitError` for what is no quantity, with one in the unit ``like`` for an example.
+    """
     try:
         unit = registry().Quantity(text).units
         written = _NUMBER.sub("", str(text)).strip()
         return written if _unit(written) == unit else f"{unit:~P}"
     except Exception as error:
-        raise UnitError(f"'{text}' is not a quantity: write a number with a unit such as '1 W/m/K'.") from error
+        raise UnitError(_not_a_quantity(text, like, error)) from error
 
 
 def compatible(first: str, second: str) -> bool:
@@ -59,7 +82,7 @@ def parse_difference(text: str | float | int, unit: str) -> float:
     """The SI value of a difference (a standard deviation): as `parse`, but "0.3 degC" means 0.3 K."""
     if isinstance(text, str):
         text = text.replace("degC", "K").replace("°C", "K")
-    return parse(text, str(_unit(unit) if unit != "degC" else "K"))
+    return parse(text, difference_unit(unit))
 
 
 def to_si(values: Any, unit: str) -> Any:
@@ -100,17 +123,38 @@ def difference_unit(unit: str) -> str:
     return "K" if unit in ("degC", "°C", "celsius") else unit
 
 
+def quotient(numerator: str, *denominators: str) -> str:
+    """The unit of a quotient, written as briefly as can be: "W/K", "1/s", "W/(m^2*K)"."""
+    below = [one for one in denominators if one]
+    whole = _grouped(numerator) or ("1" if below else "")
+    return "/".join([whole, *map(_grouped, below)])
+
+
+def _grouped(unit: str) -> str:
+    return f"({unit})" if re.search(r"[*/ ]", unit) else unit
+
+
 def check_unit(unit: str) -> None:
     """Raise `UnitError` where ``unit`` is unknown."""
     _unit(unit)
 
 
-def _not_a_quantity(text: object, unit: str) -> str:
-    return f"'{text}' is not a quantity: write a number with a unit such as '1 {unit}'."
+def _not_a_quantity(text: object, unit: str, error: Exception | None = None) -> str:
+    """Why a text is no quantity in ``unit``, and what one is."""
+    example = f"a number with a unit such as '1 {unit}'" if unit else "a number without a unit, such as '0.5'"
+    if isinstance(error, pint.UndefinedUnitError):
+        return f"'{text}' has a unit that is not known: write {example}.{_meant(error)}"
+    return f"'{text}' is not a quantity: write {example}."
 
 
 def _unit(unit: str) -> Any:
     try:
         return registry().Unit(unit)
     except Exception as error:
-        raise UnitError(f"'{unit}' is not a known unit.") from error
+        raise UnitError(f"'{unit}' is not a known unit.{_meant(error)}") from error
+
+
+def _meant(error: Exception) -> str:
+    """Which unit was probably meant, where an error is about one that is not known."""
+    names = error.unit_names if isinstance(error, pint.UndefinedUnitError) else ()
+    return "".join(meant(str(name), _USUAL, _NEAR) for name in ([names] if isinstance(names, str) else names))

@@ -19,6 +19,7 @@ from gemel.meshes.lagrange import vtk_lagrange_order
 from gemel.meshes.mesh import Mesh
 from gemel.meshes.orders import FILE_CELLS, FILE_ORDERS, LAGRANGE_CELLS, file_cell_name
 from gemel.meshes.vtkhdf import read_vtkhdf
+from gemel.names import listed
 
 _READERS = {".inp": read_abaqus, ".msh": read_gmsh, ".vtkhdf": read_vtkhdf}
 """Readers of our own, where meshio has none or one that reads less."""
@@ -66,7 +67,8 @@ def _load(path: Path) -> Any:
     names = path.name.lower()
     if not any(names.endswith(extension) for extension in known):
         raise MeshError(
-            f"The mesh file '{path}' has an unknown extension '{path.suffix}': known are {', '.join(sorted(known))}."
+            f"The mesh file '{path}' has an unknown extension '{path.suffix}': known are "
+            f"{listed(path.suffix, sorted(known))}"
         )
     if path.stat().st_size == 0:
         raise MeshError(f"The mesh file '{path}' is empty.")

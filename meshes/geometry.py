@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gemel.meshes.errors import MeshError
+from gemel.names import listed
 
 CellType = Literal["interval", "triangle", "quadrilateral", "tetrahedron", "hexahedron", "prism"]
 """Cell types of a mesh, by fenics-basix's names."""
@@ -30,7 +31,7 @@ def numpy_or_jax(*arrays: Floats) -> ModuleType:
 def basix_cell(cell_type: str) -> basix.CellType:
     """The basix cell of a name; raises `MeshError` for a name that is not one of `CellType`."""
     if cell_type not in get_args(CellType):
-        raise MeshError(f"The cell type '{cell_type}' is not one of {', '.join(get_args(CellType))}.")
+        raise MeshError(f"The cell type '{cell_type}' is not one of {listed(cell_type, get_args(CellType))}")
     return basix.CellType[cell_type]
 
 

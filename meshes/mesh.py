@@ -32,6 +32,7 @@ from gemel.meshes.validation import (
     check_shape,
     check_tags,
 )
+from gemel.names import meant
 
 ALL = "all"
 """Reserved name of all cells and of all nodes."""
@@ -370,8 +371,9 @@ def on_host(mesh: Mesh) -> Mesh:
 
 def _look_up(kind: str, tags: dict[str, Any], tag: str, reserved: str) -> Any:
     if tag not in tags:
-        names = ", ".join(f"'{name}'" for name in [*sorted(tags), reserved])
-        raise MeshError(f"The mesh has no {kind} tag '{tag}': its {kind} tags are {names}.")
+        known = [*sorted(tags), reserved]
+        names = ", ".join(f"'{name}'" for name in known)
+        raise MeshError(f"The mesh has no {kind} tag '{tag}': its {kind} tags are {names}.{meant(tag, known)}")
     return tags[tag]
 
 

@@ -28,7 +28,7 @@ def every_mistake():
 
     def listed(text: str, folder: Path | str) -> list[str]:
         try:
-            return list(TwinFile.parse(text, folder).check()[0].found)
+            return list(TwinFile.examine(text, folder)[1].found)
         except TwinFileError as error:
             return [str(error), *error.others]
 

@@ -13,6 +13,7 @@ from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
 from gemel.bindings.commands.certainty import Asked, CertaintyOptions, progress
 from gemel.bindings.commands.data import show_warnings
+from gemel.bindings.fitchoices import FitChoices
 from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
@@ -21,7 +22,7 @@ from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
-from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
+from gemel.engine.store.checkpoints import OtherProblemError, note_of, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
 from gemel.solvers import SolveError
 from gemel.solvers.least_squares import FitState
@@ -42,20 +43,21 @@ class CalibrateOptions:
 
 
 def run(path: Path, options: CalibrateOptions) -> None:
-    """Calibrate a twin, from its checkpoint where there is one. Raises `SolveError` where the fit fails.
+    """Calibrate a twin, from its checkpoint where there is one, of which options that are not given again are known.
 
-    Interrupted from the keyboard it ends with code 130; its checkpoint is that of the last step that had ended.
+    Raises `SolveError` where the fit fails. Interrupted from the keyboard it ends with code 130; its checkpoint is that
+    of the last step that had ended.
     """
     file, twin = common.load(path)
-    plan = plan_fit(file, None, options.data, options.sensors, options.until, options.max_steps, "--until")
+    out = common.require_folder(options.out or Path("runs") / file.name)
+    choices = _choices(options, twin, out)
+    plan = plan_fit(file, None, choices.data, choices.sensors, choices.until, choices.max_steps, "--until")
     show_warnings(plan.remarks())
     problem = plan.check(twin)  # a mistake leaves no folder behind
     asked = Asked.of(options.certainty, plan, problem)
-    start = None if options.start is None else np.asarray(load_belief(options.start, twin.belief).mean)
-    out = options.out or Path("runs") / file.name
     out.mkdir(parents=True, exist_ok=True)
     try:
-        fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, start)
+        fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, choices)
         certainty = asked.find(problem, fit)
     except KeyboardInterrupt:
         common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
@@ -65,13 +67,46 @@ def run(path: Path, options: CalibrateOptions) -> None:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
 
+def _choices(options: CalibrateOptions, twin: Twin, out: Path) -> FitChoices:
+    """What is asked for of the fit; what is not, as its run in ``out`` was made, and that is told."""
+    start = None if options.start is None else tuple(load_belief(options.start, twin.belief).mean.tolist())
+    asked = FitChoices(options.data, options.until, tuple(options.sensors), options.max_steps, start, options.start)
+    if options.restart:
+        return asked
+    before = _kept(out / "checkpoint.npz")
+    if added := asked.added(before):
+        common.say([f"As the fit in {out} was made: {' '.join(added)} (--restart starts anew)."])
+    return asked.completed(before)
+
+
+def _kept(checkpoint: Path) -> FitChoices:
+    """What was asked for of the fit that a checkpoint is of. Raises `ValueError` for a damaged one."""
+    try:
+        return FitChoices.load(note_of(checkpoint))
+    except OtherProblemError as error:
+        raise _refusal(str(error), checkpoint) from error
+
+
+def _refusal(why: str, checkpoint: Path) -> ValueError:
+    """That a checkpoint is not gone on from, and what to do."""
+    belief = checkpoint.with_name("belief.json")
+    other = f", with --from {belief} where its fit ended" if belief.is_file() else ""
+    return ValueError(f"{why} Give --restart to start anew{other}.")
+
+
 def fit_with_progress(
-    file: TwinFile, twin: Twin, plan: FitPlan, checkpoint: Path, restart: bool, start: np.ndarray | None = None
+    file: TwinFile,
+    twin: Twin,
+    plan: FitPlan,
+    checkpoint: Path,
+    restart: bool,
+    choices: FitChoices = FitChoices(),  # noqa: B008
 ) -> Fit:
-    """Calibrate with a progress bar and a checkpoint after every step, from ``start`` where one is given.
+    """Calibrate with a progress bar and a checkpoint after every step, which keeps the ``choices`` that ``plan`` is of.
 
     Raises `ValueError` where the checkpoint is of another fit.
     """
+    start = None if choices.start is None else np.asarray(choices.start)
     with progress() as bar:
         task = bar.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
@@ -93,6 +128,7 @@ def fit_with_progress(
                 plan.sensors,
                 checkpoint,
                 document=file.text,
+                note=choices.dump(),
                 restart=restart,
                 on_resume=on_resume,
                 on_step=on_step,
@@ -102,9 +138,9 @@ def fit_with_progress(
                 start=start,
             )
         except OtherProblemError as error:
-            belief = checkpoint.with_name("belief.json")
-            other = f", with --from {belief} where its fit ended" if belief.is_file() else ""
-            raise ValueError(f"{error} Give --restart to start anew{other}.") from error
+            against = choices.against(_kept(checkpoint))
+            why = f"The fit in {checkpoint.parent} was made {against}." if against else str(error)
+            raise _refusal(why, checkpoint) from error
         bar.update(task, total=max(fit.steps, 1), completed=max(fit.steps, 1))
     return fit
 

@@ -1,14 +1,17 @@
 """What `gemel calibrate` finds out beyond a fit where it is asked to: profiles, and draws from the posterior."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
 from gemel.bindings.plan import FitPlan
+from gemel.bindings.words import time_left
 from gemel.engine import CalibrationProblem, Draws, Fit, LikelihoodProfile, profile_likelihood, sample
+from gemel.engine.calibration.pace import Remaining
 from gemel.engine.calibration.problem import allowed_mode
 from gemel.engine.calibration.profiles import check_profiled
 from gemel.engine.calibration.sampling import require_blackjax
@@ -61,9 +64,17 @@ def _check_sampling(plan: FitPlan, problem: CalibrationProblem) -> None:
 
 
 def _draws(problem: CalibrationProblem, fit: Fit, count: int, seed: int) -> Draws:
+    """Draws, with a progress bar."""
     with progress() as bar:
-        bar.add_task("Sampling", total=None, words="all chains at once")
-        return sample(problem, fit, count, seed=seed)
+        task, left = bar.add_task("Sampling", total=None, words="compiling"), Remaining(0)
+
+        def on_step(done: int, total: int) -> None:
+            nonlocal left
+            left = replace(left, total=total).after(monotonic(), done)
+            words = f"step {done} of {total} of all chains at once"
+            bar.update(task, total=total, completed=done, words=words + _about(left))
+
+        return sample(problem, fit, count, seed=seed, on_step=on_step)
 
 
 def _asked_profiles(plan: FitPlan, problem: CalibrationProblem, names: Sequence[str]) -> tuple[str, ...]:
@@ -96,15 +107,23 @@ def _profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequen
     if not names:
         return found
     with progress() as bar:
-        task = bar.add_task("Profiling", total=each * len(names), words="compiling")
+        task, left = bar.add_task("Profiling", total=each * len(names), words="compiling"), Remaining(each * len(names))
         for number, name in enumerate(names):
 
             def on_point(deviation: float, name: str = name) -> None:
-                bar.update(task, advance=1, words=f"{name} at {deviation:+.2g} standard deviations")
+                nonlocal left
+                bar.update(task, advance=1)
+                left = left.after(monotonic(), int(bar.tasks[task].completed))
+                bar.update(task, words=f"{name} at {deviation:+.2g} standard deviations{_about(left)}")
 
             found.append(profile_likelihood(problem, fit, name, points=_POINTS, on_point=on_point))
             bar.update(task, completed=each * (number + 1))
     return found
+
+
+def _about(left: Remaining) -> str:
+    """The time left, where it is known, after other words."""
+    return "" if left.seconds_left is None else f"  {time_left(left.seconds_left, most=False)}"
 
 
 def progress() -> Progress:

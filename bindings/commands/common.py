@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -15,8 +16,11 @@ from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
+from gemel.names import listed
 
 console = Console(highlight=False)
+
+_MOST_TIMES = 10_000_000
 
 _FAR = 4.0
 """Standard deviations beyond which a value that is given contradicts the belief."""
@@ -136,10 +140,12 @@ def parameter_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, 
     values = {}
     for name, quantity in assignments("--set", texts).items():
         if name not in twin.parameters:
-            raise ValueError(f"--set: unknown parameter '{name}': {_known_parameters(file, twin, name)}.")
+            raise ValueError(f"--set: unknown parameter '{name}': {_known_parameters(file, twin, name)}")
         if twin.parameters[name].shape:
             raise ValueError(f"--set: parameter '{name}' is {twin.parameters[name].size} numbers, not one.")
         values[name] = _parse("--set", name, quantity, twin.parameters[name].unit)
+        if not np.isfinite(twin.parameters[name].prior.standardise(jnp.asarray(values[name]))):
+            raise ValueError(f"--set {name}: {quantity} is impossible by the prior of '{name}'.")
     return values
 
 
@@ -148,12 +154,12 @@ def _known_parameters(file: TwinFile, twin: Twin, name: str) -> str:
     base, _, experiment = name.removesuffix("]").partition("[")
     experiments = file.document.experiments
     if base not in twin.parameters or not name.endswith("]"):
-        return f"the twin has {', '.join(twin.parameters) or 'none'}"
+        return f"the twin has {listed(name, twin.parameters)}"
     if base not in file.calibration.own:
-        return f"'{base}' is no experiment's own, give it as {base}=QUANTITY"
+        return f"'{base}' is no experiment's own, give it as {base}=QUANTITY."
     if experiment not in experiments:
-        return f"there is no experiment '{experiment}', the file has {', '.join(experiments)}"
-    return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY"
+        return f"there is no experiment '{experiment}', the file has {listed(experiment, experiments)}"
+    return f"in an experiment it is called '{base}', give --experiment {experiment} and --set {base}=QUANTITY."
 
 
 def known_values(file: TwinFile, twin: Twin, texts: list[str]) -> dict[str, float]:
@@ -183,8 +189,7 @@ def input_signals(file: TwinFile, record: Record | None, texts: list[str]) -> di
     signals = dict(record.inputs) if record is not None else {}
     for name, quantity in assignments("--input", texts).items():
         if name not in file.document.inputs:
-            known = ", ".join(file.document.inputs) or "none"
-            raise ValueError(f"--input: unknown input '{name}': the twin has {known}.")
+            raise ValueError(f"--input: unknown input '{name}': the twin has {listed(name, file.document.inputs)}")
         value = _parse("--input", name, quantity, file.document.inputs[name].unit)
         signals[name] = Series(np.zeros(1), np.full(1, value))
     return signals
@@ -197,6 +202,9 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
         ValueError: where neither says how long, or the grid is empty.
     """
     if not has_time(twin):
+        for option, given in (("--until", until), ("--every", every)):
+            if given is not None:
+                raise ValueError(f"{option}: a run of '{twin.name}' has no time.")
         return None
     if every is not None and every <= 0:
         raise ValueError(f"--every must be positive, not {every:g} s.")
@@ -215,8 +223,17 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
                 "last values of the inputs."
             )
         return known if until is None else known[known < until]
-    count = 200 if every is None else max(1, round((end - start) / every))
-    return np.linspace(start, end, count + 1)
+    if every is None:
+        return np.linspace(start, end, 201)
+    count = np.floor((end - start) / every * (1 + 1e-12))
+    if not 1 <= count <= _MOST_TIMES:
+        says = (
+            f"{every:g} s is longer than the run of {end - start:g} s"
+            if count < 1
+            else f"{count:.3g} times are too many"
+        )
+        raise ValueError(f"--every: {says}: from 1 to {_MOST_TIMES:,} steps are allowed.")
+    return start + every * np.arange(int(count) + 1)
 
 
 def has_time(twin: Twin) -> bool:
@@ -241,6 +258,13 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     elif len(beliefs) > 1:
         words = f"{chosen}, of an experiment to come"
     return twin.with_belief(belief.mean, belief.covariance), words, ranges
+
+
+def require_folder(path: Path) -> Path:
+    """The folder that results go to. Raises `ValueError` where a file stands there."""
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"--out: '{path}' is a file, and results go to a folder.")
+    return path
 
 
 def say(lines: Iterable[str], style: str | None = None) -> None:

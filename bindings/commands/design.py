@@ -21,6 +21,7 @@ from gemel.engine.results import save_json
 from gemel.engine.sensors import Sensor
 from gemel.engine.twinfile import TwinFile
 from gemel.engine.twinfile.field import FieldModel
+from gemel.names import listed
 from gemel.solvers import SolveError
 
 
@@ -41,6 +42,7 @@ def run(path: Path, options: DesignOptions) -> None:
     file, twin = common.load(path)
     drive = common.drive(file, twin, options.drive)
     folder = Path("runs") / file.name
+    out = common.require_folder(options.out or folder / "design")
     twin, belief, _ = common.believed(twin, options.belief, folder / "belief.json", options.drive.experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
     twin = _with_known(file, twin, options.set)
@@ -62,7 +64,7 @@ def run(path: Path, options: DesignOptions) -> None:
     units = {name: table.unit for name, table in file.document.inputs.items()}
     remarks = design_remarks(sensors, tuple(mounted))
     design = Design(twin, belief, found, tuple(mounted), together, slopes, units, options.about, maps, remarks)
-    _keep(options.out or folder / "design", design)
+    _keep(out, design)
 
 
 def _with_known(file: TwinFile, twin: Twin, texts: list[str]) -> Twin:
@@ -74,10 +76,10 @@ def _with_known(file: TwinFile, twin: Twin, texts: list[str]) -> Twin:
 
 def _checked(twin: Twin, options: DesignOptions) -> list[str] | None:
     """The parameters that matter, None for all. Raises `ValueError` for one not there, or given by ``--set``."""
-    known, listed = common.assignments("--set", options.set), ", ".join(twin.parameters) or "none"
+    known = common.assignments("--set", options.set)
     for name in options.about:
         if name not in twin.parameters:
-            raise ValueError(f"--about: unknown parameter '{name}': the twin has {listed}.")
+            raise ValueError(f"--about: unknown parameter '{name}': the twin has {listed(name, twin.parameters)}")
         if name in known:
             raise ValueError(f"--about: '{name}' is given by --set, so that nothing is to be learnt about it.")
     return options.about or None
@@ -90,7 +92,7 @@ def _check_maps(file: TwinFile, sensors: dict[str, list[Sensor]], names: list[st
         if not isinstance(file.document.model, FieldModel):
             raise ValueError(f"--map: the physics '{file.document.model.physics}' has no mesh to draw a map of.")
         if name not in sensors:
-            raise ValueError(f"--map: unknown sensor '{name}': the file has {', '.join(sensors) or 'none'}.")
+            raise ValueError(f"--map: unknown sensor '{name}': the file has {listed(name, sensors)}")
         if tables[name].kind != "point":
             raise ValueError(
                 f"--map: sensor '{name}' is of the kind '{tables[name].kind}': a map is of one of the kind 'point', "

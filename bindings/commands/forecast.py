@@ -28,7 +28,7 @@ def run(path: Path, options: ForecastOptions) -> None:
     file, twin = common.load(path)
     drive, asked = common.drive(file, twin, options.drive), options.drive
     folder, experiment = Path("runs") / file.name, asked.experiment
-    out = options.out or folder / file_name("forecast", experiment or "")
+    out = common.require_folder(options.out or folder / file_name("forecast", experiment or ""))
     twin, belief, ranges = common.believed(twin, options.belief, folder / "belief.json", experiment)
     common.console.print(f"Belief: {belief}", soft_wrap=True)
     known = common.known_values(file, twin, options.set)

@@ -10,6 +10,9 @@ from gemel.bindings.report import plot_forecast, reading_table
 from gemel.engine import Forecast, Run, simulate
 from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import save_run
+from gemel.engine.store.runs import require_replaceable
+
+_PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,17 @@ class SimulateOptions:
 
 def run(path: Path, options: SimulateOptions) -> None:
     """Simulate a twin and show its readings. Raises `SolveError` where the solve fails."""
+    if options.plot is not None and options.plot.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--plot: '{options.plot}' is no picture: it may end in {' or '.join(_PICTURES)}.")
     file, twin = common.load(path)
+    out = options.out or Path("runs") / file.name / "run.zarr"
+    require_replaceable(out)
     drive = common.drive(file, twin, options.drive)
     twin, _, ranges = common.believed(twin, options.belief, Path(), options.drive.experiment)
     values = common.parameter_values(file, twin, options.set)
     with common.console.status("Simulating …"):
         result = with_warnings(twin, simulate(twin, drive.inputs, drive.times, values), ranges)
         status = result.status.worst()
-    out = options.out or Path("runs") / file.name / "run.zarr"
     save_run(out, result)
     common.console.print(reading_table(twin, result))
     common.show_pairs(twin, result)

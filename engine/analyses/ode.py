@@ -17,6 +17,7 @@ from gemel.engine.lawinputs import asked_by_system
 from gemel.engine.physics import OdeSystem
 from gemel.engine.sensors import OutputSensor, Sensor
 from gemel.engine.signals import Series, at_time, interval_means
+from gemel.names import listed
 from gemel.solvers import Code, Solution, Status
 from gemel.solvers.linearising import Mode
 
@@ -243,7 +244,7 @@ def outputs_of(system: OdeSystem, sensors: Sequence[Sensor]) -> tuple[str, ...]:
         if sensor.output not in system.output_names:
             raise ValueError(
                 f"Sensor '{sensor.name}' reads the unknown output '{sensor.output}': "
-                f"the model has {', '.join(system.output_names)}."
+                f"the model has {listed(sensor.output, system.output_names)}"
             )
         names.append(sensor.output)
     return tuple(names)

@@ -68,3 +68,30 @@ class Pace:
         """`steps_left` at `seconds_per_step`: how long the fit may take at most, an estimate; None for not known."""
         seconds, steps = self.seconds_per_step, self.steps_left
         return None if seconds is None or steps is None else seconds * steps
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """How far a work of ``total`` parts is that cost about the same: ``marks`` are when parts had ended, in s on some
+    clock, and how many.
+    """
+
+    total: int
+    marks: tuple[tuple[float, int], ...] = ()
+
+    def after(self, now: float, done: int) -> "Remaining":
+        """The same when ``done`` parts have ended; of marks closer than a hundredth of the whole the last one stays."""
+        close = len(self.marks) > 1 and 100 * (self.marks[-1][1] - self.marks[-2][1]) < self.total
+        return replace(self, marks=(*(self.marks[:-1] if close else self.marks), (now, done)))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at the rate of the later half of what is done, an estimate; None before two marks.
+
+        The first half is left out, as it holds compilations and steps of a sampler that does not know its step size.
+        """
+        if len(self.marks) < 2:
+            return None
+        now, done = self.marks[-1]
+        since, first = next(mark for mark in self.marks if 2 * mark[1] >= done or mark is self.marks[-2])
+        return max(self.total - done, 0) * (now - since) / (done - first) if done > first else None

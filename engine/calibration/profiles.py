@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, NEGLIGIBLE, Fit
 from gemel.engine.calibration.problem import CalibrationProblem, cheaper_mode, data_residual, misfit, prior_residual
 from gemel.engine.priors import QUANTILE_95
+from gemel.names import listed
 from gemel.solvers.least_squares import LeastSquaresSolver
 from gemel.solvers.linearising import Regularised
 from gemel.solvers.solution import Code
@@ -105,7 +106,7 @@ def profile_likelihood(
     """
     check_profiled(problem, name)
     if name not in fit.belief.names:
-        raise ValueError(f"Unknown parameter '{name}': the fit has {', '.join(fit.belief.names)}.")
+        raise ValueError(f"Unknown parameter '{name}': the fit has {listed(name, fit.belief.names)}")
     if points < 1 or not width > 0:
         raise ValueError(f"A profile needs points to either side and a positive width, not {points} and {width}.")
     along = _Along.of(problem, fit, name, solver)
@@ -132,11 +133,11 @@ def check_profiled(problem: CalibrationProblem, name: str) -> None:
     scalars = belief.scalars().names
     if name in scalars:
         return
-    known = f"the twin has {', '.join(scalars) or 'none of one number'}"
+    known = f"the twin has {listed(name, scalars, 'none of one number')}"
     if name in belief.names:
         size = next(parameter.size for parameter in belief.parameters if parameter.name == name)
-        raise ValueError(f"A profile is along one number, and '{name}' is {size}: {known}.")
-    raise ValueError(f"Unknown parameter '{name}': {known}.")
+        raise ValueError(f"A profile is along one number, and '{name}' is {size}: {known}")
+    raise ValueError(f"Unknown parameter '{name}': {known}")
 
 
 class _Point(NamedTuple):

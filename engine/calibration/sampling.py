@@ -6,6 +6,7 @@ diagnostics: Vehtari et al., *Rank-normalization, folding, and localization*, Ba
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,13 @@ class Draws:
 
 
 def sample(
-    problem: CalibrationProblem, fit: Fit, count: int = 500, chains: int = 4, warmup: int = 300, seed: int = 0
+    problem: CalibrationProblem,
+    fit: Fit,
+    count: int = 500,
+    chains: int = 4,
+    warmup: int = 300,
+    seed: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Draws:
     """Draw from the posterior of a problem, from around a fit of it.
 
@@ -67,6 +74,8 @@ def sample(
         chains: how many, at least two, all at once by ``vmap``.
         warmup: steps of each chain in which the step size is found.
         seed: of all that is random.
+        on_step: called with how many steps of every chain have begun, and of how many, those of the warm-up among them;
+            from a thread of jax.
 
     Raises:
         ImportError: where blackjax is not installed.
@@ -81,7 +90,10 @@ def sample(
     belief = fit.belief
     factor = jnp.linalg.cholesky(belief.covariance)
     keys = jax.random.split(jax.random.key(seed), chains)
-    w, diverged = _chains(blackjax, problem, belief.mean, factor, keys, (count, warmup))
+    w, diverged = _chains(
+        blackjax, problem, belief.mean, factor, keys, (count, warmup), _counting(on_step, count + warmup)
+    )
+    jax.effects_barrier()
     z = np.asarray(belief.mean + w @ factor.T)
     share = float(jnp.mean(diverged))
     if not np.isfinite(z).all() or share >= 1.0:
@@ -109,6 +121,20 @@ def require_blackjax() -> Any:
         raise ImportError("Sampling needs blackjax: install it with pip install 'gemel[sampling]'.") from error
 
 
+def _counting(on_step: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    """What is called within each step of all chains: counts them for ``on_step``; nothing where nobody asks."""
+    if on_step is None:
+        return lambda: None
+    done = 0
+
+    def begun() -> None:
+        nonlocal done
+        done += 1
+        on_step(done, total)
+
+    return lambda: jax.debug.callback(begun)
+
+
 @eqx.filter_jit
 def _chains(
     blackjax: Any,
@@ -117,8 +143,9 @@ def _chains(
     factor: Float[Array, "p p"],
     keys: Array,
     counts: tuple[int, int],
+    tell: Callable[[], None],
 ) -> tuple[Float[Array, "chains n p"], Array]:
-    """The draws of w, and which steps diverged."""
+    """The draws of w, and which steps diverged; ``tell`` is called in each step."""
     count, warmup = counts
 
     def log_density(w: Array) -> Array:
@@ -128,11 +155,13 @@ def _chains(
     def chain(key: Array) -> tuple[Array, Array]:
         first, second, third = jax.random.split(key, 3)
         start = jax.random.normal(first, mean.shape)
-        adapted, _ = blackjax.window_adaptation(blackjax.nuts, log_density).run(second, start, num_steps=warmup)
+        warming = blackjax.window_adaptation(blackjax.nuts, log_density, adaptation_info_fn=lambda *_: tell())
+        adapted, _ = warming.run(second, start, num_steps=warmup)
         kernel = blackjax.nuts(log_density, **adapted.parameters).step
 
         def step(state: Any, key: Array) -> tuple[Any, tuple[Array, Array]]:
             state, info = kernel(key, state)
+            tell()
             return state, (state.position, info.is_divergent)
 
         _, kept = jax.lax.scan(step, adapted.state, jax.random.split(third, count))

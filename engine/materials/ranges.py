@@ -4,23 +4,28 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from gemel.engine.coefficients import ByTag, PerCell
+from gemel.engine.parameters import Multiple, Parameter
 
 
 def require(name: str, value: Any, allowed: str, test: Callable[[np.ndarray], Any]) -> None:
     """Raise `ValueError` where a concrete number fails ``test``, as "``name`` must be ``allowed``, not ...".
 
-    ``value`` may be a number, an array, or a mapping from regions to numbers. What is not concrete yet (a traced
-    array, a parameter, an input, a law) passes; text does not.
+    ``value`` may be a number, an array, or a mapping from regions to numbers; of a parameter of one number some value
+    of its prior must be allowed. What is not concrete yet (a traced array, an array of parameters, an input, a law)
+    passes; text does not.
     """
     if isinstance(value, str):
         raise ValueError(f"{name} must be a number, not the text '{value}'.")
-    for region, numbers in _concrete_numbers(value):
+    for region, numbers, prior in _concrete_numbers(value):
         good = np.isfinite(numbers) & np.asarray(test(numbers))
-        if not np.all(good):
+        if prior and not np.any(good):
+            raise ValueError(f"{name}{region} must be {allowed}: the prior of '{prior}' has no such value.")
+        if not prior and not np.all(good):
             offending = numbers.ravel()[np.argmin(np.ravel(good))]
             raise ValueError(f"{name}{region} must be {allowed}, not {offending:g}.")
 
@@ -55,16 +60,29 @@ def is_concrete(value: Any) -> bool:
     return isinstance(value, int | float | np.number | np.ndarray | jax.Array) and not isinstance(value, Tracer)
 
 
-def _concrete_numbers(value: Any) -> Iterator[tuple[str, np.ndarray]]:
-    """Pairs of " of region ..." (or "") and the concrete numbers there."""
+_DEVIATIONS = (-3.0, 0.0, 3.0)
+"""Where a prior is looked at, in its own standard deviations."""
+
+
+def _concrete_numbers(value: Any) -> Iterator[tuple[str, np.ndarray, str]]:
+    """The concrete numbers of each region, with " of region ..." (or ""); of a parameter some values of its prior, and
+    its name.
+    """
     if isinstance(value, Mapping):
         for tag, entry in value.items():
-            for _, numbers in _concrete_numbers(entry):
-                yield f" of region '{tag}'", numbers
+            for _, numbers, prior in _concrete_numbers(entry):
+                yield f" of region '{tag}'", numbers, prior
     elif isinstance(value, ByTag):
         for entry in value.values:
             yield from _concrete_numbers(entry)
     elif isinstance(value, PerCell):
         yield from _concrete_numbers(value.values)
+    elif isinstance(value, Multiple):
+        for region, numbers, prior in _concrete_numbers(value.parameter):
+            yield region, value.factor * numbers, prior
+    elif isinstance(value, Parameter) and value.name and value.shape == ():
+        values = [value.prior.value(jnp.asarray(z)) for z in _DEVIATIONS]
+        if all(is_concrete(one) for one in values):
+            yield "", np.asarray(values, dtype=float), value.name
     elif is_concrete(value):
-        yield "", np.asarray(value, dtype=float)
+        yield "", np.asarray(value, dtype=float), ""

@@ -20,6 +20,7 @@ from gemel.engine.constraints import Condition
 from gemel.engine.fields import Jet, Point, sym_grad
 from gemel.engine.forms import Form
 from gemel.engine.materials import Isotropic, SmallStrainMaterial
+from gemel.engine.materials.ranges import require_not_negative
 from gemel.engine.physics.integrands import Load, Reaction, require_load
 from gemel.engine.physics.kinematics import (
     AXISYMMETRIC,
@@ -171,6 +172,7 @@ def Pressure(on: str, value: Any) -> Term:
 
 def ElasticSupport(on: str, stiffness: Any) -> Term:
     """A bed of springs on facets, N/m³ (force per displacement and area), the same in all directions."""
+    require_not_negative(f"The stiffness of the support on '{on}'", stiffness)
     return Term(Reaction(stiffness), on, facets=True)
 
 
@@ -181,11 +183,13 @@ def BodyForce(on: str, density: Any) -> Term:
 
 def Dashpots(on: str, viscosity: Any) -> Term:
     """A bed of dashpots on facets, N s/m³ (force per velocity and area), the same in all directions."""
+    require_not_negative(f"The viscosity of the dashpots on '{on}'", viscosity)
     return Term(Reaction(viscosity), on, facets=True)
 
 
 def AddedMass(on: str, mass: Any) -> Term:
     """A mass in kg glued to facets (a sensor, a coating), spread evenly over their area."""
+    require_not_negative(f"The mass on '{on}'", mass)
     return Term(Reaction(mass), on, facets=True, total=True)
 
 

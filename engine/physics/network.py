@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from gemel.engine.coefficients import drive, inputs_of, is_constant, settle
 from gemel.engine.materials.ranges import require_finite, require_not_negative, require_positive
 from gemel.engine.physics.system import LinearSystem
+from gemel.names import listed
 
 
 class ThermalNode(eqx.Module):
@@ -133,14 +134,14 @@ class ThermalNetwork(LinearSystem):
             ends = (link.first, link.second)
             for name in ends:
                 if name not in known:
-                    raise ValueError(f"A link ends at '{name}', which does not exist: there are {', '.join(known)}.")
+                    raise ValueError(f"A link ends at '{name}', which does not exist: there are {listed(name, known)}")
             if link.first == link.second or not set(ends) & set(self.output_names):
                 raise ValueError(
                     f"A link joins two nodes, or a node and a boundary, not '{link.first}' and '{link.second}'."
                 )
         for heat in self.heats:
             if heat.node not in self.output_names:
-                raise ValueError(f"Heat flows into '{heat.node}': the nodes are {', '.join(self.output_names)}.")
+                raise ValueError(f"Heat flows into '{heat.node}': the nodes are {listed(heat.node, self.output_names)}")
         for name, node in zip(self.output_names, self.nodes, strict=True):
             if node.initial is None and not is_constant(self):
                 raise ValueError(

@@ -1,7 +1,8 @@
 """Calibrations that survive being killed: their state is on disk after every step.
 
-A checkpoint is an ``.npz`` of the leaves of a `FitState`, the costs so far, and a fingerprint of what is
-being fitted. The structure of the state is not stored: the solver says it again, without computing anything.
+A checkpoint is an ``.npz`` of the leaves of a `FitState`, the costs so far, a fingerprint of what is being fitted, and
+a note of what was asked for. The structure of the state is not stored: the solver says it again, without computing
+anything.
 """
 
 import hashlib
@@ -73,11 +74,11 @@ def _without_preconditioner(node: Any) -> Any:
     return (node.analysis, node.sensors, node.belief) if isinstance(node, Twin) else node
 
 
-def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float]) -> None:
+def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float], note: str = "") -> None:
     """Replace the checkpoint at ``path``; a kill at any moment leaves the old one or the new one."""
     arrays: dict[str, Any] = {f"leaf_{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
     stream = io.BytesIO()
-    np.savez(stream, mark=np.asarray(mark), costs=np.asarray(costs, dtype=float), **arrays)
+    np.savez(stream, mark=np.asarray(mark), note=np.asarray(note), costs=np.asarray(costs, dtype=float), **arrays)
     write_atomically(path, stream.getvalue())
 
 
@@ -97,8 +98,7 @@ def load_checkpoint(path: Path, mark: str, like: Any) -> tuple[FitState, list[fl
         return None
     if found != mark:
         raise OtherProblemError(
-            f"The checkpoint '{path}' belongs to another twin, other data or other settings of the fit, such as "
-            "'until', 'sensors' and the limit of steps."
+            f"The checkpoint '{path}' belongs to another twin, other data or other settings of the fit."
         )
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -117,11 +117,22 @@ def mark_of(path: Path) -> str | None:
 
     Raises `OtherProblemError` for a damaged one.
     """
-    if not path.is_file():
-        return None
+    return None if not path.is_file() else _text_in(path, "mark")
+
+
+def note_of(path: Path) -> str:
+    """What was asked for of the fit whose checkpoint is at ``path``, as it was noted; "" where nothing is known.
+
+    Raises `OtherProblemError` for a damaged checkpoint.
+    """
+    return "" if not path.is_file() else _text_in(path, "note", "")
+
+
+def _text_in(path: Path, key: str, otherwise: str | None = None) -> str:
+    """A text of a checkpoint; ``otherwise`` where it has none of that key, which is damage where that is None."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return str(file["mark"])
+            return otherwise if otherwise is not None and key not in file else str(file[key])
     except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise OtherProblemError(f"The checkpoint '{path}' is damaged.") from error
 
@@ -134,6 +145,7 @@ def resumable_calibrate(
     path: Path,
     *,
     document: str = "",
+    note: str = "",
     restart: bool = False,
     on_resume: Callable[[int], None] | None = None,
     on_step: OnStep | None = None,
@@ -149,6 +161,7 @@ def resumable_calibrate(
         twin, record, solver, sensors, loss, own: as in `gemel.calibrate`.
         path: the checkpoint; its folder exists.
         document: text that belongs to the problem, such as the twin file.
+        note: text that is kept with the state and changes nothing, such as the options of the fit; see `note_of`.
         restart: start anew whatever is at ``path``.
         starts: from how many points to fit at once before the best goes on; see `multistart`.
         windows: begin where multiple shooting with so many ends; see `shooting_start`. Its steps, which are counted
@@ -171,7 +184,7 @@ def resumable_calibrate(
         begun = None if restart else mark_of(path)
         if begun != mark:
             inner = solver.solver if isinstance(solver, EarlyStopping) else solver
-            start = _shot(problem, windows, inner, path, mark, begun, on_resume, on_step)
+            start = _shot(problem, windows, inner, (path, mark, note), begun, on_resume, on_step)
             restart = True
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
@@ -182,7 +195,7 @@ def resumable_calibrate(
         else:
             state = solver.init(residual, problem.start(), problem)
         costs = [float(state.cost)]
-        save_checkpoint(path, mark, state, costs)
+        save_checkpoint(path, mark, state, costs, note)
     else:
         state, costs = found
         if on_resume:
@@ -191,7 +204,7 @@ def resumable_calibrate(
         on_step(state)
     for state in solver.steps(residual, state, problem):  # noqa: B020
         costs.append(float(state.cost))
-        save_checkpoint(path, mark, state, costs)
+        save_checkpoint(path, mark, state, costs, note)
         if on_step:
             on_step(state)
     return conclude(problem, state, jnp.asarray(costs))
@@ -201,16 +214,17 @@ def _shot(
     problem: CalibrationProblem,
     windows: int,
     solver: LeastSquaresSolver,
-    path: Path,
-    mark: str,
+    kept: tuple[Path, str, str],
     begun: str | None,
     on_resume: Callable[[int], None] | None,
     on_step: OnStep | None,
 ) -> np.ndarray:
-    """Where multiple shooting ends, from the checkpoint where there is one, marked ``begun``.
+    """Where multiple shooting ends, from the checkpoint where there is one, marked ``begun``; ``kept`` are the path of
+    what is written, its mark and its note.
 
     Raises as `resumable_calibrate` does.
     """
+    path, mark, note = kept
     stages = shooting_stages(problem, windows)
     marks = [f"{mark} {stage}" for stage in range(len(stages))]
     stage, state = 0, None
@@ -224,7 +238,7 @@ def _shot(
         if state is not None and on_step:
             on_step(state)
     for stage, state in shooting_steps(stages, solver, stage, state):  # noqa: B020
-        save_checkpoint(path, marks[stage], state, [])
+        save_checkpoint(path, marks[stage], state, [], note)
         if on_step:
             on_step(state)
     assert state is not None

@@ -39,10 +39,21 @@ class RunData:
         return tuple(self.series.get("readings", {}))
 
 
+def require_replaceable(path: Path) -> None:
+    """Raise `StoreError` where something else than a run, or an empty folder, stands at ``path``."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        open_run(path, fields=False)
+    except (StoreError, KeyError, ValueError) as error:
+        raise StoreError(f"'{path}' is there and holds no run: it is not replaced, choose another name.") from error
+
+
 def write_run(path: Path, run: RunData) -> None:
-    """Write a run so that ``path`` is whole or as it was before."""
+    """Write a run so that ``path`` is whole or as it was before. Raises as `require_replaceable` does."""
     import zarr
 
+    require_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -14,6 +14,7 @@ from gemel.engine.constraints import Dirichlet
 from gemel.engine.fields import Jet, Point
 from gemel.engine.structures.loads import MemberLoad
 from gemel.engine.structures.member import Member
+from gemel.names import listed
 
 MOTIONS = {2: ("ux", "uy", "rz"), 3: ("ux", "uy", "uz", "rx", "ry", "rz")}
 """The unknowns at a node of a frame, in global axes, by the dimension of space."""
@@ -78,7 +79,7 @@ class Release(eqx.Module):
     def __check_init__(self) -> None:
         for force in self.forces:
             if force not in FORCES:
-                raise ValueError(f"Release of '{self.on}': '{force}' is not one of {', '.join(FORCES)}.")
+                raise ValueError(f"Release of '{self.on}': '{force}' is not one of {listed(force, FORCES)}")
 
     @property
     def mask(self) -> np.ndarray:

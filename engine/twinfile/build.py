@@ -1,7 +1,7 @@
 """From the tables of a twin file to a twin."""
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from gemel.engine.twinfile.schema import (
     RegionTable,
 )
 from gemel.engine.twinfile.sensors import build_sensors
-from gemel.meshes import Mesh, grid, read_mesh
+from gemel.meshes import Mesh, MeshError, grid, read_mesh
 from gemel.meshes import box as box_mesh
 from gemel.meshes import rectangle as rectangle_mesh
+from gemel.meshes.mesh import ALL, BOUNDARY
 
 
 def build_twin(document: Document, place: Place, folder: Path) -> Twin:
@@ -72,6 +73,7 @@ def build_candidates(document: Document, place: Place, twin: Twin) -> dict[str, 
         here = place / "candidates" / name
         found[name] = build_sensors(name, table, document.model, mesh, numbers, here)
         require_outputs(analysis, found[name], here)
+        with_place(here, analysis.observe, found[name])
     return found
 
 
@@ -148,19 +150,31 @@ def _tag(mesh: Mesh, kind: str, name: str, region: RegionTable, place: Place) ->
     low, high = lengths(region.low, place / "low"), lengths(region.high, place / "high")
     if not len(low) == len(high) == mesh.dim:
         raise place.error(f"'low' and 'high' need {mesh.dim} coordinates each.")
+    if wrong := [axis for axis, (a, b) in zip("xyz", zip(low, high, strict=True), strict=False) if a > b]:
+        raise (place / "high").error(f"along {wrong[0]} 'high' lies below 'low'.")
     slack = 1e-9 * float(np.max(np.abs(np.asarray(mesh.bounding_box))))
 
     def inside(x: np.ndarray) -> np.ndarray:
         return np.all((x >= np.asarray(low) - slack) & (x <= np.asarray(high) + slack), axis=-1)
 
     of = np.concatenate([with_place(place / "of", mesh.cells_of, tag) for tag in region.of] or [np.zeros(0, int)])
+
+    def tagged(tag: Callable[..., Mesh]) -> np.ndarray:
+        try:
+            return getattr(tag(name, inside), kind)[name]
+        except MeshError as error:
+            if name in (*getattr(mesh, kind), ALL, BOUNDARY):
+                raise place.error(str(error)) from error
+            where = "cell" if kind == "cell_tags" else "facet on the boundary"
+            raise place.error(f"no {where} of the mesh lies in the region '{name}'.") from error
+
     if kind == "cell_tags":
-        found = with_place(place, mesh.tag_cells, name, inside).cell_tags[name]
+        found = tagged(mesh.tag_cells)
         out = [with_place(place / "except", mesh.cells_of, tag) for tag in region.without]
         keep = ~np.isin(found, np.concatenate(out)) if out else np.ones(len(found), bool)
         owners, add = found, mesh.with_cell_tag
     else:
-        found = with_place(place, mesh.tag_facets, name, inside).facet_tags[name]
+        found = tagged(mesh.tag_facets)
         out = [with_place(place / "except", mesh.facets, tag) for tag in region.without]
         keep = ~(found[:, None] == np.concatenate(out)).all(axis=2).any(axis=1) if out else np.ones(len(found), bool)
         owners, add = found[:, 0], mesh.with_facet_tag

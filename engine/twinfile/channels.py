@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gemel.engine.datareport import count_of
-from gemel.engine.twinfile.clocks import Clock, Window
+from gemel.engine.twinfile.clocks import Clock, Window, require_scale
 from gemel.engine.twinfile.columns import Sheet, good, numbers
 from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import with_place
@@ -116,15 +116,21 @@ def read_part(source: Source, window: Window, place: Place, decimal: str = ".") 
     inside, near = window.inside(source.instants), window.near(source.instants)
     found, needed = (int(inside.sum()), 2) if source.readings else (int(near.sum()), 1)
     if found < needed:
-        raise place.error(
-            f"{source.files} has {count_of(found, 'time')} between 'start' and 'end', of {len(source.instants)} "
-            f"in all: at least {needed} must be there."
-        )
+        raise place.error(f"{_few(source, window, found)}: at least {needed} must be there.")
     channels = [
         {name: read_channel(source, entry, inside, decimal) for name, entry in entries.items()}
         for entries in (source.readings, source.inputs)
     ]
     return Part(source, window.seconds(source.instants), inside, near, *channels)
+
+
+def _few(source: Source, window: Window, found: int) -> str:
+    """How many different times there are, and where the others are."""
+    count, without = len(source.instants), int((source.index < 0).sum())
+    rest = f"; {count_of(without, 'row')} {'has' if without == 1 else 'have'} none" if without else ""
+    if window.low is None and window.high is None:
+        return f"{source.files} has {count_of(count, 'different time')}{rest}"
+    return f"{source.files} has {count_of(found, 'time')} between 'start' and 'end', of {count} in all{rest}"
 
 
 def read_channel(source: Source, entry: Entry, inside: np.ndarray, decimal: str = ".") -> Channel:
@@ -134,6 +140,7 @@ def read_channel(source: Source, entry: Entry, inside: np.ndarray, decimal: str 
     """
     table, flag, place = entry
     with_place(place / "unit", check_unit, table.unit)
+    require_scale(table.scale, place / "scale")
     raw = np.concatenate([numbers(sheet, table.column, place, decimal) for sheet in source.sheets])
     infinite = np.isinf(raw)
     rows = np.asarray(to_si(table.scale * np.where(infinite, 0.0, raw), table.unit), dtype=float)

@@ -42,13 +42,12 @@ UNCHECKED = (
 """What `find_mistakes` leaves open in a file of a model on a mesh."""
 
 
-def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mistakes, Twin | None]:
-    """All mistakes in the tables of a model, its sensors and its parameters, and between them and those of data.
+def find_mistakes(document: Document, place: Place, folder: Path, mistakes: Mistakes) -> Twin | None:
+    """Note all mistakes in the tables of a model, its sensors and its parameters, and between them and those of data.
 
-    Returns also the twin, where there are none and it is not one on a mesh: of that only the mesh is made, see
-    `UNCHECKED`.
+    Returns the twin, where there are none and it is not one on a mesh: of that only the mesh is made, see `UNCHECKED`.
     """
-    mistakes, model = Mistakes(), document.model
+    model = document.model
     numbers = Numbers(document.parameters, document.inputs, place, document.neural, mistakes)
     mistakes.note(refuse_foreign_tables, document, place)
     mesh, built = None, []
@@ -74,16 +73,16 @@ def find_mistakes(document: Document, place: Place, folder: Path) -> tuple[Mista
     for mistake in (*_without_data(document, place), *_against_time(document, place)):
         mistakes.add(mistake)
     if mistakes.found:
-        return mistakes, None
+        return None
     if mesh is None:
         twin = mistakes.note(build_twin, document, place, folder)
         if twin is not None:
             for here, candidate in candidates:
                 mistakes.note(require_outputs, twin.analysis, candidate, here)
-        return mistakes, twin
+        return twin
     for mistake in unused(document, (built, sensors), inputs_of(built), place):
         mistakes.add(mistake)
-    return mistakes, None
+    return None
 
 
 def _field_parts(document: Document, mesh: Mesh, numbers: Numbers, place: Place) -> list[Any]:
@@ -142,12 +141,16 @@ def _without_data(document: Document, place: Place) -> Iterator[TwinFileError]:
     for table, here in _tables(document, place):
         for name in document.inputs:
             if name not in table.inputs:
-                yield (here / "inputs").error(f"the model follows the input '{name}', of which there are no data.")
+                mistake = (here / "inputs").error(f"the model follows the input '{name}', of which there are no data.")
+                mistake.unknown = name
+                yield mistake
         for i, name in enumerate(document.calibration.sensors or []):
             measured = {*table.readings, *table.values}
             if here.path[0] != "validation" and name in document.sensors and name not in measured:
                 at = place / "calibration" / "sensors" / i
-                yield at.error(f"[{'.'.join(map(str, here.path))}] has no readings of the sensor '{name}'.")
+                mistake = at.error(f"[{'.'.join(map(str, here.path))}] has no readings of the sensor '{name}'.")
+                mistake.unknown = name
+                yield mistake
 
 
 def _against_time(document: Document, place: Place) -> Iterator[TwinFileError]:

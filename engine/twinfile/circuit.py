@@ -22,7 +22,7 @@ def build_circuit(table: CircuitTable, coefficients: Coefficients, place: Place)
     pairs = list(zip(rest[::2], rest[1::2], strict=True))
     system = EquivalentCircuit(
         numbers.read(table.current, "A", place / "current"),
-        capacity=coefficients.read(table.capacity, "C", place / "capacity"),
+        capacity=_positive(table.capacity, "C", "The capacity", coefficients, place / "capacity"),
         initial_charge=numbers.read(table.initial_charge, "", place / "initial_charge"),
         open_circuit_voltage=source,
         series_resistance=series,
@@ -58,12 +58,19 @@ def _heat(table: CellHeatTable | None, coefficients: Coefficients, place: Place)
         return None
     numbers = coefficients.numbers
     return LumpedHeat(
-        coefficients.read(table.capacity, "J/K", place / "capacity"),
+        _positive(table.capacity, "J/K", "The heat capacity", coefficients, place / "capacity"),
         coefficients.read(table.loss, "W/K", place / "loss"),
         coefficients.read(table.activation, "K", place / "activation"),
         numbers.read(table.ambient, "K", place / "ambient"),
         numbers.optional(table.reference, "K", place / "reference"),
     )
+
+
+def _positive(value: Any, unit: str, what: str, coefficients: Coefficients, place: Place) -> Any:
+    """A number or law above zero."""
+    number = coefficients.read(value, unit, place)
+    with_place(place, require_positive, what, number)
+    return number
 
 
 def build_curve(table: CurveOrNumber, role: Role, place: Place, coefficients: Coefficients) -> Any:
@@ -72,10 +79,9 @@ def build_curve(table: CurveOrNumber, role: Role, place: Place, coefficients: Co
     """
     name, description, unit, kind = role
     if not isinstance(table, CurveTable):
-        number = coefficients.read(table, unit, place)
         if kind == "log-linear":
-            with_place(place, require_positive, f"The {description}", number)
-        return number
+            return _positive(table, unit, f"The {description}", coefficients, place)
+        return coefficients.read(table, unit, place)
     numbers = coefficients.numbers
     count = len(table.knots)
     priors = [key for key in ("median", "factor", "mean", "std") if getattr(table, key) is not None]
@@ -83,6 +89,8 @@ def build_curve(table: CurveOrNumber, role: Role, place: Place, coefficients: Co
         raise place.error("give either 'values', or a prior: 'median' and 'factor', or 'mean' and 'std'.")
     if table.values is not None:
         values = [coefficients.read(value, unit, place / "values" / i) for i, value in enumerate(table.values)]
+        for i, value in enumerate(values if kind == "log-linear" else []):
+            with_place(place / "values" / i, require_positive, f"The {description}", value)
     else:
         columns = {key: _spread(getattr(table, key), count, place / key) for key in priors}
         values = [

@@ -81,6 +81,7 @@ def read_clock(sheets: Sequence[Sheet], table: TimeTable, place: Place, decimal:
     """
     if table.unit != STAMPS:
         with_place(place / "unit", check_unit, table.unit)
+        require_scale(table.scale, place / "scale")
         read = (numbers(sheet, table.column, place, decimal) for sheet in sheets)
         parts = [np.where(np.isfinite(cells), cells, np.nan) for cells in read]
         return Clock(np.asarray(to_si(table.scale * np.concatenate(parts), table.unit), dtype=float))
@@ -98,6 +99,12 @@ def read_clock(sheets: Sequence[Sheet], table: TimeTable, place: Place, decimal:
             notes.append(f"The zone changes from {_zone(before[1])} to {_zone(offset)} in {where}.")
         before = (where, offset)
     return Clock(np.array(times, dtype="datetime64[ns]"), before is not None and before[1] is not None, tuple(notes))
+
+
+def require_scale(scale: float, place: Place) -> None:
+    """Raise where the numbers of a column would be multiplied by nothing."""
+    if not np.isfinite(scale) or scale == 0.0:
+        raise place.error(f"the scale must be a number other than zero, not {scale:g}.")
 
 
 def read_stamp(text: str) -> tuple[np.datetime64, timedelta | None]:
@@ -127,13 +134,19 @@ def read_window(clocks: Sequence[Clock], table: DataTable, place: Place) -> Wind
             None if text is None else with_place(place / key, parse, text, "s")
             for key, text in (("start", table.start), ("end", table.end))
         )
-        return Window(low, high)
+        return _ordered(low, high, table, place)
     known = [clock.times[~np.isnat(clock.times)] for clock in clocks]
     first = min((times.min() for times in known if len(times)), default=None)
     low, high = (
         None if text is None or first is None else with_place(place / key, _bound, text, first, zoned)
         for key, text in (("start", table.start), ("end", table.end))
     )
+    return _ordered(low, high, table, place)
+
+
+def _ordered(low: Any, high: Any, table: DataTable, place: Place) -> Window:
+    if low is not None and high is not None and not low < high:
+        raise (place / "end").error(f"'end' must come after 'start', but {table.end} does not after {table.start}.")
     return Window(low, high)
 
 

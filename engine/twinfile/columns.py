@@ -11,6 +11,7 @@ import numpy as np
 
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.schema import FlagTable
+from gemel.names import listed
 
 _NOTHING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Texts, in lower case, that stand for a missing number."""
@@ -136,7 +137,7 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
     columns: list[list[str]] = [[] for _ in wanted.places]
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=separator)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
             header = [name.strip() for name in next(reader, [])]
             if "\0" in "".join(header):
                 raise place.error(f"the data file '{path.name}' is not text: {_FORMATS}.")
@@ -145,6 +146,7 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
             positions = _positions(header, wanted, path, separator)
             for row in reader:
                 if any(cell.strip() for cell in row):
+                    _check_width(row, header, reader.line_num, path, place, separator)
                     lines.append(reader.line_num)
                     for column, position in zip(columns, positions, strict=True):
                         column.append(row[position].strip() if position < len(row) else "")
@@ -156,6 +158,15 @@ def _text(path: Path, wanted: Wanted, place: Place, separator: str) -> Sheet:
         raise place.error(f"the data file '{path.name}' cannot be read as CSV ({error}).") from error
     cells = {name: np.array(column, dtype=object) for name, column in zip(wanted.places, columns, strict=True)}
     return Sheet(path.name, cells, lines=lines)
+
+
+def _check_width(row: list[str], header: list[str], line: int, path: Path, place: Place, separator: str) -> None:
+    """Raise for a row with more cells than there are columns: they cannot be told from one another."""
+    if any(cell.strip() for cell in row[len(header) :]):
+        hint = " Is ',' the decimal sign of its numbers, too?" if separator == "," else ""
+        raise place.error(
+            f"line {line} of '{path.name}' has {len(row)} cells, but there are {len(header)} columns.{hint}"
+        )
 
 
 def _positions(header: list[str], wanted: Wanted, path: Path, separator: str) -> list[int]:
@@ -178,9 +189,10 @@ def _check_names(known: Sequence[str], wanted: Wanted, path: Path, separator: st
             continue
         others = [sign for sign in (",", ";", "\t", "|") if sign in "".join(known)] if separator else []
         hint = f" Is its separator {others[0]!r}?" if others and len(known) == 1 else ""
-        listed = ", ".join(_printable(column) for column in known[:_LISTED]) or "none"
-        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        raise place.error(f"the data file '{path.name}' has no column '{name}': it has {listed}{more}.{hint}")
+        if separator and known and known[0].startswith("#"):
+            hint = " Its first line must hold the names of its columns."
+        has = listed(name, map(_printable, known), most=_LISTED)
+        raise place.error(f"the data file '{path.name}' has no column '{name}': it has {has}{hint}")
 
 
 def _printable(text: str) -> str:

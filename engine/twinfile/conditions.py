@@ -24,6 +24,7 @@ from gemel.engine.twinfile.neural import Coefficients
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import ConditionTable
 from gemel.meshes import Mesh
+from gemel.names import listed
 
 AXES = {"x": 0, "y": 1, "z": 2, None: None}
 
@@ -98,7 +99,7 @@ def build_condition(table: ConditionTable, physics: str, mesh: Mesh, coefficient
     """One condition, load or lumped part."""
     kinds = KINDS[physics]
     if table.kind not in kinds:
-        raise (place / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {', '.join(kinds)}.")
+        raise (place / "kind").error(f"'{table.kind}' is not allowed for {physics}: choose {listed(table.kind, kinds)}")
     kind = kinds[table.kind]
     _check_keys(table, kind, place)
     reader = coefficients if kind.law else coefficients.numbers
@@ -125,9 +126,9 @@ def _check_tag(mesh: Mesh, table: ConditionTable, kind: _Kind, facets: bool, pla
 def _check_keys(table: ConditionTable, kind: _Kind, place: Place) -> None:
     given = {key for key in table.model_fields_set if key not in ("kind", "on")}
     if extra := sorted(given.difference(kind.keys)):
-        listed = ", ".join(sorted(kind.keys)) or "no further key"
+        takes = listed(extra[0], sorted(kind.keys), "no further key")
         raise (place / extra[0]).error(
-            f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {listed}."
+            f"a condition of kind '{table.kind}' does not take '{extra[0]}': it takes {takes}"
         )
     if missing := sorted(set(kind.units) - given):
         raise place.error(

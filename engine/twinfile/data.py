@@ -13,7 +13,7 @@ from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import read_instant, read_window
 from gemel.engine.twinfile.datachecks import is_nan
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.findings import cautions, channel_report, departures, find_flaws, notes, without
+from gemel.engine.twinfile.findings import Instant, cautions, channel_report, departures, find_flaws, notes, without
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import DataTable, InputColumnTable
@@ -50,9 +50,10 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     window = window.starting([source.instants for source in sources if source.readings or not table.readings])
     parts = [read_part(source, window, place, table.decimal) for source in sources]
     inputs, reports = {}, []
+    when = DataReport((), window.origin, zoned=sources[0].clock.zoned is True).instant
     for part in parts:
         for name, channel in part.inputs.items():
-            inputs[name], report = _input(part, name, channel, table.inputs[name])
+            inputs[name], report = _input(part, name, channel, table.inputs[name], when)
             reports.append(report)
     flaws = find_flaws(parts)
     clocks, dead = [], []
@@ -101,21 +102,31 @@ def _dead_pixels(alive: Mapping[str, Sequence[bool]]) -> list[str]:
     ]
 
 
-def _input(part: Part, name: str, channel: Channel, column: InputColumnTable) -> tuple[Series, ChannelReport]:
+def _input(
+    part: Part, name: str, channel: Channel, column: InputColumnTable, when: Instant
+) -> tuple[Series, ChannelReport]:
     """The samples of an input in the window, and of one on a clock of its own those next to it, as a signal."""
     inside = part.inside if part.source.readings else part.near
     values = filled(channel.values, part.times, column.fill)
-    missing = np.flatnonzero(~np.isfinite(values[inside]))
+    missing = part.times[inside][~np.isfinite(values[inside])]
     if len(missing):
-        if column.fill is None:
-            advice = "give 'fill', or 'start' and 'end' around the hole"
-        else:
-            advice = f"there is nothing to fill it from by '{column.fill}'"
-        where = f"sample {int(missing[0])} of the input has no number"
-        raise part.source.inputs[name].place.error(f"{where}, at {part.times[inside][missing[0]]:g} s: {advice}.")
+        raise part.source.inputs[name].place.error(_hole(missing, int(inside.sum()), column, when))
     holes = int(np.sum(~np.isfinite(channel.values[part.inside])))
     report = replace(channel_report(name, "input", column.unit, part, channel, None), filled=holes)
     return _series(part.times, values, inside, column.hold), report
+
+
+def _hole(missing: np.ndarray, count: int, column: InputColumnTable, when: Instant) -> str:
+    """That an input has no number at the times ``missing``, of ``count`` in all, and what to do."""
+    first, last = when(float(missing[0])), when(float(missing[-1]))
+    if len(missing) == count:
+        return f"the input has no number at all, from {first} to {last}: is it the right column?"
+    what = f"the input has no number at {first}"
+    if len(missing) > 1:
+        what = f"the input has no number at {len(missing)} of {count} times, the first at {first}, the last at {last}"
+    if column.fill is not None:
+        return f"{what}: there is nothing to fill it from by '{column.fill}'."
+    return f"{what}: give 'fill', or 'start' and 'end' around what is missing."
 
 
 def _series(times: np.ndarray, values: np.ndarray, keep: np.ndarray, hold: str) -> Series:

@@ -16,11 +16,10 @@ from gemel.engine.units import compatible, unit_of
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]*")
 
 
-def check_tables(document: Document, place: Place) -> None:
-    """Raise where data tables name sensors or inputs that the twin does not have, or give them another dimension, and
-    where what is said of experiments and calibration does not fit: the first mistake, with the others.
+def check_tables(document: Document, place: Place, mistakes: Mistakes) -> None:
+    """Note where data tables name sensors or inputs that the twin does not have, or give them another dimension, and
+    where what is said of experiments and calibration does not fit.
     """
-    mistakes = Mistakes()
     for name in ("data", "validation"):
         _check_data(document, getattr(document, name), place / name, mistakes)
     for name, table in document.experiments.items():
@@ -35,7 +34,6 @@ def check_tables(document: Document, place: Place) -> None:
     for i, name in enumerate(document.calibration.sensors or []):
         mistakes.note(_check_sensor, name, known, place / "calibration" / "sensors" / i)
     mistakes.note(_check_windows, document, place / "calibration")
-    mistakes.check()
 
 
 def sensor_names(document: Document) -> list[str]:
@@ -50,6 +48,9 @@ def _check_data(document: Document, table: DataTable | None, place: Place, mista
         return
     if table.file is not None and table.files is not None:
         mistakes.add((place / "files").error("give 'file' or 'files', not both."))
+    for i, file in enumerate(table.files or []):
+        if file in (table.files or [])[:i]:
+            mistakes.add((place / "files" / i).error(f"the file '{file}' stands there twice."))
     for key, known in (("readings", document.sensors), ("values", document.sensors), ("inputs", document.inputs)):
         for name, entry in getattr(table, key).items():
             mistakes.note(
@@ -61,20 +62,23 @@ def _check_data(document: Document, table: DataTable | None, place: Place, mista
 
 def _check_entry(kind: str, known: dict[str, Any], name: str, entry: Any, place: Place) -> None:
     if name not in known:
-        raise place.error(f"the twin has no {kind} '{name}': it has {', '.join(known) or 'none'}.")
-    for unit in _units(entry, place):
-        _same_dimension(place, unit, known[name].unit)
+        raise place.unknown(f"the twin has no {kind} '{name}': it has", name, known)
+    at = place / "unit" if isinstance(entry, ColumnTable | PictureTable) else place
+    for unit in _units(entry, known[name].unit, place):
+        _same_dimension(at, unit, known[name].unit)
     if isinstance(entry, ColumnTable) and entry.time is not None:
         _check_time(place / "time", entry.time.unit)
 
 
-def _units(entry: Any, place: Place) -> Iterator[str]:
-    """The units of a column, a picture, a quantity or several; a missing value has none."""
+def _units(entry: Any, wanted: str, place: Place) -> Iterator[str]:
+    """The units of a column, a picture, a quantity or several, which should be like one ``wanted``; a missing value has
+    none.
+    """
     if isinstance(entry, ColumnTable | PictureTable):
         yield entry.unit
     for value in entry if isinstance(entry, list) else [entry]:
         if isinstance(value, str | float | int) and not is_nan(value):
-            yield with_place(place, unit_of, value)
+            yield with_place(place, unit_of, value, wanted)
 
 
 def is_nan(value: Any) -> bool:
@@ -94,7 +98,7 @@ def _check_experiments(document: Document, place: Place) -> None:
 
 def _check_own(name: str, document: Document, place: Place) -> None:
     if name not in document.parameters:
-        raise place.error(f"unknown parameter '{name}': the file has {', '.join(document.parameters) or 'none'}.")
+        raise place.unknown(f"unknown parameter '{name}': the file has", name, document.parameters)
     if not document.experiments:
         raise place.error(
             "only experiments have parameters of their own: give tables [experiments.NAME] instead of [data]."
@@ -103,7 +107,7 @@ def _check_own(name: str, document: Document, place: Place) -> None:
 
 def _check_sensor(name: str, known: list[str], place: Place) -> None:
     if name not in known:
-        raise place.error(f"the twin has no sensor '{name}': it has {', '.join(known) or 'none'}.")
+        raise place.unknown(f"the twin has no sensor '{name}': it has", name, known)
 
 
 def _check_candidate(name: str, known: list[str], place: Place) -> None:
@@ -129,9 +133,11 @@ def _check_windows(document: Document, place: Place) -> None:
 
 def _check_time(place: Place, unit: str) -> None:
     if unit != STAMPS:
-        _same_dimension(place, unit, "s")
+        _same_dimension(place / "unit", unit, "s")
 
 
 def _same_dimension(place: Place, unit: str, wanted: str) -> None:
     if not with_place(place, compatible, unit, wanted):
-        raise place.error(f"the unit '{unit}' does not fit a quantity in '{wanted}'.")
+        needed = f"in '{wanted}'" if wanted else "without a unit"
+        given = f"the unit '{unit}'" if unit else "a number without a unit"
+        raise place.error(f"{given} does not fit a quantity {needed}.")

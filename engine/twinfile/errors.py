@@ -1,27 +1,55 @@
 """Mistakes in twin files, each as one sentence with its place."""
 
 import re
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from gemel.names import listed
+
+Path = tuple[str | int, ...]
+"""Where something stands in a document: keys, and numbers of entries in lists."""
 
 
 class TwinFileError(ValueError):
     """A twin file cannot be used; the message names the place and what is allowed.
 
-    ``others`` are the sentences on further mistakes in the file that are known.
+    ``others`` are the sentences on further mistakes in the file that are known. Of a mistake at a place in the document
+    ``path`` and ``line`` say where; ``unknown`` is the name that the file does not have, where that is the mistake.
     """
 
     others: tuple[str, ...] = ()
+    path: Path | None = None
+    line: int | None = None
+    unknown: str | None = None
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """What mistakes in the form of a document leave unknown: the ``paths`` of what was left out or filled in to read
+    on, and the ``names`` that would have been defined there."""
+
+    paths: frozenset[Path] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Spoiled") -> "Spoiled":
+        return Spoiled(self.paths | other.paths, self.names | other.names)
+
+    def explains(self, error: TwinFileError) -> bool:
+        """Whether a mistake may come from these: it is said of what is spoiled, of a part of it, of what it is a part
+        of, or of a name that would have been there."""
+        if error.unknown in self.names:
+            return True
+        path = error.path
+        return path is not None and any(path[: len(one)] == one or one[: len(path)] == path for one in self.paths)
 
 
 class Mistakes:
-    """Gathers mistakes where all of them are to be known, each once."""
+    """Gathers mistakes where all of them are to be known, each once, but for those that ``spoiled`` explains."""
 
     def __init__(self) -> None:
         self.found: dict[str, TwinFileError] = {}
+        self.spoiled = Spoiled()
 
     def note(self, function: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
         """What ``function`` returns, or ``otherwise`` where it raises a `TwinFileError`, which is noted."""
@@ -33,14 +61,16 @@ class Mistakes:
 
     def add(self, error: TwinFileError) -> None:
         """Note a mistake, and the others that it knows of."""
-        self.found.setdefault(str(error), error)
+        if not self.spoiled.explains(error):
+            self.found.setdefault(str(error), error)
         for sentence in error.others:
             self.found.setdefault(sentence, TwinFileError(sentence))
 
-    def check(self) -> None:
-        """Raise the first mistake, with the others, where there is any."""
+    def check(self, by_line: bool = False) -> None:
+        """Raise the first mistake, with the others, where there is any: in the order of the file with ``by_line``."""
         if self.found:
-            first, *others = self.found.values()
+            found = list(self.found.values())
+            first, *others = sorted(found, key=lambda error: error.line or 0) if by_line else found
             first.others = tuple(map(str, others))
             raise first
 
@@ -62,10 +92,17 @@ class Place:
         line = line_of(self.text, self.path)
         return ", ".join(part for part in (self.file, f"line {line}" if line else "", keys) if part)
 
-    def error(self, sentence: str) -> TwinFileError:
+    def error(self, sentence: str, kind: type[TwinFileError] = TwinFileError) -> TwinFileError:
         """The error that says ``sentence`` of this place, on one line whatever it quotes."""
-        clean = "".join(sign if sign.isprintable() else "?" for sign in f"{self}: {sentence}")
-        return TwinFileError(clean)
+        error = kind("".join(sign if sign.isprintable() else "?" for sign in f"{self}: {sentence}"))
+        error.path, error.line = self.path, line_of(self.text, self.path)
+        return error
+
+    def unknown(self, sentence: str, name: str, known: Iterable[str], otherwise: str = "none") -> TwinFileError:
+        """The error that refuses a name of what stands elsewhere in the file: a sentence that ends in what there is."""
+        error = self.error(f"{sentence} {listed(name, known, otherwise)}")
+        error.unknown = name
+        return error
 
 
 _HEADER = re.compile(r"^\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")
@@ -100,84 +137,3 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 def _split(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
-
-
-def from_validation(error: ValidationError, place: Place, tree: Any, allowed: Any) -> list[TwinFileError]:
-    """The mistakes that pydantic found in ``tree``, each as one sentence: unknown keys first, then by depth.
-
-    ``allowed(path)`` lists the known keys. Of those at one place, or in and around it, only the first: what no branch
-    of a union takes is one mistake.
-    """
-    ordered = sorted(error.errors(), key=lambda item: (item["type"] != "extra_forbidden", len(item["loc"])))
-    by_place: dict[tuple[str | int, ...], Any] = {}
-    for item in ordered:
-        path = tuple(written_path(item["loc"], tree))
-        if not any(path[: len(other)] == other or other[: len(path)] == path for other in by_place):
-            by_place[path] = item
-    return [_sentence(item, path, place, allowed) for path, item in by_place.items()]
-
-
-def _sentence(first: Any, path: Sequence[str | int], place: Place, allowed: Any) -> TwinFileError:
-    where = place
-    for key in path:
-        where = where / key
-    kind, message = first["type"], first["msg"]
-    if kind == "extra_forbidden":
-        known = allowed(first["loc"][:-1])
-        near = get_close_matches(str(path[-1]), known, 1, 0.75)
-        sentence = f"unknown key '{path[-1]}'" + (f": allowed are {', '.join(known)}." if known else ".")
-        return where.error(sentence + (f" Did you mean '{near[0]}'?" if near else ""))
-    if kind == "missing":
-        return where.error(f"the key '{path[-1]}' is missing.")
-    if kind in ("literal_error", "union_tag_invalid"):
-        expected = first.get("ctx", {}).get("expected") or first.get("ctx", {}).get("expected_tags")
-        given = first.get("ctx", {}).get("tag", first.get("input"))
-        return where.error(f"'{given}' is not allowed: choose {expected}.")
-    if kind == "union_tag_not_found":
-        tag = str(first.get("ctx", {}).get("discriminator", "kind")).strip("'")
-        return where.error(f"the key '{tag}' is missing.")
-    if kind in _WANTED:
-        keys = f" with the keys {', '.join(allowed(first['loc']))}" if kind == "model_type" else ""
-        return where.error(f"{_WANTED[kind]}{keys} is wanted, not {_written(first)}.")
-    return where.error(f"{message[0].lower()}{message[1:]} (got {_written(first)}).")
-
-
-_WANTED = {
-    "model_type": "a table",
-    "dict_type": "a table",
-    "list_type": "a list",
-    "string_type": "text in quotes, such as a quantity with its unit,",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-}
-"""What a key takes, by the kind of mistake that pydantic finds."""
-
-
-def _written(mistake: Any) -> str:
-    """What was written, as TOML writes it where it is short."""
-    given = mistake.get("input")
-    if isinstance(given, bool):
-        return str(given).lower()
-    return f'"{given}"' if isinstance(given, str) else repr(given)
-
-
-def written_path(loc: tuple[str | int, ...], tree: Any) -> list[str | int]:
-    """A path of pydantic's without the branches of unions that it adds: what the file itself has, and the last key."""
-    path: list[str | int] = []
-    node: Any = tree
-    for position, key in enumerate(loc):
-        known = (isinstance(node, dict) and key in node) or (isinstance(node, list) and isinstance(key, int))
-        last = position == len(loc) - 1 and isinstance(node, dict | list)
-        below: Any = node[key] if known else None  # pyright: ignore[reportArgumentType, reportCallIssue]
-        if not last and not isinstance(below, dict | list):  # a branch that is called like a key
-            known = False
-        if not known and not last:
-            continue
-        path.append(key)
-        node = below if known else None
-    return path

@@ -18,6 +18,7 @@ from gemel.engine.twinfile.sensortables import FrequencySensorTable, ModeSensorT
 from gemel.engine.twinfile.tables import Number
 from gemel.engine.units import parse
 from gemel.meshes import Mesh
+from gemel.names import listed
 
 FieldModel = HeatTable | ElasticityTable
 
@@ -165,7 +166,7 @@ def read_property(key: str, value: Number, physics: str, coefficients: Coefficie
     """One property of a region; of all but Poisson's ratio, which has an upper bound, also a law."""
     units = _MATERIALS[physics]
     if key not in units:
-        raise place.error(f"'{key}' is not a property for {physics}: allowed are {', '.join(units)}.")
+        raise place.error(f"'{key}' is not a property for {physics}: allowed are {listed(key, units)}")
     reader = coefficients.numbers if key == "poisson_ratio" else coefficients
     number = reader.read(value, units[key], place)
     if key == "capacity" and not is_constant(number):

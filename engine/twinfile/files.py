@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gemel.engine.twinfile.errors import Place, TwinFileError
 from gemel.engine.twinfile.schema import DataTable
+from gemel.names import nearest
 
 _VARIABLE = re.compile(r"\$\{?(\w+)")
 
@@ -42,8 +43,17 @@ def find(file: str, place: Place, folder: Path) -> Path:
     expanded = os.path.expandvars(file)
     path = folder / expanded
     if "$" in expanded or not path.exists():
-        raise MissingDataError(f"{place}: the data file '{file}' does not exist.")
+        unset = _VARIABLE.search(expanded)
+        why = f": the environment variable '{unset[1]}' is not set." if unset else f".{_meant(path)}"
+        raise place.error(f"the data file '{file}' does not exist{why}", MissingDataError)
     return path
+
+
+def _meant(path: Path) -> str:
+    """Which file beside the one that is not there was probably meant."""
+    names = {one.stem: one.name for one in path.parent.iterdir()} if path.parent.is_dir() else {}
+    near = nearest(path.stem, names)  # suffixes are alike
+    return "" if near is None else f" Did you mean '{names[near]}'?"
 
 
 def _fetch(table: DataTable, url: str, sha256: str, place: Place) -> Path:
@@ -53,12 +63,12 @@ def _fetch(table: DataTable, url: str, sha256: str, place: Place) -> Path:
         pooch.get_logger().setLevel("ERROR")
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", path=pooch.os_cache("gemel")))
     except ValueError as error:
-        raise MissingDataError(f"{place / 'url'}: what {url} holds does not have the checksum {sha256}.") from error
+        wrong = f"what {url} holds does not have the checksum {sha256}."
+        raise (place / "url").error(wrong, MissingDataError) from error
     except Exception as error:
         elsewhere = "; if you have the file, give --data"
         if named := _VARIABLE.search(table.file or ""):
             folder = f"name its folder with the environment variable {named[1]} ('file' is '{table.file}')"
             elsewhere = f"; if you have the file, {folder}, or give --data"
-        raise MissingDataError(
-            f"{place / 'url'}: {url} cannot be fetched ({type(error).__name__}){elsewhere}."
-        ) from error
+        failed = f"{url} cannot be fetched ({type(error).__name__}){elsewhere}."
+        raise (place / "url").error(failed, MissingDataError) from error

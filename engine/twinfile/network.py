@@ -43,9 +43,7 @@ def build_link(table: LinkTable, document: Document, coefficients: Coefficients,
     known = (*document.nodes, *document.boundaries)
     for end in table.between:
         if end not in known:
-            raise (place / "between").error(
-                f"there is no node or boundary '{end}': the file has {', '.join(known) or 'none'}."
-            )
+            raise (place / "between").unknown(f"there is no node or boundary '{end}': the file has", end, known)
     conductance = coefficients.optional(table.conductance, "W/K", place / "conductance")
     resistance = coefficients.optional(table.resistance, "K/W", place / "resistance")
     return with_place(place, ThermalLink, *table.between, conductance, resistance)
@@ -54,6 +52,5 @@ def build_link(table: LinkTable, document: Document, coefficients: Coefficients,
 def build_heat(table: HeatInTable, document: Document, coefficients: Coefficients, place: Place) -> HeatFlow:
     """Heat into a node that the file has."""
     if table.node not in document.nodes:
-        listed = ", ".join(document.nodes) or "none"
-        raise (place / "node").error(f"there is no node '{table.node}': the file has {listed}.")
+        raise (place / "node").unknown(f"there is no node '{table.node}': the file has", table.node, document.nodes)
     return HeatFlow(table.node, coefficients.read(table.value, "W", place / "value"))

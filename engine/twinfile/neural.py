@@ -13,7 +13,7 @@ from gemel.engine.twinfile.errors import Place
 from gemel.engine.twinfile.numbers import Numbers, with_place
 from gemel.engine.twinfile.schema import CircuitTable, Document, HeatTable, NetworkTable, NeuralTable
 from gemel.engine.twinfile.tables import InputValue, Number
-from gemel.engine.units import compatible, parse, parse_difference, unit_of
+from gemel.engine.units import compatible, parse, parse_difference, quotient, unit_of
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 
@@ -60,7 +60,7 @@ class Coefficients:
             return law if size == 1.0 else multiplied(law, size)
         known = self.numbers.named(others[0], place)
         factor = known if size == 1.0 else Multiple(size, known)
-        rest = f"({unit or 'dimensionless'}) / ({known.unit or 'dimensionless'})"
+        rest = quotient(unit, known.unit)
         rest = "" if compatible(rest, "") else rest
         return multiplied(self._law(name, self._tables[name], rest), factor)
 
@@ -99,7 +99,7 @@ class Coefficients:
         """The least and the greatest value of an input, in SI."""
         units = {**{key: table.unit for key, table in self.numbers.inputs.items()}, **self._states}
         if name not in units:
-            raise place.error(f"'{name}' is no input of a neural term: there are {', '.join(units)}.")
+            raise place.unknown(f"'{name}' is no input of a neural term: there are", name, units)
         if name in self._states and name in self.numbers.inputs:
             raise place.error(f"'{name}' is of the model and of [inputs.{name}]: give the input another name.")
         if len(span) != 2:

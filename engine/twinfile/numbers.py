@@ -10,7 +10,7 @@ from gemel.engine.priors import LogNormal, Normal, Prior, Uniform
 from gemel.engine.twinfile.errors import Mistakes, Place
 from gemel.engine.twinfile.schema import InputTable, ParameterTable
 from gemel.engine.twinfile.tables import InputValue, Number
-from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, unit_of
+from gemel.engine.units import check_unit, compatible, from_si, parse, parse_difference, quotient, unit_of
 
 _PRIORS: dict[tuple[str, str], type[Prior]] = {
     ("median", "factor"): LogNormal,
@@ -66,6 +66,8 @@ class Numbers:
             return self._input(value, unit, place)
         if isinstance(value, str) and (match := _REFERENCE.match(value)):
             return self._reference(match["name"], _factor(match), unit, place)
+        if isinstance(value, str) and "$" in value:
+            raise place.error(f"'{value}' cannot stand here: write '$name', '-$name' or such as '0.5 * $name'.")
         return with_place(place, parse, value, unit)
 
     def optional(self, value: Number | None, unit: str, place: Place) -> Any:
@@ -99,17 +101,21 @@ class Numbers:
         """The unit of the gain of inputs that stand for a quantity in ``unit``."""
         for name in value.inputs:
             if name not in self.inputs:
-                raise place.error(f"unknown input '{name}': the file has {_listed(self.inputs, '[inputs.NAME]')}.")
-        units = " * ".join(f"({self.inputs[name].unit or 'dimensionless'})" for name in value.inputs)
-        return f"({unit or 'dimensionless'}) / ({units})"
+                raise place.unknown(
+                    f"unknown input '{name}': the file has", name, self.inputs, "none; define it in [inputs.NAME]"
+                )
+        return quotient(unit, *(self.inputs[name].unit for name in value.inputs))
 
     def named(self, name: str, place: Place) -> Parameter:
         """The parameter of a name, whatever its unit."""
         if name in self.neural:
             raise place.error(f"the neural term '${name}' cannot stand here: {NEURAL_PLACES}")
         if name not in self.parameters:
-            raise place.error(
-                f"unknown parameter '${name}': the file has {_listed(self.parameters, '[parameters.NAME]')}."
+            raise place.unknown(
+                f"unknown parameter '${name}': the file has",
+                name,
+                self.parameters,
+                "none; define it in [parameters.NAME]",
             )
         return self.parameters[name]
 
@@ -174,7 +180,3 @@ def with_place(place: Place, function: Any, *arguments: Any) -> Any:
         return function(*arguments)
     except ValueError as error:
         raise place.error(str(error)) from error
-
-
-def _listed(names: Mapping[str, Any], otherwise: str) -> str:
-    return ", ".join(names) if names else f"none; define it in {otherwise}"

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from gemel.engine.boundarysensors import FluxSensor, ReactionSensor
 from gemel.engine.fieldsensors import AverageSensor, IntegralSensor, PointSensor, StrainSensor
+from gemel.engine.materials.ranges import require_not_negative
 from gemel.engine.noise import ModelError, Noise
 from gemel.engine.sensors import FrequencySensor, MotionSensor, OutputSensor, Sensor
 from gemel.engine.twinfile.conditions import AXES
@@ -24,7 +27,7 @@ from gemel.engine.twinfile.sensortables import (
     SensorBase,
     StrainSensorTable,
 )
-from gemel.engine.units import check_unit, compatible, difference_unit, parse
+from gemel.engine.units import check_unit, compatible, difference_unit, parse, quotient
 from gemel.meshes import Mesh
 
 
@@ -36,12 +39,15 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
     _check_kind(table, model, place / "kind")
     with_place(place / "unit", check_unit, table.unit)
     if (expected := _unit_read(table, model)) is not None and not compatible(table.unit, expected):
-        raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not in '{table.unit}'.")
+        given = f"in '{table.unit}'" if table.unit else "without a unit"
+        raise (place / "unit").error(f"this sensor reads a quantity in {expected or 'no unit'}, not {given}.")
     noise = _build_noise(table, numbers, place)
     if isinstance(table, ModeSensorTable):
         assert mesh is not None
         return build_mode_sensors(name, table, noise, mesh.dim, place)
     if isinstance(table, FrequencySensorTable):
+        if model.modes is not None and table.mode > model.modes:
+            raise (place / "mode").error(f"there is no mode {table.mode}: 'modes' of [model] says {model.modes}.")
         return [
             with_place(
                 place,
@@ -59,32 +65,59 @@ def build_sensors(name: str, table: Any, model: Any, mesh: Mesh | None, numbers:
 
 def _shared(name: str, table: Any, noise: Noise, numbers: Numbers, place: Place) -> dict[str, Any]:
     """What all sensors but those of modes have."""
-    rate = f"({difference_unit(table.unit) or 'dimensionless'}) / s"
+    rate = quotient(difference_unit(table.unit), "s")
     return {
         "name": name,
         "noise": noise,
         "unit": table.unit,
-        "lag": numbers.optional(table.lag, "s", place / "lag"),
+        "lag": numbers.noting(_lag, table.lag, numbers, place / "lag"),
         "offset": numbers.difference(table.offset, table.unit, place / "offset"),
         "drift": numbers.optional(table.drift, rate, place / "drift"),
     }
 
 
+def _lag(value: Any, numbers: Numbers, place: Place) -> Any:
+    lag = numbers.optional(value, "s", place)
+    with_place(place, require_not_negative, "The lag of a sensor", lag)
+    return lag
+
+
+_OF_FIELDS = ("point", "average", "integral", "image")
+_OF_BODIES = (*_OF_FIELDS, "strain", "reaction")
+_KINDS: dict[str, tuple[str, ...] | dict[str, tuple[str, ...]]] = {
+    "heat": (*_OF_FIELDS, "flux"),
+    "elasticity": {"static": _OF_BODIES, "dynamic": _OF_BODIES, "modal": ("frequency", "mode")},
+    "thermal-network": ("output",),
+    "equivalent-circuit": ("output",),
+}
+_WITHOUT = {
+    "mode": "only a modal analysis has modes",
+    "frequency": "only a modal analysis has natural frequencies",
+    "output": "only a network or a circuit has outputs",
+    "strain": "only a static or dynamic analysis of elasticity has strains",
+    "flux": "only a model of heat has fluxes, for a force use the kind 'reaction'",
+    "reaction": "only a static or dynamic analysis of elasticity has reactions, for heat use the kind 'flux'",
+}
+"""Why a model has no sensor of a kind; of the other kinds it has no field to read."""
+
+
+def kinds_of(physics: Any, analysis: Any) -> tuple[str, ...]:
+    """The kinds of sensors that a model has, by its physics and its analysis as a file says them; none where these are
+    not known.
+    """
+    kinds = _KINDS.get(physics, ()) if isinstance(physics, str) else ()
+    if isinstance(kinds, dict):
+        return kinds.get(analysis, ()) if isinstance(analysis, str) else ()
+    return kinds
+
+
 def _check_kind(table: Any, model: Any, place: Place) -> None:
     """Raise where the model has nothing of the kind that a sensor reads."""
-    elastic = model.analysis if isinstance(model, ElasticityTable) else None
-    if isinstance(table, ModeSensorTable) and elastic != "modal":
-        raise place.error("only a modal analysis has modes.")
-    if isinstance(table, FrequencySensorTable | OutputSensorTable | ModeSensorTable):
-        return
-    if not isinstance(model, HeatTable | ElasticityTable):
-        raise place.error(f"the physics '{model.physics}' has no field to read: use the kind 'output'.")
-    if isinstance(table, FluxSensorTable) and elastic is not None:
-        raise place.error("only a model of heat has fluxes: for a force use the kind 'reaction'.")
-    if isinstance(table, ReactionSensorTable) and elastic in (None, "modal"):
-        raise place.error(
-            "only a static or dynamic analysis of elasticity has reactions: for heat use the kind 'flux'."
-        )
+    kinds = kinds_of(model.physics, getattr(model, "analysis", None))
+    if table.kind not in kinds:
+        what = f"a {model.analysis} analysis" if hasattr(model, "analysis") else f"the physics '{model.physics}'"
+        why = _WITHOUT.get(table.kind, f"{what} has no field to read")
+        raise place.error(f"{why}: choose {' or '.join(repr(kind) for kind in kinds)}.")
 
 
 def _unit_read(table: Any, model: Any) -> str | None:
@@ -122,7 +155,9 @@ def _build_noise(table: SensorBase, numbers: Numbers, place: Place) -> Noise:
         raise (place / "noise").error(f"the noise must be positive, not {table.noise}.")
     time, given = 0.0, table.model_error
     if table.correlation_time is not None:
-        time = with_place(place / "correlation_time", parse, table.correlation_time, "s")
+        here = place / "correlation_time"
+        time = with_place(here, parse, table.correlation_time, "s")
+        with_place(here, require_not_negative, "The correlation time of a noise", time)
     if given is None:
         return with_place(place / "noise", Noise, std, time)
     here = place / "model_error"
@@ -162,6 +197,11 @@ def _position(table: Any, mesh: Mesh, place: Place) -> tuple[float, ...]:
     position = lengths(table.position, place / "position")
     if len(position) != mesh.dim:
         raise (place / "position").error(f"a point of this mesh has {mesh.dim} coordinates, not {len(position)}.")
+    low, high = np.asarray(mesh.bounding_box)
+    slack = 1e-6 * float(np.max(high - low))
+    if np.any(position < low - slack) or np.any(position > high + slack):
+        ends = " to ".join(f"({', '.join(f'{x:.6g}' for x in end)}) m" for end in (low, high))
+        raise (place / "position").error(f"the point lies outside the mesh, which reaches from {ends}.")
     return position
 
 
@@ -170,7 +210,7 @@ def _integral(table: IntegralSensorTable, model: Any, numbers: Numbers, place: P
     turned = model.axisymmetric if isinstance(model, HeatTable) else model.kinematics == "axisymmetric"
     weight = 1.0
     if table.weight is not None:
-        unit = f"({table.unit or 'dimensionless'}) / ({_integral_unit(table, model)})"
+        unit = quotient(table.unit, _integral_unit(table, model))
         weight = numbers.read(table.weight, unit, place / "weight")
     return {"weight": weight, "axisymmetric": turned}
 

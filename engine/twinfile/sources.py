@@ -38,7 +38,9 @@ def open_sources(table: DataTable, place: Place, folder: Path, path: Path | None
     if not entries:
         raise place.error("the table names no data: give 'readings', 'inputs' or 'values'.")
     sheets = {
-        file: _sheets(file, _wanted(entries, file, table, place), table, place, folder, path)
+        file: _sheets(
+            file, _wanted(entries, file, table, place), table, _file_place(entries, file, place), folder, path
+        )
         for file in dict.fromkeys(file for file, _ in entries)
     }
     sources = []
@@ -75,6 +77,14 @@ def _sheets(
     else:
         paths = locate(table, place, folder) if path is None else [path]
     return tuple(read_sheet(one, wanted, place, table.separator) for one in paths)
+
+
+def _file_place(entries: Mapping[_Key, _Group], file: str | None, place: Place) -> Place:
+    """Where a file is first named: by a channel, or by the table itself."""
+    if file is None:
+        return place
+    group = next(group for (other, _), group in entries.items() if other == file)
+    return next(iter((*group["readings"].values(), *group["inputs"].values()))).place / "file"
 
 
 def _time_place(group: _Group, table: DataTable, place: Place) -> Place:

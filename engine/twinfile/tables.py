@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Table(BaseModel):
     """A table of a twin file; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class InputValue(Table):

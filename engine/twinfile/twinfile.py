@@ -1,15 +1,16 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import optax
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gemel.engine.calibration import DEFAULT_SOLVER
 from gemel.engine.datareport import DataReport, pooled, without_samples
@@ -20,13 +21,20 @@ from gemel.engine.twinfile.build import build_candidates, build_twin
 from gemel.engine.twinfile.checks import find_mistakes
 from gemel.engine.twinfile.data import before, read_data, read_record
 from gemel.engine.twinfile.datachecks import check_tables
-from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError, from_validation
+from gemel.engine.twinfile.errors import Mistakes, Place, TwinFileError
 from gemel.engine.twinfile.files import MissingDataError
 from gemel.engine.twinfile.images import images, pixel_names, with_pixels
 from gemel.engine.twinfile.modes import components_of, with_shapes
 from gemel.engine.twinfile.numbers import with_place
+from gemel.engine.twinfile.repairs import repaired
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
+from gemel.engine.twinfile.validation import from_validation
 from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
+
+_NO_DATA = "the table [data] is missing."
+
+_REPAIRS = 8
+"""How often a document with mistakes in its form is repaired before it is given up: what is filled in may not do."""
 
 
 class TwinFile:
@@ -42,14 +50,7 @@ class TwinFile:
     @staticmethod
     def load(path: str | Path) -> "TwinFile":
         """Read and validate a file. Raises `TwinFileError` with the place of the first mistake."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise TwinFileError(f"{path}: the twin file cannot be read ({error.strerror}).") from error
-        except UnicodeDecodeError as error:
-            raise TwinFileError(f"{path}: the twin file is not UTF-8 text.") from error
-        return TwinFile.parse(text, path.parent, str(path))
+        return TwinFile.parse(read_text(path), Path(path).parent, str(path))
 
     @staticmethod
     def parse(text: str, folder: str | Path, source: str = "twin.toml") -> "TwinFile":
@@ -57,19 +58,49 @@ class TwinFile:
 
         Raises `TwinFileError` with the place of the first mistake; ``others`` of the error are further ones.
         """
-        place = Place(source, text)
-        try:
-            tree = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise TwinFileError(f"{source}: {_lower(str(error))}.") from error
+        mistakes, place, tree = Mistakes(), Place(source, text), _tree(text, source)
         try:
             document = Document.model_validate(tree)
         except ValidationError as error:
-            first, *others = from_validation(error, place, tree, _allowed_keys)
-            first.others = tuple(map(str, others))
-            raise first from error
-        check_tables(document, place)
+            for _, mistake in from_validation(error, place, tree).values():
+                mistakes.add(mistake)
+            mistakes.check()
+            raise
+        check_tables(document, place, mistakes)
+        mistakes.check()
         return TwinFile(text, Path(folder), source, document)
+
+    @staticmethod
+    def examine(
+        text: str, folder: str | Path, source: str = "twin.toml"
+    ) -> tuple["TwinFile | None", Mistakes, Twin | None]:
+        """All mistakes that can be found without data, and without a model built on its mesh; see `find_mistakes`.
+
+        Returns also the file and its twin. Of a file whose form has mistakes there is what is left without them, to be
+        read and no more, and mistakes that may come of them are left out; it is None where that is too little. A twin
+        there is where there is no mistake and no mesh.
+
+        Raises `TwinFileError` for a text that is no TOML.
+        """
+        mistakes, place, tree = Mistakes(), Place(source, text), _tree(text, source)
+        for _ in range(_REPAIRS):
+            try:
+                document = Document.model_validate(tree)
+                break
+            except ValidationError as error:
+                found = from_validation(error, place, tree)
+            for _, mistake in found.values():
+                mistakes.add(mistake)
+            mended = repaired(tree, {path: item for path, (item, _) in found.items()})
+            if mended is None:
+                return None, mistakes, None
+            tree, spoiled = mended
+            mistakes.spoiled |= spoiled
+        else:
+            return None, mistakes, None
+        check_tables(document, place, mistakes)
+        twin = find_mistakes(document, place, Path(folder), mistakes)
+        return TwinFile(text, Path(folder), source, document), mistakes, twin
 
     @property
     def name(self) -> str:
@@ -89,10 +120,6 @@ class TwinFile:
     def experiments(self) -> tuple[str, ...]:
         """The names of the experiments; "" for the one of ``[data]``."""
         return tuple(self.document.experiments) or ("",)
-
-    def check(self) -> tuple[Mistakes, Twin | None]:
-        """All mistakes that can be found without data, and without a model built on its mesh; see `find_mistakes`."""
-        return find_mistakes(self.document, self._place, self.folder)
 
     def build(self) -> Twin:
         """The twin, with its prior belief. Raises `TwinFileError` with the place of the first mistake."""
@@ -145,8 +172,9 @@ class TwinFile:
         """Raise `TwinFileError` where the file has no experiment of that name."""
         known = self.document.experiments
         if name not in known:
-            has = ", ".join(known) or "none, but a table [data]"
-            raise self._place.error(f"there is no experiment '{name}': the file has {has}.")
+            raise self._place.unknown(
+                f"there is no experiment '{name}': the file has", name, known, "none, but a table [data]"
+            )
 
     def records(self, path: str | Path | None = None, whole: bool = False) -> dict[str, Record]:
         """As `record`, of all experiments by name; the record of ``[data]`` is called ""."""
@@ -164,24 +192,61 @@ class TwinFile:
             )
         return {name: self._read(name, table, path, whole) for name, table in tables.items()}
 
+    def survey(
+        self, mistakes: Mistakes, gone: list[str], path: str | Path | None = None, experiment: str = ""
+    ) -> tuple[Record, DataReport] | None:
+        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted. None
+        where none can be.
+        """
+        table = self.document.experiments[experiment] if experiment else self.document.data
+        if table is None:
+            return mistakes.add(self._place.error(_NO_DATA))
+        place, mine = self._data_place(experiment), []
+        table = self._of_known(table, mine)
+        gone += mine
+        while True:
+            try:
+                return self._read(experiment, table, path, False, mine)
+            except TwinFileError as error:
+                mistakes.add(error)
+                channel = (error.path or ())[len(place.path) :][:2]
+                if len(channel) < 2 or (smaller := _without(table, *map(str, channel))) is None:
+                    return None
+                table = smaller
+                mine.append(str(channel[1]))
+                gone.append(mine[-1])
+
+    def _of_known(self, table: DataTable, gone: list[str]) -> DataTable:
+        """A table of data without the channels of what the twin does not have, which are added to ``gone``."""
+        known = {"readings": self.document.sensors, "values": self.document.sensors, "inputs": self.document.inputs}
+        kept = {key: {name: one for name, one in getattr(table, key).items() if name in known[key]} for key in known}
+        gone += [name for key in known for name in getattr(table, key) if name not in known[key]]
+        return table.model_copy(update=kept)
+
     def _tables(self) -> dict[str, DataTable]:
         """The tables of measured data by experiment. Raises `TwinFileError` where there are none."""
         tables = {"": self.document.data} if self.document.data is not None else dict(self.document.experiments)
         if not tables:
-            raise self._place.error("the table [data] is missing.")
+            raise self._place.error(_NO_DATA)
         return tables
 
-    def _read(self, name: str, table: DataTable, path: str | Path | None, whole: bool) -> tuple[Record, DataReport]:
-        """The record of one table. Raises as `record` does."""
+    def _data_place(self, experiment: str) -> Place:
+        return self._place / "experiments" / experiment if experiment else self._place / "data"
+
+    def _read(
+        self, name: str, table: DataTable, path: str | Path | None, whole: bool, gone: Sequence[str] = ()
+    ) -> tuple[Record, DataReport]:
+        """The record of one table, from which the channels ``gone`` were taken. Raises as `record` does."""
         if path is not None and not Path(path).exists():
             raise MissingDataError(f"the data file '{path}' does not exist.")
         if whole:
             table = table.model_copy(update={"every": 1, "thin": None})
-        place = self._place / "experiments" / name if name else self._place / "data"
+        place = self._data_place(name)
         table = with_pixels(self.document, table, place, self.folder)
         record, report = read_data(table, place, self.folder, None if path is None else Path(path))
         record, report = with_shapes(self.document, record), pooled(report, images(self.document))
-        return record, replace(report, notes=(*report.notes, *without_samples(self.unmeasured([record]))))
+        unmeasured = [sensor for sensor in self.unmeasured([record]) if sensor not in gone]
+        return record, replace(report, notes=(*report.notes, *without_samples(unmeasured)))
 
     def unmeasured(self, records: Iterable[Record]) -> list[str]:
         """The sensors, images by their names, of which no record has a sample."""
@@ -248,35 +313,50 @@ def load_twin(path: str | Path) -> Twin:
     return TwinFile.load(path).build()
 
 
+def _without(table: DataTable, kind: str, name: str) -> DataTable | None:
+    """A table of data without one of its readings, inputs or values; None where there is no such one, or no other
+    reading.
+    """
+    channels = getattr(table, kind, None) if kind in ("readings", "inputs", "values") else None
+    if channels is None or name not in channels:
+        return None
+    rest = table.model_copy(update={kind: {other: one for other, one in channels.items() if other != name}})
+    return rest if rest.readings or rest.values else None
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a twin file. Raises `TwinFileError` where it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise TwinFileError(f"{path}: the twin file cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise TwinFileError(f"{path}: the twin file is not UTF-8 text.") from error
+
+
+def _tree(text: str, source: str) -> dict[str, Any]:
+    """A document as data. Raises `TwinFileError` for a text that is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TwinFileError(_no_toml(str(error), source)) from error
+
+
+_AT = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$")
+_CURES = {
+    "Invalid value": ": text stands in quotes",
+    "Expected newline or end of document after a statement": ": text and quantities stand in quotes",
+    "Cannot overwrite a value": ": the key stands there for the second time",
+}
+"""What to do about what the reader of TOML says."""
+
+
+def _no_toml(said: str, source: str) -> str:
+    """Why a text is no TOML, with its line where that is known."""
+    if match := _AT.match(said):
+        return f"{source}, line {match[2]}, column {match[3]}: {_lower(match[1])}{_CURES.get(match[1], '')}."
+    return f"{source}: {_lower(said)}."
+
+
 def _lower(message: str) -> str:
     return message[0].lower() + message[1:].rstrip(".")
-
-
-def _allowed_keys(path: tuple[Any, ...]) -> list[str]:
-    """The keys that the schema knows at a path of a validation error."""
-    model: Any = Document
-    for key in path:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            model = _pick(model, key)
-            continue
-        field = model.model_fields.get(str(key))
-        model = _pick(field.annotation, None) if field else model
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def _pick(annotation: Any, key: Any) -> Any:
-    """The table inside an annotation: of a dict its value, of a list its item, of a union the branch ``key``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    tables = _tables(annotation)
-    for table in tables:
-        literals = [get_args(field.annotation) for field in table.model_fields.values()]
-        if any(key in values for values in literals):
-            return table
-    return tables[0] if len(tables) == 1 else annotation
-
-
-def _tables(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [table for part in get_args(annotation) for table in _tables(part)]

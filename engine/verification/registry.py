@@ -29,6 +29,7 @@ from gemel.engine.verification.cases import (
     transient,
     vibration,
 )
+from gemel.names import listed
 
 CASES: tuple[Case, ...] = (
     *heat.CASES,
@@ -77,10 +78,10 @@ def select(names: Sequence[str] = (), group: str | None = None, slow: bool = Fal
     """
     known = {case.name: case for case in CASES}
     if group is not None and group not in groups():
-        raise ValueError(f"There is no group '{group}': the groups are {', '.join(groups())}.")
+        raise ValueError(f"There is no group '{group}': the groups are {listed(group, groups())}")
     for name in names:
         if name not in known:
-            raise ValueError(f"There is no case '{name}': the cases are {', '.join(known)}.")
+            raise ValueError(f"There is no case '{name}': the cases are {listed(name, known)}")
         if group is not None and known[name].group != group:
             raise ValueError(f"The case '{name}' belongs to the group '{known[name].group}', not '{group}'.")
     return tuple(

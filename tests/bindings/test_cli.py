@@ -149,6 +149,31 @@ def test_how_sure_a_fit_is_may_be_asked_afterwards(
     assert "The draws are reliable" in page
 
 
+@pytest.mark.slow
+def test_a_run_knows_what_was_fitted(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    """What is not given again is as it was; what is given and differs is refused with both."""
+    given = ["--until", "1 s", "--max-steps", "30"]
+    assert "As the fit" not in gemel("calibrate", body, *given)[0]
+    figures = tmp_path / "runs" / "body" / "figures.json"
+    first = json.loads(figures.read_text())
+    out, _ = gemel("calibrate", body, "--profile", "h")
+    assert "As the fit in runs/body was made: --until '1 s' --max-steps 30 (--restart starts anew)." in out
+    assert f"continuing from step {len(first['costs']) - 1}" in out
+    again = json.loads(figures.read_text())
+    assert again["profiles"]["h"]["agrees_with_normal"]
+    assert (again["costs"], again["experiments"]) == (first["costs"], first["experiments"])
+    out, _ = gemel("calibrate", body, "--until", "1000 ms")  # the same instant in other words
+    assert "was made: --max-steps 30 (" in out
+    _, told = gemel("calibrate", body, "--until", "2 s", "--sensor", "T", code=2)
+    assert told.startswith(
+        "gemel: The fit in runs/body was made with --until '1 s' and without --sensor, not with --until '2 s' and "
+        "--sensor T. Give --restart to start anew, with --from runs/body/belief.json where its fit ended."
+    )
+    assert json.loads(figures.read_text())["costs"] == first["costs"]
+    assert "As the fit" not in gemel("calibrate", body, "--restart")[0]
+    assert json.loads(figures.read_text())["costs"] != first["costs"]
+
+
 CANDIDATES = """
 [candidates.corner]
 kind = "point"
@@ -289,7 +314,50 @@ def test_data_shows_what_there_is_and_what_is_wrong(tmp_path: Path, plate: Path,
     assert "Data: T1: 1 time with values that differ: their mean is taken." in out
     out, _ = gemel("data", plate)
     assert "Data: " not in out
+    table = [re.split(r" *[│┃] *", line.strip(" │┃")) for line in out.splitlines() if line.startswith(("│", "┃"))]
+    assert table[0] == ["missing or", "one", "longest"]
+    assert table[1] == ["channel", "samples", "left out", "every", "gap", "range"]
+    assert table[3] == ["T2", "13", "0 %", "10 s", "10 s", "19.993 … 28.599 °C"]
     assert "Not checked, as the model was not built on its mesh" in out
+    assert "│ T1      │ 55 °C │" in gemel("data", plate.parents[1] / "bar" / "twin.toml")[0]
+
+
+def test_what_can_be_read_is_shown_beside_what_cannot(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
+    """A hole in an input, a column of no numbers, one that is not there, each with its place; times as the data say."""
+    lines = plate.with_name("data.csv").read_text().splitlines()
+    stamps = [f"2024-03-05T06:{int(line.split(',')[0]):02d}:00Z,{line.split(',', 1)[1]}" for line in lines[1:7]]
+    stamps[2] = stamps[2].replace(",100,", ",,")
+    text = plate.read_text().replace('column = "t", unit = "s"', 'column = "t", unit = "datetime"')
+    (tmp_path / "twin.toml").write_text(text.replace('until = "80 s"\n', ""))
+    (tmp_path / "data.csv").write_text("\n".join([lines[0], *stamps]) + "\n")
+    out, told = gemel("data", "twin.toml", code=2)
+    assert told == (
+        "gemel: twin.toml, line 67, data.inputs.heater: the input has no number at 2024-03-05T06:20:00Z: give 'fill', "
+        "or 'start' and 'end' around what is missing.\n"
+    )
+    assert [name in out for name in ("│ T1 ", "│ T2 ", "heater")] == [True, True, False]
+    (tmp_path / "data.csv").write_text("\n".join([lines[0], *(line.replace(",2", ",x") for line in stamps)]) + "\n")
+    text = text.replace('until = "80 s"\n', "").replace('{ column = "T2"', '{ column = "T3"')
+    (tmp_path / "twin.toml").write_text(text)
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "data.readings.T2.column: the data file 'data.csv' has no column 'T3': it has t, heater, T1, T2." in told
+    assert "data.readings.T1: line 2 of 'data.csv' holds 'x0.0063' in column 'T1'" in told
+    assert told.count("\n") == 2
+    (tmp_path / "data.csv").write_text("t,heater,T1,T3\n2024-03-05T06:00Z,,20,\n2024-03-05T06:01Z,,21,\n")
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "│ T1      │       2 │" in out
+    assert "No data of the sensor" not in out
+    bar = (plate.parents[1] / "bar" / "twin.toml").read_text()
+    (tmp_path / "bar.toml").write_text(bar.replace("T2 = ", "T3 = ").replace('"55 degC"', '"55"'))
+    known, shown = gemel("data", "bar.toml", code=2)[::-1]
+    assert "data.values.T1: a number without a unit does not fit a quantity in 'degC'." in known
+    assert "data.values.T3: the twin has no sensor 'T3': it has T1, T2." in known
+    assert "T3" not in shown
+    for sentence in (
+        "heater: the input has no number at all, from 2024-03-05T06:00:00Z to 2024-03-05T06:01:00Z: is it the right",
+        "T2: no sample of the reading is left: column and window hold 2 times and no number.",
+    ):
+        assert sentence in told
 
 
 WRONG = {
@@ -324,11 +392,18 @@ def test_data_lists_every_mistake_of_the_file_beside_the_data(
     for _, sentence in WRONG.values():
         assert told.count(f"gemel: twin.toml, {sentence}") == 1, told
     assert told.count("\n") == len(WRONG)
-    (tmp_path / "twin.toml").write_text(
-        text.replace('step = "5 s"', "stepp = 5").replace("max_steps = 20", "max_steps = 0")
-    )
-    _, told = gemel("data", "twin.toml", code=2)
-    assert [line.split(": ")[1].split()[-1] for line in told.splitlines()] == ["model.stepp", "calibration.max_steps"]
+    slips = text.replace('step = "5 s"', "stepp = 5").replace("max_steps = 20", "max_steps = 0")
+    (tmp_path / "twin.toml").write_text(slips.replace('conductivity = "$k"', 'conductivity = "$kk"'))
+    out, told = gemel("data", "twin.toml", code=2)
+    assert "Data of plate" in out
+    lines = [int(line.split(", ")[1].removeprefix("line ")) for line in told.splitlines()]
+    assert lines == sorted(lines)
+    assert "model.stepp: unknown key 'stepp'" in told
+    assert "calibration.max_steps: it must be at least 1, not 0." in told
+    for _, sentence in WRONG.values():
+        assert told.count(f"gemel: twin.toml, {sentence}") == ("calibration.until" not in sentence), told
+    assert "materials.all.conductivity: unknown parameter '$kk': the file has k, h. Did you mean 'k'?" in told
+    assert told.count("\n") == len(WRONG) + 2
 
     network = body.read_text().replace('until = "1.5 s"', 'sensors = ["T", "air"]\npatience = 3').replace('"h"', '"g"')
     (tmp_path / "twin.toml").write_text(network.replace("b.csv", "c.csv").replace('own = ["start"]', 'own = ["begin"]'))
@@ -356,9 +431,27 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "the end": (["calibrate", "{plate}", "--until", "9 d"], "--until: '9 d' lies beyond all samples: the last one is"),
     "no unit": (["simulate", "{plate}", "--every", "5"], "--every: '5' has no unit"),
     "an unknown parameter": (["simulate", "{plate}", "--set", "rho=1"], "unknown parameter 'rho': the twin has h, k."),
+    "an impossible value": (
+        ["simulate", "{body}", "--until", "1 s", "--set", "h=-1 W/K"],
+        "--set h: -1 W/K is impossible by the prior of 'h'.",
+    ),
+    "no number": (["simulate", "{plate}", "--set", "k=nan W/m/K"], "--set k: 'nan W/m/K' is not a finite number."),
+    "too many times": (
+        ["simulate", "{body}", "--experiment", "a", "--every", "1e-12 s"],
+        "--every: 2e+12 times are too many: from 1 to 10,000,000 steps are allowed.",
+    ),
+    "too long an interval": (
+        ["simulate", "{body}", "--experiment", "a", "--every", "3 s"],
+        "--every: 3 s is longer than the run of 2 s",
+    ),
+    "what is no run": (["simulate", "{body}", "--until", "1 s", "--out", "{body}"], "is there and holds no run: it is"),
+    "no time": (["simulate", "{bar}", "--until", "1 s"], "--until: a run of 'bar' has no time."),
+    "no folder": (["forecast", "{body}", "--until", "1 s", "--out", "{body}"], "a file, and results go to a folder."),
+    "no picture": (["simulate", "{plate}", "--plot", "x.xyz"], "--plot: 'x.xyz' is no picture: it may end in .png or"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
     "an unknown input": (["simulate", "{plate}", "--input", "fan=1"], "--input: unknown input 'fan'"),
-    "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "T9"),
+    "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "Unknown sensor 'T9': the twin has T1, T2.\n"),
+    "another case": (["calibrate", "{plate}", "--sensor", "t1"], "the twin has T1, T2. Did you mean 'T1'?"),
     "no profile": (
         ["calibrate", "{plate}", "--profile", "rho"],
         "--profile: Unknown parameter 'rho': the twin has h, k.",
@@ -373,9 +466,9 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, body: Path, gemel: Gemel) -> None:
+def test_a_mistake_is_one_line(mistake: str, tmp_path: Path, plate: Path, body: Path, bar: Path, gemel: Gemel) -> None:
     arguments, sentence = MISTAKES[mistake]
-    filled = [argument.replace("{plate}", str(plate)).replace("{body}", str(body)) for argument in arguments]
+    filled = [argument.format(plate=plate, body=body, bar=bar) for argument in arguments]
     _, told = gemel(*filled, code=2)
     assert sentence in told
     assert told.startswith("gemel: ")
@@ -448,6 +541,8 @@ def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
     first = json.loads((tmp_path / "runs" / "bar" / "figures.json").read_text())
     belief = tmp_path / "runs" / "bar" / "belief.json"
     gemel("calibrate", bar, "--from", belief, "--out", "warm", "--max-steps", "2", code=1)
+    out, _ = gemel("calibrate", bar, "--out", "warm", code=1)
+    assert f"As the fit in warm was made: --max-steps 2 --from {belief} (" in out
     warm = json.loads((tmp_path / "warm" / "figures.json").read_text())
     assert warm["costs"][0] == pytest.approx(first["costs"][-1], rel=1e-9)
     assert warm["parameters"]["k"]["prior"] == first["parameters"]["k"]["prior"]

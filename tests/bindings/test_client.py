@@ -27,6 +27,7 @@ from gemel.engine import (
     simulate,
     stopping_early,
 )
+from gemel.engine.calibration.drifts import drift_words
 from gemel.engine.store import RunData, Store, write_run
 from gemel.engine.twinfile import TwinFile
 
@@ -54,6 +55,10 @@ def assert_same_fits(remote: Fit, local: Fit) -> None:
     for ours, theirs in zip(remote.table(), local.table(), strict=True):
         assert (ours.name, ours.unit, ours.description) == (theirs.name, theirs.unit, theirs.description)
         np.testing.assert_allclose([ours.value, *ours.interval], [theirs.value, *theirs.interval], rtol=1e-10)
+    assert len(remote.drifts) == len(local.drifts)
+    for found, known in zip(remote.drifts, local.drifts, strict=True):
+        assert dataclasses.replace(found, change=0.0) == dataclasses.replace(known, change=0.0)
+        assert found.change == pytest.approx(known.change, rel=1e-9)
 
 
 def assert_same_judgements(remote: Judgement | None, local: Judgement) -> None:
@@ -233,6 +238,74 @@ noise = "1 mV"
 [calibration]
 windows = 4
 """
+
+
+CUP = """
+name = "cup"
+[model]
+physics = "thermal-network"
+[nodes.cup]
+capacity = "$C"
+initial = "20 degC"
+[boundaries.room]
+value = "20 degC"
+[[links]]
+between = ["cup", "room"]
+conductance = "$K"
+[[heats]]
+node = "cup"
+value = { input = "P" }
+[inputs.P]
+unit = "W"
+[parameters.C]
+median = "800 J/K"
+factor = 3
+[parameters.K]
+median = "1 W/K"
+factor = 3
+"""
+SENSOR = '[{}]\nkind = "output"\noutput = "{}"\nunit = "degC"\nnoise = "0.1 K"\n'
+
+
+def test_drifts_travel_with_the_fit_that_found_them(client: Client) -> None:
+    text = CUP + "".join(SENSOR.format(f"sensors.{name}", "cup") for name in "ABC")
+    file = TwinFile.parse(text, ".")
+    times, power = np.arange(0.0, 36000.0, 120.0), Series(np.arange(10) * 3600.0, np.tile([30.0, 5.0], 5))
+    clean = simulate(file.build(), {"P": power}, times, {"C": 1000.0, "K": 0.6}).readings
+    rng = np.random.default_rng(0)
+    values = {name: np.asarray(clean[name]) + 0.1 * rng.standard_normal(len(times)) for name in "ABC"}
+    values["A"] = values["A"] + 0.5 * times / times[-1]
+    values["B"] = values["B"] + 0.8 * (times > 20000.0)
+    record = Record(times, values, {"P": power})
+    job = client.calibrate(client.register(file), record)
+    fit, local = job.result(), calibrate(file.build(), record, file.solver())
+    assert_same_fits(fit, local)
+    assert {drift.sensor: drift.step is None for drift in fit.drifts} == {"A": True, "B": False}
+    told = job.judgement()
+    assert told is not None
+    assert set(drift_words(fit.drifts)) <= set(told.against)
+
+
+def test_a_twin_with_candidates_is_registered_with_them(client: Client, plate: Path) -> None:
+    text = CUP + SENSOR.format("sensors.A", "cup") + SENSOR.format("candidates.D", "cup")
+    remote = client.register(TwinFile.parse(text, "."))
+    assert [sensor.name for sensor in remote.message.sensors] == ["A"]
+    kept = TwinFile.parse(remote.document, ".")
+    assert {name: one[0].unit for name, one in kept.candidates(remote.build()).items()} == {"D": "degC"}
+    wrong = TwinFile.parse(text.replace('[candidates.D]\nkind = "output"\noutput = "cup"', MISREAD), ".")
+    with pytest.raises(ValueError, match=r"line \d+, candidates\.D\.output: .* 'cap': .*cup\. Did you mean 'cup'\?"):
+        client.register(wrong)
+    body = plate.read_text().replace("[data]\n", POINT + "[data]\n")
+    far = TwinFile.parse(body.replace('"39 mm"', '"50 mm"'), plate.parent)
+    near = client.register(TwinFile.parse(body, plate.parent))
+    assert near.message.has_data
+    assert list(TwinFile.parse(near.document, ".").candidates(near.build())) == ["T3"]
+    with pytest.raises(ValueError, match=r"candidates\.T3"):
+        client.register(far)
+
+
+MISREAD = '[candidates.D]\nkind = "output"\noutput = "cap"'
+POINT = '[candidates.T3]\nkind = "point"\nposition = ["39 mm", "1 mm"]\nunit = "degC"\nnoise = "0.1 K"\n'
 
 
 @pytest.mark.slow

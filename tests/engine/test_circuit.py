@@ -161,13 +161,14 @@ def test_next_means_that_a_value_held_until_its_sample(tmp_path):
         (
             "[validation]",
             "[calibration]\nwindows = 1\n[validation]",
-            r"calibration\.windows: .*or equal to 2",
+            r"calibration\.windows: it must be at least 2, not 1\.",
         ),
         (
             "[validation]",
             "[calibration]\nwindows = 3\nstarts = 2\n[validation]",
             r"calibration\.windows: a fit begins from 'windows' or from several 'starts', not from both",
         ),
+        ('["20 s", "20 s"]', '["20 s", "-20 s"]', r"values\.1: The time constant of pair 1 must be positive, not -20"),
         ("[0, 0.5, 1]", "[0, 1, 0.5]", r"series_resistance: The knots of a curve must increase"),
     ],
 )

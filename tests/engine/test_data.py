@@ -310,11 +310,18 @@ def test_holes_of_an_input_are_filled_only_where_the_file_asks(tmp_path):
     record, report = inspect(tmp_path, CSV.replace('"u", unit', '"u", fill = "linear", unit'), log=log)
     np.testing.assert_allclose(record.inputs["heater"].values, [0, 0.3, 0.6, 1.0])
     assert report.left_out() == ["heater: 1 missing sample filled."]
-    with pytest.raises(TwinFileError, match=r"sample 1 of the input has no number, at 1 s: give 'fill'"):
+    with pytest.raises(TwinFileError, match=r"the input has no number at 1 s: give 'fill', or"):
         inspect(tmp_path, CSV)
     hole = CSV.replace('"u", unit', '"u", fill = "previous", unit')
-    with pytest.raises(TwinFileError, match=r"sample 0 .* there is nothing to fill it from by 'previous'"):
+    with pytest.raises(TwinFileError, match=r"no number at 0 s: there is nothing to fill it from by 'previous'"):
         inspect(tmp_path, hole, log=LOG.replace("21,0\n", "21,\n"))
+
+
+def test_what_cannot_be_is_said_of_its_unit(tmp_path):
+    _, report = inspect(tmp_path, CSV, log=LOG.replace("20.5", "-300"))
+    assert "A: values below absolute zero: is the unit of the column right?" in report.warnings()
+    _, report = inspect(tmp_path, CSV, log=LOG.replace("20.5", "-200"))
+    assert not any("absolute zero" in line for line in report.warnings())
 
 
 def course(n: int = 400, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -498,6 +505,35 @@ MISTAKES = {
     "a valid range of one number": (CSV.replace('"A", unit', '"A", valid = ["9 degC"], unit'), LOG, "readings.A.valid"),
     "two ways to a file": (CSV + 'files = ["log.csv"]\n', LOG, "give 'file' or 'files', not both"),
     "no file": (CSV.replace('file = "log.csv"\n', ""), LOG, "give 'file', 'files', or 'url' with 'sha256'"),
+    "an end before its start": (
+        CSV + 'start = "3 s"\nend = "2 s"\n',
+        LOG,
+        "line 19, data.end: 'end' must come after 'start', but 2 s does not after 3 s.",
+    ),
+    "one row": (CSV, "t,A,B,u\n0,1,1,0\n,2,2,0\n", "'log.csv' has 1 different time; 1 row has none: at least 2 must"),
+    "a decimal sign that separates": (
+        CSV,
+        "t,A,B,u\n0,1,1,0\n1,2,5,2,5,0\n",
+        "line 3 of 'log.csv' has 6 cells, but there are 4 columns. Is ',' the decimal sign of its numbers, too?",
+    ),
+    "an open quote": (CSV, LOG.replace("20.5", '"20.5'), "file 'log.csv' cannot be read as CSV (unexpected end"),
+    "no scale": (CSV.replace('"A", unit', '"A", scale = 0, unit'), LOG, "A.scale: the scale must be a number other"),
+    "a file twice": (
+        CSV.replace('file = "log.csv"', 'files = ["log.csv", "log.csv"]'),
+        LOG,
+        "data.files.1: the file 'log.csv' stands there twice.",
+    ),
+    "no such variable": (
+        CSV.replace("log.csv", "$GEMEL_NOWHERE/log.csv"),
+        LOG,
+        "'$GEMEL_NOWHERE/log.csv' does not exist: the environment variable 'GEMEL_NOWHERE' is not set.",
+    ),
+    "a remark": (
+        CSV,
+        f"# of a board\n{LOG}",
+        "it has # of a board. Its first line must hold the names of its columns.",
+    ),
+    "another name": (CSV.replace("log.csv", "lag.csv"), LOG, "'lag.csv' does not exist. Did you mean 'log.csv'?"),
     "no time": (CSV.replace('time = { column = "t", unit = "s" }\n', ""), LOG, "the key 'time' is missing"),
     "an unknown separator": (CSV + 'separator = "x"\n', LOG, "'x' is not allowed"),
     "clocks of two kinds": (

@@ -333,7 +333,7 @@ def test_the_axes_of_an_array_are_time_rows_and_columns(tmp_path):
         ('"2 mm"], ["38 mm", "2 mm"]', '"2 mm"], ["38 mm"]', "sensors.camera.corners: all places need the same number"),
         ('{ file = "frame.csv", unit = "degC" }', '["1 K", "2 K"]', "the image has 40 pixels, but 2 values are given"),
         ('corner = "35 degC"', 'corner = ["35 degC"]', "data.values.corner: one quantity is needed"),
-        ('unit = "degC" }\ncal', 'unit = "V" }\ncal', "data.values.camera: the unit 'V' does not fit"),
+        ('unit = "degC" }\ncal', 'unit = "V" }\ncal', "data.values.camera.unit: the unit 'V' does not fit"),
         ('"frame.csv"', '"words.csv"', "data.values.camera.file: 'words.csv' is no picture"),
         ('"frame.csv"', '"none.csv"', "data.values.camera.file: the data file 'none.csv' does not exist"),
     ],

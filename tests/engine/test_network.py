@@ -342,7 +342,7 @@ def test_the_twin_file_makes_the_network(tmp_path):
     [
         ('node = "air"', 'node = "sky"', r"heats\.0\.node: there is no node 'sky': the file has air, fabric"),
         ('["air", "fabric"]', '["air", "sky"]', r"links\.0\.between: there is no node or boundary 'sky': .* ground"),
-        ('["air", "fabric"]', '["air"]', r"links\.0\.between: list should have at least 2 items"),
+        ('["air", "fabric"]', '["air"]', r"links\.0\.between: its length must be at least 2, not 1\."),
         ('["air", "fabric"]', '["air", "air"]', r"nodes: A link joins two nodes, or a node and a boundary"),
         ('["fabric", "outdoor"]', '["ground", "outdoor"]', r"not 'ground' and 'outdoor'"),
         ('conductance = "400 W/K"', "", r"links\.0: The link between 'air' and 'fabric' needs either"),
@@ -362,6 +362,16 @@ def test_the_twin_file_makes_the_network(tmp_path):
             r"takes no 'mesh'",
         ),
         ('step = "10 min"', 'stride = "10 min"', r"unknown key 'stride': allowed are physics, step"),
+        (
+            'kind = "output"\noutput = "air"',
+            'kind = "point"\nposition = []',
+            r"sensors\.air\.kind: the physics 'thermal-network' has no field to read: choose 'output'\.",
+        ),
+        (
+            'kind = "output"',
+            'kind = "ouput"',
+            r"air\.kind: 'ouput' is not allowed: choose 'output'\. Did you mean 'output'",
+        ),
         ('initial = "17 degC"', "", r"nodes\.air\.initial: the key 'initial' is missing"),
     ],
 )

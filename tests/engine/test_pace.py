@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from gemel.engine.calibration.pace import Pace
+from gemel.engine.calibration.pace import Pace, Remaining
 from gemel.solvers import LBFGS, EarlyStopping, GradientDescent, LevenbergMarquardt
 from gemel.solvers.least_squares import FitState
 
@@ -39,3 +39,17 @@ def test_a_gradient_that_falls_steadily_ends_the_fit_before_its_limit():
     early = EarlyStopping(quasi, lambda z, args: z, None, patience=5)  # may end earlier still
     assert Pace.of(quasi) == Pace.of(early) == Pace(30, 1e-3)
     assert Pace.of(LevenbergMarquardt(1e-4, 0.0, 0.0, 3)).after(0.0, state(5, 1.0)).steps_left == 0
+
+
+def test_the_rest_of_a_work_goes_at_the_rate_of_its_later_half():
+    left = Remaining(1000)
+    assert left.seconds_left is None
+    left = left.after(60.0, 1)  # with compilation
+    assert left.seconds_left is None
+    left = left.after(62.0, 2)
+    assert left.seconds_left == pytest.approx(998 * 2.0)
+    for done in range(3, 401):  # slow at first
+        left = left.after(60.0 + (2.0 * done if done < 100 else 200.0 + (done - 100)), done)
+    assert left.seconds_left == pytest.approx(600.0)
+    assert len(left.marks) < 110
+    assert left.after(600.0, 1001).seconds_left == 0.0

@@ -284,7 +284,9 @@ def test_draws_of_a_nearly_normal_posterior_are_those_of_laplace():
     twin = decay()
     record = measured(twin, {"k": 1.5, "p": 2.0}, 0.02)
     fit, problem = gm.calibrate(twin, record), gm.CalibrationProblem.of(twin, record)
-    draws = gm.sample(problem, fit, count=400, chains=4)
+    steps: list[tuple[int, int]] = []
+    draws = gm.sample(problem, fit, count=400, chains=4, on_step=lambda *step: steps.append(step))
+    assert steps == [(i + 1, 700) for i in range(700)]
     assert draws.reliable
     assert draws.divergent == 0.0
     assert all(gm.agrees_with_laplace(draws, fit).values())

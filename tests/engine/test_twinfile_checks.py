@@ -85,12 +85,15 @@ def test_an_odd_document_is_refused_in_sentences(file: Path, place: int, kind: i
     else:
         node[key] = copy.deepcopy(odd)
     text = "\n".join(f"{json.dumps(name)} = {toml(value)}" for name, value in tree.items())
+    read, mistakes, twin = TwinFile.examine(text, file.parent)
+    assert not any("\n" in sentence for sentence in mistakes.found)
     if told := refusal(lambda: TwinFile.parse(text, file.parent)):
-        assert "\n" not in told
+        assert told in mistakes.found
+        assert twin is None
         return
     document = TwinFile.parse(text, file.parent)
-    mistakes, twin = document.check()
-    assert not any("\n" in sentence for sentence in mistakes.found)
+    assert read is not None
+    assert repr(read.document) == repr(document.document)
     if document.document.mesh is None:
         assert refusal(document.build) in ["", *mistakes.found]
         assert (twin is None) == bool(mistakes.found)

@@ -78,7 +78,7 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., cost: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., max_steps: _Optional[int] = ..., seconds_per_step: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...
 
 class Fit(_message.Message):
-    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement", "gain", "ranges")
+    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement", "gain", "ranges", "drifts")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Fit(_message.Message):
     JUDGEMENT_FIELD_NUMBER: _ClassVar[int]
     GAIN_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
     revision: int
     status: _types_pb2.SolveStatus
     steps: int
@@ -107,7 +108,26 @@ class Fit(_message.Message):
     judgement: Judgement
     gain: float
     ranges: _containers.RepeatedCompositeFieldContainer[InputRange]
-    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ...) -> None: ...
+    drifts: _containers.RepeatedCompositeFieldContainer[Drift]
+    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ..., drifts: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ...) -> None: ...
+
+class Drift(_message.Message):
+    __slots__ = ("sensor", "experiment", "unit", "change", "span", "step", "alone")
+    SENSOR_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    SPAN_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    ALONE_FIELD_NUMBER: _ClassVar[int]
+    sensor: str
+    experiment: str
+    unit: str
+    change: float
+    span: float
+    step: float
+    alone: bool
+    def __init__(self, sensor: _Optional[str] = ..., experiment: _Optional[str] = ..., unit: _Optional[str] = ..., change: _Optional[float] = ..., span: _Optional[float] = ..., step: _Optional[float] = ..., alone: _Optional[bool] = ...) -> None: ...
 
 class InputRange(_message.Message):
     __slots__ = ("term", "input", "least", "greatest")
