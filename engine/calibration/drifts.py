@@ -11,7 +11,7 @@ one sensor over all. Other losses than least squares, and how steps are looked f
 
 A gain that is off is not looked for. Its score takes the sensor's own course for $d$, which what a model leaves that
 errs follows as well: of 60 fits of three healthy sensors, of a device whose loss grows by 0.4 % a kelvin, which its
-twin does not know, 24 named one of them by 4 %; and a sensor that sits where it is 3 % cooler looks as if its gain were.
+twin does not know, 24 named one of them by 4 %; and one that sits 3 % cooler looks as if it were off.
 Source: Rao, *Large sample tests of statistical hypotheses ...*, Proc. Camb. Phil. Soc. 44, 1948.
 """
 

@@ -47,7 +47,7 @@ def test_a_total_is_spread_by_its_shape_and_a_law_counts_by_its_mean():
         bare = gm.Heat(space, 1.0, conditions=[gm.Convection("left", 1.0, 0.0)])
         at = jnp.full(space.n_dofs, u)
         load = np.asarray(bare.problem.unconstrained(at) - heat.problem.unconstrained(at))
-        return [load.sum(), load @ x]
+        return [float(load.sum()), float(load @ x)]
 
     assert moments(7.0) == pytest.approx([7.0, 3.5])
     for shape in (ramp, field):
