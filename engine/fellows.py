@@ -113,8 +113,8 @@ def _parting(
     table = np.column_stack([columns, *(each.column for each in candidates)])
     gram = table.T @ table
     whole = np.diagonal(gram)[fixed + SLOW :]
-    strength, size = strengths(gram, table.T @ one[known] / noise, fixed, whole)
-    excess = strength / [each.limit for each in candidates]
+    found = strengths(gram, table.T @ one[known] / noise, fixed, whole)
+    excess, size = found.over(candidates), found.size
     excess[np.abs(size) < _MATTERS] = 0.0
     best = int(np.argmax(excess))
     return (float(size[best] * noise), candidates[best].step) if excess[best] >= 1.0 else None

@@ -8,7 +8,7 @@ Source: Kennedy, O'Hagan, *Bayesian calibration of computer models*, J. R. Stat.
 Filtering and Smoothing*, 2013, section 4.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -127,9 +127,33 @@ def innovations(
     Returns:
         Innovations, zero where not known, and standard deviations, ``(n,)`` each.
     """
-    variance = jnp.asarray(noise.std, float) ** 2
     if noise.error is None:
-        return jnp.where(known, r, 0.0), jnp.broadcast_to(jnp.sqrt(variance), r.shape)
+        return jnp.where(known, r, 0.0), jnp.broadcast_to(jnp.asarray(noise.std, float), r.shape)
+    _, surprises, stds = _filtered(noise, times, r, known, lambda value, mean, _: value - mean)
+    return surprises, stds
+
+
+def differences(
+    noise: Noise, times: Any, q: Float[Array, " n"], known: Bool[Array, " n"] | np.ndarray
+) -> Float[Array, " n"]:
+    """The differences of which ``q`` are the `whitened` innovations; zero where not ``known``."""
+    if noise.error is None:
+        return jnp.where(known, q * noise.std, 0.0)
+    means, surprises, _ = _filtered(noise, times, q, known, lambda value, _, std: value * std)
+    return jnp.where(known, means + surprises, 0.0)
+
+
+def _filtered(
+    noise: Noise,
+    times: Any,
+    given: Float[Array, " n"],
+    known: Bool[Array, " n"] | np.ndarray,
+    surprise_of: Callable[[Array, Array, Array], Array],
+) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+    """What a Kalman filter of the model error expects at each sample, by what this surprises it, which
+    ``surprise_of(given, expected, std)`` says, and the standard deviation of that.
+    """
+    variance = jnp.asarray(noise.std, float) ** 2
     power = jnp.asarray(noise.error.std, float) ** 2
     decay = jnp.exp(-jnp.diff(jnp.asarray(times, float)) / noise.error.correlation_time)
     decay = jnp.concatenate([jnp.ones(1), decay])
@@ -138,13 +162,13 @@ def innovations(
         (mean, spread), (keep, value, seen) = state, sample
         mean, spread = keep * mean, keep**2 * spread + (1.0 - keep**2) * power
         total = spread + variance
-        gain = jnp.where(seen, spread / total, 0.0)
-        surprise = jnp.where(seen, value - mean, 0.0)
-        return (mean + gain * surprise, (1.0 - gain) * spread), (surprise, jnp.sqrt(total))
+        std, gain = jnp.sqrt(total), jnp.where(seen, spread / total, 0.0)
+        surprise = jnp.where(seen, surprise_of(value, mean, std), 0.0)
+        return (mean + gain * surprise, (1.0 - gain) * spread), (mean, surprise, std)
 
-    start = (jnp.zeros_like(r[0]), jnp.broadcast_to(power, r[0].shape))
-    _, (surprises, stds) = jax.lax.scan(step, start, (decay, jnp.where(known, r, 0.0), jnp.asarray(known)))
-    return surprises, stds
+    start = (jnp.zeros_like(given[0]), jnp.broadcast_to(power, given[0].shape))
+    _, found = jax.lax.scan(step, start, (decay, jnp.where(known, given, 0.0), jnp.asarray(known)))
+    return found
 
 
 def alike(noises: Sequence[Noise]) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import gemel as gm
 from gemel.engine.calibration.likelihood import likelihood_rows
 from gemel.engine.calibration.problem import CalibrationProblem, misfit, residual
 from gemel.engine.losses import Gaussian
-from gemel.engine.noise import innovations
+from gemel.engine.noise import differences, innovations, whitened
 from gemel.engine.parameters import bind
 
 TIMES = np.sort(np.random.default_rng(3).uniform(0.0, 50.0, 40))
@@ -39,6 +39,15 @@ def test_missing_samples_leave_the_rest_as_it_is():
     np.testing.assert_allclose(np.asarray(surprises)[known], kept, rtol=1e-10)
     np.testing.assert_allclose(np.asarray(stds)[known], kept_stds, rtol=1e-10)
     assert np.all(np.asarray(surprises)[~known] == 0)
+
+
+@pytest.mark.parametrize("error", [None, gm.ModelError(1.2, 7.0)])
+def test_differences_are_those_of_the_innovations(error):
+    r = np.random.default_rng(1).normal(size=40)
+    known = np.random.default_rng(2).uniform(size=40) < 0.6
+    noise = gm.Noise(0.3, error=error)
+    back = differences(noise, TIMES, whitened(noise, TIMES, jnp.asarray(r), known), known)
+    np.testing.assert_allclose(back, np.where(known, r, 0.0), rtol=1e-12, atol=1e-14)
 
 
 def test_shares_of_correlated_samples_add_up_to_what_they_tell_about_a_constant():
