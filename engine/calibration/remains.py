@@ -68,7 +68,7 @@ def remains_of(
     """
     curve = curve_of(problem.loss)
     rows, slopes = (residual, jacobian) if curve is None else (residual.copy(), jacobian.copy())
-    sensors = {sensor.name: sensor for sensor in problem.twin.sensors}
+    sensors, point = {sensor.name: sensor for sensor in problem.twin.sensors}, np.asarray(z)
     found, first = [], 0
     for name, experiment in problem.experiments.items():
         count = 1 if experiment.times is None else len(experiment.times)
@@ -89,9 +89,8 @@ def remains_of(
                 weights = shares[:, experiment.names.index(sensor)]
                 as_pseudo_values(rows[places[sensor]], slopes[places[sensor]], weights, None, curve)
         if told:
-            records = _records(
-                experiment, shares, sensors, problem.twin.belief.values(z[np.asarray(experiment.places)])
-            )
+            values = problem.twin.belief.values(jnp.asarray(point[np.asarray(experiment.places)]))
+            records = _records(experiment, shares, sensors, values)
             for label, members in told.items():
                 parts = {one: (rows[places[one]], slopes[places[one]]) for one in members}
                 found.append(_remains(label, name, records, parts, curve))
@@ -102,7 +101,7 @@ def _records(
     experiment: Experiment, shares: np.ndarray, sensors: Mapping[str, Sensor], values: Mapping[str, Any]
 ) -> _Records:
     times = np.asarray(experiment.times)
-    inputs = [np.asarray(series.at(times)) for series in experiment.inputs.values()]
+    inputs = [np.asarray(course) for course in _courses(tuple(experiment.inputs.values()), times)]
     table = np.stack(inputs) if inputs else np.zeros((0, len(times)))
     noises = {name: bind(sensors[name].noise, values) for name in experiment.names}
     return _Records(times, table, np.asarray(experiment.data), shares, experiment.names, sensors, noises)
@@ -176,6 +175,11 @@ def _differences(noise: Noise, times: np.ndarray, q: np.ndarray, weights: np.nda
 def _numbers(noise: Noise) -> Noise:
     """A noise of arrays, of which a compiled function does not depend."""
     return jax.tree.map(jnp.asarray, noise)
+
+
+@eqx.filter_jit
+def _courses(inputs: tuple[Any, ...], times: Any) -> list[Array]:
+    return [series.at(times) for series in inputs]
 
 
 @eqx.filter_jit
