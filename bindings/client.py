@@ -8,7 +8,6 @@ import numpy as np
 
 from gemel.bindings import convert, findings
 from gemel.bindings.connection import ClientTls, Connection, ServiceError, UnknownNameError
-from gemel.bindings.messages import RunAssembly
 from gemel.bindings.plan import attachments_of
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, simulation_pb2, twin_pb2
 from gemel.bindings.remote import JobProgress, RemoteJob, RemoteTwin
@@ -197,10 +196,6 @@ class Client:
             self._connection.calibrations.ListJobs, calibration_pb2.ListJobsRequest(twin=twin)
         )
         return [RemoteJob(self._connection, job.id) for job in answer.jobs]
-
-    def _simulate(self, request: simulation_pb2.SimulateRequest) -> RunAssembly:
-        method = self._connection.simulations.Simulate
-        return self._connection.assemble(method, request, lambda answer: answer.part)
 
 
 def _reference(twin: str | RemoteTwin) -> tuple[str, int]:

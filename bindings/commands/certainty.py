@@ -122,8 +122,8 @@ def _profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequen
 
 
 def _about(left: Remaining) -> str:
-    """The time left, where it is known, after other words."""
-    return "" if left.seconds_left is None else f"  {time_left(left.seconds_left, most=False)}"
+    """The time left, where it is known and there is any, after other words."""
+    return f"  {time_left(left.seconds_left, most=False)}" if left.seconds_left else ""
 
 
 def progress() -> Progress:

@@ -16,7 +16,7 @@ from gemel.engine.datareport import duration
 from gemel.engine.twinfile import TwinFile, TwinFileError
 from gemel.engine.twinfile.checks import UNCHECKED
 from gemel.engine.twinfile.errors import Mistakes
-from gemel.engine.twinfile.twinfile import read_text
+from gemel.engine.twinfile.texts import read_text
 from gemel.engine.units import from_si
 
 

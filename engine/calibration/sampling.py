@@ -121,10 +121,14 @@ def require_blackjax() -> Any:
         raise ImportError("Sampling needs blackjax: install it with pip install 'gemel[sampling]'.") from error
 
 
+def _silent() -> None:
+    """What is called where nobody asks."""
+
+
 def _counting(on_step: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
     """What is called within each step of all chains: counts them for ``on_step``; nothing where nobody asks."""
     if on_step is None:
-        return lambda: None
+        return _silent  # one function, so that what was compiled serves again
     done = 0
 
     def begun() -> None:

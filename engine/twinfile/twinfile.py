@@ -1,7 +1,5 @@
 """The twin file: one TOML document that describes a twin, its data and its calibration."""
 
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -28,6 +26,7 @@ from gemel.engine.twinfile.modes import components_of, with_shapes
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.repairs import repaired
 from gemel.engine.twinfile.schema import CalibrationTable, DataTable, Document
+from gemel.engine.twinfile.texts import parse_toml, read_text
 from gemel.engine.twinfile.validation import from_validation
 from gemel.solvers import LBFGS, GradientDescent, LeastSquaresSolver, LevenbergMarquardt
 
@@ -58,7 +57,7 @@ class TwinFile:
 
         Raises `TwinFileError` with the place of the first mistake; ``others`` of the error are further ones.
         """
-        mistakes, place, tree = Mistakes(), Place(source, text), _tree(text, source)
+        mistakes, place, tree = Mistakes(), Place(source, text), parse_toml(text, source)
         try:
             document = Document.model_validate(tree)
         except ValidationError as error:
@@ -82,7 +81,7 @@ class TwinFile:
 
         Raises `TwinFileError` for a text that is no TOML.
         """
-        mistakes, place, tree = Mistakes(), Place(source, text), _tree(text, source)
+        mistakes, place, tree = Mistakes(), Place(source, text), parse_toml(text, source)
         for _ in range(_REPAIRS):
             try:
                 document = Document.model_validate(tree)
@@ -322,41 +321,3 @@ def _without(table: DataTable, kind: str, name: str) -> DataTable | None:
         return None
     rest = table.model_copy(update={kind: {other: one for other, one in channels.items() if other != name}})
     return rest if rest.readings or rest.values else None
-
-
-def read_text(path: str | Path) -> str:
-    """The text of a twin file. Raises `TwinFileError` where it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise TwinFileError(f"{path}: the twin file cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise TwinFileError(f"{path}: the twin file is not UTF-8 text.") from error
-
-
-def _tree(text: str, source: str) -> dict[str, Any]:
-    """A document as data. Raises `TwinFileError` for a text that is no TOML."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TwinFileError(_no_toml(str(error), source)) from error
-
-
-_AT = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$")
-_CURES = {
-    "Invalid value": ": text stands in quotes",
-    "Expected newline or end of document after a statement": ": text and quantities stand in quotes",
-    "Cannot overwrite a value": ": the key stands there for the second time",
-}
-"""What to do about what the reader of TOML says."""
-
-
-def _no_toml(said: str, source: str) -> str:
-    """Why a text is no TOML, with its line where that is known."""
-    if match := _AT.match(said):
-        return f"{source}, line {match[2]}, column {match[3]}: {_lower(match[1])}{_CURES.get(match[1], '')}."
-    return f"{source}: {_lower(said)}."
-
-
-def _lower(message: str) -> str:
-    return message[0].lower() + message[1:].rstrip(".")
