@@ -115,9 +115,8 @@ def test_the_shell_snippets_run(clone: Path):
 @pytest.mark.slow
 def test_the_client_snippets_run_against_the_server(served: Path):
     (client,) = [snippet for snippet in blocks("python") if "gm.Client" in snippet]
-    prelude = "import jax\njax.config.update('jax_enable_x64', True)\nimport gemel as gm\n"
     done = subprocess.run(
-        [sys.executable, "-c", prelude + client],
+        [sys.executable, "-c", client],
         cwd=served,
         env=environment(),
         capture_output=True,

@@ -36,8 +36,8 @@ from gemel.engine.twinfile.sensors import build_sensors
 from gemel.meshes import Mesh
 
 UNCHECKED = (
-    "Not checked, as the model was not built on its mesh: that its sensors lie in the mesh, and what comes of its "
-    "materials and conditions together."
+    "Not checked, as the model was not built on its mesh: that its sensors lie in cells of it, not only within its "
+    "bounds, and what comes of its materials and conditions together."
 )
 """What `find_mistakes` leaves open in a file of a model on a mesh."""
 
