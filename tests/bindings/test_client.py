@@ -267,6 +267,7 @@ factor = 3
 SENSOR = '[{}]\nkind = "output"\noutput = "{}"\nunit = "degC"\nnoise = "0.1 K"\n'
 
 
+@pytest.mark.slow
 def test_drifts_travel_with_the_fit_that_found_them(client: Client) -> None:
     text = CUP + "".join(SENSOR.format(f"sensors.{name}", "cup") for name in "ABC")
     file = TwinFile.parse(text, ".")

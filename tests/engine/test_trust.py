@@ -399,6 +399,7 @@ def judged(values: np.ndarray, noise: float | gm.Noise = 0.02, until: float = 3.
     return gm.judge(fit, gm.forecast(fit.twin, PUSH, TIMES), record, fitted)
 
 
+@pytest.mark.slow
 def test_a_fit_at_its_limit_of_steps_is_usable_where_little_is_left_to_gain():
     """The expected gain is what convergence takes off the misfit; above a two-hundredth it speaks against the fit."""
     record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
@@ -485,6 +486,7 @@ def bar() -> gm.Twin:
     return gm.Twin("bar", gm.Steady(heat), [])
 
 
+@pytest.mark.slow
 def test_the_most_telling_place_is_next():
     """T(x) = q x: the information of one reading with noise s is ½ log(1 + (10 x / s)²)."""
     candidates = [gm.PointSensor(name=f"x{x}", position=(x,), noise=0.5) for x in (0.2, 0.9, 0.5)]
