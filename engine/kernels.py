@@ -20,7 +20,7 @@ from jaxtyping import Array
 from gemel.engine.coefficients import PerCell, PerPoint
 from gemel.engine.fields import Jet, Point
 from gemel.engine.forms import Form
-from gemel.engine.zeros import known_zeros
+from gemel.engine.zeros import with_known_zeros
 
 _LARGEST_TABLE = 2**23
 """The most numbers that a table of products of two bases may hold."""
@@ -169,8 +169,7 @@ def element_residual(names: tuple[str, ...], form: Form, local: tuple[Array, ...
     def pair(form: Form, fields: tuple[Jet, ...], point: Point) -> tuple[Jet, ...]:
         return as_tuple(names, form.dual(as_argument(names, fields), point))
 
-    given = form, frame, jets(frame, local)
-    duals, zeros = at_points(pair, *given), known_zeros(functools.partial(at_points, pair), *given)
+    duals, zeros = with_known_zeros(functools.partial(at_points, pair), form, frame, jets(frame, local))
     parts = []
     for basis, gradient, values, dual, zero in zip(frame.basis, frame.gradients, local, duals, zeros, strict=True):
         terms = []
