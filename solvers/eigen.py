@@ -11,12 +11,13 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from gemel.solvers.direct import SparseDirect
 from gemel.solvers.implicit import stop_gradient, tangent_solve
 from gemel.solvers.linear_solver import LinearSolver
 from gemel.solvers.operators import LinearOperator
+from gemel.solvers.repeated_eigenvalues import first_order, groups_of, taken_apart
 from gemel.solvers.solution import Code, Solution, Status
 
 Pairs = tuple[Float[Array, " k"], Float[Array, "n k"]]
@@ -230,12 +231,6 @@ def _small_eigen(small_k: np.ndarray, small_m: np.ndarray, shift: float) -> tupl
 # The derivative.
 
 
-_CLOSE, _CLOSE_TO_ZERO = 1e-7, 1e-10
-"""Eigenvalues that agree to the first relative to themselves, or to the second relative to the largest one, are taken
-as one repeated eigenvalue.
-"""
-
-
 class BorderedOperator(LinearOperator):
     """The bordered matrix [[K − λM, −B], [−Bᵀ, I − G]] of n + k unknowns, with the columns Mφ of one eigenvalue's
     vectors in B and ones for them in the diagonal matrix G, zeros for the other vectors: regular for an eigenvalue all
@@ -318,7 +313,8 @@ def _pairs_jvp(primals, tangents):
     dinert = jnp.zeros_like(vectors) if dinert is None else dinert
     load = dstiff - values * dinert
     dvalues = jnp.einsum("nk,nk->k", vectors, load)
-    groups, (apart, turns) = groups_of(values), _apart(values)
+    groups = groups_of(values)
+    apart, turns = taken_apart(values, groups)
     mixed = vectors.T @ load
 
     def rate(value, group, load, dinert):
@@ -329,52 +325,7 @@ def _pairs_jvp(primals, tangents):
     dvectors = jax.vmap(rate, (0, 1, 1, 1), 1)(values, groups, load, dinert)
     dvectors = dvectors + vectors @ (0.5 * turns * (mixed + mixed.T))
     repeated, mark = jnp.sum(groups, axis=1) > 1, jnp.sum(vectors, axis=0)
-    return (apart, vectors, aux), (_first(dvalues, mark, repeated), _first(dvectors, mark, repeated), daux)
-
-
-def _first(rates: Float[Array, "*n k"], mark: Float[Array, " k"], repeated: Bool[Array, " k"]) -> Float[Array, "*n k"]:
-    """The rates, linear in them; their derivative by ``mark`` is NaN where they are those of a repeated eigenvalue."""
-
-    def same(_, given: Array) -> Array:
-        return given
-
-    # As a solve with the identity, because what a tangent goes through must be linear in both directions. Where a rate,
-    # or in reverse mode a cotangent, is zero so is the derivative: second derivatives of the other pairs remain.
-    return jax.lax.custom_linear_solve(lambda x: _marked(x, mark, repeated), rates, same, same, symmetric=True)
-
-
-@jax.custom_jvp
-def _marked(x: Array, mark: Array, repeated: Array) -> Array:
-    return x
-
-
-@_marked.defjvp
-def _marked_jvp(primals, tangents):
-    x, _, repeated = primals
-    return x, tangents[0] + jnp.where(repeated & (x != 0), jnp.nan, 0.0) * tangents[1]
-
-
-def _apart(values: Float[Array, " k"]) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
-    """Eigenvalues of which repeated ones, but those about zero, are taken apart by the root of the precision, relative
-    to themselves; and for two vectors of such a group one over the distance of their eigenvalues, else zero.
-    """
-    split = jnp.finfo(values.dtype).eps ** 0.5
-    size, order = jnp.abs(values), jnp.arange(len(values))
-    far = size > _CLOSE_TO_ZERO / _CLOSE * jnp.max(size)
-    same = groups_of(values) * (far[:, None] & far)
-    after = jnp.sign(order[:, None] - order)
-    apart = values + 0.5 * split * size * jnp.sum(same * after, axis=1)
-    gaps = apart - apart[:, None]
-    turning = (same > 0) & (after != 0)
-    return apart, jnp.where(turning, 1.0 / jnp.where(turning, gaps, 1.0), 0.0)
-
-
-def groups_of(values: Float[Array, " k"]) -> Float[Array, "k k"]:
-    """One where two eigenvalues are the same, else zero."""
-    size = jnp.abs(jax.lax.stop_gradient(values))
-    gap = jnp.abs(jax.lax.stop_gradient(values)[:, None] - jax.lax.stop_gradient(values))
-    same = gap <= _CLOSE * jnp.maximum(size[:, None], size) + _CLOSE_TO_ZERO * jnp.max(size)
-    return same.astype(values.dtype)
+    return (apart, vectors, aux), (first_order(dvalues, mark, repeated), first_order(dvectors, mark, repeated), daux)
 
 
 def eigen_solve(

@@ -188,12 +188,10 @@ def resumable_calibrate(
             restart = True
     found = None if restart else load_checkpoint(path, mark, like)
     if found is None:
-        if start is not None:
-            state = solver.init(residual, problem.start(start), problem)
-        elif starts > 1:
+        if start is None and starts > 1:
             state = multistart(problem, starts, solver=solver).best
         else:
-            state = solver.init(residual, problem.start(), problem)
+            state = solver.init(residual, problem.start(start), problem)
         costs = [float(state.cost)]
         save_checkpoint(path, mark, state, costs, note)
     else:

@@ -141,16 +141,14 @@ def _without_data(document: Document, place: Place) -> Iterator[TwinFileError]:
     for table, here in _tables(document, place):
         for name in document.inputs:
             if name not in table.inputs:
-                mistake = (here / "inputs").error(f"the model follows the input '{name}', of which there are no data.")
-                mistake.unknown = name
-                yield mistake
+                lacking = f"the model follows the input '{name}', of which there are no data."
+                yield (here / "inputs").error(lacking, unknown=name)
         for i, name in enumerate(document.calibration.sensors or []):
             measured = {*table.readings, *table.values}
             if here.path[0] != "validation" and name in document.sensors and name not in measured:
                 at = place / "calibration" / "sensors" / i
-                mistake = at.error(f"[{'.'.join(map(str, here.path))}] has no readings of the sensor '{name}'.")
-                mistake.unknown = name
-                yield mistake
+                lacking = f"[{'.'.join(map(str, here.path))}] has no readings of the sensor '{name}'."
+                yield at.error(lacking, unknown=name)
 
 
 def _against_time(document: Document, place: Place) -> Iterator[TwinFileError]:

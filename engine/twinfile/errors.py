@@ -92,17 +92,19 @@ class Place:
         line = line_of(self.text, self.path)
         return ", ".join(part for part in (self.file, f"line {line}" if line else "", keys) if part)
 
-    def error(self, sentence: str, kind: type[TwinFileError] = TwinFileError) -> TwinFileError:
-        """The error that says ``sentence`` of this place, on one line whatever it quotes."""
+    def error(
+        self, sentence: str, kind: type[TwinFileError] = TwinFileError, unknown: str | None = None
+    ) -> TwinFileError:
+        """The error that says ``sentence`` of this place, on one line whatever it quotes; ``unknown`` is the name that
+        the file does not have, where that is the mistake.
+        """
         error = kind("".join(sign if sign.isprintable() else "?" for sign in f"{self}: {sentence}"))
-        error.path, error.line = self.path, line_of(self.text, self.path)
+        error.path, error.line, error.unknown = self.path, line_of(self.text, self.path), unknown
         return error
 
     def unknown(self, sentence: str, name: str, known: Iterable[str], otherwise: str = "none") -> TwinFileError:
         """The error that refuses a name of what stands elsewhere in the file: a sentence that ends in what there is."""
-        error = self.error(f"{sentence} {listed(name, known, otherwise)}")
-        error.unknown = name
-        return error
+        return self.error(f"{sentence} {listed(name, known, otherwise)}", unknown=name)
 
 
 _HEADER = re.compile(r"^\s*\[{1,2}\s*([^\]]+?)\s*\]{1,2}\s*(#.*)?$")

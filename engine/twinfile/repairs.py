@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gemel.engine.twinfile.errors import Path, Spoiled
-from gemel.engine.twinfile.validation import allowed_keys, field_at
+from gemel.engine.twinfile.validation import field_at, intended
 from gemel.names import nearest
 
 
@@ -30,10 +30,10 @@ def repaired(tree: Any, found: Mapping[Path, Any]) -> tuple[Any, Spoiled] | None
         paths |= {path, at}
         if len(path) == 2:  # what others may name
             names.add(str(path[-1]))
-        if item["type"] == "extra_forbidden":
-            near = nearest(str(path[-1]), allowed_keys(item["loc"][:-1]))
-            paths |= set() if near is None else {(*path[:-1], near)}
-            names |= set(map(str, item["input"])) if isinstance(item["input"], dict) else set()
+        if meant_path := intended(path, item):
+            paths.add(meant_path)
+        if item["type"] == "extra_forbidden" and isinstance(item["input"], dict):
+            names |= set(map(str, item["input"]))
     return tree, Spoiled(frozenset(paths), frozenset(names))
 
 

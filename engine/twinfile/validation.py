@@ -26,9 +26,17 @@ def from_validation(error: ValidationError, place: Place, tree: Any) -> dict[Pat
         if path in slips or any(path[: len(other)] == other or other[: len(path)] == path for other in found):
             continue
         found[path] = item, _sentence(item, path, place, tree)
-        if item["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), allowed_keys(item["loc"][:-1]))):
-            slips.add((*path[:-1], near))  # which would be told to be missing
+        if meant_path := intended(path, item):
+            slips.add(meant_path)  # which would be told to be missing
     return found
+
+
+def intended(path: Path, item: Any) -> Path | None:
+    """The place of the key that was probably meant by an unknown one; None of other mistakes, or where none is near."""
+    if item["type"] != "extra_forbidden":
+        return None
+    near = nearest(str(path[-1]), allowed_keys(item["loc"][:-1]))
+    return None if near is None else (*path[:-1], near)
 
 
 def _sentence(first: Any, path: Path, place: Place, tree: Any) -> TwinFileError:
