@@ -20,6 +20,10 @@ class Certainty:
     profiles: Sequence[LikelihoodProfile] = ()
     draws: Draws | None = None
 
+    def also(self, more: "Certainty") -> "Certainty":
+        """This and what was found since."""
+        return Certainty(more.profiles or self.profiles, self.draws if more.draws is None else more.draws)
+
     def tables(self, fit: Fit) -> list[tuple[Table, list[str]]]:
         """A table of each kind, and the sentences below it."""
         found = []

@@ -75,7 +75,7 @@ def _show(name: str, path: Path, out: Path) -> list[Verdict]:
     plan = plan_fit(file, None)
     out.mkdir(parents=True, exist_ok=True)
     fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", restart=True)
-    figures = report(file, fit, plan, out)
+    figures = report(file, fit, plan, out).figures
     if name == "cantilever":
         return _judge_cantilever(fit, record)
     if name in _FREE_RUNS:

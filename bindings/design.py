@@ -31,6 +31,7 @@ class Design:
     Attributes:
         twin: with the belief so far.
         belief: where it comes from, in words.
+        doubts: what was said against the fit that it comes from.
         measurements: the sensors, mounted ones and candidates, the most telling first.
         mounted: the names of those that are.
         together: what all mounted ones would tell, in nats.
@@ -43,6 +44,7 @@ class Design:
 
     twin: Twin
     belief: str
+    doubts: Sequence[str]
     measurements: Sequence[Measurement]
     mounted: Sequence[str]
     together: float
@@ -92,16 +94,27 @@ def design_table(design: Design) -> Table:
     return table
 
 
-def design_remarks(sensors: Mapping[str, Sequence[Sensor]], mounted: Sequence[str]) -> list[str]:
-    """A sentence on candidates that look better than they would be, where there are any."""
+def design_remarks(
+    sensors: Mapping[str, Sequence[Sensor]], mounted: Sequence[str], suspects: Sequence[str] = ()
+) -> list[str]:
+    """Sentences on sensors that look better than they are, where there are any: mounted ones that the fit suspects to
+    drift or to have been moved, and candidates beside which the model is taken for right.
+    """
+    found = [
+        f"{name} drifts, or was moved, by what the fit left of it, and is taken for sound here: mend it, or let "
+        "the fit find its drift, before it is relied on."
+        for name in suspects
+        if name in mounted
+    ]
     right = {name: all(one.noise.error is None for one in group) for name, group in sensors.items()}
     erring = [name for name in mounted if not right[name]]
     perfect = [name for name in sensors if name not in mounted and right[name]]
     if not erring or not perfect:
-        return []
+        return found
     return [
+        *found,
         f"{', '.join(perfect)} would tell so much if the model were right there; that it may err is said of "
-        f"{', '.join(erring)} alone: give candidates a model_error, too, for a fair comparison."
+        f"{', '.join(erring)} alone: give candidates a model_error, too, for a fair comparison.",
     ]
 
 
@@ -136,6 +149,7 @@ def design_figures(design: Design) -> dict[str, Any]:
     return {
         "units": "SI",
         "belief": design.belief,
+        "doubts": list(design.doubts),
         "remarks": list(design.remarks),
         "about": list(design.about),
         "sensors": [
@@ -183,6 +197,7 @@ def write_design_page(path: Path, design: Design) -> None:
         title=design.twin.name,
         description=design.twin.description,
         belief=design.belief,
+        doubts=design.doubts,
         about=", ".join(design.about),
         picture=inside(path.with_name("design.png")),
         sensors=design_rows(design),

@@ -172,7 +172,10 @@ def _draw_residual(row: Any, name: str, times: np.ndarray, error: np.ndarray, lo
     reach = max(4.0, float(np.max(np.abs(np.clip(error, -FAR, FAR)), initial=0.0)))
     count = int(np.clip(0.74 * reach * np.cbrt(len(error)), 8, 80))  # Freedman and Diaconis, of normal noise
     edges = np.linspace(-reach, reach, count + 1)
-    spread.hist(np.clip(error, -FAR, FAR), edges, density=True, color=TWIN, alpha=0.6, label="found")
+    heights = np.histogram(error, edges)[0] / (max(len(error), 1) * np.diff(edges))
+    spread.stairs(heights, edges, fill=True, color=TWIN, alpha=0.6, label="found")
+    if beyond := int(np.sum(np.abs(error) > reach)):
+        spread.text(0.02, 0.97, f"{beyond} further off", transform=spread.transAxes, fontsize=7, va="top")
     places = np.linspace(-reach, reach, 201)
     spread.plot(places, density_of(loss, places), color=MEASURED, lw=1.5, label=f"assumed:\n{_noise_words(loss)}")
     spread.set_yticks([])

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.calibration import Draws, Fit
+from gemel.engine.calibration import Draws, Fit, Judgement
 from gemel.engine.extrapolation import Ranges
 from gemel.engine.forecasting import Forecast
 from gemel.engine.losses import loss_from, loss_words
@@ -52,6 +53,7 @@ def run_data(run: Run) -> RunData:
             "message": run.status.worst().message,
             "warnings": list(run.warnings),
             "statistics": _scalars(run.statistics),
+            "units": "SI",
         },
     )
 
@@ -105,8 +107,23 @@ def load_forecast(path: Path) -> Forecast:
     return forecast_of(open_run(path))
 
 
+@dataclass(frozen=True)
+class FitRecord:
+    """What a belief keeps of the fit that it is of: the verdict, what spoke against the twin, and which sensors seem to
+    drift or to have been moved.
+    """
+
+    verdict: str
+    against: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+
+
 def save_belief(
-    path: Path, belief: Belief, experiments: Mapping[str, Belief] | None = None, ranges: Ranges | None = None
+    path: Path,
+    belief: Belief,
+    experiments: Mapping[str, Belief] | None = None,
+    ranges: Ranges | None = None,
+    fit: FitRecord | None = None,
 ) -> None:
     """Write the mean and covariance of a belief, with the names of its parameters and what tells their priors from
     others, as JSON: 20 bytes a number of the covariance, 20 MB for the weights of a network of a thousand.
@@ -116,6 +133,7 @@ def save_belief(
         belief: of the twin.
         experiments: what is believed of it in each experiment, where parameters are an experiment's own.
         ranges: those of the inputs of its neural terms, as in `Fit.ranges`.
+        fit: what is kept of the fit that it is of.
     """
     content = {"parameters": list(belief.names), "priors": _told_of_priors(belief), **_numbers(belief)}
     if meanings := _meanings(belief):
@@ -124,14 +142,31 @@ def save_belief(
         content["ranges"] = {name: dict(inputs) for name, inputs in ranges.items()}
     if experiments:
         content["experiments"] = {name: _numbers(one) for name, one in experiments.items()}
+    if fit is not None:
+        content["fit"] = asdict(fit)
     save_json(path, content)
 
 
-def save_belief_of(path: Path, fit: Fit) -> None:
-    """As `save_belief`, of all that a fit believes of its twin: also in each experiment with parameters of its own."""
+def save_belief_of(path: Path, fit: Fit, judgement: Judgement | None = None) -> None:
+    """As `save_belief`, of all that a fit believes of its twin: also in each experiment with parameters of its own, and
+    with a judgement what that says.
+    """
     own = fit.belief.names != fit.twin.belief.names
     experiments = {name: fit.twin_in(name).belief for name in fit.places} if own else None
-    save_belief(path, fit.twin.belief, experiments, fit.ranges)
+    record = None
+    if judgement is not None:
+        suspects = tuple(dict.fromkeys(drift.sensor for drift in fit.drifts))
+        record = FitRecord(judgement.verdict, judgement.against, suspects)
+    save_belief(path, fit.twin.belief, experiments, fit.ranges, record)
+
+
+def load_fit_record(path: Path) -> FitRecord | None:
+    """What the file of a belief keeps of its fit; None where that is nothing that can be read."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))["fit"]
+        return FitRecord(str(kept["verdict"]), *(tuple(map(str, kept[key])) for key in ("against", "suspects")))
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def load_belief(path: Path, prior: Belief) -> Belief:
@@ -248,6 +283,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         "costs": np.asarray(fit.costs).tolist(),
         "status": {"code": int(fit.status.worst()), "message": fit.message},
         "expected_gain": fit.gain,
+        "drifts": [asdict(drift) for drift in fit.drifts],
     }
 
 

@@ -157,4 +157,11 @@ def _unit(unit: str) -> Any:
 def _meant(error: Exception) -> str:
     """Which unit was probably meant, where an error is about one that is not known."""
     names = error.unit_names if isinstance(error, pint.UndefinedUnitError) else ()
-    return "".join(meant(str(name), _USUAL, _NEAR) for name in ([names] if isinstance(names, str) else names))
+    return "".join(map(_proposed, [names] if isinstance(names, str) else map(str, names)))
+
+
+def _proposed(name: str) -> str:
+    """What to write in place of a unit that is not known; of symbols run together, as "m2K", how they are written."""
+    if re.search(r"[a-zA-Z]\d", name):
+        return " Powers are written as in 'm^2', and products with '*': 'W/(m^2*K)'."
+    return meant(name, _USUAL, _NEAR)

@@ -62,6 +62,11 @@ class EarlyStopping(LeastSquaresSolver):
         """One step of the method inside."""
         return _watched(self, self.solver.step(fn, state.memory.inner, args), state.memory)
 
+    def under_limit(self, state: FitState) -> FitState:
+        """As the method inside does with its own state."""
+        inner = self.solver.under_limit(state.memory.inner)
+        return _state(self, inner, eqx.tree_at(lambda watch: watch.inner, state.memory, inner))
+
 
 @eqx.filter_jit
 def _watched(stopping: EarlyStopping, inner: FitState, watch: Watch) -> FitState:
@@ -75,6 +80,11 @@ def _watched(stopping: EarlyStopping, inner: FitState, watch: Watch) -> FitState
         jnp.where(better, misfit, watch.misfit),
         jnp.where(better, 0, watch.since + 1).astype(jnp.int32),
     )
+    return _state(stopping, inner, memory)
+
+
+def _state(stopping: EarlyStopping, inner: FitState, memory: Watch) -> FitState:
+    """Where the method inside is or, where it or the patience has ended, the best point."""
     tired = memory.since >= stopping.patience
     finished = inner.finished | tired
     code = jnp.where(inner.finished, inner.code, jnp.where(tired, Code.SUCCESS, Code.MAX_STEPS)).astype(jnp.int32)

@@ -40,6 +40,16 @@ class LeastSquaresSolver(eqx.Module):
     def step(self, fn: Residual, state: FitState, args: Any) -> FitState:
         """One step; compiled, so that ``fn`` should be one and the same object between calls."""
 
+    def under_limit(self, state: FitState) -> FitState:
+        """A state of the same method with another limit of steps, as this one leaves it: where only the limit ended it,
+        or nothing has yet, it is finished if it has made ``max_steps``.
+        """
+        limit = getattr(self, "max_steps", None)
+        if limit is None:
+            return state
+        ended = jnp.where(state.code == Code.MAX_STEPS, state.step >= limit, state.finished)
+        return eqx.tree_at(lambda one: one.finished, state, ended)
+
     def steps(self, fn: Residual, state: FitState, args: Any) -> Iterator[FitState]:
         """The states after each further step, until one says that it is finished (a loop on the host)."""
         while not bool(state.finished):

@@ -1,24 +1,26 @@
 """``gemel calibrate``."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from rich.progress import Progress, TaskID
 
 from gemel.bindings.certainty import Certainty
 from gemel.bindings.commands import common
-from gemel.bindings.commands.certainty import Asked, CertaintyOptions, progress
+from gemel.bindings.commands.certainty import Asked, CertaintyOptions
 from gemel.bindings.commands.data import show_warnings
+from gemel.bindings.commands.telling import progress, working
 from gemel.bindings.fitchoices import FitChoices
 from gemel.bindings.page import file_name, write_page
 from gemel.bindings.plan import FitPlan, plan_fit
 from gemel.bindings.report import comparison_table, parameter_table, plot_forecast, value_table
 from gemel.bindings.words import time_left
-from gemel.engine import Fit, Forecast, Record, Twin, forecast, simulate
+from gemel.engine import Fit, Forecast, Judgement, Record, Twin, forecast, simulate
 from gemel.engine.calibration.pace import Pace
 from gemel.engine.extrapolation import with_warnings
 from gemel.engine.results import comparison_figures, fit_figures, load_belief, save_belief_of, save_json, save_run
@@ -58,13 +60,21 @@ def run(path: Path, options: CalibrateOptions) -> None:
     out.mkdir(parents=True, exist_ok=True)
     try:
         fit = fit_with_progress(file, twin, plan, out / "checkpoint.npz", options.restart, choices)
-        certainty = asked.find(problem, fit)
     except KeyboardInterrupt:
-        common.console.print(f"Paused: the steps so far are in {out}, and the same command goes on.", soft_wrap=True)
-        sys.exit(130)
-    report(file, fit, plan, out, certainty)
+        _paused(f"Paused: the steps so far are in {out}, and the same command goes on.")
+    reported = report(file, fit, plan, out)
+    try:
+        for found in asked.find(problem, fit):
+            reported = reported.with_more(found)
+    except KeyboardInterrupt:
+        _paused(f"Stopped: the fit has ended, and what was found about it so far is in {out}.")
     if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
+
+
+def _paused(words: str) -> NoReturn:
+    common.say([words])
+    sys.exit(130)
 
 
 def _choices(options: CalibrateOptions, twin: Twin, out: Path) -> FitChoices:
@@ -110,8 +120,9 @@ def fit_with_progress(
     with progress() as bar:
         task = bar.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
-        def on_resume(step: int) -> None:
-            bar.console.print(f"continuing from step {step}")
+        def on_resume(state: FitState) -> None:
+            ended = f"this fit has ended after {int(state.step)} steps: --restart makes it anew"
+            bar.console.print(ended if bool(state.finished) else f"continuing from step {int(state.step)}")
 
         pace = Pace.of(plan.solver)
 
@@ -145,19 +156,54 @@ def fit_with_progress(
     return fit
 
 
-def report(
-    file: TwinFile,
-    fit: Fit,
-    plan: FitPlan,
-    out: Path,
-    certainty: Certainty = Certainty(),  # noqa: B008
-) -> dict[str, Any]:
-    """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, show tables, return the figures.
+@dataclass(frozen=True)
+class Reported:
+    """A fit that was shown and written to a folder, to which more that is found about it is added.
 
-    Those of several experiments are under ``experiments``, those on the ``[validation]`` data of the twin file, where
-    there are any, under ``validation``.
+    Attributes:
+        fit, plan: what was fitted, and how.
+        runs: a free run at the times of each experiment.
+        judgement: of the fit.
+        unseen: a free run over data of their own, and these; None where there were none.
+        out: the folder.
+        figures: its numbers.
+        certainty: what was found beyond the fit so far.
     """
-    with common.console.status("Forecasting …"):
+
+    fit: Fit
+    plan: FitPlan
+    runs: Mapping[str, Forecast]
+    judgement: Judgement
+    unseen: tuple[Forecast, Record] | None
+    out: Path
+    figures: dict[str, Any]
+    certainty: Certainty = field(default_factory=Certainty)
+
+    def with_more(self, found: Certainty) -> "Reported":
+        """The same with what was found since, which is shown and stands in the folder's files, too."""
+        whole = replace(self, certainty=self.certainty.also(found), figures=self.figures | found.figures(self.fit))
+        kept = found.keep(self.out, self.fit)
+        for table, lines in found.tables(self.fit):
+            common.console.print(table)
+            common.say(lines)
+        save_json(self.out / "figures.json", whole.figures)
+        whole.write_page()
+        common.say([f"Written to {self.out}: {', '.join(['report.html', 'figures.json', *kept])}"])
+        return whole
+
+    def write_page(self) -> list[str]:
+        """Write the page; returns the names of the pictures that it drew."""
+        sections, path = self.certainty.sections(self.fit), self.out / "report.html"
+        return write_page(path, self.fit, self.plan, self.runs, self.judgement, self.unseen, sections)
+
+
+def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> Reported:
+    """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, and show tables.
+
+    The figures of several experiments are under ``experiments``, those on the ``[validation]`` data of the twin file,
+    where there are any, under ``validation``.
+    """
+    with working("Forecasting …"):
         runs = plan.runs(fit)
     unseen = _validation(file, fit)
     judgement = plan.judge(fit, runs, unseen)
@@ -169,21 +215,17 @@ def report(
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
-    figures |= certainty.figures(fit)
-    kept = certainty.keep(out, fit)
-    for table, lines in certainty.tables(fit):
-        common.console.print(table)
-        common.say(lines)
-    save_belief_of(out / "belief.json", fit)
-    save_json(out / "figures.json", figures)
+    save_belief_of(out / "belief.json", fit, judgement)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
-    pictures = write_page(out / "report.html", fit, plan, runs, judgement, unseen, certainty.sections(fit))
+    save_json(out / "figures.json", figures)
+    reported = Reported(fit, plan, runs, judgement, unseen, out, figures)
+    pictures = reported.write_page()
     common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
-    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures, *kept])
+    names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures])
     common.console.print(f"Written to {out}: {names}", soft_wrap=True)
-    return figures
+    return reported
 
 
 def _keep_experiment(fit: Fit, plan: FitPlan, name: str, result: Forecast, out: Path) -> dict[str, Any]:
@@ -209,7 +251,7 @@ def _validation(file: TwinFile, fit: Fit) -> tuple[Forecast, Record] | None:
     record = file.validation()
     if record is None:
         return None
-    with common.console.status("Judging on the validation data …"):
+    with working("Judging on the validation data …"):
         return with_warnings(fit.twin, forecast(fit.twin, record.inputs, record.times), fit.ranges), record
 
 

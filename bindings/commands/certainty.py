@@ -1,13 +1,11 @@
 """What `gemel calibrate` finds out beyond a fit where it is asked to: profiles, and draws from the posterior."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
 from gemel.bindings.certainty import Certainty
-from gemel.bindings.commands import common
+from gemel.bindings.commands.telling import progress
 from gemel.bindings.plan import FitPlan
 from gemel.bindings.words import time_left
 from gemel.engine import CalibrationProblem, Draws, Fit, LikelihoodProfile, profile_likelihood, sample
@@ -46,10 +44,23 @@ class Asked:
             _check_sampling(plan, problem)
         return Asked(_asked_profiles(plan, problem, options.profile), options.sample, options.seed or 0)
 
-    def find(self, problem: CalibrationProblem, fit: Fit) -> Certainty:
-        """Find it out about a fit, with progress. Raises `CalibrationError` where sampling fails."""
-        profiles = _profiles_with_progress(problem, fit, self.profiles)
-        return Certainty(profiles, None if self.draws is None else _draws(problem, fit, self.draws, self.seed))
+    def find(self, problem: CalibrationProblem, fit: Fit) -> Iterator[Certainty]:
+        """Find it out about a fit, with progress: profiles, and then draws, as soon as there are any. Interrupted, the
+        profiles that were found are handed on first.
+
+        Raises `CalibrationError` where sampling fails.
+        """
+        profiles: list[LikelihoodProfile] = []
+        try:
+            _follow(problem, fit, self.profiles, profiles)
+        except KeyboardInterrupt:
+            if profiles:
+                yield Certainty(profiles)
+            raise
+        if profiles:
+            yield Certainty(profiles)
+        if self.draws is not None:
+            yield Certainty(draws=_draws(problem, fit, self.draws, self.seed))
 
 
 def _check_sampling(plan: FitPlan, problem: CalibrationProblem) -> None:
@@ -101,11 +112,11 @@ def _asked_profiles(plan: FitPlan, problem: CalibrationProblem, names: Sequence[
     return tuple(dict.fromkeys(found))
 
 
-def _profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequence[str]) -> list[LikelihoodProfile]:
-    """The profiles of parameters about a fit, with a progress bar."""
-    found, each = [], 2 * _POINTS
+def _follow(problem: CalibrationProblem, fit: Fit, names: Sequence[str], found: list[LikelihoodProfile]) -> None:
+    """Add the profiles of parameters about a fit to ``found``, with a progress bar."""
     if not names:
-        return found
+        return
+    each = 2 * _POINTS
     with progress() as bar:
         task, left = bar.add_task("Profiling", total=each * len(names), words="compiling"), Remaining(each * len(names))
         for number, name in enumerate(names):
@@ -118,21 +129,8 @@ def _profiles_with_progress(problem: CalibrationProblem, fit: Fit, names: Sequen
 
             found.append(profile_likelihood(problem, fit, name, points=_POINTS, on_point=on_point))
             bar.update(task, completed=each * (number + 1))
-    return found
 
 
 def _about(left: Remaining) -> str:
     """The time left, where it is known and there is any, after other words."""
     return f"  {time_left(left.seconds_left, most=False)}" if left.seconds_left else ""
-
-
-def progress() -> Progress:
-    """A bar with words beside it."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-        console=common.console,
-    )

@@ -11,8 +11,6 @@ from rich.console import Console
 
 from gemel.bindings.application import configure_jax
 from gemel.engine import DataReport, Judgement, Record, Run, Series, Twin, mode_pairs
-from gemel.engine.extrapolation import Ranges
-from gemel.engine.results import load_beliefs
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
@@ -242,22 +240,6 @@ def has_time(twin: Twin) -> bool:
         return twin.analysis.grid(None) is not None
     except ValueError:
         return True
-
-
-def believed(twin: Twin, path: Path | None, default: Path, experiment: str | None) -> tuple[Twin, str, Ranges]:
-    """The twin with the belief at ``path``, or at ``default`` where there is one, in an experiment where it has one
-    of it; in words which was taken; and the ranges of the inputs of neural terms that stand beside it.
-    """
-    chosen = path or (default if default.is_file() else None)
-    if chosen is None:
-        return twin, "the prior (no calibration found)", {}
-    beliefs, ranges = load_beliefs(chosen, twin.belief)
-    belief, words = beliefs[""], str(chosen)
-    if experiment in beliefs:
-        belief, words = beliefs[experiment], f"{chosen}, in the experiment {experiment}"
-    elif len(beliefs) > 1:
-        words = f"{chosen}, of an experiment to come"
-    return twin.with_belief(belief.mean, belief.covariance), words, ranges
 
 
 def require_folder(path: Path) -> Path:

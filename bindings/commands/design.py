@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from gemel.bindings.commands import common
+from gemel.bindings.commands.beliefs import believed
+from gemel.bindings.commands.telling import working
 from gemel.bindings.design import (
     Design,
     design_figures,
@@ -43,27 +45,39 @@ def run(path: Path, options: DesignOptions) -> None:
     drive = common.drive(file, twin, options.drive)
     folder = Path("runs") / file.name
     out = common.require_folder(options.out or folder / "design")
-    twin, belief, _ = common.believed(twin, options.belief, folder / "belief.json", options.drive.experiment)
-    common.console.print(f"Belief: {belief}", soft_wrap=True)
-    twin = _with_known(file, twin, options.set)
+    belief = believed(twin, options.belief, folder / "belief.json", options.drive.experiment)
+    belief.show()
+    twin = _with_known(file, belief.twin, options.set)
     about = _checked(twin, options)
     mounted, candidates = file.mounted(twin), file.candidates(twin)
     sensors = {**mounted, **candidates}
     _check_maps(file, sensors, options.map)
     if not sensors:
         raise ValueError(f"{file.source} has no sensors to compare: give [sensors.NAME] or [candidates.NAME].")
-    with common.console.status("Looking at each sensor …"):
+    with working("Looking at each sensor …"):
         found = next_measurements(twin, sensors, drive.inputs, drive.times, about)
     if not np.isfinite([one.information for one in found]).all():
         raise SolveError("The run at the mean of the belief failed: look at it with 'gemel simulate'.")
     together, slopes = 0.0, {}
     if mounted:
-        with common.console.status("Looking at all mounted sensors and the inputs …"):
+        with working("Looking at all mounted sensors and the inputs …"):
             together, slopes = information_by_input(twin, twin.sensors, drive.inputs, drive.times, about)
     maps = [_map(twin, name, sensors[name][0], drive, about) for name in options.map]
     units = {name: table.unit for name, table in file.document.inputs.items()}
-    remarks = design_remarks(sensors, tuple(mounted))
-    design = Design(twin, belief, found, tuple(mounted), together, slopes, units, options.about, maps, remarks)
+    remarks = design_remarks(sensors, tuple(mounted), () if belief.fit is None else belief.fit.suspects)
+    design = Design(
+        twin,
+        belief.words,
+        belief.doubts(),
+        found,
+        tuple(mounted),
+        together,
+        slopes,
+        units,
+        options.about,
+        maps,
+        remarks,
+    )
     _keep(out, design)
 
 
@@ -101,7 +115,7 @@ def _check_maps(file: TwinFile, sensors: dict[str, list[Sensor]], names: list[st
 
 
 def _map(twin: Twin, name: str, sensor: Sensor, drive: common.Drive, about: list[str] | None) -> InformationMap:
-    with common.console.status(f"Looking at all places for {name} …"):
+    with working(f"Looking at all places for {name} …"):
         return information_map(twin, name, sensor, drive.inputs, drive.times, about)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemel.bindings.commands import common
+from gemel.bindings.commands.beliefs import believed
+from gemel.bindings.commands.telling import working
 from gemel.bindings.page import file_name
 from gemel.bindings.pictures import plot_images
 from gemel.bindings.report import comparison_table, plot_forecast, reading_table
@@ -29,11 +31,12 @@ def run(path: Path, options: ForecastOptions) -> None:
     drive, asked = common.drive(file, twin, options.drive), options.drive
     folder, experiment = Path("runs") / file.name, asked.experiment
     out = common.require_folder(options.out or folder / file_name("forecast", experiment or ""))
-    twin, belief, ranges = common.believed(twin, options.belief, folder / "belief.json", experiment)
-    common.console.print(f"Belief: {belief}", soft_wrap=True)
+    belief = believed(twin, options.belief, folder / "belief.json", experiment)
+    belief.show()
+    twin = belief.twin
     known = common.known_values(file, twin, options.set)
-    with common.console.status("Forecasting …"):
-        result = with_warnings(twin, forecast(twin, drive.inputs, drive.times, known), ranges)
+    with working("Forecasting …"):
+        result = with_warnings(twin, forecast(twin, drive.inputs, drive.times, known), belief.ranges)
         status = result.run.status.worst()
     out.mkdir(parents=True, exist_ok=True)
     save_run(out / "run.zarr", result)

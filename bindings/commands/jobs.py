@@ -13,9 +13,7 @@ from gemel.bindings.addresses import default_address
 from gemel.bindings.application import configure_jax
 from gemel.bindings.client import Client, UnknownNameError
 from gemel.bindings.commands import common
-
-_INTERVAL = 10.0
-"""Seconds between two lines about a job whose state does not change."""
+from gemel.bindings.commands.telling import INTERVAL
 
 
 def show_all(server: str | None) -> None:
@@ -48,7 +46,7 @@ def watch(job_id: str, server: str | None) -> None:
         job = client.job(job_id)
         for progress in job.watch():
             status.update(escape(progress.words()))
-            if progress.state != state or (not common.console.is_terminal and monotonic() - told > _INTERVAL):
+            if progress.state != state or (not common.console.is_terminal and monotonic() - told > INTERVAL):
                 common.console.print(progress.words(), soft_wrap=True, markup=False)
                 state, told = progress.state, monotonic()
         if state == "succeeded" and (judgement := job.judgement()) is not None:

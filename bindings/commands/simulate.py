@@ -6,6 +6,8 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from gemel.bindings.commands import common
+from gemel.bindings.commands.beliefs import believed
+from gemel.bindings.commands.telling import working
 from gemel.bindings.report import plot_forecast, reading_table
 from gemel.engine import Forecast, Run, simulate
 from gemel.engine.extrapolation import with_warnings
@@ -34,10 +36,11 @@ def run(path: Path, options: SimulateOptions) -> None:
     out = options.out or Path("runs") / file.name / "run.zarr"
     require_replaceable(out)
     drive = common.drive(file, twin, options.drive)
-    twin, _, ranges = common.believed(twin, options.belief, Path(), options.drive.experiment)
+    belief = believed(twin, options.belief, Path(), options.drive.experiment)
+    twin = belief.twin
     values = common.parameter_values(file, twin, options.set)
-    with common.console.status("Simulating …"):
-        result = with_warnings(twin, simulate(twin, drive.inputs, drive.times, values), ranges)
+    with working("Simulating …"):
+        result = with_warnings(twin, simulate(twin, drive.inputs, drive.times, values), belief.ranges)
         status = result.status.worst()
     save_run(out, result)
     common.console.print(reading_table(twin, result))

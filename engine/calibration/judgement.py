@@ -23,6 +23,9 @@ CLEARLY_BETTER = 0.25
 HONEST = (0.80, 0.97)
 """What a 90 % band should hold of samples that were not fitted."""
 
+_HOLLOW = 0.5
+"""A 90 % band that holds less of them says nothing of how sure the twin is."""
+
 UNDETERMINED = 0.5
 """A parameter of which the data explain less than this share of the variance is that of the prior."""
 
@@ -101,7 +104,7 @@ def judge(
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
-    care = [*drift_words(fit.drifts), *care, *_of_residuals(fit, scores)]  # a drift makes residuals hang together
+    care += _of_residuals(fit, scores)
     (good if robust else care).extend(_of_far_samples(scores, robust))
     unknown = [name for name, share in fit.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:
@@ -111,10 +114,13 @@ def judge(
             f"The data do not determine {', '.join(unknown)}: more than half of what was uncertain before still is"
             + (f", most along {words} (in standard deviations of the prior)." if words else ".")
         )
-    verdict: Verdict = "not usable" if bad else "usable with care" if care else "usable"
+    drifts = drift_words(fit.drifts)
+    if drifts and (bad or care):
+        drifts.append("Mend that first: what follows may come from it.")
+    verdict: Verdict = "not usable" if bad else "usable with care" if care or drifts else "usable"
     if not bad and fit.belief.names and len(unknown) == len(fit.belief.names):
         verdict = "not determined"
-    return Judgement(verdict, (*bad, *care), tuple(good), scores)
+    return Judgement(verdict, (*drifts, *bad, *care), tuple(good), scores)
 
 
 def _alone(given: Any) -> bool:
@@ -158,7 +164,9 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
         many = timed or score.samples > 1
         holds = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
         worth = f"{holds}, which are worth {score.worth:.1f} independent ones"
-        if many and not _honest(score):
+        if many and not _honest(score) and score.coverage < _HOLLOW:
+            bad.append(f"{holds}: how sure it says to be means nothing.")
+        elif many and not _honest(score):
             much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
             care.append(f"{holds}: {much}.")
         elif many and score.coverage < HONEST[0]:

@@ -5,6 +5,7 @@ a note of what was asked for. The structure of the state is not stored: the solv
 anything.
 """
 
+import dataclasses
 import hashlib
 import io
 import re
@@ -72,6 +73,13 @@ def _words(thing: Any) -> bytes:
 
 def _without_preconditioner(node: Any) -> Any:
     return (node.analysis, node.sensors, node.belief) if isinstance(node, Twin) else node
+
+
+def _unlimited(solver: LeastSquaresSolver) -> LeastSquaresSolver:
+    """A method but for its limit of steps."""
+    if isinstance(solver, EarlyStopping):
+        return dataclasses.replace(solver, solver=_unlimited(solver.solver))
+    return dataclasses.replace(solver, max_steps=1) if hasattr(solver, "max_steps") else solver
 
 
 def save_checkpoint(path: Path, mark: str, state: FitState, costs: Sequence[float], note: str = "") -> None:
@@ -147,7 +155,7 @@ def resumable_calibrate(
     document: str = "",
     note: str = "",
     restart: bool = False,
-    on_resume: Callable[[int], None] | None = None,
+    on_resume: OnStep | None = None,
     on_step: OnStep | None = None,
     loss: Loss | None = None,
     starts: int = 1,
@@ -156,6 +164,9 @@ def resumable_calibrate(
     start: np.ndarray | None = None,
 ) -> Fit:
     """Calibrate as `gemel.calibrate` does, from the checkpoint at ``path`` where there is one.
+
+    A fit from one start may go on with another limit of steps, and then takes the course that it would have taken with
+    it; with several, or in windows, the limit decides where it begins.
 
     Args:
         twin, record, solver, sensors, loss, own: as in `gemel.calibrate`.
@@ -168,7 +179,7 @@ def resumable_calibrate(
             from 0 for each tightness, are kept and told as those of the fit are.
         start: standardised parameters from which to fit, such as those of an earlier fit, instead of from ``starts``
             points or ``windows``; the prior stays that of the twin.
-        on_resume: called with the step from which the fit continues.
+        on_resume: called with the state from which the fit continues; one that is finished has ended.
         on_step: called with the state after it is on disk, after the start and after every step.
 
     Raises:
@@ -178,7 +189,8 @@ def resumable_calibrate(
     problem = CalibrationProblem.of(twin, record, sensors, loss, own)
     begin = "" if start is None else f" {np.asarray(start, dtype=float).tolist()}"
     cut = "" if windows is None else f" in {windows} windows"
-    mark = fingerprint(problem, solver, f"{document} {starts}{cut}{begin}")
+    plain = start is not None or (starts == 1 and windows is None)
+    mark = fingerprint(problem, _unlimited(solver) if plain else solver, f"{document} {starts}{cut}{begin}")
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     if start is None and windows is not None:
         begun = None if restart else mark_of(path)
@@ -195,9 +207,9 @@ def resumable_calibrate(
         costs = [float(state.cost)]
         save_checkpoint(path, mark, state, costs, note)
     else:
-        state, costs = found
+        state, costs = solver.under_limit(found[0]), found[1]
         if on_resume:
-            on_resume(int(state.step))
+            on_resume(state)
     if on_step:
         on_step(state)
     for state in solver.steps(residual, state, problem):  # noqa: B020
@@ -214,7 +226,7 @@ def _shot(
     solver: LeastSquaresSolver,
     kept: tuple[Path, str, str],
     begun: str | None,
-    on_resume: Callable[[int], None] | None,
+    on_resume: OnStep | None,
     on_step: OnStep | None,
 ) -> np.ndarray:
     """Where multiple shooting ends, from the checkpoint where there is one, marked ``begun``; ``kept`` are the path of
@@ -232,7 +244,7 @@ def _shot(
         like = eqx.filter_eval_shape(solver.init, shooting_residual, first.start(), first)
         state, _ = load_checkpoint(path, marks[stage], like) or (None, [])
         if state is not None and on_resume:
-            on_resume(int(state.step))
+            on_resume(state)
         if state is not None and on_step:
             on_step(state)
     for stage, state in shooting_steps(stages, solver, stage, state):  # noqa: B020

@@ -124,7 +124,10 @@ class Numbers:
         if found is UNREADABLE:
             return found
         if not compatible(found.unit, unit):
-            raise place.error(f"parameter '${name}' is in '{found.unit}', but a quantity in '{unit}' is needed.")
+            raise place.error(
+                f"parameter '${name}' is in '{found.unit}' by [parameters.{name}], but a quantity in '{unit}' is needed "
+                "here: mend one of them."
+            )
         return found if factor == 1.0 else Multiple(factor, found)
 
 

@@ -251,7 +251,7 @@ def test_a_fit_that_is_stopped_early_is_where_held_out_samples_are_met_best(reco
     with pytest.raises(Killed):
         resumable_calibrate(twin, part, solver, None, path, on_step=kill)
     resumed: list[int] = []
-    fit = resumable_calibrate(twin, part, solver, None, path, on_resume=resumed.append)
+    fit = resumable_calibrate(twin, part, solver, None, path, on_resume=lambda state: resumed.append(int(state.step)))
     assert resumed == [3]
     np.testing.assert_allclose(fit.twin.belief.mean, state.z, atol=1e-9)
     with pytest.raises(ValueError, match="No sample of the record is held out"):

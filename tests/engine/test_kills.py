@@ -2,6 +2,7 @@
 
 import importlib
 import multiprocessing
+import os
 import random
 import sys
 import time
@@ -61,13 +62,14 @@ def test_a_hundred_kills_change_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "killed_fit.py").write_text(MODULE)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     for name, value in {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }.items():
         monkeypatch.setenv(name, value)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_fit"])
+    context.set_forkserver_preload(["killed_fit"])  # which its process finds by PYTHONPATH: not by sys.path
     target = importlib.import_module("killed_fit").fit
 
     def begin(name: str) -> tuple[Any, Any]:

@@ -96,7 +96,9 @@ def test_a_fit_of_one_run_may_begin_where_shooting_ends_and_survives_being_kille
     with pytest.raises(KeyboardInterrupt):
         resumable_calibrate(twin, record, solver, None, path, windows=20, on_step=stop)
     resumed: list[int] = []
-    fit = resumable_calibrate(twin, record, solver, None, path, windows=20, on_resume=resumed.append)
+    fit = resumable_calibrate(
+        twin, record, solver, None, path, windows=20, on_resume=lambda state: resumed.append(int(state.step))
+    )
     assert resumed == [2]
     assert bool(fit.status.ok)
     for row in fit.table():
@@ -167,7 +169,7 @@ def test_shooting_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path):
     found = None
     while found is None:
         try:
-            found = fit(path, on_step=stop, on_resume=resumed.append)
+            found = fit(path, on_step=stop, on_resume=lambda state: resumed.append(int(state.step)))
         except KeyboardInterrupt:
             assert len(seen) < 40
     assert len(resumed) > 5

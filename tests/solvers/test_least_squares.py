@@ -1,5 +1,7 @@
 """Least-squares solvers: known minima, failure statuses, resuming from a saved state."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +167,36 @@ def test_a_fit_resumed_from_saved_arrays_takes_the_same_steps(solver: LeastSquar
     for _ in range(3):
         state, copied = solver.step(rosenbrock, state, None), solver.step(rosenbrock, copied, None)
     np.testing.assert_array_equal(state.z, copied.z)
+
+
+def limited(solver: LeastSquaresSolver, steps: int) -> LeastSquaresSolver:
+    if isinstance(solver, EarlyStopping):
+        return dataclasses.replace(solver, solver=limited(solver.solver, steps))
+    return dataclasses.replace(solver, max_steps=steps)
+
+
+@pytest.mark.parametrize("solver", STEPPERS, ids=lambda solver: type(solver).__name__)
+def test_a_fit_under_another_limit_goes_the_way_it_would_have_gone(solver: LeastSquaresSolver):
+    short, long = limited(solver, 2), limited(solver, 5)
+    start = jnp.array([-1.2, 1.0])
+    ended = short.end(rosenbrock, short.init(rosenbrock, start, None), None)
+    assert bool(ended.finished)
+    assert int(ended.step) == 2
+    assert bool(short.under_limit(ended).finished)
+    opened = long.under_limit(ended)
+    assert not bool(opened.finished)
+    went, whole = (long.end(rosenbrock, state, None) for state in (opened, long.init(rosenbrock, start, None)))
+    np.testing.assert_array_equal(went.z, whole.z)
+    assert int(went.step) == int(whole.step) == 5
+    assert int(went.code) == int(whole.code)
+    assert bool(short.under_limit(long.step(rosenbrock, opened, None)).finished)  # three steps are more than two
+
+
+def test_an_end_that_is_none_of_the_limit_stays_one():
+    solver = newton()
+    ended = solver.end(rosenbrock, solver.init(rosenbrock, jnp.array([-1.2, 1.0]), None), None)
+    assert Code(int(ended.code)) is Code.SUCCESS
+    assert bool(limited(solver, 1000).under_limit(ended).finished)
 
 
 def test_a_wall_of_nan_is_not_called_a_minimum():
