@@ -125,8 +125,8 @@ class Numbers:
             return found
         if not compatible(found.unit, unit):
             raise place.error(
-                f"parameter '${name}' is in '{found.unit}' by [parameters.{name}], but a quantity in '{unit}' is needed "
-                "here: mend one of them."
+                f"parameter '${name}' is in '{found.unit}' by [parameters.{name}], but a quantity in '{unit}' is "
+                "needed here: mend one of them."
             )
         return found if factor == 1.0 else Multiple(factor, found)
 
