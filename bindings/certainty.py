@@ -10,19 +10,30 @@ from rich.table import Table
 from gemel.bindings.draws import draws_figures, draws_remarks, draws_rows, draws_table, plot_draws
 from gemel.bindings.profiles import plot_profiles, profile_figures, profile_remarks, profile_rows, profile_table
 from gemel.engine import Draws, Fit, LikelihoodProfile
-from gemel.engine.results import save_draws
+from gemel.engine.certaintyfiles import load_draws, load_profiles, save_draws, save_profiles
+
+_PROFILES, _DRAWS = "profiles.json", "draws.npz"
 
 
 @dataclass(frozen=True)
 class Certainty:
-    """Profiles, none where they were not asked for, and draws, None where they were not."""
+    """Profiles, none where they were not asked for, and draws, None where they were not, with their ``seed``."""
 
     profiles: Sequence[LikelihoodProfile] = ()
     draws: Draws | None = None
+    seed: int = 0
+
+    @staticmethod
+    def kept(folder: Path, fit: Fit) -> "Certainty":
+        """What `keep` has left in a folder of this very fit."""
+        draws, seed = load_draws(folder / _DRAWS, fit) or (None, 0)
+        return Certainty(load_profiles(folder / _PROFILES, fit), draws, seed)
 
     def also(self, more: "Certainty") -> "Certainty":
         """This and what was found since."""
-        return Certainty(more.profiles or self.profiles, self.draws if more.draws is None else more.draws)
+        profiles = {one.name: one for one in (*self.profiles, *more.profiles)}
+        latest = self if more.draws is None else more
+        return Certainty(tuple(profiles.values()), latest.draws, latest.seed)
 
     def tables(self, fit: Fit) -> list[tuple[Table, list[str]]]:
         """A table of each kind, and the sentences below it."""
@@ -42,12 +53,13 @@ class Certainty:
         """Write pictures and draws to a folder; returns the names of the files."""
         names = []
         if self.profiles:
+            save_profiles(folder / _PROFILES, fit, self.profiles)
             plot_profiles(folder / "profiles.png", fit, self.profiles)
-            names.append("profiles.png")
+            names += [_PROFILES, "profiles.png"]
         if self.draws is not None:
-            save_draws(folder / "draws.npz", self.draws)
+            save_draws(folder / _DRAWS, fit, self.draws, self.seed)
             plot_draws(folder / "draws.png", fit, self.draws)
-            names += ["draws.npz", "draws.png"]
+            names += [_DRAWS, "draws.png"]
         return names
 
     def sections(self, fit: Fit) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
 from gemel.engine.twinfile import TwinFile
+from gemel.engine.twinfile.errors import Mistakes
 from gemel.names import listed
 from gemel.solvers import Code, SolveError
 from gemel.solvers.least_squares import FitState
@@ -92,8 +93,15 @@ def describe(loaded: LoadedTwin) -> dict[str, Any]:
 
 
 def inspect_data(loaded: LoadedTwin, experiment: str) -> bytes:
-    """What reading a twin's own data found, as a message. Raises `TwinFileError` where there are none."""
-    found = with_attached_data(loaded.file).inspect(experiment=experiment)
+    """What reading a twin's own data found, as a message, of those channels that can be read.
+
+    Raises `TwinFileError` where there are none.
+    """
+    mistakes = Mistakes()
+    found = with_attached_data(loaded.file).survey(mistakes, [], experiment=experiment)
+    if found is None:
+        mistakes.check()
+    assert found is not None, "nothing was read, and no mistake says why"
     return findings.report_message(*found).SerializeToString()
 
 

@@ -1,6 +1,5 @@
 """Runs, forecasts and fits as files: zarr groups, and a JSON of the figures that people compare."""
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gemel.engine.calibration import Draws, Fit, Judgement
+from gemel.engine.calibration import Fit, Judgement
 from gemel.engine.extrapolation import Ranges
 from gemel.engine.forecasting import Forecast
 from gemel.engine.losses import loss_from, loss_words
@@ -240,25 +239,6 @@ def _told_of_priors(belief: Belief) -> dict[str, list[float]]:
 
 def _numbers(belief: Belief) -> dict[str, list[Any]]:
     return {"mean": np.asarray(belief.mean).tolist(), "covariance": np.asarray(belief.covariance).tolist()}
-
-
-def save_draws(path: Path, draws: Draws) -> None:
-    """Write draws as an ``.npz``: ``z (chains, n, p)`` in the order of ``labels``, ``r_hat`` and ``effective`` too,
-    ``divergent``, and of each parameter in SI units ``value.NAME (chains * n, ...)``.
-    """
-    stream = io.BytesIO()
-    labels = draws.belief.labels
-    arrays: dict[str, Any] = {f"value.{name}": values for name, values in draws.values().items()}
-    np.savez(
-        stream,
-        z=draws.z,
-        labels=np.asarray(labels),
-        r_hat=np.asarray([draws.r_hat[label] for label in labels]),
-        effective=np.asarray([draws.effective[label] for label in labels]),
-        divergent=np.asarray(draws.divergent),
-        **arrays,
-    )
-    write_atomically(path, stream.getvalue())
 
 
 def fit_figures(fit: Fit) -> dict[str, Any]:

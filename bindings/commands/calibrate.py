@@ -64,7 +64,7 @@ def run(path: Path, options: CalibrateOptions) -> None:
         _paused(f"Paused: the steps so far are in {out}, and the same command goes on.")
     reported = report(file, fit, plan, out)
     try:
-        for found in asked.find(problem, fit):
+        for found in asked.find(problem, fit, reported.certainty):
             reported = reported.with_more(found)
     except KeyboardInterrupt:
         _paused(f"Stopped: the fit has ended, and what was found about it so far is in {out}.")
@@ -181,8 +181,9 @@ class Reported:
 
     def with_more(self, found: Certainty) -> "Reported":
         """The same with what was found since, which is shown and stands in the folder's files, too."""
-        whole = replace(self, certainty=self.certainty.also(found), figures=self.figures | found.figures(self.fit))
-        kept = found.keep(self.out, self.fit)
+        certainty = self.certainty.also(found)
+        whole = replace(self, certainty=certainty, figures=self.figures | certainty.figures(self.fit))
+        kept = certainty.keep(self.out, self.fit)
         for table, lines in found.tables(self.fit):
             common.console.print(table)
             common.say(lines)
@@ -198,7 +199,8 @@ class Reported:
 
 
 def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> Reported:
-    """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, and show tables.
+    """Write belief, forecasts, figures, pictures and the page of a fit to ``out``, and show tables. Profiles and draws
+    that are there of this very fit stay, and are on the page.
 
     The figures of several experiments are under ``experiments``, those on the ``[validation]`` data of the twin file,
     where there are any, under ``validation``.
@@ -218,9 +220,11 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> Reported:
     save_belief_of(out / "belief.json", fit, judgement)
     if unseen is not None:
         figures["validation"] = _keep_validation(fit, *unseen, out)
+    certainty = Certainty.kept(out, fit)
+    kept, figures = certainty.keep(out, fit), figures | certainty.figures(fit)
     save_json(out / "figures.json", figures)
-    reported = Reported(fit, plan, runs, judgement, unseen, out, figures)
-    pictures = reported.write_page()
+    reported = Reported(fit, plan, runs, judgement, unseen, out, figures, certainty)
+    pictures = [*reported.write_page(), *kept]
     common.show_judgement(judgement)
     drawn = [f"{file_name('forecast', name)}.{ending}" for name in runs for ending in ("zarr", "png")]
     names = ", ".join(["report.html", "belief.json", "figures.json", *drawn, *pictures])

@@ -44,23 +44,25 @@ class Asked:
             _check_sampling(plan, problem)
         return Asked(_asked_profiles(plan, problem, options.profile), options.sample, options.seed or 0)
 
-    def find(self, problem: CalibrationProblem, fit: Fit) -> Iterator[Certainty]:
-        """Find it out about a fit, with progress: profiles, and then draws, as soon as there are any. Interrupted, the
-        profiles that were found are handed on first.
+    def find(self, problem: CalibrationProblem, fit: Fit, known: Certainty) -> Iterator[Certainty]:
+        """What is asked for, as soon as it is known or found out: profiles, and then draws, with progress. Interrupted,
+        the profiles that were found are handed on first.
 
         Raises `CalibrationError` where sampling fails.
         """
-        profiles: list[LikelihoodProfile] = []
+        found = {one.name: one for one in known.profiles if one.name in self.profiles}
+        before = len(found)
         try:
-            _follow(problem, fit, self.profiles, profiles)
+            _follow(problem, fit, [name for name in self.profiles if name not in found], found)
         except KeyboardInterrupt:
-            if profiles:
-                yield Certainty(profiles)
+            if len(found) > before:
+                yield Certainty(tuple(found.values()))
             raise
-        if profiles:
-            yield Certainty(profiles)
+        if found:
+            yield Certainty(tuple(found[name] for name in self.profiles))
         if self.draws is not None:
-            yield Certainty(draws=_draws(problem, fit, self.draws, self.seed))
+            same = known.draws is not None and known.draws.z.shape[1] == self.draws and known.seed == self.seed
+            yield Certainty(draws=known.draws if same else _draws(problem, fit, self.draws, self.seed), seed=self.seed)
 
 
 def _check_sampling(plan: FitPlan, problem: CalibrationProblem) -> None:
@@ -112,7 +114,7 @@ def _asked_profiles(plan: FitPlan, problem: CalibrationProblem, names: Sequence[
     return tuple(dict.fromkeys(found))
 
 
-def _follow(problem: CalibrationProblem, fit: Fit, names: Sequence[str], found: list[LikelihoodProfile]) -> None:
+def _follow(problem: CalibrationProblem, fit: Fit, names: Sequence[str], found: dict[str, LikelihoodProfile]) -> None:
     """Add the profiles of parameters about a fit to ``found``, with a progress bar."""
     if not names:
         return
@@ -127,7 +129,7 @@ def _follow(problem: CalibrationProblem, fit: Fit, names: Sequence[str], found: 
                 left = left.after(monotonic(), int(bar.tasks[task].completed))
                 bar.update(task, words=f"{name} at {deviation:+.2g} standard deviations{_about(left)}")
 
-            found.append(profile_likelihood(problem, fit, name, points=_POINTS, on_point=on_point))
+            found[name] = profile_likelihood(problem, fit, name, points=_POINTS, on_point=on_point)
             bar.update(task, completed=each * (number + 1))
 
 

@@ -158,6 +158,10 @@ class TwinFile:
         self, path: str | Path | None = None, whole: bool = False, experiment: str = ""
     ) -> tuple[Record, DataReport]:
         """As `record`, with what was found in the data: gaps, repeats, outliers, stuck sensors, what was left out."""
+        return self._read(experiment, self._table(experiment), path, whole)
+
+    def _table(self, experiment: str) -> DataTable:
+        """The table of one record. Raises `TwinFileError` for an experiment that is not there or not named."""
         tables = self._tables()
         if experiment:
             self.require_experiment(experiment)
@@ -165,7 +169,7 @@ class TwinFile:
             raise self._place.error(
                 f"the file has the experiments {', '.join(tables)}, but one record is needed: name one."
             )
-        return self._read(experiment, tables[experiment], path, whole)
+        return tables[experiment]
 
     def require_experiment(self, name: str) -> None:
         """Raise `TwinFileError` where the file has no experiment of that name."""
@@ -194,20 +198,22 @@ class TwinFile:
     def survey(
         self, mistakes: Mistakes, gone: list[str], path: str | Path | None = None, experiment: str = ""
     ) -> tuple[Record, DataReport] | None:
-        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted. None
-        where none can be.
+        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted, and
+        stands in the report. None where none can be.
         """
-        table = self.document.experiments[experiment] if experiment else self.document.data
+        table = mistakes.note(self._table, experiment, otherwise=None)
         if table is None:
-            return mistakes.add(self._place.error(_NO_DATA))
-        place, mine = self._data_place(experiment), []
+            return None
+        place, mine, unread = self._data_place(experiment), [], []
         table = self._of_known(table, mine)
         gone += mine
         while True:
             try:
-                return self._read(experiment, table, path, False, mine)
+                record, report = self._read(experiment, table, path, False, mine)
+                return record, replace(report, unread=tuple(unread))
             except TwinFileError as error:
                 mistakes.add(error)
+                unread.append(str(error))
                 channel = (error.path or ())[len(place.path) :][:2]
                 if len(channel) < 2 or (smaller := _without(table, *map(str, channel))) is None:
                     return None

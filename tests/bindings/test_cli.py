@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from gemel.bindings.cli import main
+from gemel.bindings.commands import certainty
 from gemel.engine import PointSensor, Series, calibrate, expected_information, next_measurements, simulate
 from gemel.engine.results import load_forecast, load_run
 from gemel.engine.twinfile import TwinFile
@@ -128,10 +129,26 @@ def test_how_sure_a_fit_is_may_be_asked_afterwards(
     assert told == "gemel: --sample: Sampling needs blackjax: install it with pip install 'gemel[sampling]'.\n"
     assert not (tmp_path / "runs").exists()
     gemel("calibrate", body)
-    out, _ = gemel("calibrate", body, "--profile", "start[b]", "--sample", "300", "--seed", "1")
-    assert "continuing from step" in out
+    results, asked = tmp_path / "runs" / "body", ("--profile", "start[b]", "--sample", "300", "--seed", "1")
+    with monkeypatch.context() as stopped:
+
+        def interrupt(*_: Any) -> None:
+            assert "start[b]" in json.loads((results / "figures.json").read_text())["profiles"]
+            raise KeyboardInterrupt
+
+        stopped.setattr(certainty, "_draws", interrupt)
+        out, _ = gemel("calibrate", body, *asked, code=130)
+    assert re.search(r"this fit has ended after \d+ steps: --restart makes it anew", out)
+    assert "Stopped: the fit has ended, and what was found about it so far is in runs/body." in out
+    page = (results / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    with monkeypatch.context() as known:
+        known.setattr(certainty, "profile_likelihood", None)  # what was found is not looked for again
+        out, _ = gemel("calibrate", body, *asked)
+        known.setattr(certainty, "sample", None)
+        assert "The draws are reliable" in gemel("calibrate", body, *asked)[0]
+        assert "95 % intervals" not in gemel("calibrate", body)[0]
     assert "The draws are reliable" in out
-    results = tmp_path / "runs" / "body"
     figures = json.loads((results / "figures.json").read_text())
     fitted = figures["parameters"]["start[b]"]["interval"]
     assert figures["profiles"]["start[b]"]["interval"] == pytest.approx(fitted, abs=0.05)
@@ -158,7 +175,7 @@ def test_a_run_knows_what_was_fitted(tmp_path: Path, body: Path, gemel: Gemel) -
     first = json.loads(figures.read_text())
     out, _ = gemel("calibrate", body, "--profile", "h")
     assert "As the fit in runs/body was made: --until '1 s' --max-steps 30 (--restart starts anew)." in out
-    assert f"continuing from step {len(first['costs']) - 1}" in out
+    assert f"this fit has ended after {len(first['costs']) - 1} steps" in out
     again = json.loads(figures.read_text())
     assert again["profiles"]["h"]["agrees_with_normal"]
     assert (again["costs"], again["experiments"]) == (first["costs"], first["experiments"])
@@ -172,6 +189,19 @@ def test_a_run_knows_what_was_fitted(tmp_path: Path, body: Path, gemel: Gemel) -
     assert json.loads(figures.read_text())["costs"] == first["costs"]
     assert "As the fit" not in gemel("calibrate", body, "--restart")[0]
     assert json.loads(figures.read_text())["costs"] != first["costs"]
+
+
+@pytest.mark.slow
+def test_a_fit_goes_on_with_another_limit_of_steps(tmp_path: Path, body: Path, gemel: Gemel) -> None:
+    told = gemel("calibrate", body, "--max-steps", "1", code=1)[1]
+    assert "did not converge" in told
+    assert json.loads((tmp_path / "runs" / "body" / "belief.json").read_text())["fit"]["verdict"] == "not usable"
+    assert "- The calibration did not converge" in gemel("forecast", body, "--experiment", "a")[0]
+    assert "As the fit in runs/body was made: --max-steps 1" in gemel("calibrate", body, code=1)[0]
+    assert "continuing from step 1" in gemel("calibrate", body, "--max-steps", "30")[0]
+    gemel("calibrate", body, "--max-steps", "30", "--out", "whole")
+    went, whole = (json.loads((tmp_path / folder / "figures.json").read_text()) for folder in ("runs/body", "whole"))
+    assert went["costs"] == whole["costs"]
 
 
 CANDIDATES = """
