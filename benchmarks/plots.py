@@ -118,11 +118,21 @@ class _End(NamedTuple):
 
 
 class _Plain(LogFormatter):
-    """Numbers written out, where a logarithmic axis is short enough to show some between powers of ten."""
+    """Numbers written out, where a logarithmic axis is short enough to show some between powers of ten: those with the
+    first digits ``shown``.
+    """
+
+    shown = "123456789"
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The number, or nothing where it would not be shown."""
-        return f"{x:,.6g}" if super().__call__(x, pos) else ""
+        return f"{x:,.6g}" if f"{x:e}"[0] in self.shown and super().__call__(x, pos) else ""
+
+
+class _Sparse(_Plain):
+    """Fewer of them."""
+
+    shown = "25"
 
 
 def _curves(axes: Axes, rows: list[Row], time: Callable[[Row], float | None], title: str) -> list[_End]:
@@ -146,7 +156,8 @@ def _curves(axes: Axes, rows: list[Row], time: Callable[[Row], float | None], ti
     axes.set(xscale="log", yscale="log", xlabel="unknowns", ylabel="time in s")
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()
-        axis.set_minor_formatter(NullFormatter() if high > 10 * low else _Plain(minor_thresholds=(2, 1)))
+        kind = _Sparse if high > 3 * low else _Plain
+        axis.set_minor_formatter(NullFormatter() if high > 10 * low else kind(minor_thresholds=(2, 1)))
     axes.margins(x=0.08)
     axes.set_title(title)
     return ends
