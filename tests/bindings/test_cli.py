@@ -17,7 +17,7 @@ import pytest
 from gemel.bindings.cli import main
 from gemel.bindings.commands import certainty
 from gemel.engine import PointSensor, Series, calibrate, expected_information, next_measurements, simulate
-from gemel.engine.results import load_forecast, load_run
+from gemel.engine.results import FitRecord, load_forecast, load_run, save_belief
 from gemel.engine.twinfile import TwinFile
 
 Gemel = Callable[..., tuple[str, str]]
@@ -245,6 +245,12 @@ def test_design_says_what_to_measure_next(tmp_path: Path, plate: Path, gemel: Ge
     assert (folder / "design.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "report.html").read_text().count("data:image/png;base64,") == 2
     assert "of the kind 'average'" in gemel("design", "twin.toml", "--map", "edge", code=2)[1]
+    doubtful = FitRecord("usable with care", ("What is left of T1 trends by +1 K.",), ("T1",))
+    save_belief(tmp_path / "belief.json", twin.belief, fit=doubtful)
+    out, _ = gemel("design", "twin.toml", "--belief", "belief.json")
+    assert "Its fit was judged 'usable with care':\n- What is left of T1 trends by +1 K.\n" in out
+    assert "T1 drifts, or was moved, by what the fit left of it, and is taken for sound here" in out
+    assert "What is left of T1 trends" in (folder / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -433,6 +433,19 @@ def test_a_good_twin_is_usable_and_beats_naive_guesses():
     assert any("under that of the best naive guess" in reason for reason in verdict.reasons)
 
 
+def test_a_twin_whose_band_holds_next_to_nothing_is_not_usable_however_small_its_error():
+    """Fitted well and held to be sure, but off by six times the noise in what was not fitted."""
+    record = measured(decay(), {"k": 1.5, "p": 2.0}, 0.02, seed=4)
+    values = np.asarray(record.readings["x"]) + np.where(TIMES > 3.0, 0.12, 0.0)
+    verdict = judged(values)
+    (held,) = (score for score in verdict.scores if score.part == "held out")
+    assert held.gain is not None
+    assert held.gain > 0.25
+    assert held.coverage < 0.3
+    assert verdict.verdict == "not usable"
+    assert any(reason.endswith("held-out samples: how sure it says to be means nothing.") for reason in verdict.against)
+
+
 def test_a_wrong_model_is_said_to_be_wrong():
     wave = np.cos(3 * TIMES)
     verdict = judged(wave)

@@ -317,6 +317,7 @@ MISTAKES = [
         'step = "10 sce"',
         "'10 sce' has a unit that is not known: write a number",
     ),
+    ('median = "45 W/m/K"', 'median = "45 W/m2K"', "'1 W/m/K'. Powers are written as in 'm^2', and products with '*'"),
     ("cells = [4, 3]", "cells = [4, 0]", "mesh.box.cells.1: it must be at least 1, not 0."),
     ('unit = "mW"', 'unit = "mm"', "does not fit"),
     (
