@@ -18,7 +18,6 @@ def report_message(record: Record, report: DataReport) -> twin_pb2.DataReport:
         zoned=report.zoned,
         notes=report.notes,
         cautions=report.cautions,
-        unread=report.unread,
         left_out=report.left_out(),
         warnings=report.warnings(),
     )
@@ -36,7 +35,6 @@ def report_from(message: twin_pb2.DataReport) -> DataReport:
         tuple(message.notes),
         tuple(message.cautions),
         message.zoned,
-        tuple(message.unread),
     )
 
 

@@ -21,7 +21,7 @@ from gemel.engine.extrapolation import Ranges, with_warnings
 from gemel.engine.results import forecast_data, run_data
 from gemel.engine.store import RunData, write_run
 from gemel.engine.store.checkpoints import OtherProblemError, resumable_calibrate
-from gemel.engine.twinfile import TwinFile
+from gemel.engine.twinfile import TwinFile, TwinFileError
 from gemel.engine.twinfile.errors import Mistakes
 from gemel.names import listed
 from gemel.solvers import Code, SolveError
@@ -80,10 +80,16 @@ class TwinCache:
 
 
 def describe(loaded: LoadedTwin) -> dict[str, Any]:
-    """The facts about a twin, its name and its belief. Raises `TwinFileError` for data or candidates that cannot be."""
+    """The facts about a twin, its name and its belief. Raises `TwinFileError` for data or candidates that cannot be: of
+    data with a line for each channel that cannot be read.
+    """
     loaded.file.candidates(loaded.twin)
     if has_data(loaded.file):
-        with_attached_data(loaded.file).records()
+        file, mistakes = with_attached_data(loaded.file), Mistakes()
+        for name in file.experiments:
+            file.survey(mistakes, [], experiment=name)
+        if mistakes.found:
+            raise TwinFileError("\n".join(mistakes.found))
     return {
         "name": loaded.file.name,
         "facts": convert.twin_facts(loaded.twin, has_data(loaded.file)),
@@ -93,15 +99,8 @@ def describe(loaded: LoadedTwin) -> dict[str, Any]:
 
 
 def inspect_data(loaded: LoadedTwin, experiment: str) -> bytes:
-    """What reading a twin's own data found, as a message, of those channels that can be read.
-
-    Raises `TwinFileError` where there are none.
-    """
-    mistakes = Mistakes()
-    found = with_attached_data(loaded.file).survey(mistakes, [], experiment=experiment)
-    if found is None:
-        mistakes.check()
-    assert found is not None, "nothing was read, and no mistake says why"
+    """What reading a twin's own data found, as a message. Raises `TwinFileError` where there are none."""
+    found = with_attached_data(loaded.file).inspect(experiment=experiment)
     return findings.report_message(*found).SerializeToString()
 
 

@@ -95,7 +95,6 @@ class DataReport:
         notes: sentences on rows that were put in order, merged or passed over, and on sensors without data.
         cautions: sentences on what may spoil a calibration, besides those of the channels.
         zoned: whether the origin is in UTC; else it is in the zone of the file, which is not known.
-        unread: sentences on channels that could not be read, where the others were nevertheless.
     """
 
     channels: tuple[ChannelReport, ...]
@@ -103,7 +102,6 @@ class DataReport:
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     zoned: bool = False
-    unread: tuple[str, ...] = ()
 
     def instant(self, t: float) -> str:
         """A time in s in words: a stamp where the record has stamps."""

@@ -198,22 +198,20 @@ class TwinFile:
     def survey(
         self, mistakes: Mistakes, gone: list[str], path: str | Path | None = None, experiment: str = ""
     ) -> tuple[Record, DataReport] | None:
-        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted, and
-        stands in the report. None where none can be.
+        """As `inspect`, without the channels that cannot be read, which are added to ``gone``: why not is noted. None
+        where none can be.
         """
         table = mistakes.note(self._table, experiment, otherwise=None)
         if table is None:
             return None
-        place, mine, unread = self._data_place(experiment), [], []
+        place, mine = self._data_place(experiment), []
         table = self._of_known(table, mine)
         gone += mine
         while True:
             try:
-                record, report = self._read(experiment, table, path, False, mine)
-                return record, replace(report, unread=tuple(unread))
+                return self._read(experiment, table, path, False, mine)
             except TwinFileError as error:
                 mistakes.add(error)
-                unread.append(str(error))
                 channel = (error.path or ())[len(place.path) :][:2]
                 if len(channel) < 2 or (smaller := _without(table, *map(str, channel))) is None:
                     return None

@@ -211,7 +211,10 @@ def test_a_forecast_is_drawn_with_its_band_about_zero_and_residuals_with_the_noi
     assumed = density.lines[0]
     np.testing.assert_allclose(assumed.get_ydata(), scipy.stats.t.pdf(assumed.get_xdata(), 3.0), rtol=1e-6)
     assert "Student-t, 3" in assumed.get_label()
-    assert sum(bar.get_width() * bar.get_height() for bar in density.patches) == pytest.approx(1.0)
+    heights, edges, _ = density.patches[0].get_data()
+    count = len(np.asarray(fitted.times))
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(1.0 - 1 / count)  # off[7] is further off
+    assert [text.get_text() for text in density.texts] == ["1 further off"]
 
 
 @pytest.mark.slow

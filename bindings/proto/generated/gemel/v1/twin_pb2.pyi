@@ -235,7 +235,7 @@ class ChannelReport(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ChannelKind, str]] = ..., unit: _Optional[str] = ..., instants: _Optional[int] = ..., samples: _Optional[int] = ..., missing: _Optional[int] = ..., filled: _Optional[int] = ..., spacing: _Optional[float] = ..., span: _Optional[_Union[TimeSpan, _Mapping]] = ..., gap: _Optional[_Union[TimeSpan, _Mapping]] = ..., duplicates: _Optional[int] = ..., conflicts: _Optional[int] = ..., out_of_order: _Optional[int] = ..., outliers: _Optional[_Iterable[float]] = ..., stuck: _Optional[_Iterable[_Union[TimeSpan, _Mapping]]] = ..., left_out: _Optional[_Mapping[str, int]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., suspects: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class DataReport(_message.Message):
-    __slots__ = ("channels", "origin", "zoned", "notes", "cautions", "left_out", "warnings", "record", "unread")
+    __slots__ = ("channels", "origin", "zoned", "notes", "cautions", "left_out", "warnings", "record")
     CHANNELS_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ZONED_FIELD_NUMBER: _ClassVar[int]
@@ -244,7 +244,6 @@ class DataReport(_message.Message):
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
-    UNREAD_FIELD_NUMBER: _ClassVar[int]
     channels: _containers.RepeatedCompositeFieldContainer[ChannelReport]
     origin: str
     zoned: bool
@@ -253,5 +252,4 @@ class DataReport(_message.Message):
     left_out: _containers.RepeatedScalarFieldContainer[str]
     warnings: _containers.RepeatedScalarFieldContainer[str]
     record: TimeSpan
-    unread: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ..., origin: _Optional[str] = ..., zoned: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ..., cautions: _Optional[_Iterable[str]] = ..., left_out: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., record: _Optional[_Union[TimeSpan, _Mapping]] = ..., unread: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, channels: _Optional[_Iterable[_Union[ChannelReport, _Mapping]]] = ..., origin: _Optional[str] = ..., zoned: _Optional[bool] = ..., notes: _Optional[_Iterable[str]] = ..., cautions: _Optional[_Iterable[str]] = ..., left_out: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., record: _Optional[_Union[TimeSpan, _Mapping]] = ...) -> None: ...

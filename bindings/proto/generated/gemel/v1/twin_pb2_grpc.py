@@ -91,7 +91,7 @@ class TwinServiceServicer:
 
     def InspectData(self, request, context):
         """What reading the data that a twin's document names has found: gaps, outliers, stuck sensors, what was left out.
-        INVALID_ARGUMENT where it names none, they are not attached, or no channel can be read.
+        INVALID_ARGUMENT where it names none, or they are not attached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
