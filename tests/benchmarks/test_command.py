@@ -25,6 +25,7 @@ def bare(monkeypatch):
     monkeypatch.setattr(runner, "has_gpu", lambda: False)
 
 
+@pytest.mark.slow
 def test_the_smallest_row_is_measured_appended_and_shown(tmp_path):
     out = tmp_path / "new" / "rows.jsonl"
     done = bench("run", "poisson-hex", "--size", "4", "--repeat", "1", "--peers", "none", "--json", "--out", str(out))

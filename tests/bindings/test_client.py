@@ -106,6 +106,7 @@ def test_a_twin_comes_back_equal(client: Client, plate: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_findings_in_data_are_those_of_the_library(client: Client, bar: Path, plate: Path) -> None:
     """Of a record in order, of one with flaws, of single values; a twin without data says so."""
     lines = plate.with_name("data.csv").read_text().splitlines()
@@ -333,6 +334,7 @@ def test_a_run_without_time_is_one_frame(client: Client, bar: Path) -> None:
     assert_same_runs(client.simulate(client.register(bar)), simulate(TwinFile.load(bar).build()))
 
 
+@pytest.mark.slow
 def test_a_field_larger_than_a_message_comes_whole(launch: Callable[..., Any], short_folder: Path) -> None:
     field = np.random.default_rng(5).normal(size=(300_001, 3))
     store = Store(short_folder / "large")

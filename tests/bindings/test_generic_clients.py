@@ -78,6 +78,7 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_client_in_another_language(node_folder: Path, server: Any, client: Client, plate: Path) -> None:
     client.register(plate)
     run = client.simulate("plate", use_data=True)  # the latest revision, which the other client takes as well

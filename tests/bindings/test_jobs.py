@@ -71,6 +71,7 @@ def test_a_job_survives_its_server(launch: Callable[..., Any], bar: Path) -> Non
     store.close()
 
 
+@pytest.mark.slow
 def test_a_job_survives_its_worker(client: Client, server: Any, bar: Path) -> None:
     job = client.calibrate(client.register(bar), max_steps=STEPS)
     wait_for_step(job, 5)
@@ -79,6 +80,7 @@ def test_a_job_survives_its_worker(client: Client, server: Any, bar: Path) -> No
     assert_fit_of_the_library(job, bar)
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_worker_is_given_up(client: Client, server: Any, bar: Path) -> None:
     job = client.calibrate(client.register(bar), max_steps=ENDLESS)
     seen = time.monotonic()

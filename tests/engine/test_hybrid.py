@@ -97,6 +97,7 @@ def law_of(fit: gm.Fit, rises: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found[0]), np.asarray(found[1])
 
 
+@pytest.mark.slow
 def test_the_band_says_where_the_law_is_not_known(record: gm.Record, hybrid: gm.Fit):
     inside, outside = jnp.linspace(5.0, 48.0, 20), jnp.linspace(60.0, 100.0, 9)
     assert law_of(hybrid, inside)[1].max() < 0.02

@@ -159,6 +159,7 @@ def scattered_matrix(side: int) -> sp.csr_array:
     return sp.csr_array((rng.standard_normal(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
 
 
+@pytest.mark.slow
 def test_scattered_unknowns_are_taken_in_another_order():
     matrix = scattered_matrix(132)
     n = len(matrix.indptr) - 1

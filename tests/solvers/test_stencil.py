@@ -184,6 +184,7 @@ def test_a_lattice_that_does_not_halve_goes_on_algebraically():
         inside(operator.values)
 
 
+@pytest.mark.slow
 def test_levels_are_formed_inside_jit():
     operator = diffusion((17, 17))
 
@@ -247,8 +248,10 @@ def test_a_smoother_without_steps_is_refused():
         Multigrid(degree=0)
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("components", [1, 2])
+@pytest.mark.parametrize(
+    ("symmetric", "components"),
+    [(True, 1), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in [(False, 1), (True, 2), (False, 2)])],
+)
 def test_levels_on_the_host_are_those_of_the_device(symmetric: bool, components: int):
     lattice = Lattice((9, 8, 18), components, (1.0, 1.0, 1.0))
     rng, operator = np.random.default_rng(5), random_operator(lattice, 5, symmetric, 30.0)

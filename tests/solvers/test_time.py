@@ -76,6 +76,7 @@ def orders(errors) -> np.ndarray:
     return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
 
 
+@pytest.mark.slow
 def test_order_two_for_a_linear_stiff_system():
     fine = conduct(steps=640).checked()[-1]
     errors = [float(jnp.max(jnp.abs(conduct(steps=m).checked()[-1] - fine))) for m in (20, 40, 80)]
