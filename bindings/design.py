@@ -101,8 +101,8 @@ def design_remarks(
     drift or to have been moved, and candidates beside which the model is taken for right.
     """
     found = [
-        f"{name} drifts, or was moved, by what the fit left of it, and is taken for sound here: mend it, or let "
-        "the fit find its drift, before it is relied on."
+        f"{name} seems to drift, or to have been moved, by what the fit left of it, and is taken for sound here: mend "
+        "it, or let the fit find its drift, before it is relied on."
         for name in suspects
         if name in mounted
     ]

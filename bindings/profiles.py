@@ -126,7 +126,7 @@ def plot_profiles(path: Path, fit: Fit, profiles: Sequence[LikelihoodProfile]) -
     for axis, profile in zip(axes, profiles, strict=True):
         _draw(axis, fit, profile)
     for axis in axes[::_COLUMNS]:
-        axis.set_ylabel("excess")
+        axis.set_ylabel("excess: twice the\nrise of the misfit")
     legend_above(drawing, axes[0])
     save(drawing, path)
 

@@ -154,7 +154,7 @@ def save_belief_of(path: Path, fit: Fit, judgement: Judgement | None = None) -> 
     experiments = {name: fit.twin_in(name).belief for name in fit.places} if own else None
     record = None
     if judgement is not None:
-        suspects = tuple(dict.fromkeys(drift.sensor for drift in fit.drifts))
+        suspects = tuple(dict.fromkeys(drift.sensor for drift in fit.drifts if drift.alone))
         record = FitRecord(judgement.verdict, judgement.against, suspects)
     save_belief(path, fit.twin.belief, experiments, fit.ranges, record)
 

@@ -66,8 +66,11 @@ def run(path: Path, options: CalibrateOptions) -> None:
     try:
         for found in asked.find(problem, fit, reported.certainty):
             reported = reported.with_more(found)
+            common.say(reported.reminder())
     except KeyboardInterrupt:
-        _paused(f"Stopped: the fit has ended, and what was found about it so far is in {out}.")
+        _paused(
+            f"Stopped: the fit has ended; what was found about it before is in {out}, what was not finished is lost."
+        )
     if not fit.converged:
         raise SolveError(f"The calibration did not converge: {fit.message}")
 
@@ -121,8 +124,8 @@ def fit_with_progress(
         task = bar.add_task("Calibrating", total=getattr(plan.solver, "max_steps", None), words=_first_words(plan))
 
         def on_resume(state: FitState) -> None:
-            ended = f"this fit has ended after {int(state.step)} steps: --restart makes it anew"
-            bar.console.print(ended if bool(state.finished) else f"continuing from step {int(state.step)}")
+            ended = f"This fit has ended after {int(state.step)} steps: --restart makes it anew."
+            bar.console.print(ended if bool(state.finished) else f"Continuing from step {int(state.step)}.")
 
         pace = Pace.of(plan.solver)
 
@@ -191,6 +194,11 @@ class Reported:
         whole.write_page()
         common.say([f"Written to {self.out}: {', '.join(['report.html', 'figures.json', *kept])}"])
         return whole
+
+    def reminder(self) -> list[str]:
+        """That the fit was doubted, where it was: what is found about it is about a twin that may be wrong."""
+        judged = self.judgement
+        return [f"The fit itself was judged '{judged.verdict}', for the reasons above."] if judged.against else []
 
     def write_page(self) -> list[str]:
         """Write the page; returns the names of the pictures that it drew."""

@@ -1,7 +1,10 @@
 """What `gemel calibrate` finds out beyond a fit where it is asked to: profiles, and draws from the posterior."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from threading import Event
 from time import monotonic
 
 from gemel.bindings.certainty import Certainty
@@ -77,17 +80,42 @@ def _check_sampling(plan: FitPlan, problem: CalibrationProblem) -> None:
 
 
 def _draws(problem: CalibrationProblem, fit: Fit, count: int, seed: int) -> Draws:
-    """Draws, with a progress bar."""
+    """Draws, with a progress bar. Interrupted, the chains stop after the step in hand."""
     with progress() as bar:
-        task, left = bar.add_task("Sampling", total=None, words="compiling"), Remaining(0)
+        task, left, stop = bar.add_task("Sampling", total=None, words="compiling"), Remaining(0), Event()
 
         def on_step(done: int, total: int) -> None:
             nonlocal left
+            if stop.is_set():
+                raise _Stopped
             left = replace(left, total=total).after(monotonic(), done)
             words = f"step {done} of {total} of all chains at once"
             bar.update(task, total=total, completed=done, words=words + _about(left))
 
-        return sample(problem, fit, count, seed=seed, on_step=on_step)
+        return _interruptible(lambda: sample(problem, fit, count, seed=seed, on_step=on_step), stop)
+
+
+class _Stopped(Exception):
+    """Raised within a program of jax to end it."""
+
+
+def _interruptible(work: Callable[[], Draws], stop: Event) -> Draws:
+    """``work()`` in a thread of its own: this one hears Ctrl-C, which a program of jax does not, and sets ``stop``.
+
+    Raises `KeyboardInterrupt` once the work has ended by that, and what the work raises.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            while not future.done():
+                wait([future], timeout=0.2)
+        except KeyboardInterrupt:
+            stop.set()
+            logging.disable(logging.ERROR)  # jax logs what a callback raises
+            wait([future])
+            logging.disable(logging.NOTSET)
+            raise
+        return future.result()
 
 
 def _asked_profiles(plan: FitPlan, problem: CalibrationProblem, names: Sequence[str]) -> tuple[str, ...]:

@@ -40,7 +40,8 @@ class Drift:
         change: over the fitted part of the record, or at the step, in SI units.
         span: how long that part is, in s.
         step: when the step is, in s; None for a trend.
-        alone: whether this happens to at most half of the sensors; of more, it may as well be the model that strays.
+        alone: whether this happens to less than half of the sensors; of more, or of one of two, it may as well be the
+            model that strays, or another sensor.
     """
 
     sensor: str
@@ -81,8 +82,8 @@ def drift_words(drifts: Sequence[Drift]) -> list[str]:
     unclear = [drift.course for drift in drifts if not drift.alone]
     if unclear:
         found.append(
-            f"In what the fit leaves, {' and '.join(unclear)}: the model or the sensor is wrong, which more sensors "
-            "would tell."
+            f"In what the fit leaves, {' and '.join(unclear)}: this sensor, another one or the model is wrong, and the "
+            "sensors are too few to tell which; more of them, or one held against a reference, would."
         )
     return found
 
@@ -139,7 +140,7 @@ def _taken(rows: Sequence[Remains], spread: np.ndarray, ahead: np.ndarray) -> tu
 
 def _told(taken: tuple[list[_Found], int], twin: Twin) -> tuple[Drift, ...]:
     found, several = taken
-    alone = 2 * len({one.rows.sensor for one in found}) <= several
+    alone = 2 * len({one.rows.sensor for one in found}) < several
     return tuple(
         Drift(rows.sensor, rows.experiment, twin.sensor(rows.sensor).unit, one.change, rows.span, candidate.step, alone)
         for one in found

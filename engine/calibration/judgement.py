@@ -97,15 +97,18 @@ def judge(
         scores += tuple(scores_of(fit, *unseen, next(iter(parts.values())), (), another=True))
     scores = pooled(scores, fit.twin.images)
     bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
-    if not fit.converged:
-        bad.insert(0, f"The calibration did not converge: {fit.message}")
-    elif fit.status.worst() != Code.SUCCESS:
+    if fit.converged and fit.status.worst() != Code.SUCCESS:
         good.insert(0, f"The calibration need not go on: {fit.message}")
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
-    care += _of_residuals(fit, scores)
-    (good if robust else care).extend(_of_far_samples(scores, robust))
+    first: list[str] = []
+    if fit.converged:
+        first = drift_words(fit.drifts)
+        care += _of_residuals(fit, scores)
+        (good if robust else care).extend(_of_far_samples(scores, robust))
+    else:  # what it leaves of the samples says nothing of them
+        first = [f"The calibration did not converge: {fit.message}"]
     unknown = [name for name, share in fit.belief.scalars().determined().items() if float(share) < UNDETERMINED]
     if unknown:
         blind = [d for d in identifiability(fit.prior, fit.belief) if d.blind]
@@ -114,13 +117,15 @@ def judge(
             f"The data do not determine {', '.join(unknown)}: more than half of what was uncertain before still is"
             + (f", most along {words} (in standard deviations of the prior)." if words else ".")
         )
-    drifts = drift_words(fit.drifts)
-    if drifts and (bad or care):
-        drifts.append("Mend that first: what follows may come from it.")
-    verdict: Verdict = "not usable" if bad else "usable with care" if care or drifts else "usable"
-    if not bad and fit.belief.names and len(unknown) == len(fit.belief.names):
+    if first and (bad or care):
+        first.append("Mend that first: what follows may come from it.")
+    if not fit.converged or bad:
+        verdict: Verdict = "not usable"
+    else:
+        verdict = "usable with care" if care or first else "usable"
+    if verdict != "not usable" and fit.belief.names and len(unknown) == len(fit.belief.names):
         verdict = "not determined"
-    return Judgement(verdict, (*drifts, *bad, *care), tuple(good), scores)
+    return Judgement(verdict, (*first, *bad, *care), tuple(good), scores)
 
 
 def _alone(given: Any) -> bool:

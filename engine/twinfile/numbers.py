@@ -124,9 +124,10 @@ class Numbers:
         if found is UNREADABLE:
             return found
         if not compatible(found.unit, unit):
+            has = f"is in '{found.unit}'" if found.unit else "has no unit"
             raise place.error(
-                f"parameter '${name}' is in '{found.unit}' by [parameters.{name}], but a quantity in '{unit}' is "
-                "needed here: mend one of them."
+                f"parameter '${name}' {has} by [parameters.{name}], but a quantity in '{unit}' is needed here: mend "
+                "one of them."
             )
         return found if factor == 1.0 else Multiple(factor, found)
 

@@ -85,7 +85,7 @@ def _of_tag(first: Any, path: Path, where: Place, tree: Any) -> TwinFileError:
 def _choice(given: Any, expected: str) -> str:
     """The refusal of a word that is none of those expected, each in quotes."""
     known = expected.split("'")[1::2]
-    return f"'{given}' is not allowed: choose {expected}.{meant(str(given), known)}"
+    return f"'{given}' is not allowed: choose {expected}.{meant(str(given), known) if len(known) > 1 else ''}"
 
 
 _BOUNDS = {

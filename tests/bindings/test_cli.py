@@ -138,8 +138,8 @@ def test_how_sure_a_fit_is_may_be_asked_afterwards(
 
         stopped.setattr(certainty, "_draws", interrupt)
         out, _ = gemel("calibrate", body, *asked, code=130)
-    assert re.search(r"this fit has ended after \d+ steps: --restart makes it anew", out)
-    assert "Stopped: the fit has ended, and what was found about it so far is in runs/body." in out
+    assert re.search(r"This fit has ended after \d+ steps: --restart makes it anew", out)
+    assert "Stopped: the fit has ended; what was found about it before is in runs/body, what was not" in out
     page = (results / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 5
     with monkeypatch.context() as known:
@@ -175,7 +175,7 @@ def test_a_run_knows_what_was_fitted(tmp_path: Path, body: Path, gemel: Gemel) -
     first = json.loads(figures.read_text())
     out, _ = gemel("calibrate", body, "--profile", "h")
     assert "As the fit in runs/body was made: --until '1 s' --max-steps 30 (--restart starts anew)." in out
-    assert f"this fit has ended after {len(first['costs']) - 1} steps" in out
+    assert f"This fit has ended after {len(first['costs']) - 1} steps" in out
     again = json.loads(figures.read_text())
     assert again["profiles"]["h"]["agrees_with_normal"]
     assert (again["costs"], again["experiments"]) == (first["costs"], first["experiments"])
@@ -198,7 +198,7 @@ def test_a_fit_goes_on_with_another_limit_of_steps(tmp_path: Path, body: Path, g
     assert json.loads((tmp_path / "runs" / "body" / "belief.json").read_text())["fit"]["verdict"] == "not usable"
     assert "- The calibration did not converge" in gemel("forecast", body, "--experiment", "a")[0]
     assert "As the fit in runs/body was made: --max-steps 1" in gemel("calibrate", body, code=1)[0]
-    assert "continuing from step 1" in gemel("calibrate", body, "--max-steps", "30")[0]
+    assert "Continuing from step 1" in gemel("calibrate", body, "--max-steps", "30")[0]
     gemel("calibrate", body, "--max-steps", "30", "--out", "whole")
     went, whole = (json.loads((tmp_path / folder / "figures.json").read_text()) for folder in ("runs/body", "whole"))
     assert went["costs"] == whole["costs"]
@@ -249,7 +249,7 @@ def test_design_says_what_to_measure_next(tmp_path: Path, plate: Path, gemel: Ge
     save_belief(tmp_path / "belief.json", twin.belief, fit=doubtful)
     out, _ = gemel("design", "twin.toml", "--belief", "belief.json")
     assert "Its fit was judged 'usable with care':\n- What is left of T1 trends by +1 K.\n" in out
-    assert "T1 drifts, or was moved, by what the fit left of it, and is taken for sound here" in out
+    assert "T1 seems to drift, or to have been moved, by what the fit left of it, and is taken for sound here" in out
     assert "What is left of T1 trends" in (folder / "report.html").read_text()
 
 
@@ -546,7 +546,7 @@ def test_a_killed_calibration_continues(
     reached = steps_at(checkpoint)
     assert 5 <= reached < 400
     out, _ = gemel("calibrate", bar, code=1)
-    assert f"continuing from step {reached}" in out
+    assert f"Continuing from step {reached}" in out
     file = TwinFile.load(bar)
     fit = calibrate(file.build(), file.record(), file.solver())
     costs = json.loads((tmp_path / "runs" / "bar" / "figures.json").read_text())["costs"]
@@ -573,7 +573,7 @@ def test_a_calibration_is_paused_by_an_interrupt_and_begins_at_an_earlier_one(
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Paused: the steps so far are in runs/bar, and the same command goes on." in out
-    assert "continuing from step" in gemel("calibrate", bar, code=1)[0]
+    assert "Continuing from step" in gemel("calibrate", bar, code=1)[0]
     first = json.loads((tmp_path / "runs" / "bar" / "figures.json").read_text())
     belief = tmp_path / "runs" / "bar" / "belief.json"
     gemel("calibrate", bar, "--from", belief, "--out", "warm", "--max-steps", "2", code=1)
