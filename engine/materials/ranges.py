@@ -60,8 +60,10 @@ def is_concrete(value: Any) -> bool:
     return isinstance(value, int | float | np.number | np.ndarray | jax.Array) and not isinstance(value, Tracer)
 
 
-_DEVIATIONS = (-3.0, 0.0, 3.0)
-"""Where a prior is looked at, in its own standard deviations."""
+_DEVIATIONS = np.linspace(-3.0, 3.0, 121)
+"""Where a prior is looked at, in its own standard deviations: a prior that is much wider than what is allowed still has
+values there.
+"""
 
 
 def _concrete_numbers(value: Any) -> Iterator[tuple[str, np.ndarray, str]]:
@@ -81,8 +83,8 @@ def _concrete_numbers(value: Any) -> Iterator[tuple[str, np.ndarray, str]]:
         for region, numbers, prior in _concrete_numbers(value.parameter):
             yield region, value.factor * numbers, prior
     elif isinstance(value, Parameter) and value.name and value.shape == ():
-        values = [value.prior.value(jnp.asarray(z)) for z in _DEVIATIONS]
-        if all(is_concrete(one) for one in values):
+        values = jax.vmap(value.prior.value)(jnp.asarray(_DEVIATIONS))
+        if is_concrete(values):
             yield "", np.asarray(values, dtype=float), value.name
     elif is_concrete(value):
         yield "", np.asarray(value, dtype=float), ""

@@ -20,6 +20,8 @@ from gemel.engine.materials import (
     ThermalStrain,
     lame_constants,
 )
+from gemel.engine.parameters import Parameter
+from gemel.engine.priors import Normal
 
 E, NU = 2.0e3, 0.3
 MU = E / (2 * (1 + NU))
@@ -331,4 +333,8 @@ def test_placeholders_and_traced_numbers_pass():
         return Isotropic(modulus, 0.3).tangent(jnp.zeros((3, 3)), None, 0.0)[0, 0, 0, 0]
 
     assert float(stiffness(-1.0)) < 0
+    wide = Parameter("nu", Normal(1.0, 1.0))  # of which one value in three is a Poisson's ratio
+    assert Isotropic(1.0, wide).initial_state() is None
+    with pytest.raises(ValueError, match="the prior of 'nu' has no such value"):
+        Isotropic(1.0, Parameter("nu", Normal(5.0, 1.0)))
     assert Isotropic(object(), 0.3).initial_state() is None
