@@ -159,15 +159,6 @@ def save_belief_of(path: Path, fit: Fit, judgement: Judgement | None = None) -> 
     save_belief(path, fit.twin.belief, experiments, fit.ranges, record)
 
 
-def load_fit_record(path: Path) -> FitRecord | None:
-    """What the file of a belief keeps of its fit; None where that is nothing that can be read."""
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["fit"]
-        return FitRecord(str(kept["verdict"]), *(tuple(map(str, kept[key])) for key in ("against", "suspects")))
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-
-
 def load_belief(path: Path, prior: Belief) -> Belief:
     """Read a belief about the parameters of ``prior``. Raises `ValueError` where it is about others, or was found with
     another prior, which its numbers are relative to.
@@ -175,9 +166,9 @@ def load_belief(path: Path, prior: Belief) -> Belief:
     return load_beliefs(path, prior)[0][""]
 
 
-def load_beliefs(path: Path, prior: Belief) -> tuple[dict[str, Belief], Ranges]:
-    """As `load_belief`, called "", with those in experiments that have parameters of their own, by name; and the ranges
-    of the inputs of neural terms, none in a file that says nothing of them.
+def load_beliefs(path: Path, prior: Belief) -> tuple[dict[str, Belief], Ranges, FitRecord | None]:
+    """As `load_belief`, called "", with those in experiments that have parameters of their own, by name; the ranges of
+    the inputs of neural terms, and what is kept of the fit: none in a file that says nothing of them.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -214,12 +205,22 @@ def load_beliefs(path: Path, prior: Belief) -> tuple[dict[str, Belief], Ranges]:
             )
     beliefs = {name: Belief(prior.parameters, *map(jnp.asarray, table)) for name, table in tables.items()}
     try:
-        return beliefs, {
+        ranges = {
             name: {label: (float(low), float(high)) for label, (low, high) in inputs.items()}
             for name, inputs in content.get("ranges", {}).items()
         }
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"'{path}' holds no ranges of neural terms that can be read.") from error
+    return beliefs, ranges, _fit_record(content)
+
+
+def _fit_record(content: Mapping[str, Any]) -> FitRecord | None:
+    """What the content of a file keeps of a fit; None where that is nothing that can be read."""
+    try:
+        kept = content["fit"]
+        return FitRecord(str(kept["verdict"]), *(tuple(map(str, kept[key])) for key in ("against", "suspects")))
+    except (KeyError, TypeError):
+        return None
 
 
 def _meanings(belief: Belief) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from gemel.bindings.commands import common
 from gemel.engine import Twin
 from gemel.engine.extrapolation import Ranges
-from gemel.engine.results import FitRecord, load_beliefs, load_fit_record
+from gemel.engine.results import FitRecord, load_beliefs
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ def believed(twin: Twin, path: Path | None, default: Path, experiment: str | Non
     chosen = path or (default if default.is_file() else None)
     if chosen is None:
         return Believed(twin, "the prior (no calibration found)", {})
-    beliefs, ranges = load_beliefs(chosen, twin.belief)
+    beliefs, ranges, record = load_beliefs(chosen, twin.belief)
     belief, words = beliefs[""], str(chosen)
     if experiment in beliefs:
         belief, words = beliefs[experiment], f"{chosen}, in the experiment {experiment}"
     elif len(beliefs) > 1:
         words = f"{chosen}, of an experiment to come"
-    return Believed(twin.with_belief(belief.mean, belief.covariance), words, ranges, load_fit_record(chosen))
+    return Believed(twin.with_belief(belief.mean, belief.covariance), words, ranges, record)

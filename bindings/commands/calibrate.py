@@ -186,7 +186,8 @@ class Reported:
         """The same with what was found since, which is shown and stands in the folder's files, too."""
         certainty = self.certainty.also(found)
         whole = replace(self, certainty=certainty, figures=self.figures | certainty.figures(self.fit))
-        kept = certainty.keep(self.out, self.fit)
+        new = replace(certainty, profiles=certainty.profiles if found.profiles else (), draws=found.draws)
+        kept = new.keep(self.out, self.fit)
         for table, lines in found.tables(self.fit):
             common.console.print(table)
             common.say(lines)

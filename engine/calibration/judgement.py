@@ -102,7 +102,6 @@ def judge(
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
     robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
-    first: list[str] = []
     if fit.converged:
         first = drift_words(fit.drifts)
         care += _of_residuals(fit, scores)

@@ -187,10 +187,7 @@ def resumable_calibrate(
         OtherProblemError: where the checkpoint is of another fit, or damaged.
     """
     problem = CalibrationProblem.of(twin, record, sensors, loss, own)
-    begin = "" if start is None else f" {np.asarray(start, dtype=float).tolist()}"
-    cut = "" if windows is None else f" in {windows} windows"
-    plain = start is not None or (starts == 1 and windows is None)
-    mark = fingerprint(problem, _unlimited(solver) if plain else solver, f"{document} {starts}{cut}{begin}")
+    mark = _mark(problem, solver, document, starts, windows, start)
     like = eqx.filter_eval_shape(solver.init, residual, problem.start(), problem)
     if start is None and windows is not None:
         begun = None if restart else mark_of(path)
@@ -218,6 +215,21 @@ def resumable_calibrate(
         if on_step:
             on_step(state)
     return conclude(problem, state, jnp.asarray(costs))
+
+
+def _mark(
+    problem: CalibrationProblem,
+    solver: LeastSquaresSolver,
+    document: str,
+    starts: int,
+    windows: int | None,
+    start: np.ndarray | None,
+) -> str:
+    """The `fingerprint` of a fit and of where it begins; the limit of steps is no part of it from one point."""
+    begin = "" if start is None else f" {np.asarray(start, dtype=float).tolist()}"
+    cut = "" if windows is None else f" in {windows} windows"
+    plain = start is not None or (starts == 1 and windows is None)
+    return fingerprint(problem, _unlimited(solver) if plain else solver, f"{document} {starts}{cut}{begin}")
 
 
 def _shot(
