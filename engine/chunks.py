@@ -18,13 +18,15 @@ of them at once, little enough for its memory.
 class Chunks(NamedTuple):
     """A ``function`` of many elements: of ``items``, a pytree of arrays with the ``number`` of elements first.
 
-    ``size`` of them are taken at a time, in a loop, and the rest at the end; all at once where ``size`` is None.
+    ``size`` of them are taken at a time, in a loop, and the rest at the end; all at once where ``size`` is None. Where
+    the results are symmetric matrices, ``half`` may be the function that gives their blocks on and above the diagonal.
     """
 
     function: Callable[[Any], Any]
     items: Any
     number: int
     size: int | None
+    half: Callable[[Any], Any] | None = None
 
     @staticmethod
     def of(function: Callable[[Any], Any], items: Any, number: int, bytes_each: int) -> "Chunks":
@@ -46,7 +48,15 @@ class Chunks(NamedTuple):
 
     def then(self, function: Callable[[Any], Any]) -> "Chunks":
         """Those of another function of the results."""
-        return self._replace(function=lambda item: function(self.function(item)))
+        return self._replace(function=lambda item: function(self.function(item)), half=None)
+
+    def blocks(self, width: int, symmetric: bool) -> "Chunks":
+        """Of matrices ``(n width, n width, elements)`` their blocks ``(pairs, width, width, elements)``, row by row; of
+        symmetric ones those on and above the diagonal.
+        """
+        if symmetric and self.half is not None:
+            return self._replace(function=self.half, half=None)
+        return self.then(lambda matrices: _blocks(matrices, width, symmetric))
 
     def joined(self) -> Any:
         """The results, with the elements first, side by side."""
@@ -106,6 +116,12 @@ def _loop(
 
     body = jax.checkpoint(step, prevent_cse=False) if again else step  # pyright: ignore[reportPrivateImportUsage]
     return jax.lax.scan(body, (total, jnp.zeros((), jnp.int32)), items)[0][0]
+
+
+def _blocks(matrices: Array, width: int, symmetric: bool) -> Array:
+    size = matrices.shape[0] // width
+    blocks = jnp.moveaxis(matrices.reshape(size, width, size, width, -1), 2, 1)
+    return jnp.concatenate([blocks[a, a if symmetric else 0 :] for a in range(size)])
 
 
 def _even(chunk: int, count: int) -> int:

@@ -1,5 +1,6 @@
 """Cells or facets of one type, with quadrature: what is integrated there, element by element."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,10 +146,15 @@ class Domain(eqx.Module):
     def tangents_of(self, form: Form, scale: Any, u: Array, points: Array, group: int = 0) -> Chunks:
         """Element tangents ``(n_local, n_local, n)`` of a form at ``u`` times ``scale``, not computed yet."""
 
-        def kernel(*arguments: Any) -> Array:
-            return scale * element_tangent(self.names, *arguments)
+        def kernel(*arguments: Any, half: bool = False) -> Array:
+            return scale * element_tangent(self.names, *arguments, half=half)
 
-        return self._mapped(kernel, form, u, points, group, last=True)
+        localised = self._localised(form, u, points, group)
+        whole = self._over(kernel, localised, u, points, last=True)
+        if self.is_facets or len(self.tables) > 1 or not form.symmetric:
+            return whole
+        half = self._over(functools.partial(kernel, half=True), localised, u, points, last=True)
+        return whole._replace(half=half.function)
 
     def evaluate(self, function: Callable[[Any, Any, Point], Any], form: Any, u: Array, points: Array, group: int = 0):
         """``function(form, u, point)`` at every quadrature point: arrays ``(n_elements, n_points, ...)``."""
@@ -169,14 +175,12 @@ class Domain(eqx.Module):
 
         ``group`` says which entry of the form's quadrature fields belongs to this domain.
         """
-        return self._mapped(kernel, form, u, points, group).joined()
-
-    def _mapped(self, kernel: Any, form: Any, u: Array, points: Array, group: int, last: bool = False) -> Chunks:
-        """The same for chunks of elements, whose axis stays the last one where ``last`` is true."""
-        return self._over(kernel, self._localised(form, u, points, group), u, points, last)
+        return self._over(kernel, self._localised(form, u, points, group), u, points).joined()
 
     def _over(self, kernel: Any, form: Any, u: Array, points: Array, last: bool = False) -> Chunks:
-        """The same for a form whose values are by element and by point already."""
+        """The same for chunks of elements, whose axis stays the last one where ``last`` is true, and for a form whose
+        values are by element and by point already.
+        """
         rows, shared = eqx.partition(form, _has_rows, is_leaf=_has_rows)
         fields = tuple(table.gather(u) for table in self.tables)
 

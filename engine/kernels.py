@@ -202,10 +202,13 @@ def _over_points(table: Array, values: Array, shared: bool) -> Array:
     return jnp.sum(table[inner] * values[:, None], axis=0)
 
 
-def element_tangent(names: tuple[str, ...], form: Form, local: tuple[Array, ...], frame: Frame) -> Array:
+def element_tangent(
+    names: tuple[str, ...], form: Form, local: tuple[Array, ...], frame: Frame, half: bool = False
+) -> Array:
     """K[a i, b j, n] = Σ_q S[q, a, m] T[q, i, m, j, n] S[q, b, n] for each element n.
 
-    S are values and gradients in the reference cell, T the pointwise tangent against them, with the measure.
+    S are values and gradients in the reference cell, T the pointwise tangent against them, with the measure. With
+    ``half``, which wants cells, one field and a symmetric form, only the blocks K[(a, b), i, j, n] with a ≤ b.
     """
     fields = jets(frame, local)
     widths = tuple(values[0, ..., 0].size for values in local)
@@ -236,6 +239,8 @@ def element_tangent(names: tuple[str, ...], form: Form, local: tuple[Array, ...]
             part = _pulled(_pulled(part, frame.inverse, 2, parts), frame.inverse, 4, parts)
             part = part * frame.measure[:, None, None, None, None]
             alike = form.symmetric and f == g
+            if alike and half:
+                return _half(left, part)
             blocks.append(_sandwich(left, part, right, frame.shared, alike))
         rows.append(jnp.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0])
     return jnp.concatenate(rows, axis=0) if len(rows) > 1 else rows[0]
@@ -288,9 +293,17 @@ def _sandwich(left: Array, middle: Array, right: Array, shared: bool, symmetric:
         return jnp.einsum("qam,qimbje->aibje", left, half).reshape(count, other, -1)
     both = jnp.einsum("qam,qbn->abqmn", left, right)
     if symmetric:
-        return _symmetric(both, middle).reshape(count, other, -1)
+        return _distinct(both, middle)[_numbers(left.shape[1], middle.shape[1])].reshape(count, other, -1)
     blocks = _product(both, middle).reshape(*both.shape[:2], *middle.shape[1::2])
     return jnp.swapaxes(blocks, 1, 2).reshape(count, other, -1)
+
+
+def _half(table: Array, middle: Array) -> Array:
+    """The same of a symmetric T and one table that all elements share, as ``((a, b), i, j, e)`` for a ≤ b."""
+    k, c, e = table.shape[1], middle.shape[1], middle.shape[-1]
+    a, b = np.triu_indices(k)
+    rows = _distinct(jnp.einsum("qam,qbn->abqmn", table, table), middle)
+    return rows.reshape(-1, 1, 1, e) if c == 1 else rows[_numbers(k, c)[a, :, b]]
 
 
 def _product(both: Array, middle: Array) -> Array:
@@ -302,8 +315,8 @@ def _product(both: Array, middle: Array) -> Array:
     return (both.reshape(-1, q * m * n) @ columns).reshape(*both.shape[:-3], i * j * e)
 
 
-def _symmetric(both: Array, middle: Array) -> Array:
-    """The same for T = Tᵀ as ``(a, i, b, j, e)``, with half of the operations.
+def _distinct(both: Array, middle: Array) -> Array:
+    """The distinct entries of the same for T = Tᵀ, with half of the operations; `_numbers` says which is where.
 
     Blocks of equal components are symmetric in themselves, and those above the diagonal are those below it transposed.
     """
@@ -312,14 +325,20 @@ def _symmetric(both: Array, middle: Array) -> Array:
     folded = jnp.where(m == n, 1.0, 2.0) * 0.5 * (both[..., m, n] + both[..., n, m])
     equal = jnp.stack([middle[:, s, :, s][:, m, n] for s in range(c)], axis=2)  # (q, mn, i, e)
     upper = (folded[a, b].reshape(len(a), -1) @ equal.reshape(-1, c * e)).reshape(len(a) * c, e)
+    if not len(i):
+        return upper
+    mixed = jnp.stack([middle[:, s, :, t] for s, t in zip(i, j, strict=True)], axis=1)[:, :, :, None]
+    return jnp.concatenate([upper, _product(both, mixed).reshape(k * k * len(i), e)])
+
+
+def _numbers(k: int, c: int) -> np.ndarray:
+    """Which of the `_distinct` entries of k nodes with c components each is at ``(a, i, b, j)``."""
+    a, b = np.triu_indices(k)
     number = np.zeros((k, c, k, c), dtype=np.int32)
     for s in range(c):
         number[a, s, b, s] = number[b, s, a, s] = np.arange(len(a)) * c + s
-    if not len(i):
-        return upper[number]
-    mixed = jnp.stack([middle[:, s, :, t] for s, t in zip(i, j, strict=True)], axis=1)[:, :, :, None]
-    blocks = _product(both, mixed).reshape(k * k * len(i), e)
-    places = len(upper) + np.arange(k * k * len(i)).reshape(k, k, len(i))
+    i, j = np.triu_indices(c, 1)
+    places = len(a) * c + np.arange(k * k * len(i)).reshape(k, k, len(i))
     for p, (s, t) in enumerate(zip(i, j, strict=True)):
         number[:, s, :, t], number[:, t, :, s] = places[..., p], places[..., p].T
-    return jnp.concatenate([upper, blocks])[number]
+    return number

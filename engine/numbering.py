@@ -23,12 +23,12 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
     corners = [
         np.asarray(block.cells)[:, : len(e.entity_nodes[0])] for block, e in zip(mesh.blocks, elements, strict=True)
     ]
+    if mesh.degree == 1 and all(_as_cells(e, c) for e, c in zip(elements, corners, strict=True)):
+        return tuple(np.asarray(block.cells) for block in mesh.blocks), mesh.n_points  # every point belongs to a cell
     used = np.zeros(mesh.n_points, dtype=bool)
     for vertices in corners:
         used[vertices] = True
     rank = None if used.all() else np.cumsum(used) - 1
-    if rank is None and mesh.degree == 1 and all(_as_cells(e, c) for e, c in zip(elements, corners, strict=True)):
-        return tuple(np.asarray(block.cells) for block in mesh.blocks), mesh.n_points
     numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int32) for c, e in zip(corners, elements, strict=True)]
     for table, vertices, element in zip(numbers, corners, elements, strict=True):
         table[:, [local[0] for local in element.entity_nodes[0]]] = vertices if rank is None else rank[vertices]

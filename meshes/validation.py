@@ -125,6 +125,8 @@ def orientations(
     """
     sign = _affine_signs(points, cells, cell_type, degree)
     left, samples = np.flatnonzero(sign == _UNKNOWN), _samples(cell_type, degree)
+    if not len(left):
+        return sign
     components = np.ascontiguousarray(points.T)
     size = float(np.linalg.norm(np.ptp(points, axis=0)))
 
@@ -215,8 +217,8 @@ def basix_vertices(cell_type: str) -> Float[np.ndarray, "n_vertices dim"]:
 
 def check_geometry(points: Float[np.ndarray, "n_points dim"], blocks: Sequence[CellBlock], degree: int) -> None:
     """Refuse coordinates that are not finite and cells that are inverted or degenerate."""
-    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(bad):
+    if not np.isfinite(points).all():
+        bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
         raise MeshError(f"{len(bad)} points are not finite, the first of them number {bad[0]}.")
     for block, first in zip(blocks, block_offsets(blocks), strict=False):
         cells = np.asarray(block.cells)

@@ -20,6 +20,7 @@ from gemel.engine.assembly.layout import ElementSum, MatrixLayout, MatrixSum, as
 from gemel.engine.chunks import Chunks
 from gemel.engine.compiling import one_program
 from gemel.engine.spaces import FunctionSpace, Space
+from gemel.loops import compiled, in_parts, index
 from gemel.solvers.implicit import stop_gradient
 from gemel.solvers.placing import on_device
 from gemel.solvers.stencil import Lattice, StencilOperator
@@ -50,9 +51,26 @@ def _spacing(space: FunctionSpace, nodes: tuple[int, ...]) -> tuple[float, ...]:
     points = stop_gradient(space.mesh.points)
     if isinstance(points, Tracer):
         return (1.0,) * len(nodes)
-    x = np.asarray(points).reshape(*nodes, -1)
-    means = [np.linalg.norm(np.diff(x, axis=axis), axis=-1).mean() for axis in range(len(nodes))]
+    x = np.ascontiguousarray(points, np.float64)
+    means = []
+    for axis, size in enumerate(nodes):
+        stride = math.prod(nodes[axis + 1 :])
+        parts = in_parts(len(x), lambda first, last, size=size, stride=stride: _lengths(x, first, last, size, stride))
+        means.append(sum(parts) / (len(x) // size * (size - 1)))
     return tuple(2.0 ** round(np.log2(mean / min(means))) for mean in means)
+
+
+@compiled
+def _lengths(x, first, last, size, stride):
+    """The sum of the distances of points to the next ones along an axis of so many, ``stride`` numbers further on."""
+    total = 0.0
+    for node in range(first, last):
+        if node // stride % size < size - 1:
+            squares = 0.0
+            for d in range(x.shape[1]):
+                squares += (x[index(node + stride), d] - x[index(node), d]) ** 2
+            total += np.sqrt(squares)
+    return total
 
 
 _FEW = 16
@@ -118,15 +136,15 @@ class LatticeMatrixSum(MatrixSum):
         for group, mine in zip(self.groups, groups, strict=True):
             if isinstance(group, LatticeCells) and group.where is None:
                 for chunks in mine:
-                    planes = chunks.in_units(math.prod(lattice.cells[1:]))
+                    planes = chunks.blocks(lattice.components, symmetric).in_units(math.prod(lattice.cells[1:]))
                     total = planes.folded(total, functools.partial(self._add, symmetric))
             else:
                 left.append((group, mine))
         return self._with_others(total, left, symmetric) if left else total
 
-    def _add(self, symmetric: bool, total: Array, matrices: Array, first: Any) -> Array:
-        """``total`` with the matrices of whole planes of cells, from the one with number ``first`` on."""
-        part = self._of_cells(self._packed(matrices, symmetric), symmetric)
+    def _add(self, symmetric: bool, total: Array, blocks: Array, first: Any) -> Array:
+        """``total`` with the blocks of whole planes of cells, from the one with number ``first`` on."""
+        part = self._of_cells(blocks, symmetric)
         if part.shape == total.shape:
             return total + part
         at, axis = first // math.prod(self.lattice.cells[1:]), part.ndim - len(self.lattice.nodes)
@@ -138,7 +156,7 @@ class LatticeMatrixSum(MatrixSum):
     ) -> Float[Array, "..."]:
         """``total`` with groups that are some of the cells, and others."""
         packed = [
-            [chunks.then(lambda one: self._packed(one, symmetric)) for chunks in mine]
+            [chunks.blocks(self.lattice.components, symmetric) for chunks in mine]
             if isinstance(group, LatticeCells)
             else mine
             for group, mine in left
@@ -154,12 +172,6 @@ class LatticeMatrixSum(MatrixSum):
             total = total + self._of_cells(cells, symmetric)
         left_out = math.prod(lattice.shape[1:]) * lattice.middle if symmetric else 0
         return _with_entries(total, groups, local, left_out)
-
-    def _packed(self, matrices: Float[Array, "_ _ m"], symmetric: bool) -> Float[Array, "pairs c c m"]:
-        """The blocks of pairs of corners, of symmetric matrices those on and above the diagonal."""
-        k, c = len(self.lattice.corners), self.lattice.components
-        blocks = jnp.moveaxis(matrices.reshape(k, c, k, c, -1), 2, 1)
-        return jnp.concatenate([blocks[a, a if symmetric else 0 :] for a in range(k)])
 
     def _of_cells(self, blocks: Float[Array, "pairs c c m"], symmetric: bool) -> Array:
         """The sums over whole planes of cells, at their nodes: a pair of corners of a cell adds to the offset between
@@ -274,13 +286,33 @@ class LatticeLayout(MatrixLayout):
 def _cell_numbers(lattice: Lattice, dofs: np.ndarray) -> np.ndarray | None:
     """Which cell of the lattice each element is, where all are whole cells, corner by corner; else None."""
     c, corners = lattice.components, np.asarray(np.ravel_multi_index(np.transpose(lattice.corners), lattice.nodes))
-    local = (corners[:, None] * c + np.arange(c)).ravel().astype(dofs.dtype)
-    if dofs.shape[1] != len(local) or not np.array_equal(dofs, dofs[:, :1] + local) or np.any(dofs[:, 0] % c):
+    local = (corners[:, None] * c + np.arange(c)).ravel()
+    if dofs.shape[1] != len(local):
         return None
-    at = np.unravel_index(dofs[:, 0] // c, lattice.nodes)
-    if any(np.any(index == size - 1) for index, size in zip(at, lattice.nodes, strict=True)):
-        return None
-    return np.asarray(np.ravel_multi_index(at, lattice.cells))
+    tables = (np.ascontiguousarray(dofs), local, np.asarray(lattice.nodes), np.empty(len(dofs), np.int64))
+    fits = in_parts(len(dofs), lambda first, last: _number_cells(first, last, c, *tables))
+    return tables[-1] if all(fits) else None
+
+
+@compiled
+def _number_cells(first, last, width, dofs, local, nodes, numbers):
+    """Write the numbers of cells whose unknowns are ``local`` from the first one on; False where there are others."""
+    for element in range(first, last):
+        start = dofs[element, 0]
+        if start % width:
+            return False
+        for k in range(len(local)):
+            if dofs[element, k] != start + local[k]:
+                return False
+        node, number, stride = start // width, 0, 1
+        for axis in range(len(nodes) - 1, -1, -1):
+            at, size = node % nodes[axis], nodes[axis]
+            if at == size - 1:
+                return False
+            number += at * stride
+            node, stride = node // size, stride * (size - 1)
+        numbers[element] = number
+    return True
 
 
 def _pairs(members: np.ndarray) -> np.ndarray:

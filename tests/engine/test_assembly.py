@@ -44,6 +44,25 @@ def test_sums_of_matrices_are_those_of_a_dense_sum(width, gathered, monkeypatch)
     np.testing.assert_allclose(layout.operator(thrice, symmetric=False).to_scipy().toarray(), 3 * expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", ["quadrilateral", "tetrahedron", "hexahedron"])
+@pytest.mark.parametrize("vector", [False, True], ids=["scalar", "vector"])
+def test_half_of_a_symmetric_element_matrix_is_that_half_of_the_whole(cell, vector):
+    mesh = gm.rectangle(2, 3) if cell == "quadrilateral" else gm.box(1, 2, 2, cell=cell)
+    rng = np.random.default_rng(2)
+    mesh = dataclasses.replace(mesh, points=mesh.points + 0.05 * rng.random(mesh.points.shape), shape=None)
+    space = gm.FunctionSpace(mesh, "P1" if cell == "tetrahedron" else "Q1", (mesh.dim,) if vector else ())
+    root = rng.standard_normal((mesh.dim, mesh.dim))
+    kinematics = {"kinematics": "plane strain"} if mesh.dim == 2 else {}
+    problem = gm.Elasticity(space, 2.0, 0.3, **kinematics) if vector else gm.Heat(space, jnp.asarray(root @ root.T))
+    (chunks,) = problem.problem.contributions[0].tangents(jnp.zeros(space.n_dofs), jnp.asarray(mesh.points))
+    assert chunks.half is not None
+    width = space.n_components
+    half = chunks.blocks(width, symmetric=True).joined()
+    np.testing.assert_allclose(half, chunks._replace(half=None).blocks(width, symmetric=True).joined(), atol=1e-13)
+    size = len(chunks.joined()) // width
+    assert half.shape[:3] == (size * (size + 1) // 2, width, width)
+
+
 def in_no_order(n: int, shape: tuple[int, ...] = ()) -> gm.FunctionSpace:
     return gm.FunctionSpace(dataclasses.replace(gm.box(n, n, n), shape=None), "Q1", shape)
 
