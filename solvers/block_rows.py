@@ -139,17 +139,18 @@ def largest_eigenvalue(
     memory of its own.
     """
     root = np.sqrt(np.abs(inverse_diagonal))
-    v = np.random.default_rng(0).standard_normal(len(root))
+    number = root.dtype.type
+    v = np.random.default_rng(0).standard_normal(len(root)).astype(root.dtype)
     v /= np.sqrt(_dot(v, v))
-    before, scaled, beta = np.zeros_like(v), root * v, 0.0
+    before, scaled, beta = np.zeros_like(v), root * v, number(0.0)
     alphas, betas = [], []
     for _ in range(min(steps, len(v))):
         w = product(scaled)
         in_parts(len(v), lambda *part, w=w, u=before, b=beta: _weigh(*part, root, w, u, b))
-        alpha = _dot(v, w)
+        alpha = number(_dot(v, w))
         in_parts(len(v), lambda *part, w=w, v=v, a=alpha: _subtract(*part, w, a, v))
         alphas.append(alpha)
-        beta = float(np.sqrt(_dot(w, w)))
+        beta = number(np.sqrt(_dot(w, w)))
         if beta <= 1e-12 * abs(alpha):
             break
         betas.append(beta)

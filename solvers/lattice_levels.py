@@ -48,7 +48,7 @@ class LatticeMatrix(NamedTuple):
         c, steps = self.lattice.components, self.steps
         reach = int(steps.max())
         padded = np.pad(x.reshape(c, -1), [(0, 0), (reach, reach)])  # what leads outside is zero in the matrix
-        y = np.zeros((c, self.lattice.n_nodes))
+        y = np.zeros((c, self.lattice.n_nodes), x.dtype)
         in_parts(y.shape[1], lambda *part: _product(*part, self.flat, padded, steps, reach, self.symmetric, y))
         return y.ravel()
 
