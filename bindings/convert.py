@@ -160,7 +160,8 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
 
 def _drift_from(message: calibration_pb2.Drift) -> Drift:
     step = message.step if message.HasField("step") else None
-    return Drift(message.sensor, message.experiment, message.unit, message.change, message.span, step, message.alone)
+    facts = (message.sensor, message.experiment, message.unit, message.change, message.span)
+    return Drift(*facts, step, message.alone, message.follows)
 
 
 def ranges_from(message: calibration_pb2.Fit) -> dict[str, dict[str, tuple[float, float]]]:

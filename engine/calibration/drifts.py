@@ -5,8 +5,9 @@ covariance $M = I - J C J^\top$ where the noise is as it is taken for. A drift a
 rows of one sensor, of which the fit takes some up; Rao's score $d^\top r / \sqrt{d^\top M d}$ of it is standard normal
 without one, and $-d^\top r / d^\top M d$ is how large a fit would find it, to first order. `gemel.engine.trends` holds
 that against the slow variation of what is left, in the metric $M$; what follows an offset, the sensor's own course or
-an input is none. The strongest is taken first, and the others are looked for beside it, as the fit spreads the drift of
-one sensor over all. Other losses than least squares, and how steps are looked for beside a model error, are in
+an input is none, but of a trend that does it is said that it may be one. The strongest is taken first, and the others
+are looked for beside it, as the fit spreads the drift of one sensor over all. Other losses than least squares, and how
+steps are looked for beside a model error, are in
 `gemel.engine.calibration.pseudovalues` and `gemel.engine.trends`.
 
 A gain that is off is not looked for. Its score takes the sensor's own course for $d$, which what a model leaves that
@@ -16,7 +17,7 @@ Source: Rao, *Large sample tests of statistical hypotheses ...*, Proc. Camb. Phi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -27,6 +28,11 @@ from gemel.engine.datareport import duration, unit_of_time
 from gemel.engine.trends import SLOW, strengths
 from gemel.engine.twin import Twin
 from gemel.engine.units import difference_from_si, difference_in_words, difference_unit, written
+
+_NEARLY = 0.5
+"""Of trends that go along with something else, how much of the strongest one another has to reach to be named in its
+place, if it is larger: beside what explains most of both the strengths tell little.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Drift:
         step: when the step is, in s; None for a trend.
         alone: whether this happens to less than half of the sensors; of more, or of one of two, it may as well be the
             model that strays, or another sensor.
+        follows: what a trend goes along with, "the input 'power'" or "its own level", so that an error of the model
+            leaves the same; "" for what nothing else explains.
     """
 
     sensor: str
@@ -51,6 +59,7 @@ class Drift:
     span: float
     step: float | None
     alone: bool = True
+    follows: str = ""
 
     @property
     def course(self) -> str:
@@ -79,7 +88,13 @@ def drift_words(drifts: Sequence[Drift]) -> list[str]:
                 f"What is left of {drift.course}: a sensor that was moved or adjusted would explain it; fit what came "
                 "before and after as two experiments with its offset among their 'own' parameters."
             )
-    unclear = [drift.course for drift in drifts if not drift.alone]
+    found += [
+        f"What is left of {drift.course}, along with {drift.follows}: this sensor or another drifts, or the model errs "
+        f"with it; this record cannot tell, one in which {drift.follows} comes back to where it was would."
+        for drift in drifts
+        if drift.follows
+    ]
+    unclear = [drift.course for drift in drifts if not drift.alone and not drift.follows]
     if unclear:
         found.append(
             f"In what the fit leaves, {' and '.join(unclear)}: this sensor, another one or the model is wrong, and the "
@@ -96,6 +111,11 @@ class _Found:
     place: int
     excess: float
     change: float
+
+    @property
+    def size(self) -> float:
+        """The change in units of what matters."""
+        return abs(self.change) / self.rows.least
 
 
 def find_drifts(
@@ -121,31 +141,61 @@ def find_drifts(
     if derivative is not slopes:
         inverse = np.linalg.inv(np.linalg.qr(derivative, mode="r"))
         spread = inverse @ inverse.T
-    return _told(_taken(left, spread, spread @ (derivative.T @ rows)), problem.twin)
+    ahead = spread @ (derivative.T @ rows)
+    found = _taken(left, [], spread, ahead)
+    alone = 2 * len({one.rows.sensor for one in found}) < len({one.sensor for one in left})
+    trends = {trend: one for one in left if all(one is not other.rows for other in found) for trend in _trend_of(one)}
+    followers = _taken(list(trends), found, spread, ahead, _NEARLY)
+    return (
+        *(_told(one, problem.twin, alone) for one in found),
+        *(_told(one, problem.twin, False, _companion(trends[one.rows])) for one in followers),
+    )
 
 
-def _taken(rows: Sequence[Remains], spread: np.ndarray, ahead: np.ndarray) -> tuple[list[_Found], int]:
-    """What was found, one after the other, and of how many sensors it might have been.
+def _trend_of(rows: Remains) -> list[Remains]:
+    """The rows with a trend as their only candidate, of which nothing but an offset is taken out; none where a trend is
+    no candidate.
+    """
+    first = rows.fixed + SLOW
+    if rows.candidates[0].step is not None:
+        return []
+    kept = np.r_[0, rows.fixed : first + 1]
+    gram, right, slopes = rows.gram[np.ix_(kept, kept)], rows.right[kept], rows.slopes[:, kept]
+    return [replace(rows, candidates=rows.candidates[:1], gram=gram, right=right, slopes=slopes, fixed=1, along=())]
+
+
+def _companion(rows: Remains) -> str:
+    """With which of the sensor's own level and the inputs a trend goes along most, beside an offset."""
+    trend, others = rows.fixed + SLOW, np.arange(1, rows.fixed)
+    gram = rows.gram - np.outer(rows.gram[:, 0], rows.gram[0]) / rows.gram[0, 0]
+    sizes = np.diagonal(gram)[others]
+    known = sizes > 1e-9 * np.diagonal(rows.gram)[others]
+    shares = np.where(known, gram[trend, others] ** 2 / np.where(known, sizes, 1.0), 0.0)
+    return rows.along[int(np.argmax(shares))]
+
+
+def _taken(
+    rows: Sequence[Remains], known: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray, nearly: float = 1.0
+) -> list[_Found]:
+    """What is found beside what is known, one after the other: while one is beyond its limit, the largest in units of
+    the noise of those that reach ``nearly`` as much of theirs, which at one is the strongest alone.
 
     ``ahead`` is one more step, which a fit at its limit has not made.
     """
     found: list[_Found] = []
     while True:
         left = [one for one in rows if all(one is not other.rows for other in found)]
-        best = max((_strongest(one, found, spread, ahead) for one in left), key=lambda one: one.excess, default=None)
-        if best is None or best.excess < 1.0:
-            return found, len({one.sensor for one in rows})
-        found.append(best)
+        tried = [_strongest(one, [*known, *found], spread, ahead) for one in left]
+        most = max((one.excess for one in tried), default=0.0)
+        if most < 1.0:
+            return found
+        found.append(max((one for one in tried if one.excess >= nearly * most), key=lambda one: one.size))
 
 
-def _told(taken: tuple[list[_Found], int], twin: Twin) -> tuple[Drift, ...]:
-    found, several = taken
-    alone = 2 * len({one.rows.sensor for one in found}) < several
-    return tuple(
-        Drift(rows.sensor, rows.experiment, twin.sensor(rows.sensor).unit, one.change, rows.span, candidate.step, alone)
-        for one in found
-        for rows, candidate in [(one.rows, one.rows.candidates[one.place])]
-    )
+def _told(one: _Found, twin: Twin, alone: bool, follows: str = "") -> Drift:
+    rows, candidate = one.rows, one.rows.candidates[one.place]
+    unit = twin.sensor(rows.sensor).unit
+    return Drift(rows.sensor, rows.experiment, unit, one.change, rows.span, candidate.step, alone, follows)
 
 
 def _strongest(rows: Remains, found: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray) -> _Found:

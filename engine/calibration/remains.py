@@ -29,6 +29,7 @@ class Remains:
         gram, right: of columns as `strengths` has them, as if nothing had been fitted.
         slopes: ``(p, m)`` the products of the Jacobian and the columns.
         fixed: how many columns come before the cosines; after them come the candidates, then their pulses.
+        along: what the fixed columns after the first, the offset, are.
         span: the time from the first row to the last, in s.
     """
 
@@ -40,6 +41,7 @@ class Remains:
     right: np.ndarray
     slopes: np.ndarray
     fixed: int
+    along: tuple[str, ...]
     span: float
 
 
@@ -48,6 +50,7 @@ class _Records(NamedTuple):
 
     times: np.ndarray
     inputs: np.ndarray
+    along: tuple[str, ...]
     data: np.ndarray
     shares: np.ndarray
     names: tuple[str, ...]
@@ -104,7 +107,8 @@ def _records(
     inputs = [np.asarray(course) for course in _courses(tuple(experiment.inputs.values()), times)]
     table = np.stack(inputs) if inputs else np.zeros((0, len(times)))
     noises = {name: bind(sensors[name].noise, values) for name in experiment.names}
-    return _Records(times, table, np.asarray(experiment.data), shares, experiment.names, sensors, noises)
+    along = ("its own level", *(f"the input '{name}'" for name in experiment.inputs))
+    return _Records(times, table, along, np.asarray(experiment.data), shares, experiment.names, sensors, noises)
 
 
 def _seen(names: Sequence[str], shares: np.ndarray, members: Sequence[str]) -> np.ndarray:
@@ -153,7 +157,8 @@ def _remains(
     error = records.noises[first].error
     least = float(np.hypot(records.noises[first].std, 0.0 if error is None else error.std))
     table, ahead, changes = (np.asarray(part) for part in (gram, right, products))
-    return Remains(label, experiment, candidates, least, table, ahead, changes, fixed, float(times[-1] - times[0]))
+    span = float(times[-1] - times[0])
+    return Remains(label, experiment, candidates, least, table, ahead, changes, fixed, records.along, span)
 
 
 def _whitened(

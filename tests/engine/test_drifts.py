@@ -63,14 +63,14 @@ def cup(drift: Any = None, model: gm.ModelError | None = None, sensors: str = "A
     return gm.Twin("cup", gm.Ode(network, 120.0, diffrax.Tsit5(scan_kind="bounded")), made)
 
 
-def readings(seed: int) -> dict[str, np.ndarray]:
+def readings(seed: int, heat: gm.Series = HEAT["P"], times: np.ndarray = TIMES) -> dict[str, np.ndarray]:
     """Those of three sensors in the cup, which keeps (T - 293 - P/K) exp(-K t/C) over each sample."""
     clean, C, K = [293.0], 1000.0, 0.6
-    for power in np.asarray(HEAT["P"].at(TIMES[:-1])):
+    for power in np.asarray(heat.at(times[:-1])):
         end = 293.0 + power / K
         clean.append(end + (clean[-1] - end) * np.exp(-120.0 * K / C))
     rng = np.random.default_rng(seed)
-    return {name: np.asarray(clean) + NOISE * rng.standard_normal(len(TIMES)) for name in "ABC"}
+    return {name: np.asarray(clean) + NOISE * rng.standard_normal(len(times)) for name in "ABC"}
 
 
 @pytest.mark.slow
@@ -120,6 +120,19 @@ def test_a_sensor_that_was_moved_is_named_and_what_is_of_all_is_not_blamed_on_on
     assert told.endswith("more of them, or one held against a reference, would.")
     lasting = cup(model=gm.ModelError(6 * NOISE, 9000.0), sensors="AB")
     assert gm.calibrate(lasting, gm.Record(TIMES, values, HEAT)).drifts == ()
+
+
+def test_a_trend_that_goes_along_with_an_input_is_said_to_be_unclear():
+    """Five times the noise while the power rises all the time: a drift, or a model that errs with the power."""
+    times, power = TIMES[:120], gm.Series(TIMES[[0, 119]], np.array([5.0, 30.0]), hold=False)
+    values = readings(8, power, times)
+    assert gm.calibrate(cup(), gm.Record(times, values, {"P": power})).drifts == ()
+    values["A"] = values["A"] + 5 * NOISE * times / times[-1]
+    (found,) = gm.calibrate(cup(), gm.Record(times, values, {"P": power})).drifts
+    assert (found.sensor, found.step, found.alone, found.follows) == ("A", None, False, "the input 'P'")
+    assert found.change == pytest.approx(5 * NOISE, abs=0.1)
+    (told,) = drift_words([found])
+    assert "K/h), along with the input 'P': this sensor or another drifts, or the model errs with it" in told
 
 
 def test_before_a_fit_a_sensor_is_suspected_only_against_fellows():

@@ -112,7 +112,7 @@ class Fit(_message.Message):
     def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ..., drifts: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ...) -> None: ...
 
 class Drift(_message.Message):
-    __slots__ = ("sensor", "experiment", "unit", "change", "span", "step", "alone")
+    __slots__ = ("sensor", "experiment", "unit", "change", "span", "step", "alone", "follows")
     SENSOR_FIELD_NUMBER: _ClassVar[int]
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,7 @@ class Drift(_message.Message):
     SPAN_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     ALONE_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWS_FIELD_NUMBER: _ClassVar[int]
     sensor: str
     experiment: str
     unit: str
@@ -127,7 +128,8 @@ class Drift(_message.Message):
     span: float
     step: float
     alone: bool
-    def __init__(self, sensor: _Optional[str] = ..., experiment: _Optional[str] = ..., unit: _Optional[str] = ..., change: _Optional[float] = ..., span: _Optional[float] = ..., step: _Optional[float] = ..., alone: _Optional[bool] = ...) -> None: ...
+    follows: str
+    def __init__(self, sensor: _Optional[str] = ..., experiment: _Optional[str] = ..., unit: _Optional[str] = ..., change: _Optional[float] = ..., span: _Optional[float] = ..., step: _Optional[float] = ..., alone: _Optional[bool] = ..., follows: _Optional[str] = ...) -> None: ...
 
 class InputRange(_message.Message):
     __slots__ = ("term", "input", "least", "greatest")
