@@ -140,7 +140,12 @@ def _half_width(forecast: Forecast, members: Sequence[str], unit: str) -> str:
 
 
 def plot_forecast(
-    path: Path, twin: Twin, forecast: Forecast, record: Record | None = None, fitted: Record | None = None
+    path: Path,
+    twin: Twin,
+    forecast: Forecast,
+    record: Record | None = None,
+    fitted: Record | None = None,
+    verdict: str = "",
 ) -> None:
     """Draw measured, twin and credible band by sensor into a PNG: up to eight, of an image the pixel in its middle.
 
@@ -150,14 +155,18 @@ def plot_forecast(
         forecast: at the times of the record.
         record: what was measured, if anything was.
         fitted: the part of the record that was fitted, if any.
+        verdict: that on the fit, where it is to stand in the title.
     """
+    title = "\n".join([twin.description or twin.name, *([f"Its fit was judged: {verdict}"] if verdict else [])])
     if forecast.run.times is None:
-        _plot_values(path, twin, forecast, record)
+        _plot_values(path, twin, forecast, record, title)
     else:
-        _plot_series(path, twin, forecast, record, fitted)
+        _plot_series(path, twin, forecast, record, fitted, title)
 
 
-def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None) -> None:
+def _plot_series(
+    path: Path, twin: Twin, forecast: Forecast, record: Record | None, fitted: Record | None, title: str
+) -> None:
     """For each sensor a panel of readings, and one of what was measured minus the twin with the band about zero."""
     shown = dict(list(one_each(twin).items())[:8])
     times, scale, unit = time_axis(np.asarray(forecast.run.times))
@@ -186,7 +195,7 @@ def _plot_series(path: Path, twin: Twin, forecast: Forecast, record: Record | No
             axis.axvline(end, color=LINE, lw=1, ls="--", label="end of the fitted part")
         axis.grid(alpha=0.25)
     rows[0][0].legend(loc="best", fontsize=8, frameon=False, ncols=2)
-    rows[0][0].set_title(twin.description or twin.name, loc="left", fontsize=11)
+    rows[0][0].set_title(title, loc="left", fontsize=11)
     rows[-1][0].set_xlabel(f"time [{unit}]")
     save(drawing, path)
 
@@ -245,7 +254,7 @@ def _draw_difference(
         axis.set_title(f"in the band: {said}", loc="right", fontsize=9)
 
 
-def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None) -> None:
+def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | None, title: str) -> None:
     """Deviations from the measured values: in per cent, or of temperatures in kelvin."""
     drawing, ((axis,),) = figure(1)
     names = list(one_each(twin))
@@ -267,7 +276,7 @@ def _plot_values(path: Path, twin: Twin, forecast: Forecast, record: Record | No
     axis.set_yticks(places, list(one_each(twin).values()))
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlabel(f"deviation from the measured value [{'K' if warm else '%'}]")
-    axis.set_title(twin.description or twin.name, loc="left", fontsize=11)
+    axis.set_title(title, loc="left", fontsize=11)
     axis.legend(loc="best", fontsize=8, frameon=False)
     axis.grid(alpha=0.25, axis="x")
     save(drawing, path)

@@ -44,8 +44,8 @@ def partings(
     times: Float[np.ndarray, " n"],
     courses: Mapping[str, Float[np.ndarray, " n"]],
     inputs: Sequence[Float[np.ndarray, " n"]] = (),
-) -> list[Parting]:
-    """The sensors that part from their fellows.
+) -> tuple[list[Parting], list[str]]:
+    """The sensors that part from their fellows, and those that have none.
 
     Args:
         times: in s.
@@ -61,7 +61,7 @@ def partings(
         for other in sorted(near, key=lambda each: -near[each])[:_FELLOWS]:
             if near[other] >= _TOGETHER:
                 tested[name, other] = _parting(times, values, courses[other], inputs)
-    return _named(tested)
+    return _named(tested), [name for name in courses if all(one != name for one, _ in tested)]
 
 
 def _named(tested: Mapping[tuple[str, str], tuple[float, float | None] | None]) -> list[Parting]:

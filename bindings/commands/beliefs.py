@@ -25,6 +25,11 @@ class Believed:
     ranges: Ranges
     fit: FitRecord | None = None
 
+    @property
+    def verdict(self) -> str:
+        """That on the fit; "" where there is none, or nothing is known of it."""
+        return "" if self.fit is None else self.fit.verdict
+
     def doubts(self) -> list[str]:
         """A sentence on the verdict, and what spoke against the fit; none where nothing did."""
         if self.fit is None or not self.fit.against:

@@ -221,14 +221,15 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> Reported:
     figures = fit_figures(fit)
     figures["verdict"] = {"verdict": judgement.verdict, "reasons": list(judgement.marked)}
     common.console.print(parameter_table(fit))
-    found = {name: _keep_experiment(fit, plan, name, result, out) for name, result in runs.items()}
+    verdict = judgement.verdict
+    found = {name: _keep_experiment(fit, plan, name, result, out, verdict) for name, result in runs.items()}
     if list(found) == [""]:
         figures["sensors"] = found[""]
     else:
         figures["experiments"] = {name: {"sensors": sensors} for name, sensors in found.items()}
     save_belief_of(out / "belief.json", fit, judgement)
     if unseen is not None:
-        figures["validation"] = _keep_validation(fit, *unseen, out)
+        figures["validation"] = _keep_validation(fit, *unseen, out, verdict)
     certainty = Certainty.kept(out, fit)
     kept, figures = certainty.keep(out, fit), figures | certainty.figures(fit)
     save_json(out / "figures.json", figures)
@@ -241,11 +242,11 @@ def report(file: TwinFile, fit: Fit, plan: FitPlan, out: Path) -> Reported:
     return reported
 
 
-def _keep_experiment(fit: Fit, plan: FitPlan, name: str, result: Forecast, out: Path) -> dict[str, Any]:
+def _keep_experiment(fit: Fit, plan: FitPlan, name: str, result: Forecast, out: Path, verdict: str) -> dict[str, Any]:
     """Write and show what came of one experiment; return its figures."""
     record, fitted, twin = plan.measured[name], plan.fitted[name], fit.twin_in(name)
     save_run(out / f"{file_name('forecast', name)}.zarr", result)
-    plot_forecast(out / f"{file_name('forecast', name)}.png", twin, result, record, fitted)
+    plot_forecast(out / f"{file_name('forecast', name)}.png", twin, result, record, fitted, verdict)
     figures = comparison_figures(result, record, fitted, plan.sensors)
     if name:
         common.console.print(f"[bold]{name}[/bold]")
@@ -268,12 +269,12 @@ def _validation(file: TwinFile, fit: Fit) -> tuple[Forecast, Record] | None:
         return with_warnings(fit.twin, forecast(fit.twin, record.inputs, record.times), fit.ranges), record
 
 
-def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path) -> dict[str, Any]:
+def _keep_validation(fit: Fit, result: Forecast, record: Record, out: Path, verdict: str) -> dict[str, Any]:
     """Write and show what came of the validation data; return the figures."""
     figures = comparison_figures(result, record)
     save_run(out / "validation.zarr", result)
     save_json(out / "validation.json", {"sensors": figures})
-    plot_forecast(out / "validation.png", fit.twin, result, record)
+    plot_forecast(out / "validation.png", fit.twin, result, record, verdict=verdict)
     common.console.print(comparison_table(fit.twin, figures, "Twin against validation data"))
     common.show_warnings(result.run)
     common.console.print(f"Written to {out}: validation.json, validation.zarr, validation.png", soft_wrap=True)

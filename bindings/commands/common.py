@@ -1,6 +1,8 @@
 """What several commands share: the twin file, its data, quantities on the command line, output."""
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,10 @@ from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
 from gemel.names import listed
 
-console = Console(highlight=False)
+_IN_FILES = 120
+"""Columns of tables where nothing says how wide the terminal is, as in files and pipes."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _IN_FILES)
 
 _MOST_TIMES = 10_000_000
 

@@ -48,10 +48,10 @@ def run(path: Path, options: ForecastOptions) -> None:
         figures = comparison_figures(result, measured)
         save_json(out / "figures.json", figures)
         common.console.print(comparison_table(twin, figures))
-        plot_forecast(out / "forecast.png", twin, result, measured)
+        plot_forecast(out / "forecast.png", twin, result, measured, verdict=belief.verdict)
         drawn += [picture.name for picture in plot_images(out, twin, result.run, measured).values()]
     else:
-        plot_forecast(out / "forecast.png", twin, result)
+        plot_forecast(out / "forecast.png", twin, result, verdict=belief.verdict)
     common.console.print(f"Written to {out}: {', '.join(drawn)}", soft_wrap=True)
     if status != 0:
         raise SolveError(f"The forecast failed: {status.message}")

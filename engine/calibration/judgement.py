@@ -217,8 +217,8 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
         ratio = score.spread / float(noise.spread)
         if ratio > 2:
             care.append(
-                f"What is left of {score.label} after the fit is {ratio:.1f} times its noise: the model or the noise "
-                "is wrong, and the intervals are too narrow."
+                f"What is left of {score.label} after the fit is by the median {ratio:.1f} times its noise: the model "
+                "or the noise is wrong, and the intervals are too narrow."
             )
         limit = 2 / np.sqrt(score.samples)
         if noise.correlation_time == 0 and score.correlation > max(0.5, limit):

@@ -9,11 +9,21 @@ import numpy as np
 
 from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
+from gemel.engine.trends import FEWEST
 from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import read_instant, read_window
 from gemel.engine.twinfile.datachecks import is_nan
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.findings import Instant, cautions, channel_report, departures, find_flaws, notes, without
+from gemel.engine.twinfile.findings import (
+    Instant,
+    cautions,
+    channel_report,
+    departures,
+    find_flaws,
+    not_compared,
+    notes,
+    without,
+)
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import DataTable, InputColumnTable
@@ -77,10 +87,11 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     order = [*table.readings, *table.inputs]
     reports.sort(key=lambda report: (report.kind == "input", order.index(report.name)))
     late = [_late_input(name, series, record) for name, series in inputs.items()]
-    report = DataReport(tuple(reports), window.origin, tuple(notes(parts)), zoned=sources[0].clock.zoned is True)
-    parted = departures(record, table.readings, flaws, report.instant)
+    report = DataReport(tuple(reports), window.origin, zoned=sources[0].clock.zoned is True)
+    parted, alone = departures(record, table.readings, flaws, report.instant)
     warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence), *parted]
-    return record, replace(report, cautions=tuple(warnings))
+    told = [*notes(parts), *([not_compared(alone)] if alone and np.asarray(record.times).size >= FEWEST else [])]
+    return record, replace(report, notes=tuple(told), cautions=tuple(warnings))
 
 
 def _alive(part: Part) -> dict[str, list[bool]]:

@@ -117,8 +117,9 @@ def cautions(parts: Sequence[Part]) -> list[str]:
 
 def departures(
     record: Record, columns: Mapping[str, ColumnTable], flaws: Mapping[str, Flaws], when: Instant
-) -> list[str]:
-    """Sentences on sensors that part from others of their dimension; images, and what seems stuck, are passed over.
+) -> tuple[list[str], list[str]]:
+    """Sentences on sensors that part from others of their dimension, and the names of those that go with no other one;
+    images, and what seems stuck, are passed over.
 
     Args:
         record: what was read.
@@ -137,11 +138,13 @@ def departures(
             groups.append([name])
     times = np.asarray(record.times)
     inputs = [np.asarray(series.at(times)) for series in record.inputs.values()]
-    found = []
+    found, alone = [], []
     for group in groups:
         courses = {name: np.asarray(record.readings[name], float) for name in group}
-        found += [_departure(one, columns[one.sensors[0]].unit, when) for one in partings(times, courses, inputs)]
-    return found
+        parted, rest = partings(times, courses, inputs)
+        found += [_departure(one, columns[one.sensors[0]].unit, when) for one in parted]
+        alone += rest
+    return found, alone
 
 
 def _departure(one: Parting, unit: str, when: Instant) -> str:
@@ -156,6 +159,13 @@ def _departure(one: Parting, unit: str, when: Instant) -> str:
     return (
         f"{one.sensors[0]}: it goes with {fellows}, but parts from them {how}: {what} of it would explain that{cure}."
     )
+
+
+def not_compared(names: Sequence[str]) -> str:
+    """A sentence on sensors that go with no other one."""
+    who = f"{', '.join(names[:-1])} and {names[-1]} drift" if names[1:] else f"{names[0]} drifts"
+    them = "them" if names[1:] else "it"
+    return f"Whether {who} cannot be seen in the data alone, as no other sensor goes with {them}: a fit looks for that."
 
 
 def _span(times: np.ndarray, first: int, last: int) -> Span:
