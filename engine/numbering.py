@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import basix
 import numpy as np
+from jax.core import Tracer
 
 from gemel.engine.elements import LagrangeElement
 from gemel.loops import compiled, index
@@ -23,20 +24,27 @@ def number_nodes(mesh: Mesh, elements: Sequence[LagrangeElement]) -> tuple[tuple
     corners = [
         np.asarray(block.cells)[:, : len(e.entity_nodes[0])] for block, e in zip(mesh.blocks, elements, strict=True)
     ]
-    if mesh.degree == 1 and all(_as_cells(e, c) for e, c in zip(elements, corners, strict=True)):
-        return tuple(np.asarray(block.cells) for block in mesh.blocks), mesh.n_points  # every point belongs to a cell
-    used = np.zeros(mesh.n_points, dtype=bool)
-    for vertices in corners:
-        used[vertices] = True
-    rank = None if used.all() else np.cumsum(used) - 1
+    same = mesh.degree == 1 and all(_as_cells(e, c) for e, c in zip(elements, corners, strict=True))
+    known = not isinstance(mesh.points, Tracer)  # then each of them belongs to a cell
+    rank = None if same and known else _ranks_of(corners, mesh.n_points)
+    if same and rank is None:
+        return tuple(np.asarray(block.cells) for block in mesh.blocks), mesh.n_points
     numbers = [np.zeros((len(c), e.n_nodes), dtype=np.int32) for c, e in zip(corners, elements, strict=True)]
     for table, vertices, element in zip(numbers, corners, elements, strict=True):
         table[:, [local[0] for local in element.entity_nodes[0]]] = vertices if rank is None else rank[vertices]
-    count = int(used.sum())
+    count = mesh.n_points if rank is None else int(rank[-1]) + 1
     for dim in range(1, mesh.cell_dim + 1):
         if any(any(element.entity_nodes[dim]) for element in elements):
             count = _number_inside(mesh.blocks, elements, corners, numbers, dim, mesh.cell_dim, count)
     return tuple(numbers), int(count)
+
+
+def _ranks_of(corners: Sequence[np.ndarray], n_points: int) -> np.ndarray | None:
+    """The number of each point among those that are corners; None where all are."""
+    used = np.zeros(n_points, dtype=bool)
+    for vertices in corners:
+        used[vertices] = True
+    return None if used.all() else np.cumsum(used) - 1
 
 
 def first_places(cell_nodes: Sequence[np.ndarray], n_nodes: int) -> np.ndarray:

@@ -151,7 +151,7 @@ def largest_eigenvalue(
         in_parts(len(v), lambda *part, w=w, v=v, a=alpha: _subtract(*part, w, a, v))
         alphas.append(alpha)
         beta = number(np.sqrt(_dot(w, w)))
-        if beta <= 1e-12 * abs(alpha):
+        if beta <= 4096 * np.finfo(root.dtype).eps * abs(alpha):
             break
         betas.append(beta)
         before, v = v, w

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,21 @@ from gemel.engine.units import UnitError, parse
 from gemel.names import listed
 
 _IN_FILES = 120
-"""Columns of tables where nothing says how wide the terminal is, as in files and pipes."""
+"""Columns of tables where there is no terminal that says how wide it is."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _IN_FILES)
+
+def _columns() -> int | None:
+    """The width of tables; None where a terminal or COLUMNS says it."""
+    if os.environ.get("COLUMNS"):
+        return None
+    for stream in range(3):
+        with contextlib.suppress(OSError):
+            os.get_terminal_size(stream)
+            return None
+    return _IN_FILES
+
+
+console = Console(highlight=False, width=_columns())
 
 _MOST_TIMES = 10_000_000
 

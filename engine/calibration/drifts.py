@@ -29,10 +29,8 @@ from gemel.engine.trends import SLOW, strengths
 from gemel.engine.twin import Twin
 from gemel.engine.units import difference_from_si, difference_in_words, difference_unit, written
 
-_NEARLY = 0.5
-"""Of trends that go along with something else, how much of the strongest one another has to reach to be named in its
-place, if it is larger: beside what explains most of both the strengths tell little.
-"""
+_ALONG = 0.5
+"""The share of a trend that a sensor's own level and the inputs have to explain for it to go along with them."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class Drift:
         change: over the fitted part of the record, or at the step, in SI units.
         span: how long that part is, in s.
         step: when the step is, in s; None for a trend.
-        alone: whether this happens to less than half of the sensors; of more, or of one of two, it may as well be the
-            model that strays, or another sensor.
+        alone: whether this happens to less than half of the sensors and goes along with nothing; else it may as well
+            be the model that strays, or another sensor.
         follows: what a trend goes along with, "the input 'power'" or "its own level", so that an error of the model
             leaves the same; "" for what nothing else explains.
     """
@@ -112,11 +110,6 @@ class _Found:
     excess: float
     change: float
 
-    @property
-    def size(self) -> float:
-        """The change in units of what matters."""
-        return abs(self.change) / self.rows.least
-
 
 def find_drifts(
     problem: CalibrationProblem,
@@ -144,52 +137,58 @@ def find_drifts(
     ahead = spread @ (derivative.T @ rows)
     found = _taken(left, [], spread, ahead)
     alone = 2 * len({one.rows.sensor for one in found}) < len({one.sensor for one in left})
-    trends = {trend: one for one in left if all(one is not other.rows for other in found) for trend in _trend_of(one)}
-    followers = _taken(list(trends), found, spread, ahead, _NEARLY)
+    rest = [one for one in left if all(one is not other.rows for other in found)]
+    trends = {trend: companion for one in rest for trend, companion in _trend_of(one)}
+    followers = _taken(list(trends), found, spread, ahead)[:1]  # of what is unclear one is enough
     return (
         *(_told(one, problem.twin, alone) for one in found),
-        *(_told(one, problem.twin, False, _companion(trends[one.rows])) for one in followers),
+        *(_told(one, problem.twin, False, trends[one.rows]) for one in followers),
     )
 
 
-def _trend_of(rows: Remains) -> list[Remains]:
-    """The rows with a trend as their only candidate, of which nothing but an offset is taken out; none where a trend is
-    no candidate.
+def _trend_of(rows: Remains) -> list[tuple[Remains, str]]:
+    """The rows with a trend as their only candidate, of which nothing but an offset is taken out, and what the trend
+    goes along with; none where a trend is no candidate, or goes along with nothing.
     """
     first = rows.fixed + SLOW
-    if rows.candidates[0].step is not None:
+    companion = _companion(rows) if rows.candidates[0].step is None else ""
+    if not companion:
         return []
     kept = np.r_[0, rows.fixed : first + 1]
     gram, right, slopes = rows.gram[np.ix_(kept, kept)], rows.right[kept], rows.slopes[:, kept]
-    return [replace(rows, candidates=rows.candidates[:1], gram=gram, right=right, slopes=slopes, fixed=1, along=())]
+    plain = replace(rows, candidates=rows.candidates[:1], gram=gram, right=right, slopes=slopes, fixed=1, along=())
+    return [(plain, companion)]
 
 
 def _companion(rows: Remains) -> str:
-    """With which of the sensor's own level and the inputs a trend goes along most, beside an offset."""
+    """Of the sensor's own level and the inputs, beside an offset, the one that explains most of a trend; "" where all
+    of them together leave more than half of it.
+    """
     trend, others = rows.fixed + SLOW, np.arange(1, rows.fixed)
     gram = rows.gram - np.outer(rows.gram[:, 0], rows.gram[0]) / rows.gram[0, 0]
-    sizes = np.diagonal(gram)[others]
-    known = sizes > 1e-9 * np.diagonal(rows.gram)[others]
-    shares = np.where(known, gram[trend, others] ** 2 / np.where(known, sizes, 1.0), 0.0)
-    return rows.along[int(np.argmax(shares))]
+    known = others[np.diagonal(gram)[others] > 1e-9 * np.diagonal(rows.gram)[others]]
+    if not len(known):
+        return ""
+    sizes = np.sqrt(np.diagonal(gram)[known] * gram[trend, trend])
+    shares = gram[trend, known] / sizes
+    among = gram[np.ix_(known, known)] * gram[trend, trend] / np.outer(sizes, sizes)
+    if shares @ np.linalg.pinv(among, hermitian=True) @ shares < _ALONG:
+        return ""
+    return rows.along[int(known[np.argmax(np.abs(shares))]) - 1]
 
 
-def _taken(
-    rows: Sequence[Remains], known: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray, nearly: float = 1.0
-) -> list[_Found]:
-    """What is found beside what is known, one after the other: while one is beyond its limit, the largest in units of
-    the noise of those that reach ``nearly`` as much of theirs, which at one is the strongest alone.
-
-    ``ahead`` is one more step, which a fit at its limit has not made.
+def _taken(rows: Sequence[Remains], known: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray) -> list[_Found]:
+    """What is found beside what is known, one after the other; ``ahead`` is one more step, which a fit at its limit has
+    not made.
     """
     found: list[_Found] = []
     while True:
         left = [one for one in rows if all(one is not other.rows for other in found)]
-        tried = [_strongest(one, [*known, *found], spread, ahead) for one in left]
-        most = max((one.excess for one in tried), default=0.0)
-        if most < 1.0:
+        tried = (_strongest(one, [*known, *found], spread, ahead) for one in left)
+        best = max(tried, key=lambda one: one.excess, default=None)
+        if best is None or best.excess < 1.0:
             return found
-        found.append(max((one for one in tried if one.excess >= nearly * most), key=lambda one: one.size))
+        found.append(best)
 
 
 def _told(one: _Found, twin: Twin, alone: bool, follows: str = "") -> Drift:

@@ -9,7 +9,6 @@ import numpy as np
 
 from gemel.engine.datareport import ChannelReport, DataReport, count_of, duration
 from gemel.engine.signals import Record, Series
-from gemel.engine.trends import FEWEST
 from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import read_instant, read_window
 from gemel.engine.twinfile.datachecks import is_nan
@@ -90,7 +89,7 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     report = DataReport(tuple(reports), window.origin, zoned=sources[0].clock.zoned is True)
     parted, alone = departures(record, table.readings, flaws, report.instant)
     warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence), *parted]
-    told = [*notes(parts), *([not_compared(alone)] if alone and np.asarray(record.times).size >= FEWEST else [])]
+    told = [*notes(parts), *([not_compared(alone)] if alone else [])]
     return record, replace(report, notes=tuple(told), cautions=tuple(warnings))
 
 

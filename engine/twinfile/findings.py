@@ -10,6 +10,7 @@ from gemel.engine.datareport import ChannelReport, Span, count_of
 from gemel.engine.fellows import Parting, partings
 from gemel.engine.screening import outliers, stuck, suspects
 from gemel.engine.signals import Record
+from gemel.engine.trends import FEWEST
 from gemel.engine.twinfile.channels import Channel, Part
 from gemel.engine.twinfile.clocks import goes_back_an_hour
 from gemel.engine.twinfile.images import PixelColumn
@@ -118,8 +119,8 @@ def cautions(parts: Sequence[Part]) -> list[str]:
 def departures(
     record: Record, columns: Mapping[str, ColumnTable], flaws: Mapping[str, Flaws], when: Instant
 ) -> tuple[list[str], list[str]]:
-    """Sentences on sensors that part from others of their dimension, and the names of those that go with no other one;
-    images, and what seems stuck, are passed over.
+    """Sentences on sensors that part from others of their dimension, and the names of those that go with no other one
+    and have enough samples for a fit to see a drift; images, and what seems stuck, are passed over.
 
     Args:
         record: what was read.
@@ -143,7 +144,7 @@ def departures(
         courses = {name: np.asarray(record.readings[name], float) for name in group}
         parted, rest = partings(times, courses, inputs)
         found += [_departure(one, columns[one.sensors[0]].unit, when) for one in parted]
-        alone += rest
+        alone += [name for name in rest if np.isfinite(courses[name]).sum() >= FEWEST]
     return found, alone
 
 
@@ -165,7 +166,7 @@ def not_compared(names: Sequence[str]) -> str:
     """A sentence on sensors that go with no other one."""
     who = f"{', '.join(names[:-1])} and {names[-1]} drift" if names[1:] else f"{names[0]} drifts"
     them = "them" if names[1:] else "it"
-    return f"Whether {who} cannot be seen in the data alone, as no other sensor goes with {them}: a fit looks for that."
+    return f"Whether {who} is for a fit to say: no other sensor is seen to go with {them}."
 
 
 def _span(times: np.ndarray, first: int, last: int) -> Span:
