@@ -9,7 +9,7 @@ import numpy as np
 
 from gemel.bindings.proto.generated.gemel.v1 import calibration_pb2, twin_pb2, types_pb2
 from gemel.engine import Belief, Fit, Record, Series, Twin
-from gemel.engine.calibration.drifts import Drift
+from gemel.engine.calibration.drifts import Drift, Unseen
 from gemel.engine.calibration.experiments import joint_belief
 from gemel.solvers import Code, Status
 
@@ -133,6 +133,7 @@ def fit_message(fit: Fit) -> calibration_pb2.Fit:
             for label, (low, high) in inputs.items()
         ],
         drifts=[calibration_pb2.Drift(**dataclasses.asdict(drift)) for drift in fit.drifts],
+        unseen=[calibration_pb2.UnseenDrift(**dataclasses.asdict(one)) for one in fit.unseen],
     )
 
 
@@ -155,6 +156,9 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
         message.gain if message.HasField("gain") else float("nan"),
         ranges_from(message),
         tuple(_drift_from(drift) for drift in message.drifts),
+        tuple(
+            Unseen(one.sensor, one.experiment, one.unit, one.change, one.parameter, one.shift) for one in message.unseen
+        ),
     )
 
 

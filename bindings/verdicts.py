@@ -30,6 +30,7 @@ def judgement_message(judgement: Judgement) -> calibration_pb2.Judgement:
         meaning=judgement.meaning,
         against=judgement.against,
         in_favour=judgement.in_favour,
+        open=judgement.open,
         scores=[
             calibration_pb2.Score(
                 part=_PARTS[score.part], naive=score.naive, **{name: getattr(score, name) for name in _SAME}
@@ -46,4 +47,4 @@ def judgement_from(message: calibration_pb2.Judgement) -> Judgement:
         for score in message.scores
     )
     words: Any = message.words
-    return Judgement(words, tuple(message.against), tuple(message.in_favour), scores)
+    return Judgement(words, tuple(message.against), tuple(message.in_favour), scores, tuple(message.open))

@@ -265,6 +265,7 @@ def fit_figures(fit: Fit) -> dict[str, Any]:
         "status": {"code": int(fit.status.worst()), "message": fit.message},
         "expected_gain": fit.gain,
         "drifts": [asdict(drift) for drift in fit.drifts],
+        "unseen_drifts": [asdict(one) for one in fit.unseen],
     }
 
 

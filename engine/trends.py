@@ -35,7 +35,7 @@ _PARTS = 24
 """At how many places a step is looked for."""
 _JUMPS = 8
 """At how many more where what is left jumps."""
-_EXPLAINED = 1e-2
+EXPLAINED = 1e-2
 """The share of a candidate that must be left by what else explains it."""
 
 
@@ -127,7 +127,7 @@ def strengths(
     parts = np.concatenate([table[chosen[:, :, None], chosen[:, None, :]], table[chosen, -1][:, :, None]], axis=2)
     parts, _ = _eliminated(parts, range(1))
     pivots, products = parts[:, 1, 1], parts[:, 1, -1]
-    told = pivots > _EXPLAINED * whole
+    told = pivots > EXPLAINED * whole
     _, squares = _eliminated(parts, range(1, SLOW + 2))
     waves = squares[:, 1:]
     found = Strengths(*np.zeros((3, count)))

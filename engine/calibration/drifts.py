@@ -13,6 +13,8 @@ steps are looked for beside a model error, are in
 A gain that is off is not looked for. Its score takes the sensor's own course for $d$, which what a model leaves that
 errs follows as well: of 60 fits of three healthy sensors, of a device whose loss grows by 0.4 % a kelvin, which its
 twin does not know, 24 named one of them by 4 %; and one that sits 3 % cooler looks as if it were off.
+How large a drift of a sensor may be without being named follows from the same numbers, and so does how far it would
+carry the parameters, $C J^\top d$ a unit of it: where they take up nearly all of $d$, the fit is as good as before.
 Source: Rao, *Large sample tests of statistical hypotheses ...*, Proc. Camb. Phil. Soc. 44, 1948.
 """
 
@@ -25,12 +27,16 @@ from jaxtyping import Array, Float
 from gemel.engine.calibration.problem import CalibrationProblem
 from gemel.engine.calibration.remains import Remains, remains_of
 from gemel.engine.datareport import duration, unit_of_time
-from gemel.engine.trends import SLOW, strengths
+from gemel.engine.trends import EXPLAINED, SLOW, TREND, strengths
 from gemel.engine.twin import Twin
 from gemel.engine.units import difference_from_si, difference_in_words, difference_unit, written
 
 _ALONG = 0.5
 """The share of a trend that a sensor's own level and the inputs have to explain for it to go along with them."""
+
+
+_FEW, _MOST = 3.0, 10.0
+"""From how many times the noise on a drift that passes unseen is worth a word, and up to how many it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,46 @@ def drift_words(drifts: Sequence[Drift]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """A drift that would not have been named, as the parameters take it up.
+
+    Attributes:
+        sensor: which.
+        experiment: in which, "" for a single record.
+        unit: the one that the sensor is shown in.
+        change: over the fitted part of the record, in SI units: the largest that passes, or ten times the noise.
+        parameter: the one that it moves most.
+        shift: by how much, in its standard deviations.
+    """
+
+    sensor: str
+    experiment: str
+    unit: str
+    change: float
+    parameter: str
+    shift: float
+
+    @property
+    def words(self) -> str:
+        """The drift in words."""
+        name = f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
+        return f"of {name} by {difference_in_words(self.change, self.unit)}"
+
+
+def unseen_words(unseen: Sequence[Unseen]) -> list[str]:
+    """A sentence on all of them, and what to try; none where there are none."""
+    if not unseen:
+        return []
+    most, (*others, last) = max(unseen, key=lambda one: one.shift), [one.words for one in unseen]
+    each = f"{', '.join(others)} or {last}" if others else last
+    return [
+        f"A drift {each} over the fitted record would pass unseen, and move {most.parameter} by up to {most.shift:.2g} "
+        "of its standard deviations: hold the sensors against a reference, or give them a 'drift' to see what is then "
+        "known."
+    ]
+
+
+@dataclass(frozen=True)
 class _Found:
     """A candidate of a sensor: how strong it is in units of its limit, and how large in SI units."""
 
@@ -117,8 +163,9 @@ def find_drifts(
     residual: Float[Array, " m"],
     jacobian: Float[Array, "m p"],
     covariance: Float[Array, "p p"],
-) -> tuple[Drift, ...]:
-    """The sensors of which the residuals run away, the strongest first.
+) -> tuple[tuple[Drift, ...], tuple[Unseen, ...]]:
+    """The sensors of which the residuals run away, the strongest first; and drifts of the others that would have passed
+    unseen, where they are several times the noise.
 
     Args:
         problem: what was fitted.
@@ -130,7 +177,7 @@ def find_drifts(
     values, slopes, spread = (np.asarray(each) for each in (residual, jacobian, covariance))
     left, rows, derivative = remains_of(problem, z, values, slopes)
     if not left:
-        return ()
+        return (), ()
     if derivative is not slopes:
         inverse = np.linalg.inv(np.linalg.qr(derivative, mode="r"))
         spread = inverse @ inverse.T
@@ -140,10 +187,34 @@ def find_drifts(
     rest = [one for one in left if all(one is not other.rows for other in found)]
     trends = {trend: companion for one in rest for trend, companion in _trend_of(one)}
     followers = _taken(list(trends), found, spread, ahead)[:1]  # of what is unclear one is enough
-    return (
-        *(_told(one, problem.twin, alone) for one in found),
-        *(_told(one, problem.twin, False, trends[one.rows]) for one in followers),
-    )
+    named = [_told(one, problem.twin, alone) for one in found]
+    named += [_told(one, problem.twin, False, trends[one.rows]) for one in followers]
+    known = {(drift.sensor, drift.experiment) for drift in named}
+    tried = {
+        (one.sensor, one.experiment): one for one in (*rest, *trends)
+    }  # those with less taken out, where there are
+    unseen = (_unseen(one, problem, spread) for key, one in tried.items() if key not in known)
+    return tuple(named), tuple(one for one in unseen if one is not None)
+
+
+def _unseen(rows: Remains, problem: CalibrationProblem, spread: np.ndarray) -> Unseen | None:
+    """The largest drift of a sensor that would not be named, up to `_MOST`; None where that is small."""
+    trend = rows.fixed + SLOW
+    if rows.candidates[0].step is not None:
+        return None
+    kept = [*range(rows.fixed), trend]
+    table = (rows.gram - rows.slopes.T @ spread @ rows.slopes)[np.ix_(kept, kept)]
+    inner = np.linalg.pinv(table[:-1, :-1], hermitian=True)
+    left = float(table[-1, -1] - table[-1, :-1] @ inner @ table[:-1, -1])
+    told = left > EXPLAINED * rows.gram[trend, trend]
+    change = min(_MOST * rows.least, TREND[0] / np.sqrt(left) if told else np.inf)
+    if change < _FEW * rows.least:
+        return None
+    shift = np.abs(spread @ rows.slopes[:, trend]) * change / np.sqrt(np.diagonal(spread))
+    most = int(np.argmax(shift))
+    unit = problem.twin.sensor(rows.sensor).unit
+    label = problem.belief.labels[most]
+    return Unseen(rows.sensor, rows.experiment, unit, change, label, float(shift[most]))
 
 
 def _trend_of(rows: Remains) -> list[tuple[Remains, str]]:

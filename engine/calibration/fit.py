@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gemel.engine.calibration.drifts import Drift, find_drifts
+from gemel.engine.calibration.drifts import Drift, Unseen, find_drifts
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.problem import CalibrationProblem, residual
 from gemel.engine.extrapolation import Ranges, neural_ranges, terms_of
@@ -69,7 +69,7 @@ class Fit(eqx.Module):
     not made yet, and `twin_in` gives it in each; ``places`` says which coordinates are those of each experiment.
     ``gain`` is what one more Newton step is expected to take off the misfit; NaN where that is not known. ``ranges``
     are those that the data took the inputs of neural terms through; see `neural_ranges`. ``drifts`` are the sensors of
-    which the residuals run away; not known of a fit that a server made, whose verdict has them.
+    which the residuals run away, ``unseen`` drifts of others that would have passed unseen.
     """
 
     twin: Twin
@@ -82,6 +82,7 @@ class Fit(eqx.Module):
     gain: float = float("nan")
     ranges: Ranges = eqx.field(default_factory=dict)
     drifts: tuple[Drift, ...] = eqx.field(static=True, default=())
+    unseen: tuple[Unseen, ...] = eqx.field(static=True, default=())
 
     @property
     def converged(self) -> bool:
@@ -252,7 +253,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     fitted = twin.with_belief(after.mean, after.covariance).with_loss(problem.loss)
     ranges = _ranges(problem, joint)
     drifts = find_drifts(problem, state.z, found, jacobian, covariance)
-    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges, drifts)
+    return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges, *drifts)
 
 
 def _ranges(problem: CalibrationProblem, joint: Belief) -> Ranges:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import binomtest
 
-from gemel.engine.calibration.drifts import drift_words
+from gemel.engine.calibration.drifts import drift_words, unseen_words
 from gemel.engine.calibration.fit import Fit
 from gemel.engine.calibration.identifiability import identifiability
 from gemel.engine.calibration.scores import FAR, Score, pooled, scores_of, with_guesses_before
@@ -30,7 +30,9 @@ UNDETERMINED = 0.5
 """A parameter of which the data explain less than this share of the variance is that of the prior."""
 
 _MANY_FAR = 0.005
-"""The share of samples beyond `FAR` that is said."""
+"""The share of samples beyond `FAR` that is said, ..."""
+_BY_FAR = 1.5
+"""... and fewer where they make the error so many times what it is by the median."""
 
 Verdict = Literal["usable", "usable with care", "not determined", "not usable"]
 
@@ -44,12 +46,15 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Judgement:
-    """The scores, a verdict, and what speaks against the twin and for it, one sentence each."""
+    """The scores, a verdict, and what speaks against the twin and for it, and what the data leave open, one sentence
+    each.
+    """
 
     verdict: Verdict
     against: tuple[str, ...]
     in_favour: tuple[str, ...]
     scores: tuple[Score, ...]
+    open: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -58,8 +63,9 @@ class Judgement:
 
     @property
     def marked(self) -> tuple[str, ...]:
-        """The reasons with "-" before those against the twin and "+" before those for it."""
-        return (*(f"- {reason}" for reason in self.against), *(f"+ {reason}" for reason in self.in_favour))
+        """The reasons with "-" before those against the twin and "+" before those for it, and with "?" what is open."""
+        kinds = {"-": self.against, "+": self.in_favour, "?": self.open}
+        return tuple(f"{mark} {reason}" for mark, reasons in kinds.items() for reason in reasons)
 
     @property
     def meaning(self) -> str:
@@ -96,11 +102,11 @@ def judge(
     if unseen is not None:
         scores += tuple(scores_of(fit, *unseen, next(iter(parts.values())), (), another=True))
     scores = pooled(scores, fit.twin.images)
-    bad, care, good = _of_prediction(scores, timed=next(iter(parts.values())).times is not None)
+    robust = not isinstance(fit.twin.loss, Gaussian)
+    bad, care, good = _of_prediction(scores, next(iter(parts.values())).times is not None, robust)
     if fit.converged and fit.status.worst() != Code.SUCCESS:
         good.insert(0, f"The calibration need not go on: {fit.message}")
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
-    robust = not isinstance(fit.twin.loss, Gaussian)
     bad += _without_reading(runs, records)
     if fit.converged:
         first = drift_words(fit.drifts)
@@ -124,7 +130,8 @@ def judge(
         verdict = "usable with care" if care or first else "usable"
     if verdict != "not usable" and fit.belief.names and len(unknown) == len(fit.belief.names):
         verdict = "not determined"
-    return Judgement(verdict, (*first, *bad, *care), tuple(good), scores)
+    open_ = unseen_words(fit.unseen) if fit.converged else []
+    return Judgement(verdict, (*first, *bad, *care), tuple(good), scores, tuple(open_))
 
 
 def _alone(given: Any) -> bool:
@@ -142,7 +149,7 @@ def _without_reading(runs: Mapping[str, Forecast], records: Mapping[str, Record]
     return found
 
 
-def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], list[str], list[str]]:
+def _of_prediction(scores: Sequence[Score], timed: bool, robust: bool) -> tuple[list[str], list[str], list[str]]:
     """What held-out samples say against the twin, for caution, and for it."""
     bad, care, good = [], [], []
     held = [score for score in scores if score.part != "fitted"]
@@ -171,7 +178,8 @@ def _of_prediction(scores: Sequence[Score], timed: bool) -> tuple[list[str], lis
         if many and not _honest(score) and score.coverage < _HOLLOW:
             bad.append(f"{holds}: how sure it says to be means nothing.")
         elif many and not _honest(score):
-            much = "too narrow" if score.coverage < HONEST[0] else "wider than needed"
+            wide = "wider than needed" + (", as the loss allows for samples that are far off" if robust else "")
+            much = "too narrow" if score.coverage < HONEST[0] else wide
             care.append(f"{holds}: {much}.")
         elif many and score.coverage < HONEST[0]:
             care.append(f"{worth}: too few to tell whether it is too narrow.")
@@ -230,6 +238,10 @@ def _of_residuals(fit: Fit, scores: Sequence[Score]) -> list[str]:
     return care
 
 
+def _matter(score: Score) -> bool:
+    return score.far > _MANY_FAR or (score.far > 0 and score.rmse > _BY_FAR * score.spread)
+
+
 def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     """Which fitted samples are hardly those of normal noise, and what became of them."""
     if robust:
@@ -241,5 +253,5 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
         f"lie more than {FAR:g} times its noise off: "
         f"{advice}"
         for score in scores
-        if score.part == "fitted" and score.far > _MANY_FAR
+        if score.part == "fitted" and _matter(score)
     ]

@@ -166,7 +166,7 @@ def not_compared(names: Sequence[str]) -> str:
     """A sentence on sensors that go with no other one."""
     who = f"{', '.join(names[:-1])} and {names[-1]} drift" if names[1:] else f"{names[0]} drifts"
     them = "them" if names[1:] else "it"
-    return f"Whether {who} is for a fit to say: no other sensor is seen to go with {them}."
+    return f"Whether {who} is for a fit to say: no other sensor runs closely enough along with {them}."
 
 
 def _span(times: np.ndarray, first: int, last: int) -> Span:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gemel as gm
-from gemel.engine.calibration.drifts import drift_words
+from gemel.engine.calibration.drifts import drift_words, unseen_words
 from gemel.engine.fellows import Parting, partings
 from gemel.engine.trends import candidates_over, cosines_over, strengths
 
@@ -136,6 +136,32 @@ def test_a_trend_that_goes_along_with_an_input_is_said_to_be_unclear():
     values = readings(8)  # power that comes and goes: a weak drift goes along with nothing
     values["A"] = values["A"] + 1.3 * NOISE * TIMES / TIMES[-1]
     assert gm.calibrate(cup(), gm.Record(TIMES, values, HEAT)).drifts == ()
+
+
+def test_a_drift_that_the_parameters_take_up_is_said_to_pass_unseen_and_how_far_it_moves_them():
+    """One sensor, and power that rises all the time: a drift is as well a loss that is smaller."""
+    times, power = TIMES[:120], gm.Series(TIMES[[0, 119]], np.array([5.0, 30.0]), hold=False)
+    values = {"A": readings(10, power, times)["A"]}
+    fit = gm.calibrate(cup(sensors="A"), gm.Record(times, values, {"P": power}))
+    (unseen,) = fit.unseen
+    assert (unseen.sensor, unseen.parameter, fit.drifts) == ("A", "K", ())
+    assert unseen.change == pytest.approx(10 * NOISE)
+    (told,) = unseen_words(fit.unseen)
+    assert told.startswith(
+        "A drift of A by 1 K over the fitted record would pass unseen, and move K by up to 28 of its"
+    )
+    record = gm.Record(times, values, {"P": power})
+    judged = gm.judge(fit, gm.forecast(fit.twin, {"P": power}, times), record, record)
+    assert judged.open == (told,)
+    assert judged.marked[-1] == f"? {told}"
+    values["A"] = values["A"] + unseen.change * times / times[-1]
+    moved = gm.calibrate(cup(sensors="A"), gm.Record(times, values, {"P": power}))
+    assert moved.drifts == ()
+    place = fit.belief.names.index("K")
+    shift = (moved.belief.mean - fit.belief.mean)[place] / np.sqrt(fit.belief.covariance[place, place])
+    assert abs(shift) == pytest.approx(unseen.shift, rel=0.05)
+    values = {name: readings(0)[name] for name in "A"}  # power that comes and goes leaves a drift in what is left
+    assert gm.calibrate(cup(sensors="A"), gm.Record(TIMES, values, HEAT)).unseen == ()
 
 
 def test_before_a_fit_a_sensor_is_suspected_only_against_fellows():

@@ -78,7 +78,7 @@ class Progress(_message.Message):
     def __init__(self, step: _Optional[int] = ..., cost: _Optional[float] = ..., gradient_norm: _Optional[float] = ..., max_steps: _Optional[int] = ..., seconds_per_step: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...
 
 class Fit(_message.Message):
-    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement", "gain", "ranges", "drifts")
+    __slots__ = ("revision", "status", "steps", "costs", "prior", "posterior", "parameters", "experiments", "own", "joint_prior", "joint_posterior", "judgement", "gain", "ranges", "drifts", "unseen")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class Fit(_message.Message):
     GAIN_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
     DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_FIELD_NUMBER: _ClassVar[int]
     revision: int
     status: _types_pb2.SolveStatus
     steps: int
@@ -109,7 +110,24 @@ class Fit(_message.Message):
     gain: float
     ranges: _containers.RepeatedCompositeFieldContainer[InputRange]
     drifts: _containers.RepeatedCompositeFieldContainer[Drift]
-    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ..., drifts: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ...) -> None: ...
+    unseen: _containers.RepeatedCompositeFieldContainer[UnseenDrift]
+    def __init__(self, revision: _Optional[int] = ..., status: _Optional[_Union[_types_pb2.SolveStatus, _Mapping]] = ..., steps: _Optional[int] = ..., costs: _Optional[_Iterable[float]] = ..., prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[_twin_pb2.Parameter, _Mapping]]] = ..., experiments: _Optional[_Iterable[str]] = ..., own: _Optional[_Iterable[str]] = ..., joint_prior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., joint_posterior: _Optional[_Union[_twin_pb2.Belief, _Mapping]] = ..., judgement: _Optional[_Union[Judgement, _Mapping]] = ..., gain: _Optional[float] = ..., ranges: _Optional[_Iterable[_Union[InputRange, _Mapping]]] = ..., drifts: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ..., unseen: _Optional[_Iterable[_Union[UnseenDrift, _Mapping]]] = ...) -> None: ...
+
+class UnseenDrift(_message.Message):
+    __slots__ = ("sensor", "experiment", "unit", "change", "parameter", "shift")
+    SENSOR_FIELD_NUMBER: _ClassVar[int]
+    EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETER_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_FIELD_NUMBER: _ClassVar[int]
+    sensor: str
+    experiment: str
+    unit: str
+    change: float
+    parameter: str
+    shift: float
+    def __init__(self, sensor: _Optional[str] = ..., experiment: _Optional[str] = ..., unit: _Optional[str] = ..., change: _Optional[float] = ..., parameter: _Optional[str] = ..., shift: _Optional[float] = ...) -> None: ...
 
 class Drift(_message.Message):
     __slots__ = ("sensor", "experiment", "unit", "change", "span", "step", "alone", "follows")
@@ -144,20 +162,22 @@ class InputRange(_message.Message):
     def __init__(self, term: _Optional[str] = ..., input: _Optional[str] = ..., least: _Optional[float] = ..., greatest: _Optional[float] = ...) -> None: ...
 
 class Judgement(_message.Message):
-    __slots__ = ("verdict", "words", "meaning", "against", "in_favour", "scores")
+    __slots__ = ("verdict", "words", "meaning", "against", "in_favour", "scores", "open")
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     MEANING_FIELD_NUMBER: _ClassVar[int]
     AGAINST_FIELD_NUMBER: _ClassVar[int]
     IN_FAVOUR_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
     verdict: Verdict
     words: str
     meaning: str
     against: _containers.RepeatedScalarFieldContainer[str]
     in_favour: _containers.RepeatedScalarFieldContainer[str]
     scores: _containers.RepeatedCompositeFieldContainer[Score]
-    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., words: _Optional[str] = ..., meaning: _Optional[str] = ..., against: _Optional[_Iterable[str]] = ..., in_favour: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ...) -> None: ...
+    open: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., words: _Optional[str] = ..., meaning: _Optional[str] = ..., against: _Optional[_Iterable[str]] = ..., in_favour: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., open: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Score(_message.Message):
     __slots__ = ("sensor", "part", "experiment", "samples", "rmse", "coverage", "correlation", "spread", "far", "worth", "naive")
