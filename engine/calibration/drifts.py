@@ -198,7 +198,9 @@ def find_drifts(
 
 
 def _unseen(rows: Remains, problem: CalibrationProblem, spread: np.ndarray) -> Unseen | None:
-    """The largest drift of a sensor that would not be named, up to `_MOST`; None where that is small."""
+    """The largest drift of a sensor that would not be named, up to `_MOST`; None where that is small, or moves no
+    parameter by a standard deviation.
+    """
     trend = rows.fixed + SLOW
     if rows.candidates[0].step is not None:
         return None
@@ -212,6 +214,8 @@ def _unseen(rows: Remains, problem: CalibrationProblem, spread: np.ndarray) -> U
         return None
     shift = np.abs(spread @ rows.slopes[:, trend]) * change / np.sqrt(np.diagonal(spread))
     most = int(np.argmax(shift))
+    if shift[most] < 1.0:
+        return None
     unit = problem.twin.sensor(rows.sensor).unit
     label = problem.belief.labels[most]
     return Unseen(rows.sensor, rows.experiment, unit, change, label, float(shift[most]))
