@@ -15,6 +15,8 @@ from gemel.engine.extrapolation import Extrapolation, extrapolations
 from gemel.engine.forecasting import Forecast
 from gemel.engine.losses import Gaussian
 from gemel.engine.signals import Record
+from gemel.engine.twin import Twin
+from gemel.engine.units import difference_in_words
 from gemel.solvers.solution import Code
 
 CLEARLY_BETTER = 0.25
@@ -103,7 +105,7 @@ def judge(
         scores += tuple(scores_of(fit, *unseen, next(iter(parts.values())), (), another=True))
     scores = pooled(scores, fit.twin.images)
     robust = not isinstance(fit.twin.loss, Gaussian)
-    bad, care, good = _of_prediction(scores, next(iter(parts.values())).times is not None, robust)
+    bad, care, good = _of_prediction(fit.twin, scores, next(iter(parts.values())).times is not None, robust)
     if fit.converged and fit.status.worst() != Code.SUCCESS:
         good.insert(0, f"The calibration need not go on: {fit.message}")
     care += _of_laws(fit, [*runs.values(), *(() if unseen is None else unseen[:1])])
@@ -149,7 +151,9 @@ def _without_reading(runs: Mapping[str, Forecast], records: Mapping[str, Record]
     return found
 
 
-def _of_prediction(scores: Sequence[Score], timed: bool, robust: bool) -> tuple[list[str], list[str], list[str]]:
+def _of_prediction(
+    twin: Twin, scores: Sequence[Score], timed: bool, robust: bool
+) -> tuple[list[str], list[str], list[str]]:
     """What held-out samples say against the twin, for caution, and for it."""
     bad, care, good = [], [], []
     held = [score for score in scores if score.part != "fitted"]
@@ -172,25 +176,32 @@ def _of_prediction(scores: Sequence[Score], timed: bool, robust: bool) -> tuple[
                     f"On {what} of {score.label} the error is {100 * score.gain:.0f} % under that of the best "
                     f"naive guess ({kind})."
                 )
-        many = timed or score.samples > 1
-        holds = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
-        worth = f"{holds}, which are worth {score.worth:.1f} independent ones"
-        if many and not _honest(score) and score.coverage < _HOLLOW:
-            bad.append(f"{holds}: how sure it says to be means nothing.")
-        elif many and not _honest(score):
-            wide = "wider than needed" + (", as the loss allows for samples that are far off" if robust else "")
-            much = "too narrow" if score.coverage < HONEST[0] else wide
-            care.append(f"{holds}: {much}.")
-        elif many and score.coverage < HONEST[0]:
-            care.append(f"{worth}: too few to tell whether it is too narrow.")
-        elif many:
-            plain = score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
-            good.append(f"{holds}." if plain else f"{worth}.")
-        elif score.coverage < 1:
-            care.append(f"The held-out reading of {score.label} lies outside its 90 % band.")
-        else:
-            good.append(f"The held-out reading of {score.label} lies inside its 90 % band.")
+        for all_said, said in zip((bad, care, good), _of_band(twin, score, timed, robust), strict=True):
+            all_said += said
     return bad, care, good
+
+
+def _of_band(twin: Twin, score: Score, timed: bool, robust: bool) -> tuple[list[str], list[str], list[str]]:
+    """What the 90 % band of one sensor says: against the twin, for caution, and for it."""
+    if not timed and score.samples == 1:
+        if score.coverage < 1:
+            return [], [f"The held-out reading of {score.label} lies outside its 90 % band."], []
+        return [], [], [f"The held-out reading of {score.label} lies inside its 90 % band."]
+    holds = f"The 90 % band of {score.label} holds {100 * score.coverage:.0f} % of the held-out samples"
+    worth = f"{holds}, which are worth {score.worth:.1f} independent ones"
+    aside = ""
+    if score.one_sided:
+        off = difference_in_words(abs(score.bias), twin.sensor(score.sensor).unit)
+        aside = f"; on average the twin reads {off} too {'high' if score.bias > 0 else 'low'}"
+    if _honest(score):
+        if score.coverage < HONEST[0]:
+            return [], [f"{worth}: too few to tell whether it is too narrow."], []
+        plain = score.coverage <= HONEST[1] or score.worth >= score.samples - 0.5
+        return [], [], [f"{holds}." if plain else f"{worth}."]
+    if score.coverage < _HOLLOW:
+        return [f"{holds}: how sure it says to be means nothing{aside}."], [], []
+    wide = "wider than needed" + (", as the loss allows for samples that are far off" if robust else "")
+    return [], [f"{holds}: {f'too narrow{aside}' if score.coverage < HONEST[0] else wide}."], []
 
 
 def _of_laws(fit: Fit, runs: Sequence[Forecast]) -> list[str]:

@@ -32,8 +32,8 @@ class Score:
     ``coverage`` is the share of samples in the 90 % band, ``naive`` the root-mean-square errors of guesses that know
     the fitted part and the inputs (of single values, of the twin before its calibration), ``correlation`` that of
     neighbouring residuals (of their innovations where the sensor has a model error), ``spread`` their standard
-    deviation by the median, which a few wrong samples do not change, and ``far`` the share of them beyond six times the
-    noise.
+    deviation by the median, which a few wrong samples do not change, ``far`` the share of them beyond six times the
+    noise, and ``bias`` their mean: how much too high the twin reads.
     """
 
     sensor: str
@@ -47,11 +47,17 @@ class Score:
     worth: float
     naive: dict[str, float] = field(default_factory=dict)
     experiment: str = ""
+    bias: float = 0.0
 
     @property
     def label(self) -> str:
         """The sensor, and of several experiments which."""
         return f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether the error is mostly its mean, and that no chance."""
+        return abs(self.bias) > max(0.5, 3.0 / max(self.worth, 1.0) ** 0.5) * self.rmse
 
     @property
     def gain(self) -> float | None:
@@ -95,6 +101,7 @@ def _pool(name: str, group: Sequence[Score]) -> Score:
         correlation=mean([score.correlation for score in group]),
         spread=1.4826 * float(np.median(spreads)) if few else root(spreads),
         far=mean([score.far for score in group]),
+        bias=mean([score.bias for score in group]),
         worth=sum(score.worth for score in group),
         naive={kind: root([score.naive[kind] for score in guessed], guessed) for kind in kinds},
     )
@@ -140,6 +147,7 @@ def scores_of(
                     worth=1.0 if record.times is None else noise.worth(np.asarray(record.times, dtype=float)[chosen]),
                     naive={} if part == "fitted" else _naive(name, record, fitted, chosen, another),
                     experiment=experiment,
+                    bias=float(np.mean(error[chosen])),
                 )
             )
     return found

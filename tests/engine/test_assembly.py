@@ -52,7 +52,7 @@ def test_half_of_a_symmetric_element_matrix_is_that_half_of_the_whole(cell, vect
     mesh = dataclasses.replace(mesh, points=mesh.points + 0.05 * rng.random(mesh.points.shape), shape=None)
     space = gm.FunctionSpace(mesh, "P1" if cell == "tetrahedron" else "Q1", (mesh.dim,) if vector else ())
     root = rng.standard_normal((mesh.dim, mesh.dim))
-    kinematics = {"kinematics": "plane strain"} if mesh.dim == 2 else {}
+    kinematics: Any = {"kinematics": "plane strain"} if mesh.dim == 2 else {}
     problem = gm.Elasticity(space, 2.0, 0.3, **kinematics) if vector else gm.Heat(space, jnp.asarray(root @ root.T))
     (chunks,) = problem.problem.contributions[0].tangents(jnp.zeros(space.n_dofs), jnp.asarray(mesh.points))
     assert chunks.half is not None

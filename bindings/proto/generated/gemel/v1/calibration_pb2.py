@@ -28,7 +28,7 @@ from gemel.bindings.proto.generated.gemel.v1 import types_pb2 as gemel_dot_v1_do
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agemel/v1/calibration.proto\x12\x08gemel.v1\x1a\x13gemel/v1/twin.proto\x1a\x14gemel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x01\x12\x15\n\rgradient_norm\x18\x03 \x01(\x01\x12\x11\n\tmax_steps\x18\x04 \x01(\x05\x12\x1d\n\x10seconds_per_step\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_seconds_per_stepB\x0f\n\r_seconds_left\"\xf1\x03\n\x03\x46it\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12%\n\x06status\x18\x02 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\r\n\x05\x63osts\x18\x04 \x03(\x01\x12\x1f\n\x05prior\x18\x05 \x01(\x0b\x32\x10.gemel.v1.Belief\x12#\n\tposterior\x18\x06 \x01(\x0b\x32\x10.gemel.v1.Belief\x12\'\n\nparameters\x18\x07 \x03(\x0b\x32\x13.gemel.v1.Parameter\x12\x13\n\x0b\x65xperiments\x18\x08 \x03(\t\x12\x0b\n\x03own\x18\t \x03(\t\x12%\n\x0bjoint_prior\x18\n \x01(\x0b\x32\x10.gemel.v1.Belief\x12)\n\x0fjoint_posterior\x18\x0b \x01(\x0b\x32\x10.gemel.v1.Belief\x12&\n\tjudgement\x18\x0c \x01(\x0b\x32\x13.gemel.v1.Judgement\x12\x11\n\x04gain\x18\r \x01(\x01H\x00\x88\x01\x01\x12$\n\x06ranges\x18\x0e \x03(\x0b\x32\x14.gemel.v1.InputRange\x12\x1f\n\x06\x64rifts\x18\x0f \x03(\x0b\x32\x0f.gemel.v1.Drift\x12%\n\x06unseen\x18\x10 \x03(\x0b\x32\x15.gemel.v1.UnseenDriftB\x07\n\x05_gain\"q\n\x0bUnseenDrift\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x63hange\x18\x04 \x01(\x01\x12\x11\n\tparameter\x18\x05 \x01(\t\x12\r\n\x05shift\x18\x06 \x01(\x01\"\x93\x01\n\x05\x44rift\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x63hange\x18\x04 \x01(\x01\x12\x0c\n\x04span\x18\x05 \x01(\x01\x12\x11\n\x04step\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x12\x0f\n\x07\x66ollows\x18\x08 \x01(\tB\x07\n\x05_step\"J\n\nInputRange\x12\x0c\n\x04term\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\r\n\x05least\x18\x03 \x01(\x01\x12\x10\n\x08greatest\x18\x04 \x01(\x01\"\xa2\x01\n\tJudgement\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.gemel.v1.Verdict\x12\r\n\x05words\x18\x02 \x01(\t\x12\x0f\n\x07meaning\x18\x03 \x01(\t\x12\x0f\n\x07\x61gainst\x18\x04 \x03(\t\x12\x11\n\tin_favour\x18\x05 \x03(\t\x12\x1f\n\x06scores\x18\x06 \x03(\x0b\x32\x0f.gemel.v1.Score\x12\x0c\n\x04open\x18\x07 \x03(\t\"\x99\x02\n\x05Score\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12!\n\x04part\x18\x02 \x01(\x0e\x32\x13.gemel.v1.ScorePart\x12\x12\n\nexperiment\x18\x03 \x01(\t\x12\x0f\n\x07samples\x18\x04 \x01(\x05\x12\x0c\n\x04rmse\x18\x05 \x01(\x01\x12\x10\n\x08\x63overage\x18\x06 \x01(\x01\x12\x13\n\x0b\x63orrelation\x18\x07 \x01(\x01\x12\x0e\n\x06spread\x18\x08 \x01(\x01\x12\x0b\n\x03\x66\x61r\x18\t \x01(\x01\x12\r\n\x05worth\x18\n \x01(\x01\x12)\n\x05naive\x18\x0b \x03(\x0b\x32\x1a.gemel.v1.Score.NaiveEntry\x1a,\n\nNaiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb2\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.gemel.v1.JobKind\x12\x0c\n\x04twin\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.gemel.v1.JobState\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x12.gemel.v1.Progress\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12+\n\x07\x63reated\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x03\x66it\x18\x0b \x01(\x0b\x32\r.gemel.v1.Fit\"\xc1\x01\n\x10\x43\x61librateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12 \n\x06record\x18\x03 \x01(\x0b\x32\x10.gemel.v1.Record\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x12\n\x05until\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tmax_steps\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\x0estart_revision\x18\x07 \x01(\x05\x42\x08\n\x06_untilB\x0c\n\n_max_steps\"/\n\x11\x43\x61librateResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10WatchJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1f\n\x0fListJobsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\"/\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fPauseJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10PauseJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10ResumeJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11ResumeJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job*=\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KIND_CALIBRATION\x10\x01*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06*\x88\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_USABLE\x10\x01\x12\x1c\n\x18VERDICT_USABLE_WITH_CARE\x10\x02\x12\x1a\n\x16VERDICT_NOT_DETERMINED\x10\x03\x12\x16\n\x12VERDICT_NOT_USABLE\x10\x04*v\n\tScorePart\x12\x1a\n\x16SCORE_PART_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_PART_FITTED\x10\x01\x12\x17\n\x13SCORE_PART_HELD_OUT\x10\x02\x12\x1d\n\x19SCORE_PART_ANOTHER_RECORD\x10\x03\x32\xee\x03\n\x12\x43\x61librationService\x12\x44\n\tCalibrate\x12\x1a.gemel.v1.CalibrateRequest\x1a\x1b.gemel.v1.CalibrateResponse\x12\x43\n\x08WatchJob\x12\x19.gemel.v1.WatchJobRequest\x1a\x1a.gemel.v1.WatchJobResponse0\x01\x12;\n\x06GetJob\x12\x17.gemel.v1.GetJobRequest\x1a\x18.gemel.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.gemel.v1.ListJobsRequest\x1a\x1a.gemel.v1.ListJobsResponse\x12\x44\n\tCancelJob\x12\x1a.gemel.v1.CancelJobRequest\x1a\x1b.gemel.v1.CancelJobResponse\x12\x41\n\x08PauseJob\x12\x19.gemel.v1.PauseJobRequest\x1a\x1a.gemel.v1.PauseJobResponse\x12\x44\n\tResumeJob\x12\x1a.gemel.v1.ResumeJobRequest\x1a\x1b.gemel.v1.ResumeJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agemel/v1/calibration.proto\x12\x08gemel.v1\x1a\x13gemel/v1/twin.proto\x1a\x14gemel/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n\x08Progress\x12\x0c\n\x04step\x18\x01 \x01(\x05\x12\x0c\n\x04\x63ost\x18\x02 \x01(\x01\x12\x15\n\rgradient_norm\x18\x03 \x01(\x01\x12\x11\n\tmax_steps\x18\x04 \x01(\x05\x12\x1d\n\x10seconds_per_step\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0cseconds_left\x18\x06 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_seconds_per_stepB\x0f\n\r_seconds_left\"\xf1\x03\n\x03\x46it\x12\x10\n\x08revision\x18\x01 \x01(\x05\x12%\n\x06status\x18\x02 \x01(\x0b\x32\x15.gemel.v1.SolveStatus\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\r\n\x05\x63osts\x18\x04 \x03(\x01\x12\x1f\n\x05prior\x18\x05 \x01(\x0b\x32\x10.gemel.v1.Belief\x12#\n\tposterior\x18\x06 \x01(\x0b\x32\x10.gemel.v1.Belief\x12\'\n\nparameters\x18\x07 \x03(\x0b\x32\x13.gemel.v1.Parameter\x12\x13\n\x0b\x65xperiments\x18\x08 \x03(\t\x12\x0b\n\x03own\x18\t \x03(\t\x12%\n\x0bjoint_prior\x18\n \x01(\x0b\x32\x10.gemel.v1.Belief\x12)\n\x0fjoint_posterior\x18\x0b \x01(\x0b\x32\x10.gemel.v1.Belief\x12&\n\tjudgement\x18\x0c \x01(\x0b\x32\x13.gemel.v1.Judgement\x12\x11\n\x04gain\x18\r \x01(\x01H\x00\x88\x01\x01\x12$\n\x06ranges\x18\x0e \x03(\x0b\x32\x14.gemel.v1.InputRange\x12\x1f\n\x06\x64rifts\x18\x0f \x03(\x0b\x32\x0f.gemel.v1.Drift\x12%\n\x06unseen\x18\x10 \x03(\x0b\x32\x15.gemel.v1.UnseenDriftB\x07\n\x05_gain\"q\n\x0bUnseenDrift\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x63hange\x18\x04 \x01(\x01\x12\x11\n\tparameter\x18\x05 \x01(\t\x12\r\n\x05shift\x18\x06 \x01(\x01\"\x93\x01\n\x05\x44rift\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12\x12\n\nexperiment\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06\x63hange\x18\x04 \x01(\x01\x12\x0c\n\x04span\x18\x05 \x01(\x01\x12\x11\n\x04step\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x12\x0f\n\x07\x66ollows\x18\x08 \x01(\tB\x07\n\x05_step\"J\n\nInputRange\x12\x0c\n\x04term\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\t\x12\r\n\x05least\x18\x03 \x01(\x01\x12\x10\n\x08greatest\x18\x04 \x01(\x01\"\xa2\x01\n\tJudgement\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.gemel.v1.Verdict\x12\r\n\x05words\x18\x02 \x01(\t\x12\x0f\n\x07meaning\x18\x03 \x01(\t\x12\x0f\n\x07\x61gainst\x18\x04 \x03(\t\x12\x11\n\tin_favour\x18\x05 \x03(\t\x12\x1f\n\x06scores\x18\x06 \x03(\x0b\x32\x0f.gemel.v1.Score\x12\x0c\n\x04open\x18\x07 \x03(\t\"\xa7\x02\n\x05Score\x12\x0e\n\x06sensor\x18\x01 \x01(\t\x12!\n\x04part\x18\x02 \x01(\x0e\x32\x13.gemel.v1.ScorePart\x12\x12\n\nexperiment\x18\x03 \x01(\t\x12\x0f\n\x07samples\x18\x04 \x01(\x05\x12\x0c\n\x04rmse\x18\x05 \x01(\x01\x12\x10\n\x08\x63overage\x18\x06 \x01(\x01\x12\x13\n\x0b\x63orrelation\x18\x07 \x01(\x01\x12\x0e\n\x06spread\x18\x08 \x01(\x01\x12\x0b\n\x03\x66\x61r\x18\t \x01(\x01\x12\r\n\x05worth\x18\n \x01(\x01\x12)\n\x05naive\x18\x0b \x03(\x0b\x32\x1a.gemel.v1.Score.NaiveEntry\x12\x0c\n\x04\x62ias\x18\x0c \x01(\x01\x1a,\n\nNaiveEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb2\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04kind\x18\x02 \x01(\x0e\x32\x11.gemel.v1.JobKind\x12\x0c\n\x04twin\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.gemel.v1.JobState\x12$\n\x08progress\x18\x06 \x01(\x0b\x32\x12.gemel.v1.Progress\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12+\n\x07\x63reated\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07updated\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x03\x66it\x18\x0b \x01(\x0b\x32\r.gemel.v1.Fit\"\xc1\x01\n\x10\x43\x61librateRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12 \n\x06record\x18\x03 \x01(\x0b\x32\x10.gemel.v1.Record\x12\x0f\n\x07sensors\x18\x04 \x03(\t\x12\x12\n\x05until\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tmax_steps\x18\x06 \x01(\x05H\x01\x88\x01\x01\x12\x16\n\x0estart_revision\x18\x07 \x01(\x05\x42\x08\n\x06_untilB\x0c\n\n_max_steps\"/\n\x11\x43\x61librateResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10WatchJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1b\n\rGetJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\",\n\x0eGetJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1f\n\x0fListJobsRequest\x12\x0c\n\x04twin\x18\x01 \x01(\t\"/\n\x10ListJobsResponse\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.gemel.v1.Job\"\x1d\n\x0fPauseJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10PauseJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10ResumeJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11ResumeJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job\"\x1e\n\x10\x43\x61ncelJobRequest\x12\n\n\x02id\x18\x01 \x01(\t\"/\n\x11\x43\x61ncelJobResponse\x12\x1a\n\x03job\x18\x01 \x01(\x0b\x32\r.gemel.v1.Job*=\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_KIND_CALIBRATION\x10\x01*\xb0\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06*\x88\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_USABLE\x10\x01\x12\x1c\n\x18VERDICT_USABLE_WITH_CARE\x10\x02\x12\x1a\n\x16VERDICT_NOT_DETERMINED\x10\x03\x12\x16\n\x12VERDICT_NOT_USABLE\x10\x04*v\n\tScorePart\x12\x1a\n\x16SCORE_PART_UNSPECIFIED\x10\x00\x12\x15\n\x11SCORE_PART_FITTED\x10\x01\x12\x17\n\x13SCORE_PART_HELD_OUT\x10\x02\x12\x1d\n\x19SCORE_PART_ANOTHER_RECORD\x10\x03\x32\xee\x03\n\x12\x43\x61librationService\x12\x44\n\tCalibrate\x12\x1a.gemel.v1.CalibrateRequest\x1a\x1b.gemel.v1.CalibrateResponse\x12\x43\n\x08WatchJob\x12\x19.gemel.v1.WatchJobRequest\x1a\x1a.gemel.v1.WatchJobResponse0\x01\x12;\n\x06GetJob\x12\x17.gemel.v1.GetJobRequest\x1a\x18.gemel.v1.GetJobResponse\x12\x41\n\x08ListJobs\x12\x19.gemel.v1.ListJobsRequest\x1a\x1a.gemel.v1.ListJobsResponse\x12\x44\n\tCancelJob\x12\x1a.gemel.v1.CancelJobRequest\x1a\x1b.gemel.v1.CancelJobResponse\x12\x41\n\x08PauseJob\x12\x19.gemel.v1.PauseJobRequest\x1a\x1a.gemel.v1.PauseJobResponse\x12\x44\n\tResumeJob\x12\x1a.gemel.v1.ResumeJobRequest\x1a\x1b.gemel.v1.ResumeJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,14 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCORE_NAIVEENTRY']._loaded_options = None
   _globals['_SCORE_NAIVEENTRY']._serialized_options = b'8\001'
-  _globals['_JOBKIND']._serialized_start=2616
-  _globals['_JOBKIND']._serialized_end=2677
-  _globals['_JOBSTATE']._serialized_start=2680
-  _globals['_JOBSTATE']._serialized_end=2856
-  _globals['_VERDICT']._serialized_start=2859
-  _globals['_VERDICT']._serialized_end=2995
-  _globals['_SCOREPART']._serialized_start=2997
-  _globals['_SCOREPART']._serialized_end=3115
+  _globals['_JOBKIND']._serialized_start=2630
+  _globals['_JOBKIND']._serialized_end=2691
+  _globals['_JOBSTATE']._serialized_start=2694
+  _globals['_JOBSTATE']._serialized_end=2870
+  _globals['_VERDICT']._serialized_start=2873
+  _globals['_VERDICT']._serialized_end=3009
+  _globals['_SCOREPART']._serialized_start=3011
+  _globals['_SCOREPART']._serialized_end=3129
   _globals['_PROGRESS']._serialized_start=117
   _globals['_PROGRESS']._serialized_end=293
   _globals['_FIT']._serialized_start=296
@@ -58,39 +58,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JUDGEMENT']._serialized_start=1137
   _globals['_JUDGEMENT']._serialized_end=1299
   _globals['_SCORE']._serialized_start=1302
-  _globals['_SCORE']._serialized_end=1583
-  _globals['_SCORE_NAIVEENTRY']._serialized_start=1539
-  _globals['_SCORE_NAIVEENTRY']._serialized_end=1583
-  _globals['_JOB']._serialized_start=1586
-  _globals['_JOB']._serialized_end=1892
-  _globals['_CALIBRATEREQUEST']._serialized_start=1895
-  _globals['_CALIBRATEREQUEST']._serialized_end=2088
-  _globals['_CALIBRATERESPONSE']._serialized_start=2090
-  _globals['_CALIBRATERESPONSE']._serialized_end=2137
-  _globals['_WATCHJOBREQUEST']._serialized_start=2139
-  _globals['_WATCHJOBREQUEST']._serialized_end=2168
-  _globals['_WATCHJOBRESPONSE']._serialized_start=2170
-  _globals['_WATCHJOBRESPONSE']._serialized_end=2216
-  _globals['_GETJOBREQUEST']._serialized_start=2218
-  _globals['_GETJOBREQUEST']._serialized_end=2245
-  _globals['_GETJOBRESPONSE']._serialized_start=2247
-  _globals['_GETJOBRESPONSE']._serialized_end=2291
-  _globals['_LISTJOBSREQUEST']._serialized_start=2293
-  _globals['_LISTJOBSREQUEST']._serialized_end=2324
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2326
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2373
-  _globals['_PAUSEJOBREQUEST']._serialized_start=2375
-  _globals['_PAUSEJOBREQUEST']._serialized_end=2404
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=2406
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=2452
-  _globals['_RESUMEJOBREQUEST']._serialized_start=2454
-  _globals['_RESUMEJOBREQUEST']._serialized_end=2484
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=2486
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=2533
-  _globals['_CANCELJOBREQUEST']._serialized_start=2535
-  _globals['_CANCELJOBREQUEST']._serialized_end=2565
-  _globals['_CANCELJOBRESPONSE']._serialized_start=2567
-  _globals['_CANCELJOBRESPONSE']._serialized_end=2614
-  _globals['_CALIBRATIONSERVICE']._serialized_start=3118
-  _globals['_CALIBRATIONSERVICE']._serialized_end=3612
+  _globals['_SCORE']._serialized_end=1597
+  _globals['_SCORE_NAIVEENTRY']._serialized_start=1553
+  _globals['_SCORE_NAIVEENTRY']._serialized_end=1597
+  _globals['_JOB']._serialized_start=1600
+  _globals['_JOB']._serialized_end=1906
+  _globals['_CALIBRATEREQUEST']._serialized_start=1909
+  _globals['_CALIBRATEREQUEST']._serialized_end=2102
+  _globals['_CALIBRATERESPONSE']._serialized_start=2104
+  _globals['_CALIBRATERESPONSE']._serialized_end=2151
+  _globals['_WATCHJOBREQUEST']._serialized_start=2153
+  _globals['_WATCHJOBREQUEST']._serialized_end=2182
+  _globals['_WATCHJOBRESPONSE']._serialized_start=2184
+  _globals['_WATCHJOBRESPONSE']._serialized_end=2230
+  _globals['_GETJOBREQUEST']._serialized_start=2232
+  _globals['_GETJOBREQUEST']._serialized_end=2259
+  _globals['_GETJOBRESPONSE']._serialized_start=2261
+  _globals['_GETJOBRESPONSE']._serialized_end=2305
+  _globals['_LISTJOBSREQUEST']._serialized_start=2307
+  _globals['_LISTJOBSREQUEST']._serialized_end=2338
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2340
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2387
+  _globals['_PAUSEJOBREQUEST']._serialized_start=2389
+  _globals['_PAUSEJOBREQUEST']._serialized_end=2418
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=2420
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=2466
+  _globals['_RESUMEJOBREQUEST']._serialized_start=2468
+  _globals['_RESUMEJOBREQUEST']._serialized_end=2498
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=2500
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=2547
+  _globals['_CANCELJOBREQUEST']._serialized_start=2549
+  _globals['_CANCELJOBREQUEST']._serialized_end=2579
+  _globals['_CANCELJOBRESPONSE']._serialized_start=2581
+  _globals['_CANCELJOBRESPONSE']._serialized_end=2628
+  _globals['_CALIBRATIONSERVICE']._serialized_start=3132
+  _globals['_CALIBRATIONSERVICE']._serialized_end=3626
 # @@protoc_insertion_point(module_scope)

@@ -180,7 +180,7 @@ class Judgement(_message.Message):
     def __init__(self, verdict: _Optional[_Union[Verdict, str]] = ..., words: _Optional[str] = ..., meaning: _Optional[str] = ..., against: _Optional[_Iterable[str]] = ..., in_favour: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., open: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("sensor", "part", "experiment", "samples", "rmse", "coverage", "correlation", "spread", "far", "worth", "naive")
+    __slots__ = ("sensor", "part", "experiment", "samples", "rmse", "coverage", "correlation", "spread", "far", "worth", "naive", "bias")
     class NaiveEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +199,7 @@ class Score(_message.Message):
     FAR_FIELD_NUMBER: _ClassVar[int]
     WORTH_FIELD_NUMBER: _ClassVar[int]
     NAIVE_FIELD_NUMBER: _ClassVar[int]
+    BIAS_FIELD_NUMBER: _ClassVar[int]
     sensor: str
     part: ScorePart
     experiment: str
@@ -210,7 +211,8 @@ class Score(_message.Message):
     far: float
     worth: float
     naive: _containers.ScalarMap[str, float]
-    def __init__(self, sensor: _Optional[str] = ..., part: _Optional[_Union[ScorePart, str]] = ..., experiment: _Optional[str] = ..., samples: _Optional[int] = ..., rmse: _Optional[float] = ..., coverage: _Optional[float] = ..., correlation: _Optional[float] = ..., spread: _Optional[float] = ..., far: _Optional[float] = ..., worth: _Optional[float] = ..., naive: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    bias: float
+    def __init__(self, sensor: _Optional[str] = ..., part: _Optional[_Union[ScorePart, str]] = ..., experiment: _Optional[str] = ..., samples: _Optional[int] = ..., rmse: _Optional[float] = ..., coverage: _Optional[float] = ..., correlation: _Optional[float] = ..., spread: _Optional[float] = ..., far: _Optional[float] = ..., worth: _Optional[float] = ..., naive: _Optional[_Mapping[str, float]] = ..., bias: _Optional[float] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "kind", "twin", "revision", "state", "progress", "attempts", "error", "created", "updated", "fit")
