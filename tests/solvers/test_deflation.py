@@ -58,6 +58,7 @@ def test_iterations_fall_over_a_sequence():
     assert with_deflation[-1] <= 1.2 * with_deflation[0]
 
 
+@pytest.mark.slow
 def test_the_subspace_is_that_of_the_small_eigenvalues():
     matrix = conduction(*SEQUENCE[0])
     state = Deflation(Jacobi(), ISLANDS, STEPS).init(SparseOperator.from_scipy(matrix, True))

@@ -36,6 +36,7 @@ def block(matrix, i, j):
     return matrix[BOUNDS[i] : BOUNDS[i + 1], BOUNDS[j] : BOUNDS[j + 1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [pytest.param("diagonal", marks=pytest.mark.slow), "lower", "upper"])
 def test_exact_parts_give_the_inverse_of_that_part_of_the_matrix(form: Literal["diagonal", "lower", "upper"]):
     """Also after an update, which gathers the blocks from new values inside jit."""
