@@ -92,6 +92,7 @@ TIMES = np.linspace(0.0, 2.0, 21)
 TRUTH = np.exp(-6 * 12.0 / 100.0 * TIMES)
 
 
+@pytest.mark.slow
 def test_a_time_series_gives_its_parameter_back():
     fit = gm.calibrate(cooling(gm.Noise(0.01)), gm.Record(TIMES, {"T": TRUTH}))
     (row,) = fit.table()
@@ -99,6 +100,7 @@ def test_a_time_series_gives_its_parameter_back():
     assert row.interval[0] < 12.0 < row.interval[1]
 
 
+@pytest.mark.slow
 def test_missing_samples_do_not_count():
     holes = np.where(np.arange(21) % 2 == 0, TRUTH, np.nan)
     spoilt = gm.calibrate(cooling(gm.Noise(0.01)), gm.Record(TIMES, {"T": holes}))

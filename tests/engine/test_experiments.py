@@ -32,7 +32,6 @@ def measured(h, start, seed, times=SAMPLES):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_experiments_share_what_is_not_their_own():
     records = {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1), "c": measured(12.0, 300.0, 2, SAMPLES[:9])}
     fit = gm.calibrate(cooling(), records, own=["start"])

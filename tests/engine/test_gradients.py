@@ -56,10 +56,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=[pytest.mark.slow] if case != "steady" else []) for case in CASES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_taylor_remainders_of_a_reading(case):
     build, law = CASES[case]
     twin, inputs, times = build(law)

@@ -228,7 +228,6 @@ def test_a_profile_of_a_normal_posterior_is_a_parabola():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_profiles_of_a_linear_twin_are_its_normal_intervals():
     """T(x) = q x + o, two readings: the misfit is a parabola. Of the drift d a steady run says nothing: the prior alone
     ends its profile.
