@@ -190,7 +190,7 @@ def find_drifts(
     named = [_told(one, problem.twin, alone) for one in found]
     named += [_told(one, problem.twin, False, trends[one.rows]) for one in followers]
     known = {(drift.sensor, drift.experiment) for drift in named}
-    # of each sensor the trend beside which least is taken out is named first
+    # a trend that goes along with something is looked for beside an offset alone: its rows come last, and count
     tried = {(one.sensor, one.experiment): one for one in (*rest, *trends)}
     unseen = (_unseen(one, problem, spread) for key, one in tried.items() if key not in known)
     return tuple(named), tuple(one for one in unseen if one is not None)
