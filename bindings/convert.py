@@ -156,16 +156,18 @@ def fit_from(message: calibration_pb2.Fit, twin: Twin) -> Fit:
         message.gain if message.HasField("gain") else float("nan"),
         ranges_from(message),
         tuple(_drift_from(drift) for drift in message.drifts),
-        tuple(
-            Unseen(one.sensor, one.experiment, one.unit, one.change, one.parameter, one.shift) for one in message.unseen
-        ),
+        tuple(Unseen(**_fields(Unseen, one)) for one in message.unseen),
     )
 
 
 def _drift_from(message: calibration_pb2.Drift) -> Drift:
     step = message.step if message.HasField("step") else None
-    facts = (message.sensor, message.experiment, message.unit, message.change, message.span)
-    return Drift(*facts, step, message.alone, message.follows)
+    return dataclasses.replace(Drift(**_fields(Drift, message)), step=step)
+
+
+def _fields(kind: Any, message: Any) -> dict[str, Any]:
+    """What a message holds of the fields of a dataclass, which are called alike in both."""
+    return {field.name: getattr(message, field.name) for field in dataclasses.fields(kind)}
 
 
 def ranges_from(message: calibration_pb2.Fit) -> dict[str, dict[str, tuple[float, float]]]:

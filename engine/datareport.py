@@ -223,6 +223,17 @@ def count_of(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def enumerated(things: Sequence[str], word: str = "and") -> str:
+    """Things side by side: "A", "A and B", "A, B and C"."""
+    *others, last = things
+    return f"{', '.join(others)} {word} {last}" if others else last
+
+
+def labelled(sensor: str, experiment: str) -> str:
+    """A sensor, and of several experiments, which have names, in which."""
+    return f"{sensor} ({experiment})" if experiment else sensor
+
+
 def duration(seconds: float) -> str:
     """A time in the greatest unit that leaves at least one of it: "15 min"."""
     unit, size = unit_of_time(seconds, 1.0)

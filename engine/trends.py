@@ -120,15 +120,15 @@ def strengths(
     count, width = len(whole), len(gram)
     table = np.zeros((width + 1, width + 2))  # the last column of all is zero, and nothing to take out
     table[:width, :width], table[:width, -1] = gram, right
-    table, _ = _eliminated(table, range(fixed))
+    table, _ = eliminated(table, range(fixed))
     places = np.arange(fixed + SLOW, fixed + SLOW + count)
     out = np.full(count, width) if beside is None else np.where(beside < 0, width, beside)
     chosen = np.column_stack([out, places, np.tile(np.arange(fixed, fixed + SLOW), (count, 1))])
     parts = np.concatenate([table[chosen[:, :, None], chosen[:, None, :]], table[chosen, -1][:, :, None]], axis=2)
-    parts, _ = _eliminated(parts, range(1))
+    parts, _ = eliminated(parts, range(1))
     pivots, products = parts[:, 1, 1], parts[:, 1, -1]
     told = pivots > EXPLAINED * whole
-    _, squares = _eliminated(parts, range(1, SLOW + 2))
+    _, squares = eliminated(parts, range(1, SLOW + 2))
     waves = squares[:, 1:]
     found = Strengths(*np.zeros((3, count)))
     found.coefficient[told] = np.sqrt(squares[told, 0])
@@ -143,11 +143,11 @@ def _mean(squares: Float[np.ndarray, "c k"]) -> Float[np.ndarray, " c"]:
     return np.where(known, squares, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
 
-def _eliminated(
+def eliminated(
     table: Float[np.ndarray, "*c m n"], columns: range
 ) -> tuple[Float[np.ndarray, "*c m n"], Float[np.ndarray, "*c k"]]:
-    """Gram matrices with their right sides after columns are taken out one by one, and the square of the coefficient of
-    each; NaN for one that those before explain, which is passed over.
+    """Gram matrices, with their right sides where there are any, after columns are taken out one by one, and the square
+    of the coefficient of each; NaN for one that those before explain, which is passed over.
     """
     table, sizes = table.copy(), np.diagonal(table, axis1=-2, axis2=-1).copy()
     squares = np.full((*table.shape[:-2], len(columns)), np.nan)

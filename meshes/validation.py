@@ -124,9 +124,10 @@ def orientations(
     2-D or 3-D has the sign 1 unless it has no length or turns back on itself.
     """
     sign = _affine_signs(points, cells, cell_type, degree)
-    left, samples = np.flatnonzero(sign == _UNKNOWN), _samples(cell_type, degree)
+    left = np.flatnonzero(sign == _UNKNOWN)
     if not len(left):
         return sign
+    samples = _samples(cell_type, degree)
     components = np.ascontiguousarray(points.T)
     size = float(np.linalg.norm(np.ptp(points, axis=0)))
 

@@ -7,14 +7,15 @@ without one, and $-d^\top r / d^\top M d$ is how large a fit would find it, to f
 that against the slow variation of what is left, in the metric $M$; what follows an offset, the sensor's own course or
 an input is none, but of a trend that does it is said that it may be one. The strongest is taken first, and the others
 are looked for beside it, as the fit spreads the drift of one sensor over all. Other losses than least squares, and how
-steps are looked for beside a model error, are in
-`gemel.engine.calibration.pseudovalues` and `gemel.engine.trends`.
+steps are looked for beside a model error, are in `gemel.engine.calibration.pseudovalues` and `gemel.engine.trends`.
 
 A gain that is off is not looked for. Its score takes the sensor's own course for $d$, which what a model leaves that
 errs follows as well: of 60 fits of three healthy sensors, of a device whose loss grows by 0.4 % a kelvin, which its
 twin does not know, 24 named one of them by 4 %; and one that sits 3 % cooler looks as if it were off.
+
 How large a drift of a sensor may be without being named follows from the same numbers, and so does how far it would
 carry the parameters, $C J^\top d$ a unit of it: where they take up nearly all of $d$, the fit is as good as before.
+
 Source: Rao, *Large sample tests of statistical hypotheses ...*, Proc. Camb. Phil. Soc. 44, 1948.
 """
 
@@ -26,8 +27,8 @@ from jaxtyping import Array, Float
 
 from gemel.engine.calibration.problem import CalibrationProblem
 from gemel.engine.calibration.remains import Remains, remains_of
-from gemel.engine.datareport import duration, unit_of_time
-from gemel.engine.trends import EXPLAINED, SLOW, TREND, strengths
+from gemel.engine.datareport import duration, enumerated, labelled, unit_of_time
+from gemel.engine.trends import EXPLAINED, TREND, eliminated, strengths
 from gemel.engine.twin import Twin
 from gemel.engine.units import difference_from_si, difference_in_words, difference_unit, written
 
@@ -68,7 +69,7 @@ class Drift:
     @property
     def course(self) -> str:
         """What is left of the sensor, in words."""
-        name = f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
+        name = labelled(self.sensor, self.experiment)
         amount = difference_in_words(self.change, self.unit, "+.3g")
         if self.step is not None:
             return f"{name} steps by {amount} at {duration(self.step)}"
@@ -130,16 +131,15 @@ class Unseen:
     @property
     def words(self) -> str:
         """The drift in words."""
-        name = f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
-        return f"of {name} by {difference_in_words(self.change, self.unit)}"
+        return f"of {labelled(self.sensor, self.experiment)} by {difference_in_words(self.change, self.unit)}"
 
 
 def unseen_words(unseen: Sequence[Unseen]) -> list[str]:
     """A sentence on all of them, and what to try; none where there are none."""
     if not unseen:
         return []
-    most, (*others, last) = max(unseen, key=lambda one: one.shift), [one.words for one in unseen]
-    each = f"{', '.join(others)} or {last}" if others else last
+    most = max(unseen, key=lambda one: one.shift)
+    each = enumerated([one.words for one in unseen], "or")
     return [
         f"A drift {each} over the fitted record would pass unseen, and move {most.parameter} by up to {most.shift:.2g} "
         "of its standard deviations: hold the sensors against a reference, or give them a 'drift' to see what is then "
@@ -185,7 +185,7 @@ def find_drifts(
     found = _taken(left, [], spread, ahead)
     alone = 2 * len({one.rows.sensor for one in found}) < len({one.sensor for one in left})
     rest = [one for one in left if all(one is not other.rows for other in found)]
-    trends = {trend: companion for one in rest for trend, companion in _trend_of(one)}
+    trends = dict(pair for one in rest if (pair := _trend_of(one)) is not None)
     followers = _taken(list(trends), found, spread, ahead)[:1]  # of what is unclear one is enough
     named = [_told(one, problem.twin, alone) for one in found]
     named += [_told(one, problem.twin, False, trends[one.rows]) for one in followers]
@@ -200,13 +200,11 @@ def _unseen(rows: Remains, problem: CalibrationProblem, spread: np.ndarray) -> U
     """The largest drift of a sensor that would not be named, up to `_MOST`; None where that is small, or moves no
     parameter by a standard deviation.
     """
-    trend = rows.fixed + SLOW
-    if rows.candidates[0].step is not None:
+    if not rows.may_trend:
         return None
-    kept = [*range(rows.fixed), trend]
-    table = (rows.gram - rows.slopes.T @ spread @ rows.slopes)[np.ix_(kept, kept)]
-    inner = np.linalg.pinv(table[:-1, :-1], hermitian=True)
-    left = float(table[-1, -1] - table[-1, :-1] @ inner @ table[:-1, -1])
+    trend = rows.first
+    table, _ = eliminated(rows.gram - rows.slopes.T @ spread @ rows.slopes, range(rows.fixed))
+    left = table[trend, trend]
     told = left > EXPLAINED * rows.gram[trend, trend]
     change = min(_MOST * rows.least, TREND[0] / np.sqrt(left) if told else np.inf)
     if change < _FEW * rows.least:
@@ -220,35 +218,32 @@ def _unseen(rows: Remains, problem: CalibrationProblem, spread: np.ndarray) -> U
     return Unseen(rows.sensor, rows.experiment, unit, change, label, float(shift[most]))
 
 
-def _trend_of(rows: Remains) -> list[tuple[Remains, str]]:
+def _trend_of(rows: Remains) -> tuple[Remains, str] | None:
     """The rows with a trend as their only candidate, of which nothing but an offset is taken out, and what the trend
-    goes along with; none where a trend is no candidate, or goes along with nothing.
+    goes along with; None where a trend is no candidate, or goes along with nothing.
     """
-    first = rows.fixed + SLOW
-    companion = _companion(rows) if rows.candidates[0].step is None else ""
+    companion = _companion(rows) if rows.may_trend else ""
     if not companion:
-        return []
-    kept = np.r_[0, rows.fixed : first + 1]
+        return None
+    kept = np.r_[0, rows.fixed : rows.first + 1]
     gram, right, slopes = rows.gram[np.ix_(kept, kept)], rows.right[kept], rows.slopes[:, kept]
     plain = replace(rows, candidates=rows.candidates[:1], gram=gram, right=right, slopes=slopes, fixed=1, along=())
-    return [(plain, companion)]
+    return plain, companion
 
 
 def _companion(rows: Remains) -> str:
     """Of the sensor's own level and the inputs, beside an offset, the one that explains most of a trend; "" where all
     of them together leave more than half of it.
     """
-    trend, others = rows.fixed + SLOW, np.arange(1, rows.fixed)
-    gram = rows.gram - np.outer(rows.gram[:, 0], rows.gram[0]) / rows.gram[0, 0]
-    known = others[np.diagonal(gram)[others] > 1e-9 * np.diagonal(rows.gram)[others]]
-    if not len(known):
+    trend, others = rows.first, slice(1, rows.fixed)
+    beside, _ = eliminated(rows.gram, range(1))
+    rest, _ = eliminated(beside, range(1, rows.fixed))
+    if rest[trend, trend] > (1.0 - _ALONG) * beside[trend, trend]:
         return ""
-    sizes = np.sqrt(np.diagonal(gram)[known] * gram[trend, trend])
-    shares = gram[trend, known] / sizes
-    among = gram[np.ix_(known, known)] * gram[trend, trend] / np.outer(sizes, sizes)
-    if shares @ np.linalg.pinv(among, hermitian=True) @ shares < _ALONG:
-        return ""
-    return rows.along[int(known[np.argmax(np.abs(shares))]) - 1]
+    sizes = np.diagonal(beside)[others]
+    known = sizes > 1e-9 * np.diagonal(rows.gram)[others]
+    shares = np.where(known, beside[trend, others] ** 2 / np.where(known, sizes, 1.0), 0.0)
+    return rows.along[int(np.argmax(shares))]
 
 
 def _taken(rows: Sequence[Remains], known: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray) -> list[_Found]:
@@ -273,7 +268,7 @@ def _told(one: _Found, twin: Twin, alone: bool, follows: str = "") -> Drift:
 
 def _strongest(rows: Remains, found: Sequence[_Found], spread: np.ndarray, ahead: np.ndarray) -> _Found:
     """The strongest candidate of a sensor beside those that were found of others."""
-    places = [other.rows.fixed + SLOW + other.place for other in found]
+    places = [other.rows.first + other.place for other in found]
     slopes = np.column_stack([*(other.rows.slopes[:, k] for other, k in zip(found, places, strict=True)), rows.slopes])
     gram, count = -slopes.T @ spread @ slopes, len(found)
     right = -slopes.T @ ahead
@@ -282,7 +277,7 @@ def _strongest(rows: Remains, found: Sequence[_Found], spread: np.ndarray, ahead
         right[i] += other.rows.right[k]
     gram[count:, count:] += rows.gram
     right[count:] += rows.right
-    first, many = rows.fixed + SLOW, len(rows.candidates)
+    first, many = rows.first, len(rows.candidates)
     whole = np.diagonal(rows.gram)[first : first + many]
     has = np.array([one.pulse is not None for one in rows.candidates])
     beside = np.where(has, count + first + many + np.cumsum(has) - 1, -1)

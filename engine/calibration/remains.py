@@ -44,6 +44,16 @@ class Remains:
     along: tuple[str, ...]
     span: float
 
+    @property
+    def first(self) -> int:
+        """The column of the first candidate."""
+        return self.fixed + SLOW
+
+    @property
+    def may_trend(self) -> bool:
+        """Whether a trend is a candidate, which then is the first."""
+        return self.candidates[0].step is None
+
 
 class _Records(NamedTuple):
     """An experiment on the host, with its inputs ``(k, n)`` at its times and the noises in it."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gemel.engine.calibration.fit import Fit
+from gemel.engine.datareport import labelled
 from gemel.engine.forecasting import Forecast
 from gemel.engine.images import image_by_pixel
 from gemel.engine.noise import Noise, whitened
@@ -52,7 +53,7 @@ class Score:
     @property
     def label(self) -> str:
         """The sensor, and of several experiments which."""
-        return f"{self.sensor} ({self.experiment})" if self.experiment else self.sensor
+        return labelled(self.sensor, self.experiment)
 
     @property
     def one_sided(self) -> bool:

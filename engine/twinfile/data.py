@@ -13,16 +13,7 @@ from gemel.engine.twinfile.channels import Channel, Part, filled, read_part
 from gemel.engine.twinfile.clocks import read_instant, read_window
 from gemel.engine.twinfile.datachecks import is_nan
 from gemel.engine.twinfile.errors import Place
-from gemel.engine.twinfile.findings import (
-    Instant,
-    cautions,
-    channel_report,
-    departures,
-    find_flaws,
-    not_compared,
-    notes,
-    without,
-)
+from gemel.engine.twinfile.findings import Instant, cautions, channel_report, departures, find_flaws, notes, without
 from gemel.engine.twinfile.images import PixelColumn
 from gemel.engine.twinfile.numbers import with_place
 from gemel.engine.twinfile.schema import DataTable, InputColumnTable
@@ -89,8 +80,7 @@ def read_data(table: DataTable, place: Place, folder: Path, path: Path | None = 
     report = DataReport(tuple(reports), window.origin, zoned=sources[0].clock.zoned is True)
     parted, alone = departures(record, table.readings, flaws, report.instant)
     warnings = [*cautions(parts), *dead, *(sentence for sentence in late if sentence), *parted]
-    told = [*notes(parts), *([not_compared(alone)] if alone else [])]
-    return record, replace(report, notes=tuple(told), cautions=tuple(warnings))
+    return record, replace(report, notes=(*notes(parts), *alone), cautions=tuple(warnings))
 
 
 def _alive(part: Part) -> dict[str, list[bool]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from gemel.engine.datareport import ChannelReport, Span, count_of
+from gemel.engine.datareport import ChannelReport, Span, count_of, enumerated
 from gemel.engine.fellows import Parting, partings
 from gemel.engine.screening import outliers, stuck, suspects
 from gemel.engine.signals import Record
@@ -119,8 +119,8 @@ def cautions(parts: Sequence[Part]) -> list[str]:
 def departures(
     record: Record, columns: Mapping[str, ColumnTable], flaws: Mapping[str, Flaws], when: Instant
 ) -> tuple[list[str], list[str]]:
-    """Sentences on sensors that part from others of their dimension, and the names of those that go with no other one
-    and have enough samples for a fit to see a drift; images, and what seems stuck, are passed over.
+    """Sentences on sensors that part from others of their dimension, and one on those that go with no other one and
+    have enough samples for a fit to see a drift; images, and what seems stuck, are passed over.
 
     Args:
         record: what was read.
@@ -145,7 +145,7 @@ def departures(
         parted, rest = partings(times, courses, inputs)
         found += [_departure(one, columns[one.sensors[0]].unit, when) for one in parted]
         alone += [name for name in rest if np.isfinite(courses[name]).sum() >= FEWEST]
-    return found, alone
+    return found, [_not_compared(alone)] if alone else []
 
 
 def _departure(one: Parting, unit: str, when: Instant) -> str:
@@ -162,11 +162,9 @@ def _departure(one: Parting, unit: str, when: Instant) -> str:
     )
 
 
-def not_compared(names: Sequence[str]) -> str:
-    """A sentence on sensors that go with no other one."""
-    who = f"{', '.join(names[:-1])} and {names[-1]} drift" if names[1:] else f"{names[0]} drifts"
-    them = "them" if names[1:] else "it"
-    return f"Whether {who} is for a fit to say: no other sensor runs closely enough along with {them}."
+def _not_compared(names: Sequence[str]) -> str:
+    who, (verb, them) = enumerated(names), ("drift", "them") if len(names) > 1 else ("drifts", "it")
+    return f"Whether {who} {verb} is for a fit to say: no other sensor runs closely enough along with {them}."
 
 
 def _span(times: np.ndarray, first: int, last: int) -> Span:
