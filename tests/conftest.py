@@ -14,6 +14,23 @@ with install_import_hook("gemel", "beartype.beartype"):
     import gemel  # noqa: F401
 
 
+def pytest_configure(config):
+    """Programs that a run compiled are there for the next: most of a test's time is their compilation."""
+    if config.cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("programs")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of a test with the mark ``fast`` all cases but those it names are slow ones."""
+    for item in items:
+        mark = item.get_closest_marker("fast")
+        if mark is not None and item.callspec.id not in mark.args:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs():
     """Keep the memory of a long run bounded: what one file compiled is of no use to the next."""

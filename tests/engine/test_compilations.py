@@ -46,6 +46,7 @@ def elasticity(k, load, edge):
 
 
 @pytest.mark.parametrize("build", [heat, nonlinear, elasticity])
+@pytest.mark.fast("nonlinear", "elasticity")
 def test_other_values_compile_nothing(build, compilations):
     direct = gm.SparseDirect(rtol=1e-8)
 

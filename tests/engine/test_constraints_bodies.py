@@ -128,6 +128,7 @@ def test_rigid_connections_in_space_are_cross_products():
     assert int(np.sum(constraint.free)) == 24 + 6 - 12
 
 
+@pytest.mark.slow
 def test_a_clamped_node_holds_the_rigid_section_it_belongs_to():
     """Ties keep holding at prescribed nodes: a section with one clamped node can only turn about it."""
     body, field = bar([gm.Dirichlet((LENGTH, 0.0), 0.0, field="u")])

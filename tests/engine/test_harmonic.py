@@ -56,6 +56,7 @@ SHAKE = {"shake": gm.Series([0.0], [0.3])}
 TIP = gm.PointSensor(name="tip", position=(2.0, 0.05), noise=1e-3)
 
 
+@pytest.mark.slow
 def test_a_bar_on_a_shaken_base():
     """With E (1 + iη + iωβ): u = A cos(k (L − x)) / cos(k L), k² = ω² ρ / E*."""
     frequencies, eta, beta = np.array([0.1, 0.25, 0.7]), 0.05, 0.02

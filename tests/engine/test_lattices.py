@@ -58,6 +58,14 @@ def cell_dofs(lattice):
 
 @pytest.mark.parametrize("lattice", [Lattice((4, 5), 2, (1.0, 1.0)), Lattice((3, 4, 5), 1, (1.0,) * 3)], ids=str)
 @pytest.mark.parametrize("kind", ["all", "permuted", "some", "few", "facets", "single unknowns", "twice"])
+@pytest.mark.fast(
+    "permuted-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
+    "few-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
+    "single unknowns-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
+    "all-Lattice(nodes=(3, 4, 5), components=1, spacing=(1.0, 1.0, 1.0))",
+    "facets-Lattice(nodes=(3, 4, 5), components=1, spacing=(1.0, 1.0, 1.0))",
+    "twice-Lattice(nodes=(3, 4, 5), components=1, spacing=(1.0, 1.0, 1.0))",
+)
 def test_assembly_on_a_lattice_is_that_of_any_mesh(lattice, kind):
     cells = cell_dofs(lattice)
     rng = np.random.default_rng(0)

@@ -75,6 +75,7 @@ def test_assurance_of_a_beams_shapes():
     np.testing.assert_allclose(two, [[0.5]])  # |1 + (-i)|^2 / (2 * 2)
 
 
+@pytest.mark.slow
 def test_computed_modes_have_the_shapes_and_frequencies_of_theory():
     sensors = [gm.ModeSensor(name=f"{a}{k}", shape=measured(k, a), noise=0.1) for a in "zy" for k in (2, 1)]
     twin = swapping(sensors)

@@ -37,6 +37,13 @@ PHYSICS = {
 
 
 @pytest.mark.parametrize("name", PHYSICS)
+@pytest.mark.fast(
+    "anisotropic diffusion",
+    "diffusion that sees the field",
+    "linear elasticity",
+    "plasticity",
+    "large strains that see the field",
+)
 def test_the_tangent_is_the_derivative_of_the_residual(name):
     physics = PHYSICS[name]
     rng = np.random.default_rng(0)
@@ -82,6 +89,7 @@ LINEAR = {
 
 
 @pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.fast("heat on a lattice", "sides tied")
 def test_a_linear_problem_is_linearised_as_its_tangent_and_residual_say(name):
     problem = LINEAR[name].problem
     rng = np.random.default_rng(1)

@@ -116,6 +116,7 @@ def test_what_does_not_fit_is_refused():
         FieldSplit((1, 1), (Jacobi(), Jacobi())).init(empty)
 
 
+@pytest.mark.slow
 def test_flexible_gmres_with_an_inner_iteration_on_a_block():
     operator, b = SparseOperator.from_scipy(MATRIX), jnp.asarray(RNG.standard_normal(N))
     inner = InnerSolve(GMRES(Jacobi(), 1e-2, 0.0, 10, 10))

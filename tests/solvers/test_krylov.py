@@ -74,6 +74,7 @@ def solve(matrix, b, solver, symmetric=True):
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.fast("cg", "minres", "bicgstab")
 def test_hard_symmetric_systems(name: str):
     """All of them in one program, so that no member of a batch spoils another."""
     matrices = jnp.asarray(np.stack([matrix.toarray() for matrix, _, _ in SYSTEMS.values()]))
@@ -199,6 +200,7 @@ def test_a_tight_tolerance_is_met_by_starting_again():
 
 
 @pytest.mark.parametrize("name", [*METHODS, "direct"])
+@pytest.mark.fast("cg", "fgmres")
 def test_loads_of_any_size_are_solved(name: str):
     """The squares of these loads, and of some solutions, are zero or infinite; powers of two scale without rounding."""
     solver = DenseDirect(1e-9)

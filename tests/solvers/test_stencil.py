@@ -36,6 +36,10 @@ SYMMETRIC = pytest.mark.parametrize("symmetric", [False, True])
 
 @SYMMETRIC
 @pytest.mark.parametrize("lattice", LATTICES, ids=str)
+@pytest.mark.fast(
+    "Lattice(nodes=(3, 4, 5), components=1, spacing=(1.0, 1.0, 1.0))-True",
+    "Lattice(nodes=(4, 3), components=2, spacing=(1.0, 1.0))-False",
+)
 def test_products_transposes_and_derivatives_are_those_of_the_matrix(lattice, symmetric):
     operator = random_operator(lattice, symmetric=symmetric)
     matrix = operator.to_scipy().toarray()
@@ -171,6 +175,7 @@ def test_slender_cells_are_coarsened_along_their_short_sides_first():
     assert steps_of(diffusion((17, 65), (16.0, 1.0)), Multigrid(coarse=40)) <= 12
 
 
+@pytest.mark.slow
 def test_a_lattice_that_does_not_halve_goes_on_algebraically():
     """Of six cells by 100 two by 25 are left."""
     operator = diffusion((7, 101))

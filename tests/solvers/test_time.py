@@ -187,6 +187,7 @@ def test_saved_values_and_vmap_over_parameters():
     np.testing.assert_allclose(run(jnp.array([0.9, 1.1]))[1], conduct().value[-1], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_extrapolated_guesses_save_iterations():
     coarse, fine = (int(conduct(steps=m).statistics["linear_steps"]) / m for m in (12, 400))
     assert fine < 0.6 * coarse

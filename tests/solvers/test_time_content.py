@@ -55,6 +55,7 @@ def final(method, steps, a=0.7):
 
 
 @ALL
+@pytest.mark.fast("BDF2", "SDIRK2")
 def test_the_order_of_the_method_is_kept(method):
     exact = np.array([np.sin(2.0), 0.3 - 1.4 + np.sin(2.0)])
     coarse, fine = (np.abs(np.asarray(final(method, n)) - exact) for n in (16, 32))
