@@ -29,6 +29,12 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=QUANTITY", help="Hold an input at a value, such as heater=50%."),
 ]
+Then = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--then", metavar="NAME=QUANTITY", help="From the end of the data to --until, hold an input at a value."
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=QUANTITY", help="Give a parameter a value, such as k='45 W/m/K'."),
@@ -51,6 +57,7 @@ def simulate(
     experiment: Experiment = None,
     set_: Set = None,
     input_: Inputs = None,
+    then: Then = None,
     belief: Belief = None,
     out: Annotated[
         Path | None, typer.Option(metavar="ZARR", help="Where the run goes; runs/NAME/run.zarr by default.")
@@ -64,7 +71,7 @@ def simulate(
     from gemel.bindings.commands.common import DriveOptions
     from gemel.bindings.commands.simulate import SimulateOptions, run
 
-    drive = DriveOptions(until, every, data, input_ or [], experiment)
+    drive = DriveOptions(until, every, data, input_ or [], experiment, then or [])
     run(twin, SimulateOptions(drive, set_ or [], belief, out, plot))
 
 
@@ -102,7 +109,11 @@ def calibrate(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(min=4, metavar="N", help="After the fit, draw N times from the posterior in each of four chains."),
+        typer.Option(
+            min=25,
+            metavar="N",
+            help="After the fit, draw N times from the posterior in each of four chains; begin with 200.",
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the draws; 0 by default.")] = None,
 ) -> None:
@@ -128,6 +139,7 @@ def forecast(
     experiment: Experiment = None,
     set_: Set = None,
     input_: Inputs = None,
+    then: Then = None,
     belief: Belief = None,
     out: Annotated[
         Path | None,
@@ -139,12 +151,13 @@ def forecast(
     """Run a calibrated twin freely, with its credible band.
 
     The belief is that of the last `gemel calibrate` of the same twin, unless --belief says otherwise. A parameter given
-    by --set is known: the others move as the belief says that they hang together with it.
+    by --set is known: the others move as the belief says that they hang together with it. With an --until after the
+    data the run goes on from them, with the last values of the inputs or what --then says.
     """
     from gemel.bindings.commands.common import DriveOptions
     from gemel.bindings.commands.forecast import ForecastOptions, run
 
-    drive = DriveOptions(until, every, data, input_ or [], experiment)
+    drive = DriveOptions(until, every, data, input_ or [], experiment, then or [])
     run(twin, ForecastOptions(drive, set_ or [], belief, out))
 
 

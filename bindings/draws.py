@@ -95,11 +95,21 @@ def _doubts(draws: Draws) -> str:
         reasons.append(f"the chains do not agree on {worst} (an R-hat of {draws.r_hat[worst]:.3f}, not under 1.01)")
     if not draws.effective[least] >= 100:
         reasons.append(f"those of {least} are worth {draws.effective[least]:.0f} independent ones, not 100")
-    advice = "ask for more with --sample"
+    advice = f"ask for --sample {_enough(draws)}"
     if not draws.divergent < 0.01:
         reasons.append(f"{100 * draws.divergent:.2g} % of the steps diverged, not under 1 %")
         advice += ", or narrow the priors to where the model can be run"
     return f"Do not rely on these draws: {', and '.join(reasons)}. To get better ones {advice}."
+
+
+def _enough(draws: Draws) -> int:
+    """About how many draws of each chain would be enough: half as many again as the effective ones ask for, twice as
+    many where only the chains do not agree, and a number that is easy to say.
+    """
+    count, least = draws.z.shape[1], min(draws.effective.values())
+    lacking = 1.5 * 100 / least if least < 100 else 1.0
+    disagree = any(not value < 1.01 for value in draws.r_hat.values())
+    return 50 * int(np.ceil(count * max(lacking, 2.0 if disagree else 1.0, 200 / count) / 50))
 
 
 def plot_draws(path: Path, fit: Fit, draws: Draws) -> None:

@@ -15,6 +15,7 @@ from gemel.bindings.plan import FitPlan
 from gemel.bindings.report import LINE, MEASURED, TWIN, draw_far, figure, number, one_each, save, time_axis
 from gemel.engine import Fit, Forecast, Judgement, Loss, Record, Score, Twin, identifiability
 from gemel.engine.calibration.scores import FAR, correlations
+from gemel.engine.datareport import duration
 from gemel.engine.losses import density_of, loss_words
 from gemel.engine.noise import whitened
 from gemel.engine.store.files import write_atomically
@@ -271,7 +272,7 @@ def _how(fit: Fit, plan: FitPlan) -> str:
     if len(plan.fitted) == 1:
         ((record, fitted),) = zip(plan.measured.values(), plan.fitted.values(), strict=True)
         if record.times is not None and fitted.times is not None and len(fitted.times) < len(record.times):
-            part = f", up to {fitted.times[-1]:g} s of {record.times[-1]:g} s"
+            part = f", up to {duration(float(fitted.times[-1]))} of {duration(float(record.times[-1]))}"
     methods = {"LevenbergMarquardt": "Levenberg-Marquardt", "LBFGS": "L-BFGS"}
     method = methods.get(type(plan.solver).__name__, "gradient descent")
     kind = type(fit.twin.loss).__name__

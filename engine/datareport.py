@@ -16,6 +16,9 @@ _GAP_SHARE = 0.02
 _MUCH_MISSING = 0.1
 """The share of missing samples that is worth a warning."""
 
+_COLD = 120.0
+"""Temperatures in K below which nothing is that is not meant to be so cold."""
+
 _NAMED = 5
 """Outliers whose times are named."""
 
@@ -137,8 +140,11 @@ class DataReport:
         found = []
         if channel.conflicts:
             found.append(f"{count_of(channel.conflicts, 'time')} with values that differ: their mean is taken.")
-        if channel.low < 0 and compatible(channel.unit, "K"):
-            found.append("values below absolute zero: is the unit of the column right?")
+        if compatible(channel.unit, "K"):
+            if channel.low < 0:
+                found.append("values below absolute zero: is the unit of the column right?")
+            elif channel.high < _COLD:
+                found.append(f"all values lie below {_COLD:g} K: is the column in degrees Celsius, 'degC'?")
         infinite = channel.left_out.get("infinite", 0)
         if infinite:
             found.append(f"{count_of(infinite, 'sample')} {'is' if infinite == 1 else 'are'} infinite: left out.")

@@ -56,6 +56,14 @@ class Series(eqx.Module):
             row = int(np.flatnonzero(~np.isfinite(self.values))[0])
             raise ValueError(f"The values of a series must be finite: sample {row} is {self.values[row]}.")
 
+    def then(self, start: float, value: float) -> "Series":
+        """The series until ``start`` in s, and ``value`` from then on: at once, also where it is linear."""
+        kept = np.asarray(self.times) < start
+        times, values = np.asarray(self.times)[kept], np.asarray(self.values)[kept]
+        if not self.hold:
+            times, values = np.append(times, np.nextafter(start, -np.inf)), np.append(values, float(self.at(start)))
+        return Series(np.append(times, start), np.append(values, value), self.hold)
+
     def at(self, t: Any) -> Array:
         """The value at time ``t`` in s."""
         times, values = jnp.asarray(self.times), jnp.asarray(self.values)
@@ -137,3 +145,19 @@ class Record(eqx.Module):
             )
         readings = {name: np.asarray(values)[inside] for name, values in self.readings.items()}
         return Record(times[inside], readings, self.inputs)
+
+    def followed(self, times: Any, inputs: Mapping[str, float] | None = None) -> "Record":
+        """The record and, after its last sample, times at which nothing is measured.
+
+        Args:
+            times: ``(m,)`` in s, increasing, after those of the record.
+            inputs: what inputs are held at from the last sample on; the others keep their last values.
+        """
+        if self.times is None:
+            raise ValueError("A record without times has no end that others could follow.")
+        last, count = float(self.times[-1]), len(times)
+        readings = {
+            name: np.append(np.asarray(values), np.full(count, np.nan)) for name, values in self.readings.items()
+        }
+        then = {name: self.inputs[name].then(last, value) for name, value in (inputs or {}).items()}
+        return Record(np.append(np.asarray(self.times), times), readings, {**self.inputs, **then})

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gemel.bindings.application import configure_jax
 from gemel.engine import DataReport, Judgement, Record, Run, Series, Twin, mode_pairs
+from gemel.engine.datareport import duration, enumerated
 from gemel.engine.twinfile import MissingDataError, TwinFile
 from gemel.engine.twinfile.clocks import read_instant
 from gemel.engine.units import UnitError, parse
@@ -66,10 +67,13 @@ class DriveOptions:
     data: Path | None
     input: list[str]
     experiment: str | None
+    then: list[str] = field(default_factory=list)
 
 
 def drive(file: TwinFile, twin: Twin, options: DriveOptions) -> Drive:
     """Inputs and times from the data of the document, as far as options do not say them.
+
+    A run that goes on after the data reads the sensors as often as they did; the record has no readings there.
 
     Raises:
         ValueError: for options that cannot be read, and where an input or the end of the run is not known.
@@ -77,12 +81,48 @@ def drive(file: TwinFile, twin: Twin, options: DriveOptions) -> Drive:
     every = seconds("--every", options.every)
     record, report = optional_record(file, options.data, options.experiment) or (None, DataReport(()))
     until = _instant("--until", options.until, report)
+    record = _followed(file, record, report, until, options)
     inputs = input_signals(file, record, options.input)
     _require_drive(file, twin, record, inputs, until, options.data)
     times = instants(twin, record, until, every)
     if record is not None and record.times is not None and until is not None and until > float(record.times[0]):
         record = record.between(float(record.times[0]), until)
     return Drive(record, inputs, times)
+
+
+def _followed(
+    file: TwinFile, record: Record | None, report: DataReport, until: float | None, options: DriveOptions
+) -> Record | None:
+    """A record with what comes after it where the run goes on; says on the console what is taken to come."""
+    then = {name: _input(file, "--then", name, text) for name, text in assignments("--then", options.then).items()}
+    for name in then.keys() & assignments("--input", options.input).keys():
+        raise ValueError(f"--then {name}: --input holds '{name}' all the time: give one of them.")
+    if record is None or record.times is None:
+        if then:
+            raise ValueError("--then: there are no data with times to go on from: give --input.")
+        return record
+    known = np.asarray(record.times)
+    last, spacing = float(known[-1]), float(np.median(np.diff(known))) if len(known) > 1 else 0.0
+    if until is None or until <= last + spacing:
+        if then:
+            raise ValueError(f"--then: give --until with a time after the data, which end at {report.instant(last)}.")
+        return record
+    times = np.zeros(0)
+    if options.every is None:
+        if len(known) == 1:
+            raise ValueError("--until: the data are one sample: give --every to go on from it.")
+        times = last + spacing * np.arange(1, _allowed("--until", np.ceil((until - last) / spacing * (1 - 1e-12))))
+    held = [name for name in record.inputs if name not in then and name not in assignments("--input", options.input)]
+    kept = f", with the last {'value' if len(held) == 1 else 'values'} of {enumerated(held)}" if held else ""
+    say([f"The data end at {report.instant(last)}: the run goes on to {report.instant(until)}{kept}."])
+    return record.followed(times, then)
+
+
+def _allowed(option: str, count: float) -> int:
+    """A number of times, or `ValueError` where they are too many."""
+    if count > _MOST_TIMES:
+        raise ValueError(f"{option}: {count:.3g} times are too many: from 1 to {_MOST_TIMES:,} are allowed.")
+    return int(count)
 
 
 def _require_drive(
@@ -202,11 +242,15 @@ def input_signals(file: TwinFile, record: Record | None, texts: list[str]) -> di
     """The inputs of the record, and over them the constant ones of ``--input``."""
     signals = dict(record.inputs) if record is not None else {}
     for name, quantity in assignments("--input", texts).items():
-        if name not in file.document.inputs:
-            raise ValueError(f"--input: unknown input '{name}': the twin has {listed(name, file.document.inputs)}")
-        value = _parse("--input", name, quantity, file.document.inputs[name].unit)
-        signals[name] = Series(np.zeros(1), np.full(1, value))
+        signals[name] = Series(np.zeros(1), np.full(1, _input(file, "--input", name, quantity)))
     return signals
+
+
+def _input(file: TwinFile, option: str, name: str, quantity: str) -> float:
+    """What an option holds an input at, in SI units; raises `ValueError` naming the option."""
+    if name not in file.document.inputs:
+        raise ValueError(f"{option}: unknown input '{name}': the twin has {listed(name, file.document.inputs)}")
+    return _parse(option, name, quantity, file.document.inputs[name].unit)
 
 
 def instants(twin: Twin, record: Record | None, until: float | None, every: float | None) -> np.ndarray | None:
@@ -230,24 +274,12 @@ def instants(twin: Twin, record: Record | None, until: float | None, every: floa
     if end < start or (end == start and until is not None):
         raise ValueError(f"--until must be after {start:g} s, not {end:g} s.")
     if known is not None and every is None:
-        spacing = float(known[-1] - known[-2]) if len(known) > 1 else 0.0
-        if end > known[-1] + spacing:
-            raise ValueError(
-                f"--until: the data end at {known[-1]:g} s, before {end:g} s: give --every to go beyond them, with the "
-                "last values of the inputs."
-            )
         return known if until is None else known[known < until]
     if every is None:
         return np.linspace(start, end, 201)
-    count = np.floor((end - start) / every * (1 + 1e-12))
-    if not 1 <= count <= _MOST_TIMES:
-        says = (
-            f"{every:g} s is longer than the run of {end - start:g} s"
-            if count < 1
-            else f"{count:.3g} times are too many"
-        )
-        raise ValueError(f"--every: {says}: from 1 to {_MOST_TIMES:,} steps are allowed.")
-    return start + every * np.arange(int(count) + 1)
+    if every > (end - start) * (1 + 1e-12):
+        raise ValueError(f"--every: {duration(every)} is longer than the run of {duration(end - start)}.")
+    return start + every * np.arange(_allowed("--every", np.floor((end - start) / every * (1 + 1e-12))) + 1)
 
 
 def has_time(twin: Twin) -> bool:

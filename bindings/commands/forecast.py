@@ -42,8 +42,8 @@ def run(path: Path, options: ForecastOptions) -> None:
     save_run(out / "run.zarr", result)
     drawn = ["run.zarr", "forecast.png"]
     common.console.print(reading_table(twin, result))
-    if asked.input and result.run.times is not None:
-        common.say(["The run starts from the twin's initial state: it does not go on from where the data end."])
+    if asked.input and drive.record is not None and result.run.times is not None:
+        common.say(["The run starts from the twin's initial state: with --then it goes on from where the data end."])
     common.show_warnings(result.run)
     if drive.record is not None and asked.every is None and not asked.input:
         measured = drive.record

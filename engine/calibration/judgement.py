@@ -258,7 +258,7 @@ def _of_far_samples(scores: Sequence[Score], robust: bool) -> list[str]:
     if robust:
         advice = "the loss gives them little weight."
     else:
-        advice = "if they are wrong, fit with the loss 'huber' or 'student-t'."
+        advice = "if they are wrong, leave them out or fit with the loss 'student-t', which gives them little weight."
     return [
         f"{100 * score.far:.{0 if score.far >= 0.01 else 1}f} % of the fitted samples of {score.label} "
         f"lie more than {FAR:g} times its noise off: "

@@ -34,6 +34,7 @@ def test_the_sources_belong_to_the_solutions():
     np.testing.assert_allclose(exact.stress(np, x), expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_stress_of_the_rubber_block_starts_as_that_of_the_linear_one(monkeypatch):
     """P for a displacement a thousandfold smaller, against Hooke's law; and the force against differences of P."""
     x = np.array([0.3, 0.55, 0.7])

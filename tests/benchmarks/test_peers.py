@@ -26,6 +26,7 @@ def cube(name: str) -> Cube:
 
 
 @pytest.mark.parametrize("name", ["poisson-hex", "poisson-shuffled", "elasticity-box"])
+@pytest.mark.fast("poisson-shuffled")
 def test_the_nodal_loads_are_the_right_hand_side_of_gemel(name):
     case = CASES[name]
     if case.vector:

@@ -115,6 +115,32 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
+    check_forecasts_beyond_the_data(plate, results, gemel)
+
+
+def check_forecasts_beyond_the_data(plate: Path, results: Path, gemel: Gemel) -> None:
+    """With the last values of the inputs or others; what was measured is compared as without it."""
+    record = TwinFile.load(plate).record()
+    assert record.times is not None
+    end, (name,) = float(record.times[-1]), record.inputs
+    gemel("forecast", plate)
+    whole = load_forecast(results / "forecast" / "run.zarr")
+    figures = results / "forecast" / "figures.json"
+    compared = json.loads(figures.read_text())["T1"]
+    out, _ = gemel("forecast", plate, "--until", f"{end + 65} s")
+    assert f"The data end at {end:g} s: the run goes on to {end + 65:g} s, with the last value of {name}." in out
+    again = json.loads(figures.read_text())["T1"]
+    assert {part: one["rmse"] for part, one in again.items()} == pytest.approx(
+        {part: one["rmse"] for part, one in compared.items()}, rel=1e-8
+    )
+    kept = load_forecast(results / "forecast" / "run.zarr")
+    out, _ = gemel("forecast", plate, "--until", f"{end + 65} s", "--then", f"{name}=0")
+    assert f"the run goes on to {end + 65:g} s.\n" in out
+    other = load_forecast(results / "forecast" / "run.zarr")
+    for found in (kept, other):
+        np.testing.assert_array_equal(found.run.times, [*record.times, *(end + 10.0 * np.arange(1, 7))])
+        np.testing.assert_allclose(found.run.readings["T1"][: len(record.times)], whole.run.readings["T1"], rtol=1e-9)
+    assert np.all(np.asarray(kept.run.readings["T1"] - other.run.readings["T1"])[len(record.times) + 1 :] > 0.01)
 
 
 @pytest.mark.slow
@@ -322,7 +348,7 @@ def check_forecasts_in_experiments(body: Path, results: Path, gemel: Gemel) -> N
         (["--until", "1 s", "--set", "start[b]=1 K"], "'start', give --experiment b and --set start=QUANTITY."),
         (["--until", "1 s", "--set", "start[c]=1 K"], "there is no experiment 'c', the file has a, b."),
         (["--until", "1 s", "--set", "h[b]=1 W/K"], "'h' is no experiment's own, give it as h=QUANTITY."),
-        (["--experiment", "a", "--until", "1 h"], "--until: the data end at 2 s, before 3600 s: give --every"),
+        (["--experiment", "a", "--until", "9 d", "--every", "1 ms"], "--every: 7.78e+08 times are too many: from 1 to"),
     ):
         assert sentence in gemel("forecast", body, *arguments, code=2)[1]
 
@@ -474,7 +500,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no number": (["simulate", "{plate}", "--set", "k=nan W/m/K"], "--set k: 'nan W/m/K' is not a finite number."),
     "too many times": (
         ["simulate", "{body}", "--experiment", "a", "--every", "1e-12 s"],
-        "--every: 2e+12 times are too many: from 1 to 10,000,000 steps are allowed.",
+        "--every: 2e+12 times are too many: from 1 to 10,000,000 are allowed.",
     ),
     "too long an interval": (
         ["simulate", "{body}", "--experiment", "a", "--every", "3 s"],
@@ -486,6 +512,23 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no picture": (["simulate", "{plate}", "--plot", "x.xyz"], "--plot: 'x.xyz' is no picture: it may end in .png or"),
     "no quantity": (["simulate", "{plate}", "--set", "k"], "--set: 'k' is not of the form name=quantity."),
     "an unknown input": (["simulate", "{plate}", "--input", "fan=1"], "--input: unknown input 'fan'"),
+    "an unknown input to come": (
+        ["forecast", "{plate}", "--then", "fan=1"],
+        "--then: unknown input 'fan': the twin has",
+    ),
+    "an input to come of no unit": (["forecast", "{plate}", "--then", "heater=1 K"], "--then heater: '1 K'"),
+    "nothing to come": (
+        ["simulate", "{plate}", "--then", "heater=1"],
+        "--then: give --until with a time after the data",
+    ),
+    "an input held and changed": (
+        ["simulate", "{plate}", "--then", "heater=1", "--input", "heater=2"],
+        "--then heater: --input holds 'heater' all the time: give one of them.",
+    ),
+    "too long to come": (
+        ["simulate", "{plate}", "--until", "9000000000 s"],
+        "--until: 9e+08 times are too many: from 1",
+    ),
     "an unknown sensor": (["calibrate", "{plate}", "--sensor", "T9"], "Unknown sensor 'T9': the twin has T1, T2.\n"),
     "another case": (["calibrate", "{plate}", "--sensor", "t1"], "the twin has T1, T2. Did you mean 'T1'?"),
     "no profile": (

@@ -32,6 +32,7 @@ def engesser(n):
     return euler / (1 + euler / (5 / 6 * E / 2 * DEPTH))
 
 
+@pytest.mark.slow
 def test_euler_column():
     """Timoshenko, Gere, *Theory of Elastic Stability*, 2nd ed., 1961, sections 2.1 and 2.17."""
     factors, shapes = gm.buckle(gm.Buckling(column(1.0), 2)).checked()

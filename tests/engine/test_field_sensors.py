@@ -99,6 +99,7 @@ def test_heat_past_periodic_sides():
         assert float(found["right"]) == pytest.approx(-float(found["left"]), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_heat_through_a_wall_over_time():
     """T = sin πx between faces at 0: π e^{-π² t} A leaves through each; what has left is what it held."""
     space = gm.FunctionSpace(gm.rectangle(8, 1, size=(1.0, 0.25)), "Q2")

@@ -96,6 +96,7 @@ def test_a_hinge_in_a_beam_that_is_clamped_at_both_ends():
     np.testing.assert_allclose(forces[0, :, 4], [w * length**2 / 8, w * length**2 / 32, 0.0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_plane_truss_by_the_method_of_joints():
     """Two bars at 30° under P at their tip: N = P in both, upper in tension; nodes need no rotations."""
     load = 5e4
@@ -113,6 +114,7 @@ def test_a_plane_truss_by_the_method_of_joints():
     np.testing.assert_allclose(u[:, 2], 0.0)
 
 
+@pytest.mark.slow
 def test_a_cantilever_with_a_tie():
     """Beam and bar in one model: X/EA L_c = (P - X) L³/3EI."""
     length, height, load, area = 3.0, 2.0, 1e4, 1e-5

@@ -150,6 +150,7 @@ def test_radiation_balances_a_source():
     np.testing.assert_allclose(u, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_nafems_t3_transient_conduction():
     """NAFEMS T3: wall of 0.1 m, T(0.1, t) = 100 sin(πt/40): T(0.08 m, 32 s) = 36.60 °C."""
     times = np.linspace(0, 32, 129)

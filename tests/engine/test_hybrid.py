@@ -109,6 +109,7 @@ def test_the_band_says_where_the_law_is_not_known(record: gm.Record, hybrid: gm.
     assert 0.9 < run.coverage("T", record.readings["T"]) <= 1.0
 
 
+@pytest.mark.slow
 def test_before_data_the_model_is_physics_alone_and_the_law_has_the_spread_that_was_said():
     term = gm.NeuralTerm.between("law", [0.0, -1.0], [2.0, 1.0], scale=[3.0, 0.5], width=20, depth=2)
     belief = gm.Belief.prior(gm.parameters_of(term))

@@ -19,6 +19,24 @@ def cube(conditions, step, initial=0.0):
     return gm.Twin("cube", gm.Transient(heat, initial, step), [gm.AverageSensor(name="T", on="all", noise=1.0)])
 
 
+def test_a_record_is_followed_by_times_without_readings_and_by_other_inputs():
+    kinds = {"held": True, "linear": False, "kept": True}
+    inputs = {name: gm.Series([0.0, 2.0, 3.0], [1.0, 3.0, 9.0], hold) for name, hold in kinds.items()}
+    record = gm.Record(np.arange(3.0), {"T": np.array([5.0, 6.0, 7.0])}, inputs)
+    longer = record.followed([3.0, 4.0], {"held": 20.0, "linear": 20.0})
+    np.testing.assert_array_equal(longer.times, [0.0, 1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(longer.readings["T"], [5.0, 6.0, 7.0, np.nan, np.nan])
+    at = np.array([0.0, 1.0, 1.999999, 2.0, 3.0, 9.0])
+    for name, expected in {
+        "held": [1.0, 1.0, 1.0, 20.0, 20.0, 20.0],
+        "linear": [1.0, 2.0, 2.999999, 20.0, 20.0, 20.0],
+        "kept": [1.0, 1.0, 1.0, 3.0, 9.0, 9.0],
+    }.items():
+        np.testing.assert_allclose([float(longer.inputs[name].at(t)) for t in at], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="without times has no end"):
+        gm.Record(None, {"T": 1.0}).followed([3.0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("start", "end"), [(1.0, 2.0), (0.0, 10.0), (10.0, 20.0), (7.3, 16.1)])
 def test_a_pulse_of_power_brings_its_energy(start, end):

@@ -109,6 +109,7 @@ def test_fixed_steps_converge_with_the_order_of_the_method(solver, order):
     assert abs(rate - order) < 0.2, rate
 
 
+@pytest.mark.slow
 def test_robertson_reaches_the_published_values():
     # Mazzia, Magherini, Test Set for IVP Solvers, problem ROBER, t = 1e11.
     expected = [0.2083340149701255e-7, 0.8333360770334713e-13, 0.9999999791665050]

@@ -203,6 +203,7 @@ def test_windows_from_the_states_of_a_run_give_its_residual():
         np.testing.assert_allclose(rows[-2:], z)
 
 
+@pytest.mark.slow
 def test_the_gradients_of_batches_have_the_whole_as_their_mean():
     record = sprung(TIMES)
     shot = Shooting.of(gm.CalibrationProblem.of(unknown(), record), 16, rough(record), 1.0)

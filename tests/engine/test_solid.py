@@ -110,6 +110,7 @@ def test_rotating_cylinder():
     np.testing.assert_allclose(u[:, 0], exact, atol=4e-4 * exact.max())
 
 
+@pytest.mark.slow
 def test_hanging_bar():
     """Under its weight a bar without contraction grows by ρ g L² / (2 E), and its support carries the weight."""
     space = gm.FunctionSpace(gm.box(1, 1, 4, size=(0.1, 0.1, 2.0)), "Q2", (3,))

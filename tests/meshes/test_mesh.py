@@ -129,6 +129,7 @@ def test_jit_and_gradient_in_the_coordinates(make):
     assert float(slope) == pytest.approx(mesh.dim)
 
 
+@pytest.mark.slow
 def test_taylor_remainder_of_the_area():
     mesh = box(2, 2, 2)
     rng = np.random.default_rng(0)

@@ -116,6 +116,7 @@ def test_times_outside_a_members_span_are_nan():
 
 
 @pytest.mark.parametrize("method", [Tsit5(), Rodas5P()], ids=lambda m: type(m).__name__)
+@pytest.mark.fast("Rodas5P")
 def test_time_runs_backwards_where_the_span_does(method):
     p, initial = jnp.array([0.2, 1.0]), jnp.array([[1.0, -1.0], [0.5, 1.0]])
     there = solve(van_der_pol, initial, (0.0, 2.0), p, method, TIGHT).checked().final

@@ -176,6 +176,7 @@ def limited(solver: LeastSquaresSolver, steps: int) -> LeastSquaresSolver:
 
 
 @pytest.mark.parametrize("solver", STEPPERS, ids=lambda solver: type(solver).__name__)
+@pytest.mark.fast("LevenbergMarquardt", "GradientDescent")
 def test_a_fit_under_another_limit_goes_the_way_it_would_have_gone(solver: LeastSquaresSolver):
     short, long = limited(solver, 2), limited(solver, 5)
     start = jnp.array([-1.2, 1.0])

@@ -117,6 +117,7 @@ def test_blocks_without_weak_entries_keep_sums_of_rows():
 
 
 @pytest.mark.parametrize(("thin", "most"), [(1.0, 12), (0.1, 16), (0.01, 16)])
+@pytest.mark.fast("1.0-12")
 def test_thin_hexahedra_do_not_slow_aggregation_down(thin: float, most: int):
     """A threshold of 0.3, which joins lines of nodes at the sides, takes 140 steps on the thinnest cells."""
     assert steps_of(poisson(N, thin), CG(AMG(), 1e-8, 0.0, 200)) <= most

@@ -83,6 +83,7 @@ def test_order_two_for_a_linear_stiff_system():
     assert np.all(np.abs(orders(errors) - 2) < 0.15)
 
 
+@pytest.mark.slow
 def test_order_two_for_a_nonlinear_problem():
     # Prothero, Robinson (1974): u̇ = −λ(u − cos t) − sin t + (nonlinear term that vanishes on the solution
     # u = cos t).
