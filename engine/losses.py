@@ -21,9 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import erf, log_ndtr, ndtr
-from scipy.stats import norm
 
 _ROOT_2 = 2.0**0.5
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    """The density of the standard normal distribution."""
+    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+
+
 _MAX_STEPS = 200
 _TOLERANCE = 1e-10
 _ANGLES = np.linspace(0.0, 0.5 * np.pi, 1025)
@@ -112,7 +118,7 @@ class Huber(Loss):
             places = low[:, None] + 0.5 * np.multiply.outer(high - low, nodes + 1)
             share += (high - low) * (self._density(places, near[:, None]) @ weights)
         far, spread = blur > near, np.hypot(blur, self.std)
-        slope = np.where(far, 2 * norm.pdf(q / spread) / spread, 2 * self._density(q, near))
+        slope = np.where(far, 2 * _normal(q / spread) / spread, 2 * self._density(q, near))
         return np.where(far, erf(q / (_ROOT_2 * spread)), share), slope
 
     def _density(self, x: Float[np.ndarray, "..."], blur: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -171,7 +177,7 @@ class StudentT(Loss):
         weights /= weights.sum()
         spreads = np.sqrt(np.add.outer(blur**2, np.exp(-u)))
         ratios = q[:, None] / spreads
-        return erf(ratios / _ROOT_2) @ weights, (2 * norm.pdf(ratios) / spreads) @ weights
+        return erf(ratios / _ROOT_2) @ weights, (2 * _normal(ratios) / spreads) @ weights
 
 
 def density_of(loss: Loss, r: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

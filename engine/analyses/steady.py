@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis, check_call
@@ -12,8 +14,9 @@ from gemel.engine.analyses.elliptic import elliptic_solver
 from gemel.engine.analyses.equilibrium import EquilibriumNewton
 from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.boundarysensors import BodyObservation
-from gemel.engine.coefficients import drive, undriven
+from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.compiling import sharing
+from gemel.engine.constraints import Constraint
 from gemel.engine.initial import initial_field
 from gemel.engine.lawinputs import asked_by_body
 from gemel.engine.physics import Physics
@@ -119,10 +122,39 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
     On a mixed space the value is a dictionary of nodal values by field.
     """
     check_call("solve", (Steady,), analysis, inputs)
-    prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
-    solution = _solve(analysis, prepared, dict(inputs or {}))
-    space = analysis.physics.problem.space
-    return Solution(space.unflatten(solution.value), solution.status, solution.statistics)
+    problem = analysis.physics.problem
+    known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(analysis))
+    if known and problem.linear and not inputs_of(problem):
+        solution = _solve_known(analysis)
+    else:
+        prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
+        solution = _solve(analysis, prepared, dict(inputs or {}))
+    return Solution(problem.space.unflatten(solution.value), solution.status, solution.statistics)
+
+
+def _solve_known(analysis: Steady) -> Solution[Array]:
+    """The flat field of a linear problem of which nothing is to be differentiated: one matrix serves to set up the
+    solver and to solve, where `prepare` and `Steady.solve` each assemble it, the latter for its derivatives.
+    """
+    tangent, start, there = _linearised(analysis.physics.problem, analysis.initial)
+    check_held(analysis.physics, tangent)
+    prepared = analysis.linear_solver.init(tangent)
+    return _step(analysis.linear_solver, prepared, analysis.physics.problem.constraint, tangent, start, there)
+
+
+@sharing
+def _linearised(problem: DiscreteProblem, initial: Any) -> tuple[AssembledOperator, Array, Array]:
+    start = _start(problem, initial)
+    tangent, there = problem.linearised(start)
+    return tangent, start, there
+
+
+@eqx.filter_jit
+def _step(
+    solver: LinearSolver, prepared: Any, constraint: Constraint, tangent: AssembledOperator, start: Array, there: Array
+) -> Solution[Array]:
+    solution = solver.compute(prepared, tangent, -there, None)
+    return Solution(constraint.complete(start + solution.value), solution.status, solution.statistics)
 
 
 @eqx.filter_jit

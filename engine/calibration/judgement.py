@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import binomtest
 
 from gemel.engine.calibration.drifts import drift_words, unseen_words
 from gemel.engine.calibration.fit import Fit
@@ -221,6 +220,8 @@ def _of_laws(fit: Fit, runs: Sequence[Forecast]) -> list[str]:
 
 def _honest(score: Score) -> bool:
     """Whether a 90 % band holds about as many samples as it should, or they are too few to tell."""
+    from scipy.stats import binomtest  # half a second, for those who only simulate
+
     count = max(1, round(score.worth))
     inside = round(score.coverage * count)
     return HONEST[0] <= score.coverage <= HONEST[1] or bool(binomtest(inside, count, 0.9).pvalue > 0.05)
