@@ -81,6 +81,19 @@ def test_taylor_remainders_of_a_reading(case):
     assert np.all(np.log2(second[:-1] / second[1:]) > 1.8)
 
 
+def test_a_solution_of_known_values_is_that_which_is_differentiated():
+    """Of known values one matrix is assembled, with derivatives two; sides are tied, or held away from zero."""
+    space = gm.FunctionSpace(gm.rectangle(3, 3, size=(1.0, 1.0)), "Q1")
+
+    def field(k):
+        conditions = [gm.Periodic("left", "right"), gm.Dirichlet("bottom", 2.0), gm.Flux("top", 1.0)]
+        return gm.solve(gm.Steady(gm.Heat(space, k, conditions=conditions), rtol=1e-13)).value
+
+    within, slope = jax.jvp(field, (1.7,), (1.0,))
+    np.testing.assert_allclose(field(1.7), within, rtol=1e-11)
+    np.testing.assert_allclose(slope, (field(1.7 + 1e-5) - field(1.7 - 1e-5)) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.slow
 def test_a_gradient_reaches_the_shape_of_the_mesh():
     """Through the coordinates of the nodes: what a bar that is stretched conducts."""
