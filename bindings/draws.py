@@ -72,7 +72,7 @@ def draws_remarks(fit: Fit, draws: Draws) -> list[str]:
     agree = agrees_with_laplace(draws, fit)
     others = [name for name, same in agree.items() if not same]
     found = [
-        "The draws are reliable: the chains agree, and hardly a step diverged." if draws.reliable else _doubts(draws)
+        "The draws are reliable: the chains agree, and hardly a step diverged." if draws.reliable else doubts(draws)
     ]
     if not others:
         found.append("They agree with the normal intervals within a quarter of half their width.")
@@ -88,7 +88,8 @@ def _words(draws: Draws) -> str:
     return f"{chains} chains of {count} draws, {100 * draws.divergent:.2g} % of the steps diverged"
 
 
-def _doubts(draws: Draws) -> str:
+def doubts(draws: Draws) -> str:
+    """Why draws cannot be relied on, and what would help."""
     worst, least = max(draws.r_hat, key=draws.r_hat.__getitem__), min(draws.effective, key=draws.effective.__getitem__)
     reasons = []
     if not draws.r_hat[worst] < 1.01:

@@ -16,7 +16,8 @@ import pytest
 
 from gemel.bindings.cli import main
 from gemel.bindings.commands import certainty
-from gemel.engine import PointSensor, Series, calibrate, expected_information, next_measurements, simulate
+from gemel.bindings.draws import doubts
+from gemel.engine import Draws, PointSensor, Series, calibrate, expected_information, next_measurements, simulate
 from gemel.engine.results import FitRecord, load_forecast, load_run, save_belief
 from gemel.engine.twinfile import TwinFile
 
@@ -141,6 +142,24 @@ def check_forecasts_beyond_the_data(plate: Path, results: Path, gemel: Gemel) ->
         np.testing.assert_array_equal(found.run.times, [*record.times, *(end + 10.0 * np.arange(1, 7))])
         np.testing.assert_allclose(found.run.readings["T1"][: len(record.times)], whole.run.readings["T1"], rtol=1e-9)
     assert np.all(np.asarray(kept.run.readings["T1"] - other.run.readings["T1"])[len(record.times) + 1 :] > 0.01)
+
+
+@pytest.mark.parametrize(
+    ("count", "r_hat", "effective", "says"),
+    [
+        (25, 1.0, 60.0, "worth 60 independent ones, not 100. To get better ones ask for --sample 200."),
+        (200, 1.0, 40.0, "worth 40 independent ones, not 100. To get better ones ask for --sample 750."),
+        (300, 1.02, 500.0, "an R-hat of 1.020, not under 1.01). To get better ones ask for --sample 600."),
+        (200, 1.3, 10.0, "ask for --sample 3000."),
+    ],
+)
+def test_of_too_few_draws_it_is_said_how_many_would_be_enough(
+    plate: Path, count: int, r_hat: float, effective: float, says: str
+) -> None:
+    belief = TwinFile.load(plate).build().belief
+    z = np.zeros((4, count, len(belief.mean)))
+    draws = Draws(belief, z, {"k": r_hat, "h": 1.0}, {"k": effective, "h": 900.0}, 0.0)
+    assert says in doubts(draws)
 
 
 @pytest.mark.slow
