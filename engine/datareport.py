@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from gemel.engine.images import image_by_pixel
-from gemel.engine.units import compatible
+from gemel.engine.units import compatible, written
 
 _LONG_GAP = 10.0
 """A gap is worth a warning where it is so many times the usual spacing of its channel, and ..."""
@@ -17,7 +17,7 @@ _MUCH_MISSING = 0.1
 """The share of missing samples that is worth a warning."""
 
 _COLD = 120.0
-"""Temperatures in K below which nothing is that is not meant to be so cold."""
+"""Temperatures in K that are rarer than columns in degrees Celsius which are said to be in K."""
 
 _NAMED = 5
 """Outliers whose times are named."""
@@ -143,8 +143,8 @@ class DataReport:
         if compatible(channel.unit, "K"):
             if channel.low < 0:
                 found.append("values below absolute zero: is the unit of the column right?")
-            elif channel.high < _COLD:
-                found.append(f"all values lie below {_COLD:g} K: is the column in degrees Celsius, 'degC'?")
+            elif channel.low < _COLD and written(channel.unit) == "K":
+                found.append(f"values down to {channel.low:.4g} K: is the column in degrees Celsius, 'degC'?")
         infinite = channel.left_out.get("infinite", 0)
         if infinite:
             found.append(f"{count_of(infinite, 'sample')} {'is' if infinite == 1 else 'are'} infinite: left out.")

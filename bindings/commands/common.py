@@ -185,6 +185,8 @@ def assignments(option: str, texts: list[str]) -> dict[str, str]:
         name, sign, quantity = text.partition("=")
         if not sign or not name or not quantity:
             raise ValueError(f"{option}: '{text}' is not of the form name=quantity.")
+        if name in pairs:
+            raise ValueError(f"{option}: '{name}' is given twice: {pairs[name]} and {quantity}.")
         pairs[name] = quantity
     return pairs
 

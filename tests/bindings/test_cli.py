@@ -544,6 +544,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
         ["simulate", "{plate}", "--then", "heater=1", "--input", "heater=2"],
         "--then heater: --input holds 'heater' all the time: give one of them.",
     ),
+    "an input given twice": (
+        ["simulate", "{plate}", "--input", "heater=1", "--input", "heater=0"],
+        "'heater' is given twice",
+    ),
     "too long to come": (
         ["simulate", "{plate}", "--until", "9000000000 s"],
         "--until: 9e+08 times are too many: from 1",
