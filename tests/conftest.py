@@ -16,8 +16,9 @@ with install_import_hook("gemel", "beartype.beartype"):
 
 def pytest_configure(config):
     """Programs that a run compiled are there for the next: most of a test's time is their compilation."""
-    if config.cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("programs")))
+    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("programs")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
