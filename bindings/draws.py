@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from gemel.bindings.report import LINE, MEASURED, TWIN, legend_above, number, panels, save, with_unit
 from gemel.engine import Draws, Fit, agrees_with_laplace
+from gemel.engine.calibration.sampling import AGREED, INDEPENDENT
 from gemel.engine.units import from_si, written
 
 _COLUMNS, _SHOWN = 3, 24
@@ -92,10 +93,12 @@ def doubts(draws: Draws) -> str:
     """Why draws cannot be relied on, and what would help."""
     worst, least = max(draws.r_hat, key=draws.r_hat.__getitem__), min(draws.effective, key=draws.effective.__getitem__)
     reasons = []
-    if not draws.r_hat[worst] < 1.01:
-        reasons.append(f"the chains do not agree on {worst} (an R-hat of {draws.r_hat[worst]:.3f}, not under 1.01)")
-    if not draws.effective[least] >= 100:
-        reasons.append(f"those of {least} are worth {draws.effective[least]:.0f} independent ones, not 100")
+    if not draws.r_hat[worst] < AGREED:
+        reasons.append(
+            f"the chains do not agree on {worst} (an R-hat of {draws.r_hat[worst]:.3f}, not under {AGREED:g})"
+        )
+    if not draws.effective[least] >= INDEPENDENT:
+        reasons.append(f"those of {least} are worth {draws.effective[least]:.0f} independent ones, not {INDEPENDENT}")
     advice = f"ask for --sample {_enough(draws)}"
     if not draws.divergent < 0.01:
         reasons.append(f"{100 * draws.divergent:.2g} % of the steps diverged, not under 1 %")
@@ -108,8 +111,8 @@ def _enough(draws: Draws) -> int:
     many where only the chains do not agree, and a number that is easy to say.
     """
     count, least = draws.z.shape[1], min(draws.effective.values())
-    lacking = 1.5 * 100 / least if least < 100 else 1.0
-    disagree = any(not value < 1.01 for value in draws.r_hat.values())
+    lacking = 1.5 * INDEPENDENT / least if least < INDEPENDENT else 1.0
+    disagree = any(not value < AGREED for value in draws.r_hat.values())
     return 50 * int(np.ceil(count * max(lacking, 2.0 if disagree else 1.0, 200 / count) / 50))
 
 

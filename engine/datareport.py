@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from gemel.engine.images import image_by_pixel
-from gemel.engine.units import compatible, written
+from gemel.engine.units import compatible
 
 _LONG_GAP = 10.0
 """A gap is worth a warning where it is so many times the usual spacing of its channel, and ..."""
@@ -140,11 +140,10 @@ class DataReport:
         found = []
         if channel.conflicts:
             found.append(f"{count_of(channel.conflicts, 'time')} with values that differ: their mean is taken.")
-        if compatible(channel.unit, "K"):
-            if channel.low < 0:
-                found.append("values below absolute zero: is the unit of the column right?")
-            elif channel.low < _COLD and written(channel.unit) == "K":
-                found.append(f"values down to {channel.low:.4g} K: is the column in degrees Celsius, 'degC'?")
+        if channel.low < 0 and compatible(channel.unit, "K"):
+            found.append("values below absolute zero: is the unit of the column right?")
+        elif channel.low < _COLD and channel.unit == "K":
+            found.append(f"values down to {channel.low:.4g} K: is the column in degrees Celsius, 'degC'?")
         infinite = channel.left_out.get("infinite", 0)
         if infinite:
             found.append(f"{count_of(infinite, 'sample')} {'is' if infinite == 1 else 'are'} infinite: left out.")

@@ -23,13 +23,6 @@ from jaxtyping import Array, Float
 from scipy.special import erf, log_ndtr, ndtr
 
 _ROOT_2 = 2.0**0.5
-
-
-def _normal(x: np.ndarray) -> np.ndarray:
-    """The density of the standard normal distribution."""
-    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
-
-
 _MAX_STEPS = 200
 _TOLERANCE = 1e-10
 _ANGLES = np.linspace(0.0, 0.5 * np.pi, 1025)
@@ -178,6 +171,11 @@ class StudentT(Loss):
         spreads = np.sqrt(np.add.outer(blur**2, np.exp(-u)))
         ratios = q[:, None] / spreads
         return erf(ratios / _ROOT_2) @ weights, (2 * _normal(ratios) / spreads) @ weights
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    """The density of the standard normal distribution."""
+    return np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
 
 
 def density_of(loss: Loss, r: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -10,6 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from gemel.names import listed
+
 
 def _array(values: Any) -> Any:
     """Lists and integers as floats; arrays of jax as they are."""
@@ -152,9 +154,14 @@ class Record(eqx.Module):
         Args:
             times: ``(m,)`` in s, increasing, after those of the record.
             inputs: what inputs are held at from the last sample on; the others keep their last values.
+
+        Raises:
+            ValueError: for a record without times, and inputs that it has not.
         """
         if self.times is None:
             raise ValueError("A record without times has no end that others could follow.")
+        for name in (inputs or {}).keys() - self.inputs.keys():
+            raise ValueError(f"The record has no input '{name}' to go on from: it has {listed(name, self.inputs)}")
         last, count = float(self.times[-1]), len(times)
         readings = {
             name: np.append(np.asarray(values), np.full(count, np.nan)) for name, values in self.readings.items()

@@ -4,11 +4,9 @@ import itertools
 import math
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
-from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from gemel.solvers.bilinear import product
@@ -99,8 +97,3 @@ class Blocks(eqx.Module):
         flat = join_slots(operator.values).reshape(-1)
         flat = jnp.concatenate([flat, jnp.zeros(1, flat.dtype)])
         return Coupling(found.rows, split_slots(flat[jnp.asarray(found.entries)][None, None], found.rows))
-
-
-def known(tree: object) -> bool:
-    """True where no array of a pytree is traced."""
-    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

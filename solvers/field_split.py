@@ -6,9 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gemel.solvers.blocks import Blocks, Coupling, known
+from gemel.solvers.blocks import Blocks, Coupling
 from gemel.solvers.linear_solver import Preconditioner
 from gemel.solvers.operators import LinearOperator
+from gemel.solvers.placing import known
 from gemel.solvers.sparse import SparseOperator
 
 

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pyamg
 import scipy.sparse
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.loops import in_parts
@@ -23,7 +22,7 @@ from gemel.solvers.nesting import Prolongation, nested_levels
 from gemel.solvers.operators import LinearOperator
 from gemel.solvers.padded_product import Structure
 from gemel.solvers.padded_rows import PaddedRows, build_rows, collected, filled
-from gemel.solvers.placing import on_device
+from gemel.solvers.placing import known, on_device
 from gemel.solvers.reforming import Probes, dense, pseudo_inverse
 from gemel.solvers.sparse import SparseOperator
 
@@ -119,7 +118,7 @@ class AMG(Preconditioner):
         """Build the hierarchy on the host. Raises `ValueError` inside jit, where values are not known, and where they
         are not finite.
         """
-        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(operator)):
+        if not known(operator):
             raise ValueError(
                 "AMG needs known values to build its hierarchy: call solver.init(operator) outside jit, grad "
                 "and vmap, and pass the result as state."

@@ -1,9 +1,10 @@
-"""Tables made on the host, moved to where JAX computes, and what kind of place that is."""
+"""Tables made on the host, moved to where JAX computes, what kind of place that is, and whether values are known."""
 
 from typing import Any, TypeVar, overload
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 T = TypeVar("T")
@@ -41,3 +42,8 @@ def short_loops_pay() -> bool:
     compilation. On a GPU each pass is a launch of its own.
     """
     return jax.default_backend() == "cpu"
+
+
+def known(tree: object) -> bool:
+    """True where no array of a pytree is traced."""
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

@@ -95,7 +95,8 @@ def _followed(
 ) -> Record | None:
     """A record with what comes after it where the run goes on; says on the console what is taken to come."""
     then = {name: _input(file, "--then", name, text) for name, text in assignments("--then", options.then).items()}
-    for name in then.keys() & assignments("--input", options.input).keys():
+    held = assignments("--input", options.input)
+    for name in then.keys() & held.keys():
         raise ValueError(f"--then {name}: --input holds '{name}' all the time: give one of them.")
     if record is None or record.times is None:
         if then:
@@ -112,10 +113,12 @@ def _followed(
         if len(known) == 1:
             raise ValueError("--until: the data are one sample: give --every to go on from it.")
         times = last + spacing * np.arange(1, _allowed("--until", np.ceil((until - last) / spacing * (1 - 1e-12))))
-    held = [name for name in record.inputs if name not in then and name not in assignments("--input", options.input)]
-    kept = f", with the last {'value' if len(held) == 1 else 'values'} of {enumerated(held)}" if held else ""
+    last_ones = [name for name in record.inputs if name not in then and name not in held]
+    values = "value" if len(last_ones) == 1 else "values"
+    kept = f", with the last {values} of {enumerated(last_ones)}" if last_ones else ""
+    longer = record.followed(times, then)
     say([f"The data end at {report.instant(last)}: the run goes on to {report.instant(until)}{kept}."])
-    return record.followed(times, then)
+    return longer
 
 
 def _allowed(option: str, count: float) -> int:

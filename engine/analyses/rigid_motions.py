@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-from jax.core import Tracer
 
 from gemel.engine.coefficients import undriven
 from gemel.engine.physics import Physics
 from gemel.engine.problems import DiscreteProblem
 from gemel.engine.spaces import FunctionSpace
+from gemel.solvers.placing import known
 
 _TOLERANCE = 1e-13
 """Forces and violations below this, per unit motion and root of the number of unknowns, are rounding errors."""
@@ -36,7 +36,7 @@ def check_held(physics: Physics, tangent: Any, advice: str = "prescribe displace
     In a linear problem for a scalar that is a constant. Skipped where values are traced, and where an input enters
     the tangent.
     """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((tangent, physics.problem.space.mesh.points))):
+    if not known((tangent, physics.problem.space.mesh.points)):
         return
     if not physics.problem.steady_tangent:
         return

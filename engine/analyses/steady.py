@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from gemel.engine.analyses.analysis import Analysis, check_call
@@ -16,7 +14,6 @@ from gemel.engine.analyses.rigid_motions import check_held
 from gemel.engine.boundarysensors import BodyObservation
 from gemel.engine.coefficients import drive, inputs_of, undriven
 from gemel.engine.compiling import sharing
-from gemel.engine.constraints import Constraint
 from gemel.engine.initial import initial_field
 from gemel.engine.lawinputs import asked_by_body
 from gemel.engine.physics import Physics
@@ -31,6 +28,9 @@ from gemel.solvers import (
     nonlinear_solve,
 )
 from gemel.solvers.implicit import stop_gradient
+from gemel.solvers.placing import known
+
+Linearised = tuple[AssembledOperator, Float[Array, " n"]] | None
 
 _HALVINGS = 12
 """Newton's method shortens a step that does not bring the residual down at most so often."""
@@ -82,7 +82,10 @@ class Steady(Analysis):
 
         Raises `ValueError` where nothing holds a body against a rigid motion.
         """
-        tangent = _first_tangent(undriven(self.physics.problem), self.initial)
+        return self.hierarchy(_first_tangent(undriven(self.physics.problem), self.initial))
+
+    def hierarchy(self, tangent: AssembledOperator) -> Any:
+        """That of a tangent. Raises `ValueError` where nothing holds a body against a rigid motion."""
         check_held(self.physics, tangent)
         return self.linear_solver.init(tangent)
 
@@ -100,13 +103,17 @@ class Steady(Analysis):
         readings, asked = observation.read(problem, solution.value), asked_by_body(problem, solution.value)
         return Solution((readings, solution.value), solution.status, {**solution.statistics, **asked})
 
-    def solve(self, prepared: Any, inputs: Mapping[str, Series] | None = None) -> Solution[Float[Array, " n_dofs"]]:
-        """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0."""
+    def solve(
+        self, prepared: Any, inputs: Mapping[str, Series] | None = None, linearised: Linearised = None
+    ) -> Solution[Float[Array, " n_dofs"]]:
+        """The flat field; ``prepared`` comes from `prepare`. Inputs are taken at time 0. ``linearised`` is the tangent
+        of a linear problem and its residual at the start, where they are known and nothing is differentiated.
+        """
         problem = drive(self.physics.problem, at_time(inputs, 0.0))
         complete = problem.constraint.complete
         if problem.linear:
             start = _start(problem, self.initial)
-            tangent, there = problem.linearised(start)
+            tangent, there = linearised or problem.linearised(start)
             solution = affine_solve(_residual, start, problem, tangent, self.linear_solver, prepared, there)
             return Solution(complete(solution.value), solution.status, solution.statistics)
         xtol = min(self.rtol, 1e-8)
@@ -122,44 +129,19 @@ def solve(analysis: Steady, inputs: Mapping[str, Series] | None = None) -> Solut
     On a mixed space the value is a dictionary of nodal values by field.
     """
     check_call("solve", (Steady,), analysis, inputs)
-    problem = analysis.physics.problem
-    known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(analysis))
-    if known and problem.linear and not inputs_of(problem):
-        solution = _solve_known(analysis)
+    problem, linearised = analysis.physics.problem, None
+    if problem.linear and known(analysis) and not inputs_of(problem):  # one matrix serves to set up and to solve
+        linearised = _linearised(problem, analysis.initial)
+        prepared = analysis.hierarchy(linearised[0])
     else:
         prepared = stop_gradient(analysis).prepare()  # under grad its values are known, and it has no derivative
-        solution = _solve(analysis, prepared, dict(inputs or {}))
+    solution = _solve(analysis, prepared, dict(inputs or {}), linearised)
     return Solution(problem.space.unflatten(solution.value), solution.status, solution.statistics)
 
 
-def _solve_known(analysis: Steady) -> Solution[Array]:
-    """The flat field of a linear problem of which nothing is to be differentiated: one matrix serves to set up the
-    solver and to solve, where `prepare` and `Steady.solve` each assemble it, the latter for its derivatives.
-    """
-    tangent, start, there = _linearised(analysis.physics.problem, analysis.initial)
-    check_held(analysis.physics, tangent)
-    prepared = analysis.linear_solver.init(tangent)
-    return _step(analysis.linear_solver, prepared, analysis.physics.problem.constraint, tangent, start, there)
-
-
-@sharing
-def _linearised(problem: DiscreteProblem, initial: Any) -> tuple[AssembledOperator, Array, Array]:
-    start = _start(problem, initial)
-    tangent, there = problem.linearised(start)
-    return tangent, start, there
-
-
 @eqx.filter_jit
-def _step(
-    solver: LinearSolver, prepared: Any, constraint: Constraint, tangent: AssembledOperator, start: Array, there: Array
-) -> Solution[Array]:
-    solution = solver.compute(prepared, tangent, -there, None)
-    return Solution(constraint.complete(start + solution.value), solution.status, solution.statistics)
-
-
-@eqx.filter_jit
-def _solve(analysis: Steady, prepared: Any, inputs: dict[str, Series]) -> Solution[Array]:
-    return analysis.solve(prepared, inputs)
+def _solve(analysis: Steady, prepared: Any, inputs: dict[str, Series], linearised: Linearised) -> Solution[Array]:
+    return analysis.solve(prepared, inputs, linearised)
 
 
 def _itself(problem: DiscreteProblem) -> DiscreteProblem:
@@ -168,6 +150,11 @@ def _itself(problem: DiscreteProblem) -> DiscreteProblem:
 
 def _residual(u: Array, problem: DiscreteProblem) -> Array:
     return problem.residual(u)
+
+
+@sharing
+def _linearised(problem: DiscreteProblem, initial: Any) -> tuple[AssembledOperator, Array]:
+    return problem.linearised(_start(problem, initial))
 
 
 @sharing

@@ -21,6 +21,9 @@ from gemel.engine.calibration.problem import CalibrationProblem, misfit
 from gemel.engine.parameters import Belief
 from gemel.engine.priors import QUANTILE_95
 
+AGREED, INDEPENDENT = 1.01, 100
+"""The R-hat below which chains agree, and the independent draws that are needed at least."""
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -39,8 +42,8 @@ class Draws:
     @property
     def reliable(self) -> bool:
         """Whether the chains agree within 1 %, with 100 independent draws at least, and hardly a step diverged."""
-        agreed = all(value < 1.01 for value in self.r_hat.values())
-        return agreed and all(count >= 100 for count in self.effective.values()) and self.divergent < 0.01
+        agreed = all(value < AGREED for value in self.r_hat.values())
+        return agreed and all(count >= INDEPENDENT for count in self.effective.values()) and self.divergent < 0.01
 
     def values(self) -> dict[str, np.ndarray]:
         """All draws of each parameter in SI units."""

@@ -33,6 +33,8 @@ def test_a_record_is_followed_by_times_without_readings_and_by_other_inputs():
         "kept": [1.0, 1.0, 1.0, 3.0, 9.0, 9.0],
     }.items():
         np.testing.assert_allclose([float(longer.inputs[name].at(t)) for t in at], expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="no input 'fan' to go on from: it has held, linear, kept"):
+        record.followed([3.0], {"fan": 1.0})
     with pytest.raises(ValueError, match="without times has no end"):
         gm.Record(None, {"T": 1.0}).followed([3.0])
 
