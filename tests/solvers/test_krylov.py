@@ -88,14 +88,16 @@ def test_hard_symmetric_systems(name: str):
     solution = solve_all(matrices, loads)
     codes, steps, residuals = solution.status.code, solution.statistics["steps"], solution.statistics["residual"]
     for i, (system, (matrix, b, allowed)) in enumerate(SYSTEMS.items()):
-        code, residual = Code(int(codes[i])), np.linalg.norm(b - matrix @ np.asarray(solution.value[i]))
+        code, x = Code(int(codes[i])), np.asarray(solution.value[i])
+        residual = np.linalg.norm(b - matrix @ x)
+        rounding = 2.0**-52 * np.linalg.norm(abs(matrix) @ np.abs(x))  # all of it where x ran far away
         assert code in allowed.get(name, allowed["else"]), f"{system}: {code.name}"
         assert int(steps[i]) <= 400
         if code == Code.SUCCESS:
             assert residual <= 2e-9 * np.linalg.norm(b)
         if code not in (Code.NOT_FINITE, Code.MAX_STEPS):
-            np.testing.assert_allclose(residuals[i], residual, rtol=1e-6, atol=1e-12)
-            assert residual <= np.linalg.norm(b) * (1 + 1e-9)  # no worse than zero
+            np.testing.assert_allclose(residuals[i], residual, rtol=1e-6, atol=1e-12 + 4 * rounding)
+            assert residual <= np.linalg.norm(b) * (1 + 1e-9) + 4 * rounding  # no worse than zero
 
 
 @pytest.mark.parametrize("name", ["gmres", "fgmres", "bicgstab"])
