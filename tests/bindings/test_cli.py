@@ -116,12 +116,13 @@ def test_calibrate_then_forecast(tmp_path: Path, plate: Path, gemel: Gemel) -> N
     times = load_run(results / "forecast" / "run.zarr").times
     assert times is not None
     assert float(times[-1]) == 50.0
-    check_forecasts_beyond_the_data(plate, results, gemel)
 
 
-def check_forecasts_beyond_the_data(plate: Path, results: Path, gemel: Gemel) -> None:
+@pytest.mark.slow
+def test_forecasts_go_on_from_the_end_of_the_data(tmp_path: Path, plate: Path, gemel: Gemel) -> None:
     """With the last values of the inputs or others; what was measured is compared as without it."""
-    record = TwinFile.load(plate).record()
+    gemel("calibrate", plate)
+    record, results = TwinFile.load(plate).record(), tmp_path / "runs" / "plate"
     assert record.times is not None
     end, (name,) = float(record.times[-1]), record.inputs
     gemel("forecast", plate)
