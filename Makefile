@@ -44,8 +44,7 @@ test: $(READY) ## run all tests
 
 # Most of a test's time is compilation: here with few optimisations, in half the time; `make test` compiles as users do.
 test-fast: $(READY) ## run the tests that take less than about ten seconds each
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false" \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow'
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow'
 
 lint: $(READY) ## check style, types, layers and the protocol
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+if jax.config.read("jax_disable_most_optimizations") and jax.__version_info__ < (0, 11):  # later: no such flag
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 # Installed rather than imported with: the process that hands tests out to others then needs no gemel.
 install_import_hook([f"gemel.{part}" for part in ("engine", "solvers", "meshes", "loops", "names")], "beartype.beartype")
