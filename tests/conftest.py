@@ -13,7 +13,9 @@ if jax.config.read("jax_disable_most_optimizations") and jax.__version_info__ < 
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 # Installed rather than imported with: the process that hands tests out to others then needs no gemel.
-install_import_hook([f"gemel.{part}" for part in ("engine", "solvers", "meshes", "loops", "names")], "beartype.beartype")
+install_import_hook(
+    [f"gemel.{part}" for part in ("engine", "solvers", "meshes", "loops", "names")], "beartype.beartype"
+)
 
 
 def pytest_configure(config):

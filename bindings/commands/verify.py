@@ -12,8 +12,17 @@ from rich.text import Text
 from gemel.bindings.application import configure_jax
 from gemel.bindings.commands.common import console
 from gemel.engine.store.files import write_atomically
-from gemel.engine.verification import CASES, Case, Outcome, records, rows, run_cases, select, summarise
-from gemel.engine.verification import write_manual as manual
+from gemel.engine.verification import (
+    CASES,
+    Case,
+    Outcome,
+    records,
+    rows,
+    run_cases,
+    select,
+    summarise,
+    write_manual as manual,
+)
 
 _FIGURES = ("reference", "computed", "error", "tolerance", "pass")
 _STYLES = {"yes": "green", "no": "bold red", "-": "yellow"}

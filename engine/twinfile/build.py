@@ -27,9 +27,7 @@ from gemel.engine.twinfile.schema import (
     RegionTable,
 )
 from gemel.engine.twinfile.sensors import build_sensors
-from gemel.meshes import Mesh, MeshError, grid, read_mesh
-from gemel.meshes import box as box_mesh
-from gemel.meshes import rectangle as rectangle_mesh
+from gemel.meshes import Mesh, MeshError, box as box_mesh, grid, read_mesh, rectangle as rectangle_mesh
 from gemel.meshes.mesh import ALL, BOUNDARY
 
 

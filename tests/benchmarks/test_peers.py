@@ -12,8 +12,7 @@ from benchmarks import environments, exact, runner
 from benchmarks.cases import CASES
 from benchmarks.measure import Stages
 from benchmarks.odes import ensemble
-from benchmarks.ours import common as ours
-from benchmarks.ours import elasticity, poisson
+from benchmarks.ours import common as ours, elasticity, poisson
 from benchmarks.peers import PEERS, loads
 from benchmarks.peers.common import Cube, relative_error
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from gemel.bindings.fitchoices import FitChoices
 from gemel.engine.store.checkpoints import note_of

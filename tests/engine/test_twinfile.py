@@ -7,8 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import gemel as gm
 from gemel.engine.twinfile import MissingDataError, TwinFile, TwinFileError

@@ -6,8 +6,7 @@ from typing import Any
 import meshio
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from gemel.meshes import Mesh, MeshError, box, coordinate_element, read_mesh, rectangle, write_mesh
 from gemel.meshes.orders import FILE_CELLS
