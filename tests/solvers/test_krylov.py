@@ -90,7 +90,7 @@ def test_hard_symmetric_systems(name: str):
     for i, (system, (matrix, b, allowed)) in enumerate(SYSTEMS.items()):
         code, x = Code(int(codes[i])), np.asarray(solution.value[i])
         residual = np.linalg.norm(b - matrix @ x)
-        rounding = 2.0**-52 * np.linalg.norm(abs(matrix) @ np.abs(x))  # all of it where x ran far away
+        rounding = 2.0**-52 * float(np.linalg.norm(abs(matrix) @ np.abs(x)))  # all of it where x ran far away
         assert code in allowed.get(name, allowed["else"]), f"{system}: {code.name}"
         assert int(steps[i]) <= 400
         if code == Code.SUCCESS:
