@@ -37,6 +37,7 @@ def test_generating_makes_the_files_that_are_kept(tmp_path: Path) -> None:
     assert len(sources()) == 4
 
 
+@pytest.mark.slow
 def test_the_rules_of_buf() -> None:
     npx = shutil.which("npx")
     if npx is None:

@@ -232,6 +232,7 @@ def test_an_attachment_can_be_read_and_another_cannot(channel: Any, plate_twin: 
     assert "has no attachment" in sentence_of(lambda: stub.ReadAttachment(request), grpc.StatusCode.NOT_FOUND)
 
 
+@pytest.mark.slow
 def test_a_request_beyond_the_limit_is_refused(launch: Callable[..., Any], plate: Path) -> None:
     server = launch("small", "--max-message-mib", "1")
     with grpc.insecure_channel(server.address) as channel:

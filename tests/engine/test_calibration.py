@@ -111,6 +111,7 @@ def test_missing_samples_do_not_count():
     assert np.any(np.asarray(misfit)[::2] != 0)
 
 
+@pytest.mark.slow
 def test_correlated_samples_weigh_less():
     white = CalibrationProblem.of(cooling(gm.Noise(0.01)), gm.Record(TIMES, {"T": TRUTH}))
     correlated = CalibrationProblem.of(cooling(gm.Noise(0.01, 0.8)), gm.Record(TIMES, {"T": TRUTH}))

@@ -59,6 +59,7 @@ def test_a_current_step_follows_the_closed_solution():
     np.testing.assert_allclose(run.readings["voltage"], 3.0 + charge - 0.02 + pairs, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_cell_warms_to_where_loss_balances_heat():
     # 10 A over 6 mohm is 0.6 W; with 0.1 W/K the cell ends 6 K above its surroundings.
     heat = gm.LumpedHeat(50.0, 0.1, 0.0, 298.15)

@@ -122,6 +122,7 @@ def test_a_sensor_that_was_moved_is_named_and_what_is_of_all_is_not_blamed_on_on
     assert gm.calibrate(lasting, gm.Record(TIMES, values, HEAT)).drifts == ()
 
 
+@pytest.mark.slow
 def test_a_trend_that_goes_along_with_an_input_is_said_to_be_unclear():
     """Five times the noise while the power rises all the time: a drift, or a model that errs with the power."""
     times, power = TIMES[:120], gm.Series(TIMES[[0, 119]], np.array([5.0, 30.0]), hold=False)

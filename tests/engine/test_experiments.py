@@ -51,6 +51,7 @@ def test_experiments_share_what_is_not_their_own():
     assert rows["h"].interval[1] - rows["h"].interval[0] < 0.8 * (one[1] - one[0])
 
 
+@pytest.mark.slow
 def test_an_experiment_to_come_has_the_shared_parameters_and_its_own_prior():
     fit = gm.calibrate(cooling(), {"a": measured(12.0, 280.0, 0), "b": measured(12.0, 320.0, 1)}, own=["start"])
     before, after = fit.twin.belief.prior(fit.twin.parameters), fit.twin.belief

@@ -220,6 +220,7 @@ sensors.bulge = { kind = "integral", on = "boundary", facets = true, component =
 """
 
 
+@pytest.mark.slow
 def test_a_twin_file_has_fluxes_integrals_and_reactions(tmp_path):
     """In axial symmetry both faces give off what is released in π r² h; stretched by σ/E a volume grows by 1 - ν."""
     volume = np.pi * 0.02**2 * 0.01

@@ -145,6 +145,7 @@ def bar(conditions, fixed=HELD, masses=()):
     return gm.Steady(body)
 
 
+@pytest.mark.slow
 def test_values_in_lists_may_be_traced():
     def tip(x):
         return gm.solve(bar([gm.Dirichlet("right", [x, 0.0])])).value[-1, 0]

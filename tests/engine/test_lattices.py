@@ -30,6 +30,7 @@ def tangent_of(physics):
     return physics.problem.tangent(jnp.zeros(physics.problem.space.n_dofs))
 
 
+@pytest.mark.slow
 def test_a_large_box_is_a_lattice_and_others_are_not():
     mesh = box()
     found = lattice_of(gm.FunctionSpace(mesh, "Q1", (3,)))
@@ -59,7 +60,6 @@ def cell_dofs(lattice):
 @pytest.mark.parametrize("lattice", [Lattice((4, 5), 2, (1.0, 1.0)), Lattice((3, 4, 5), 1, (1.0,) * 3)], ids=str)
 @pytest.mark.parametrize("kind", ["all", "permuted", "some", "few", "facets", "single unknowns", "twice"])
 @pytest.mark.fast(
-    "permuted-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
     "few-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
     "single unknowns-Lattice(nodes=(4, 5), components=2, spacing=(1.0, 1.0))",
     "all-Lattice(nodes=(3, 4, 5), components=1, spacing=(1.0, 1.0, 1.0))",

@@ -341,6 +341,7 @@ side = "91.0 Hz"
 """
 
 
+@pytest.mark.slow
 def test_a_twin_file_has_measured_modes():
     """The shape is calibrated against where there is noise for it; the same twin as in Python, whole or as a fit."""
     file = TwinFile.parse(DOCUMENT, Path())
