@@ -2,8 +2,9 @@ r"""What to measure next: the information that a measurement not yet made would 
 
 With the belief $N(m, C)$ about the standardised parameters, $J$ the derivatives of a sensor's readings at $m$ and
 $\sigma^2 c$ its noise, a measurement turns $C$ into $(C^{-1} + J^\top J / \sigma^2 c)^{-1}$; beside a model error
-the innovations of $J$ stand for it (see `gemel.engine.noise`). What it tells of the noise itself is not counted. Its
-expected information in nats is half the logarithm of how far the determinant falls (D-optimal design), of the whole
+the innovations of $J$ stand for it (see `gemel.engine.noise`), and where the twin's loss is another than that of normal
+noise a sample tells $\mathrm E\,\rho'^2$ of what it would with that. What it tells of the noise itself is not counted.
+Its expected information in nats is half the logarithm of how far the determinant falls (D-optimal design), of the whole
 covariance or of that part which matters. Parameters that are known, of variance zero, are left out.
 Source: Chaloner, Verdinelli, *Bayesian Experimental Design: A Review*, 1995.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.pseudovalues import curve_of
 from gemel.engine.calibration.sensitivities import jacobian_of
 from gemel.engine.noise import Noise, alike, whitened
 from gemel.engine.parameters import bind, parameters_of
@@ -188,14 +190,18 @@ def _after(before: Float[Array, "p p"], information: Float[Array, "p p"]) -> Flo
 def _information(
     twin: Twin, sensors: Sequence[Sensor], inputs: Any, times: Any, free: np.ndarray
 ) -> Float[Array, "s p p"]:
-    r"""$J^\top W J / \sigma^2$ of each sensor, with the shares $W$ of its samples, by the coordinates that are free."""
+    r"""$\kappa J^\top W J / \sigma^2$ of each sensor by the coordinates that are free, with the shares $W$ of its
+    samples and $\kappa = \mathrm E\,\rho'^2$.
+    """
     check_names("parameter", parameters_of(tuple(sensors)), twin.belief.names, complete=False)
     inputs, host_times, grid = line_up(twin, inputs, times)
     watched = Twin(twin.name, twin.analysis, sensors)
     watched = eqx.tree_at(lambda one: one.belief, watched, twin.belief)
     noises = [sensor.noise for sensor in sensors]
     shares = jnp.asarray([[1.0] if host_times is None else noise.shares(np.asarray(host_times)) for noise in noises])
-    return _fisher(watched, inputs, host_times, grid, shares)[:, free[:, None], free]
+    curve = curve_of(twin.loss)
+    power = 1.0 if curve is None else float(curve.power)
+    return power * _fisher(watched, inputs, host_times, grid, shares)[:, free[:, None], free]
 
 
 class _Readings(eqx.Module):

@@ -1,7 +1,8 @@
 r"""Calibration of a twin against measured data: maximum a posteriori by gradients, Laplace posterior.
 
 Near the minimum of the misfit $\Phi$ (see `gemel.engine.calibration.problem`) the posterior is normal with covariance
-$C = (J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual; with fewer data than parameters it is computed in the
+$C = (J^\top J)^{-1}$, $J$ the Jacobian of the stacked residual, whose rows other losses than that of normal noise
+multiply by the factors of `gemel.engine.calibration.curvature`; with fewer data than parameters it is computed in the
 space of the data.
 
 Where a fit stops, with the gradient $g = J^\top r$, Newton's method expects to gain $\lambda^2/2 = g^\top C g / 2$ of
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.curvature import curvature_factors
 from gemel.engine.calibration.drifts import Drift, Unseen, find_drifts
 from gemel.engine.calibration.experiments import belief_in, belief_in_another
 from gemel.engine.calibration.problem import CalibrationProblem, residual
@@ -240,7 +242,7 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
             f"{_unread(problem, state.z)}; look at it with simulate, and choose {cure} can be run."
         )
     found, jacobian = linearised(residual, state, problem)
-    covariance, gain = laplace(residual, found, jacobian)
+    covariance, gain = laplace(residual, found, jacobian, _factors(problem, found))
     _require_distribution(problem, covariance)
     twin, before = problem.twin, problem.twin.belief
     joint = Belief(problem.belief.parameters, state.z, covariance)
@@ -254,6 +256,12 @@ def conclude(problem: CalibrationProblem, state: FitState, costs: Float[Array, "
     ranges = _ranges(problem, joint)
     drifts = find_drifts(problem, state.z, found, jacobian, covariance)
     return Fit(fitted, problem.belief, joint, places, Status(state.code), costs, int(state.step), gain, ranges, *drifts)
+
+
+def _factors(problem: CalibrationProblem, found: Array) -> np.ndarray | None:
+    """Those of the rows that make theirs the curvature of the misfit."""
+    records = [(one.names, np.asarray(one.shares).reshape(-1, len(one.names))) for one in problem.experiments.values()]
+    return curvature_factors(problem.loss, problem.floors, records, np.asarray(found))
 
 
 def _ranges(problem: CalibrationProblem, joint: Belief) -> Ranges:
@@ -284,11 +292,18 @@ def linearised(fn: Residual, state: FitState, args: Any) -> tuple[Float[Array, "
 
 
 def laplace(
-    fn: Residual, found: Float[Array, " m"], jacobian: Float[Array, "m p"]
+    fn: Residual,
+    found: Float[Array, " m"],
+    jacobian: Float[Array, "m p"],
+    factors: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[Array, "p p"], float]:
-    r"""The covariance of the Laplace posterior, and the expected gain $\lambda^2/2$, where a residual is linearised."""
+    r"""The covariance of the Laplace posterior, and the expected gain $\lambda^2/2$, where a residual is linearised.
+
+    ``factors`` of the rows make theirs the curvature of the misfit; none where it is theirs.
+    """
     rows = data_rows(fn, jacobian)
-    covariance = _laplace(jacobian) if rows is None else _laplace_by_data(jacobian, rows)
+    curved = jacobian if factors is None else jnp.asarray(factors)[:, None] * jacobian
+    covariance = _laplace(curved) if rows is None else _laplace_by_data(curved, rows)
     gradient = jacobian.T @ found
     return covariance, float(0.5 * gradient @ covariance @ gradient)
 

@@ -17,6 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from gemel.engine.losses import Gaussian, Loss
 
@@ -25,7 +26,10 @@ _FIRST, _STEPS = 4, 10
 
 
 class Curve(NamedTuple):
-    r"""A loss at many places: $q$, the shaped residual and its slope, $\psi$, $\psi'$; and $\kappa$."""
+    r"""A loss at many places: $q$, the shaped residual and its slope, $\psi$, $\psi'$; and $\kappa$. ``scale`` is what
+    the rows of residuals, by the factors of `gemel.engine.calibration.curvature`, leave of $\mathrm E (q \psi - 1)^2$,
+    the information about the noise's scale.
+    """
 
     q: Any
     shaped: Any
@@ -33,6 +37,7 @@ class Curve(NamedTuple):
     psi: Any
     bend: Any
     power: Any
+    scale: Any
 
 
 def as_pseudo_values(
@@ -74,7 +79,10 @@ def unshaped(rows: np.ndarray, weights: np.ndarray, curve: Curve | None) -> np.n
 
 def curve_of(loss: Loss) -> Curve | None:
     """That of a loss; None for least squares, whose residuals are what they are."""
-    return None if isinstance(loss, Gaussian) else jax.tree.map(np.asarray, _tabulated(loss))
+    if isinstance(loss, Gaussian):
+        return None
+    with jax.ensure_compile_time_eval():
+        return jax.tree.map(np.asarray, _tabulated(loss))
 
 
 @eqx.filter_jit
@@ -82,6 +90,12 @@ def _tabulated(loss: Loss) -> Curve:
     q = jnp.concatenate([jnp.linspace(0.0, 20.0, 4001), jnp.geomspace(20.1, 1e6, 2000)])
     score = jax.grad(lambda one: 0.5 * loss.shaped(one) ** 2)
     shaped, psi = loss.shaped(q), jax.vmap(score)(q)
+    bend = jax.vmap(jax.grad(score))(q)
     weight = jnp.exp(-0.5 * shaped**2)
-    power = jnp.trapezoid(weight * psi**2, q) / jnp.trapezoid(weight, q)
-    return Curve(q, shaped, jax.vmap(jax.grad(loss.shaped))(q), psi, jax.vmap(jax.grad(score))(q), power)
+
+    def mean(values: Array) -> Array:
+        return jnp.trapezoid(weight * values, q) / jnp.trapezoid(weight, q)
+
+    power, up = mean(psi**2), jnp.maximum(bend, 0.0)
+    scale = jnp.maximum(mean((q * psi - 1.0) ** 2) - mean(q**2 * up) * power / mean(up), 0.0)
+    return Curve(q, shaped, jax.vmap(jax.grad(loss.shaped))(q), psi, bend, power, scale)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gemel.engine.calibration.curvature import sensor_rows
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment
 from gemel.engine.calibration.pseudovalues import Curve, as_pseudo_values, curve_of, unshaped
 from gemel.engine.noise import Noise, differences, whitened
@@ -85,10 +86,7 @@ def remains_of(
     found, first = [], 0
     for name, experiment in problem.experiments.items():
         count = 1 if experiment.times is None else len(experiment.times)
-        sizes = [count * (3 if sensor in problem.floors else 1) for sensor in experiment.names]
-        starts = (first + np.cumsum([0, *sizes])).tolist()
-        first = starts[-1]
-        places = {sensor: slice(at, at + count) for sensor, at in zip(experiment.names, starts, strict=False)}
+        places, first = sensor_rows(experiment.names, count, problem.floors, first)
         shares = np.asarray(experiment.shares).reshape(count, -1)
         groups = {} if experiment.times is None else problem.twin.grouped(experiment.names)
         told = {

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from gemel.engine.analyses import AdaptiveOde, Ode
+from gemel.engine.calibration.curvature import curvature_factors
 from gemel.engine.calibration.fit import DEFAULT_SOLVER, CalibrationError, Fit, laplace, linearised
 from gemel.engine.calibration.problem import CalibrationProblem, Experiment, allowed_mode, compared, prior_residual
 from gemel.engine.losses import Loss
@@ -373,7 +374,11 @@ def conclude_shooting(shot: Shooting, state: FitState, costs: Float[Array, " ste
     if not bool(jnp.isfinite(state.cost)):
         raise CalibrationError(f"A window of '{twin.name}' cannot be run from its state: guess better states.")
     z, states = shot.split(state.z)
-    covariance, gain = laplace(shooting_residual, *linearised(shooting_residual, state, shot))
+    found, jacobian = linearised(shooting_residual, state, shot)
+    (record,) = shot.problem.experiments.values()
+    samples = [(record.names, np.asarray(shot.shares).reshape(-1, len(record.names)))]
+    factors = curvature_factors(shot.problem.loss, shot.problem.floors, samples, np.asarray(found))
+    covariance, gain = laplace(shooting_residual, found, jacobian, factors)
     fitted = twin.with_belief(z, covariance[: len(z), : len(z)]).with_loss(shot.problem.loss)
     places = {name: one.places for name, one in shot.problem.experiments.items()}
     fit = Fit(fitted, twin.belief, fitted.belief, places, Status(state.code), costs, int(state.step), gain)
