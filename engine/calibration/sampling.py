@@ -29,7 +29,8 @@ AGREED, INDEPENDENT = 1.01, 100
 class Draws:
     """Draws of the standardised parameters ``z (chains, n, p)``, and what says whether to believe them.
 
-    ``r_hat`` compares the chains (1 where they agree) and ``effective`` counts independent draws, each by coordinate;
+    ``r_hat`` compares the halves of all chains by ranks, in place and in spread (1 where they agree), and ``effective``
+    counts independent draws, the fewer of those in the bulk and in the tails at 5 and 95 %, each by coordinate;
     ``divergent`` is the share of steps in which the integrator lost the energy.
     """
 
@@ -104,16 +105,13 @@ def sample(
             f"Sampling the posterior of '{problem.twin.name}' failed: {100 * share:.0f} % of the steps diverged; "
             "calibrate first, or narrow the priors to where the model can be run."
         )
-    r_hat = np.asarray(blackjax.diagnostics.potential_scale_reduction(z))
-    effective = np.asarray(blackjax.diagnostics.effective_sample_size(z))
-    names = belief.labels
-    return Draws(
-        belief,
-        z,
-        dict(zip(names, r_hat.tolist(), strict=True)),
-        dict(zip(names, effective.tolist(), strict=True)),
-        share,
+    rhat, bulk, tail = (
+        np.atleast_1d(judge(z))
+        for judge in (blackjax.diagnostics.rhat, blackjax.diagnostics.ess_bulk, blackjax.diagnostics.ess_tail)
     )
+    names = belief.labels
+    effective = dict(zip(names, np.minimum(bulk, tail).tolist(), strict=True))
+    return Draws(belief, z, dict(zip(names, rhat.tolist(), strict=True)), effective, share)
 
 
 def require_blackjax() -> Any:

@@ -298,6 +298,21 @@ def test_draws_of_a_nearly_normal_posterior_are_those_of_laplace():
         gm.sample(problem, fit, chains=1)
 
 
+@pytest.mark.slow
+def test_one_number_is_drawn():
+    pytest.importorskip("blackjax")
+    rate = gm.Parameter("k", gm.LogNormal(1.0, 4.0), "1/s")
+    twin = gm.Twin(
+        "decay", gm.Ode(Decay(k=rate, p=2.0), 0.1, EXPLICIT), [gm.OutputSensor(name="x", output="x", noise=0.02)]
+    )
+    record = measured(twin, {"k": 1.5}, 0.02)
+    fit = gm.calibrate(twin, record)
+    draws = gm.sample(gm.CalibrationProblem.of(twin, record), fit, count=400)
+    assert draws.reliable
+    assert draws.interval()["k"] == pytest.approx(fit.table()[0].interval, rel=0.01)
+
+
+
 @eqx.filter_jit
 def replicas(twin: gm.Twin, problem: Any, truth: jax.Array, key: jax.Array) -> Any:
     """Data made at each of many standardised truths, and the mean and covariance of the belief that a fit has then."""
