@@ -312,7 +312,6 @@ def test_one_number_is_drawn():
     assert draws.interval()["k"] == pytest.approx(fit.table()[0].interval, rel=0.01)
 
 
-
 @eqx.filter_jit
 def replicas(twin: gm.Twin, problem: Any, truth: jax.Array, key: jax.Array) -> Any:
     """Data made at each of many standardised truths, and the mean and covariance of the belief that a fit has then."""
