@@ -9,7 +9,7 @@ import pint
 
 from gemel.names import meant
 
-_NUMBER = re.compile(r"^\s*[+-]?\d*\.?\d*([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)\b)", re.IGNORECASE)
 
 _NEAR = 0.75
 """How much alike a unit and what is written must be for it to be proposed: symbols are short."""
@@ -26,6 +26,9 @@ _USUAL = (
 )
 """Units that people write: one of them is proposed for a slip."""
 
+_POINTS = ("degree_Celsius", "degree_Fahrenheit", "degree_Reaumur")
+"""Units with a zero of their own: a number in one is a point, whose differences have a unit of their own."""
+
 
 @functools.cache
 def registry() -> Any:
@@ -40,24 +43,54 @@ class UnitError(ValueError):
 def parse(text: str | float | int, unit: str) -> float:
     """The SI value of a quantity such as ``"45 W/m/K"`` that must have the dimension of ``unit``.
 
-    A bare number is accepted where ``unit`` is dimensionless. Raises `UnitError` in one sentence.
+    A bare number is accepted where ``unit`` is dimensionless. Temperatures with an offset are points alone, as in
+    "20 degC"; in "0.5 W/degC" they are differences. Raises `UnitError` in one sentence.
     """
-    if isinstance(text, bool) or not isinstance(text, str | float | int):
-        raise UnitError(_not_a_quantity(text, unit))
+    magnitude, given = _read(text, unit)
+    return float(to_si(magnitude, str(given)))
+
+
+def _read(text: str | float | int, unit: str) -> tuple[float, Any]:
+    """The number and the unit of a quantity that must have the dimension of ``unit``. Raises `UnitError`."""
     wanted = _unit(unit)
-    try:
-        quantity = registry().Quantity(text)
-        magnitude = float(quantity.magnitude)
-    except Exception as error:
-        raise UnitError(_not_a_quantity(text, unit, error)) from error
+    magnitude, given = _taken_apart(text, unit)
     if not np.isfinite(magnitude):
         raise UnitError(f"'{text}' is not a finite number.")
-    if quantity.unitless and not wanted.dimensionless:
+    if not given._units and not wanted.dimensionless:
         raise UnitError(f"'{text}' has no unit: write a number with a unit such as '{magnitude:g} {unit}'.")
-    if quantity.dimensionality != wanted.dimensionality:
+    if given.dimensionality != wanted.dimensionality or {_turns(given), _turns(wanted)} == {"cycles", "angles"}:
         needed = f"a quantity in {unit}" if unit else "a number without a unit"
         raise UnitError(f"'{text}' has the wrong unit: {needed} is needed.")
-    return float(to_si(magnitude, str(quantity.units)))
+    return magnitude, given
+
+
+def _taken_apart(text: str | float | int, like: str) -> tuple[float, Any]:
+    """The number and the unit of a text, whatever they are. Raises `UnitError` with one in the unit ``like`` for an
+    example.
+    """
+    if isinstance(text, bool) or not isinstance(text, str | float | int):
+        raise UnitError(_not_a_quantity(text, like))
+    if not isinstance(text, str):
+        return float(text), registry().Unit("")
+    number = _NUMBER.match(text)
+    if "," in text:
+        raise UnitError(f"{_not_a_quantity(text, like)[:-1]}, with a point and not a comma in the number.")
+    if number is None:
+        raise UnitError(_not_a_quantity(text, like))
+    rest = text[number.end() :].strip()
+    try:
+        if not re.search(r"[^\W\d_]|[%°]", rest):  # arithmetic, such as 1/3
+            return float(registry().Quantity(text).magnitude), registry().Unit("")
+        return float(number[1]), registry().Unit(f"1{rest}" if rest.startswith("/") else rest.lstrip("*"))
+    except Exception as error:
+        raise UnitError(_not_a_quantity(text, like, error)) from error
+
+
+def _turns(unit: Any) -> str:
+    """Whether a unit counts "cycles", as Hz, or "angles", as rpm and rad/s, between which lies a factor of 2π."""
+    if "hertz" in unit._units:
+        return "cycles"
+    return "angles" if "radian" in registry().Quantity(1.0, unit).to_base_units().units._units else ""
 
 
 def unit_of(text: str | float | int, like: str = "W/m/K") -> str:
@@ -65,12 +98,13 @@ def unit_of(text: str | float | int, like: str = "W/m/K") -> str:
 
     Raises `UnitError` for what is no quantity, with one in the unit ``like`` for an example.
     """
+    _, unit = _taken_apart(text, like)
+    number = _NUMBER.match(str(text))
+    written = str(text)[number.end() :].strip() if number else ""
     try:
-        unit = registry().Quantity(text).units
-        written = _NUMBER.sub("", str(text)).strip()
         return written if _unit(written) == unit else f"{unit:~P}"
-    except Exception as error:
-        raise UnitError(_not_a_quantity(text, like, error)) from error
+    except UnitError:
+        return f"{unit:~P}"
 
 
 def compatible(first: str, second: str) -> bool:
@@ -80,9 +114,8 @@ def compatible(first: str, second: str) -> bool:
 
 def parse_difference(text: str | float | int, unit: str) -> float:
     """The SI value of a difference (a standard deviation): as `parse`, but "0.3 degC" means 0.3 K."""
-    if isinstance(text, str):
-        text = text.replace("degC", "K").replace("°C", "K")
-    return parse(text, difference_unit(unit))
+    magnitude, given = _read(text, difference_unit(unit))
+    return difference_to_si(magnitude, str(given))
 
 
 def to_si(values: Any, unit: str) -> Any:
@@ -100,7 +133,8 @@ def from_si(values: Any, unit: str) -> Any:
 
 def difference_to_si(value: float, unit: str) -> float:
     """A difference (a standard deviation) in ``unit`` in SI: 1 degC is 1 K here."""
-    return float(to_si(value, unit) - to_si(0.0, unit))
+    point = str(_unit(unit))
+    return float(to_si(value, f"delta_{point}" if point in _POINTS else unit))
 
 
 def difference_from_si(values: Any, unit: str) -> Any:
@@ -120,7 +154,7 @@ def written(unit: str) -> str:
 
 def difference_unit(unit: str) -> str:
     """The unit of a difference of readings: of temperatures in degrees Celsius, kelvin."""
-    return "K" if unit in ("degC", "°C", "celsius") else unit
+    return "K" if str(_unit(unit)) == "degree_Celsius" else unit
 
 
 def quotient(numerator: str, *denominators: str) -> str:
